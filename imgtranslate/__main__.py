@@ -1,0 +1,3 @@
+from imgtranslate.cli import main
+
+main()

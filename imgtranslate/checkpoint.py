@@ -1,0 +1,184 @@
+"""Checkpoints: safetensors files whose header says all that is needed to use them.
+
+Two kinds of file: a model, to use (``ab.safetensors``), and a training state, to resume
+(``state.safetensors``). What they are stands as JSON under one metadata key, so that a header is
+read without a tensor and without torch. No pickle is read or written.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Interval
+
+from imgtranslate.atomic import replacing
+from imgtranslate.config import (
+    Count,
+    CountOrZero,
+    GeneratorConfig,
+    PictureChannels,
+    Section,
+    Side,
+    to_tree,
+)
+from imgtranslate.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+METADATA_KEY = "imgtranslate"
+FORMAT_VERSION = 1
+LICENCE_NOTE = (
+    "Learnt from the pictures of whoever trained it; whether you may use it depends on theirs."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelHeader(Section):
+    """What a model file says of itself; enough to build, run and describe its network."""
+
+    kind: Literal["generator"] = "generator"
+    format_version: Annotated[int, Interval(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
+    generator: GeneratorConfig
+    in_channels: PictureChannels
+    out_channels: PictureChannels
+    direction: Literal["ab", "ba"]
+    source: str  # domain names
+    target: str
+    load_size: Side  # px, as trained
+    crop_size: Side
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    method: str
+    step: CountOrZero
+    versions: dict[str, str] = field(default_factory=dict)
+    licence: str = LICENCE_NOTE
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateHeader(Section):
+    """What a training state says of itself; the settings stand in the run's ``config.toml``."""
+
+    kind: Literal["state"] = "state"
+    format_version: Annotated[int, Interval(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
+    step: CountOrZero
+    positions: CountOrZero  # samples seen so far
+    parameters: Count
+
+
+def read_model_header(path: Path) -> ModelHeader:
+    """Read what a model file says of itself, without its tensors.
+
+    Raises ``CheckpointError`` if the file is missing, damaged, foreign or of a newer format.
+    """
+    metadata = _read_metadata(path)
+    if metadata.get("kind") == "state":
+        raise CheckpointError(
+            f"{path}: a training state, not a model. Use ab.safetensors of the same run"
+        )
+    return parse_model_header(metadata, path)
+
+
+def parse_model_header(metadata: Mapping[str, Any], path: Path) -> ModelHeader:
+    """Check the JSON of a header that ``path`` (a checkpoint or an export) carries."""
+    header: ModelHeader = _parse(ModelHeader, metadata, path)
+    return header
+
+
+def read_state_header(path: Path) -> StateHeader:
+    """Read what a training state says of itself, without its tensors."""
+    metadata = _read_metadata(path)
+    if metadata.get("kind") == "generator":
+        raise CheckpointError(f"{path}: a model, not a training state. Use it with --model")
+    header: StateHeader = _parse(StateHeader, metadata, path)
+    return header
+
+
+def header_json(header: ModelHeader | StateHeader) -> str:
+    """The JSON that files carry; the same header gives the same bytes."""
+    return json.dumps(to_tree(header), sort_keys=True)
+
+
+def save(path: Path, tensors: Mapping[str, "Tensor"], header: ModelHeader | StateHeader) -> None:
+    """Write a checkpoint whole, then rename it into place.
+
+    Raises ``ImgTranslateError`` if it cannot be written; what stood at ``path`` then stays.
+    """
+    from safetensors.torch import save as serialise
+
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    content = serialise(tensors, metadata={METADATA_KEY: header_json(header)})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load_tensors(path: Path) -> dict[str, "Tensor"]:
+    """Read all tensors of a checkpoint onto the CPU.
+
+    Raises ``CheckpointError`` if the file is missing, damaged or not a safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+    if METADATA_KEY not in metadata:
+        raise CheckpointError(
+            f"{path}: not written by imgtranslate: it has no header of ours. "
+            "Give an ab.safetensors that `imgtranslate train` made"
+        )
+    return _parse_json(metadata[METADATA_KEY], path)
+
+
+def _parse_json(text: str, path: Path) -> dict[str, Any]:
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged_header(path, "not valid JSON") from error
+    if not isinstance(metadata, dict):
+        raise _damaged_header(path, "not a JSON object")
+    return metadata
+
+
+def _parse(cls: type[Any], metadata: Mapping[str, Any], path: Path) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    version = metadata.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: written in format {version} by a newer imgtranslate; this one reads up to "
+            f"{FORMAT_VERSION}. Upgrade with pip install -U imgtranslate"
+        )
+    try:
+        return TypeAdapter(cls).validate_json(json.dumps(metadata))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise _damaged_header(path, f"{where}: {fault['msg']}") from error
+
+
+def _damaged_header(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"{path}: its header is damaged: {why}. Use another copy of the file")
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    if not path.exists():
+        return CheckpointError(f"{path}: no such file. Name a .safetensors file or a run's folder")
+    if path.is_dir():
+        return CheckpointError(f"{path}: a folder, not a file. Name a .safetensors file")
+    return CheckpointError(
+        f"{path}: not a safetensors file, or a damaged one: {error}. Use another copy of the file"
+    )

@@ -1,0 +1,29 @@
+"""What can go wrong and be mended by the person at the keyboard."""
+
+
+class ImgTranslateError(Exception):
+    """A fault that the user can fix: ``"<what>: <why>. <what to do>"``, one line.
+
+    The command line prints the message alone and exits with ``exit_code``; any other exception
+    is a bug and keeps its traceback.
+    """
+
+    exit_code = 1
+
+
+class UsageError(ImgTranslateError):
+    """Wrong options, settings or files named: nothing was started."""
+
+    exit_code = 2
+
+
+class DataError(UsageError):
+    """Training pictures that are missing, unreadable or do not fit the networks."""
+
+
+class ImageError(ImgTranslateError):
+    """A picture that cannot be read or written."""
+
+
+class CheckpointError(UsageError):
+    """A model file or training state that is damaged, foreign or does not fit."""
