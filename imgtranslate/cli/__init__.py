@@ -1,0 +1,58 @@
+"""The command line: parse, call one workflow, show its result. One module per command."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from imgtranslate._version import __version__
+from imgtranslate.cli.terminal import examples, say
+from imgtranslate.errors import ImgTranslateError
+
+app = typer.Typer(
+    name="imgtranslate",
+    help="Learn to translate pictures of one kind into another, and then do it.",
+    epilog=examples(
+        "imgtranslate demo",
+        "imgtranslate train --a ./horses --b ./zebras --gpu 0",
+        "imgtranslate translate in.jpg --model runs/horses2zebras/ab.safetensors",
+    ),
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    """Learn to translate pictures of one kind into another, and then do it."""
+    if version:
+        typer.echo(f"imgtranslate {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status; a fault of the user's is one line."""
+    try:
+        code = app(list(arguments), prog_name="imgtranslate", standalone_mode=False)
+    except ImgTranslateError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    except typer.TyperException as error:
+        say(f"error: {error.format_message()}")
+        return error.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""Which device computes."""
+
+import torch
+
+from imgtranslate.config import nearest
+from imgtranslate.errors import UsageError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` into a device of this machine.
+
+    ``auto`` takes the first GPU, else Apple's, else the CPU. Raises ``UsageError`` naming
+    ``--device cpu`` if the one asked for is not there.
+    """
+    kind, _, index = name.partition(":")
+    match nearest(kind, DEVICES, what="--device"):
+        case "auto":
+            return torch.device(_best())
+        case "cuda":
+            return _cuda(index or "0")
+        case "mps" if not torch.backends.mps.is_available():
+            raise UsageError("--device mps: no Apple GPU here. Use --device cpu")
+        case found:
+            return torch.device(found)
+
+
+def device_of_gpu(gpu: str) -> str:
+    """Turn the value of ``--gpu`` (``0``) into a name for ``choose_device`` (``cuda:0``)."""
+    if "," in gpu:
+        raise UsageError(
+            f"--gpu {gpu}: training on several GPUs at once is not supported yet. Name one, "
+            "as in --gpu 0"
+        )
+    return f"cuda:{gpu.strip()}"
+
+
+def _best() -> str:
+    if torch.cuda.is_available():
+        return "cuda:0"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _cuda(index: str) -> torch.device:
+    if not index.isascii() or not index.isdigit():
+        raise UsageError(f"--gpu {index}: not a number. Use --gpu 0, or --device cpu")
+    if not torch.cuda.is_available():
+        raise UsageError(f"--gpu {index}: torch finds no GPU on this machine. Use --device cpu")
+    if int(index) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise UsageError(f"--gpu {index}: the last GPU here is {last}. Use --gpu {last}")
+    return torch.device("cuda", int(index))
