@@ -19,16 +19,22 @@ def replacing(path: Path) -> Iterator[Path]:
     a folder that cannot be written becomes one line.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}.tmp{path.suffix}")
+    with explained(path):
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the system says of a failed write to ``path`` into one line."""
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
+        yield
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ImgTranslateError(f"{path}: cannot be written: {_reason(error)}") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from imgtranslate._version import __version__
+from imgtranslate.cli import train
 from imgtranslate.cli.terminal import examples, say
 from imgtranslate.errors import ImgTranslateError
 
@@ -38,6 +39,10 @@ def root(
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+MAIN = "Commands"
+app.command("train", rich_help_panel=MAIN, epilog=train.EPILOG)(train.train)
 
 
 def run(arguments: Sequence[str]) -> int:

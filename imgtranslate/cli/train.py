@@ -1,0 +1,225 @@
+"""``imgtranslate train``."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imgtranslate.cli.terminal import examples, result, say
+from imgtranslate.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgtranslate.workflows.events import TrainResult
+
+EPILOG = examples(
+    "imgtranslate train --a ./horses --b ./zebras --gpu 0",
+    "imgtranslate train --data ./horse2zebra --preset fast",
+    "imgtranslate train --a ./horses --b ./zebras --set method.lambda_identity=0.2",
+    "imgtranslate train --resume runs/horses2zebras",
+)
+
+DATA = "Pictures"
+SIZE = "Size and schedule"
+RUN = "Run"
+
+
+def train(
+    a: Annotated[
+        Path | None, typer.Option("--a", help="Folder of pictures A.", rich_help_panel=DATA)
+    ] = None,
+    b: Annotated[
+        Path | None, typer.Option("--b", help="Folder of pictures B.", rich_help_panel=DATA)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --a and --b: a folder with trainA, trainB (and testA, testB).",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Check settings and pictures, then stop.", rich_help_panel=DATA
+        ),
+    ] = False,
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="paper: as published. fast: an evening on a laptop. tiny: to try out.",
+            rich_help_panel=SIZE,
+        ),
+    ] = "paper",
+    size: Annotated[
+        int | None, typer.Option(help="Side of the training crop, px.", rich_help_panel=SIZE)
+    ] = None,
+    base_channels: Annotated[
+        int | None, typer.Option(help="Width of the generators.", rich_help_panel=SIZE)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs at the full learning rate.", rich_help_panel=SIZE)
+    ] = None,
+    decay_epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs in which the rate falls to 0.", rich_help_panel=SIZE),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Stop here; does not change the learning rate.", rich_help_panel=SIZE),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Pictures of each side a step.", rich_help_panel=SIZE)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate of Adam.", rich_help_panel=SIZE)
+    ] = None,
+    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.", rich_help_panel=RUN)] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=RUN)
+    ] = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; else runs/<a>2<b>.", rich_help_panel=RUN),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run exactly.", rich_help_panel=RUN),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random.", rich_help_panel=RUN)
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option(help="Processes that read pictures; auto.", rich_help_panel=RUN)
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(help="Steps between saved states.", rich_help_panel=RUN)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings in a TOML file.", rich_help_panel=RUN)
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting, as method.lambda_identity=0.2.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    method: Annotated[str, typer.Option(help="cyclegan.", rich_help_panel=SIZE)] = "cyclegan",
+    channels_a: Annotated[
+        int | None, typer.Option(help="3 for colour, 1 for grey.", rich_help_panel=DATA)
+    ] = None,
+    channels_b: Annotated[
+        int | None, typer.Option(help="3 for colour, 1 for grey.", rich_help_panel=DATA)
+    ] = None,
+) -> None:
+    """Learn to translate between two folders of pictures that need not be paired.
+
+    Makes a folder with ab.safetensors and ba.safetensors, to use with translate, and all that is
+    needed to go on exactly where it stopped. Colours are kept by an identity loss that is on by
+    default (method.lambda_identity).
+    """
+    from imgtranslate.config import merge, nearest, parse_assignment
+    from imgtranslate.device import device_of_gpu
+
+    nearest(method, ["cyclegan"], what="--method")
+    flags = {
+        "data.crop_size": size,
+        "data.channels_a": channels_a,
+        "data.channels_b": channels_b,
+        "data.workers": _number_or_word(workers),
+        "generator.base_channels": base_channels,
+        "optimizer.lr": lr,
+        "schedule.epochs": epochs,
+        "schedule.decay_epochs": decay_epochs,
+        "train.batch_size": batch_size,
+        "train.save_every": save_every,
+        "train.seed": seed,
+        "train.steps": steps,
+    }
+    settings = {name: value for name, value in flags.items() if value is not None}
+    for section, values in merge(*map(parse_assignment, assignments or [])).items():
+        settings |= {f"{section}.{key}": value for key, value in values.items()}
+    chosen = device_of_gpu(gpu) if gpu is not None else device
+
+    if resume is not None:
+        fresh = {"--a": a, "--b": b, "--data": data, "--out": out, "--config": config}
+        _refuse_fresh(resume, [name for name, value in fresh.items() if value is not None])
+        _resume(resume, settings, chosen)
+        return
+    options = {"a": a, "b": b, "data": data, "out": out, "preset": preset, "config": config}
+    _train({**options, "settings": settings, "device": chosen}, only_check=check)
+
+
+def _train(options: dict[str, Any], *, only_check: bool) -> None:
+    from imgtranslate.cli.training_display import TrainingDisplay
+    from imgtranslate.workflows.train import plan_training, start
+
+    with TrainingDisplay() as display, stop_on_signals() as stopped:
+        plan = plan_training(**options, report=display.show)
+        if only_check:
+            display.show_data(plan.report)
+            return
+        finish(start(plan, report=display.show, stop=stopped.is_set), stopped)
+
+
+def _resume(run: Path, settings: dict[str, Any], device: str) -> None:
+    from imgtranslate.cli.training_display import TrainingDisplay
+    from imgtranslate.workflows.train import resume
+
+    with TrainingDisplay() as display, stop_on_signals() as stopped:
+        report, stop = display.show, stopped.is_set
+        finish(resume(run, settings=settings, device=device, report=report, stop=stop), stopped)
+
+
+class Stopped(threading.Event):
+    """Set by a signal, whose number it remembers."""
+
+    signal_number = 0
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stopped]:
+    """Ask for a clean stop on the first Ctrl-C or SIGTERM; the second one ends at once."""
+    stopped = Stopped()
+
+    def ask(number: int, _: FrameType | None) -> None:
+        stopped.signal_number = number
+        stopped.set()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        say("stopping after this step, then saving. Once more to stop at once")
+
+    before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def finish(outcome: "TrainResult", stopped: Stopped) -> None:
+    """Say where the run stands; exit as shells expect after a signal."""
+    if not outcome.finished and stopped.is_set():
+        say(f"stopped at step {outcome.step} of {outcome.total_steps}. Go on with:")
+        say(f"  imgtranslate train --resume {outcome.run}")
+        raise typer.Exit(128 + stopped.signal_number)
+    result(str(outcome.run))
+
+
+def _refuse_fresh(run: Path, given: list[str]) -> None:
+    if given:
+        raise UsageError(
+            f"--resume {run}: takes its pictures and settings from the run, so {given[0]} does not "
+            "fit with it. Leave it out"
+        )
+
+
+def _number_or_word(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdecimal() else text

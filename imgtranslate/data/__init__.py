@@ -1,0 +1,1 @@
+"""Folders and pairs of training pictures, and how samples are cut from them."""

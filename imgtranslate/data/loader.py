@@ -1,0 +1,99 @@
+"""Batches for training, by position."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from imgtranslate.config import Settings
+from imgtranslate.data.folders import Domain
+from imgtranslate.data.stream import Purpose, index_at, random_at
+from imgtranslate.data.transforms import random_sample
+from imgtranslate.errors import ImageError
+
+Sample = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real pictures of both domains: float (n, c, h, w) in [-1, 1] on one device."""
+
+    real_a: Tensor
+    real_b: Tensor
+
+
+class UnpairedDataset(Dataset[Sample | ImageError]):
+    """The sample at each position: uint8 (h, w, c) of A and of B, drawn independently."""
+
+    def __init__(self, domain_a: Domain, domain_b: Domain, settings: Settings) -> None:
+        self.domains = (domain_a, domain_b)
+        self.channels = (settings.data.channels_a, settings.data.channels_b)
+        self.data = settings.data
+        self.seed = settings.train.seed
+
+    def __getitem__(self, position: int) -> Sample | ImageError:
+        """Return a fault as a value: raised in a worker it would lose its one line."""
+        try:
+            return self._sample(position, side=0), self._sample(position, side=1)
+        except ImageError as error:
+            return error
+
+    def _sample(self, position: int, *, side: int) -> np.ndarray:
+        files = self.domains[side].files
+        return random_sample(
+            files[index_at(position, count=len(files), seed=self.seed, side=side)],
+            channels=self.channels[side],
+            load_size=self.data.load_size,
+            crop_size=self.data.crop_size,
+            flip=self.data.flip,
+            rng=random_at(self.seed, Purpose.GEOMETRY, side, position),
+        )
+
+
+def batches(
+    dataset: UnpairedDataset,
+    *,
+    first_position: int,
+    batch_size: int,
+    num_batches: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Yield ``num_batches`` batches from ``first_position`` on, whatever the number of workers."""
+    loader: DataLoader[Sample | ImageError] = DataLoader(
+        dataset,
+        sampler=range(first_position, first_position + num_batches * batch_size),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=device.type == "cuda",
+    )
+    for collated in loader:
+        if isinstance(collated, ImageError):
+            raise collated
+        yield Batch(*(_to_network(pixels, device) for pixels in collated))
+
+
+def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
+    """How many processes read pictures: none where the network itself needs the cores."""
+    if workers != "auto":
+        return workers
+    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
+def _collate(samples: Sequence[Sample | ImageError]) -> tuple[Tensor, Tensor] | ImageError:
+    good = [sample for sample in samples if not isinstance(sample, ImageError)]
+    if len(good) < len(samples):
+        return next(sample for sample in samples if isinstance(sample, ImageError))
+    a, b = (torch.from_numpy(np.stack(side)) for side in zip(*good, strict=True))
+    return a, b
+
+
+def _to_network(pixels: Tensor, device: torch.device) -> Tensor:
+    """Turn uint8 (n, h, w, c) into float (n, c, h, w) in [-1, 1], laid out channels-last."""
+    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2) / 127.5 - 1

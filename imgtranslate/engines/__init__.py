@@ -1,0 +1,24 @@
+"""What runs a generator. The translator knows this protocol and nothing of what is behind it."""
+
+from typing import Protocol
+
+from imgtranslate.checkpoint import ModelHeader
+from imgtranslate.images import Values
+
+
+class Engine(Protocol):
+    """A loaded model on one device."""
+
+    @property
+    def header(self) -> ModelHeader:
+        """What the model file says of itself."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it computes, as in ``cpu`` or ``cuda:0``."""
+        ...
+
+    def run(self, values: Values) -> Values:
+        """Map (n, in, h, w) in [-1, 1], sides fitting the network, to (n, out, h, w)."""
+        ...

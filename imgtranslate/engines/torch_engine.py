@@ -1,0 +1,112 @@
+"""The generator in torch: the only module on the way of `translate` that imports it."""
+
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import nn
+
+from imgtranslate.builders import build_generator
+from imgtranslate.checkpoint import ModelHeader, load_tensors, read_model_header
+from imgtranslate.device import choose_device
+from imgtranslate.errors import CheckpointError, ImageError
+from imgtranslate.images import Values
+
+Layout = dict[str, tuple[str, tuple[int, ...]]]  # name to dtype and shape
+
+
+@final
+class TorchEngine:
+    """A generator in evaluation mode on one device."""
+
+    def __init__(self, network: nn.Module, *, header: ModelHeader, device: torch.device) -> None:
+        self._network = network.to(device).eval().requires_grad_(False)
+        self._header = header
+        self._device = device
+
+    @classmethod
+    def load(cls, path: Path, *, device: str = "auto") -> "TorchEngine":
+        """Load a model file.
+
+        Nothing is allocated for what the header claims before every tensor of the file is known
+        to have the name, shape and dtype that follow from it. Raises ``CheckpointError``,
+        ``UsageError`` for the device.
+        """
+        header = read_model_header(path)
+        _check_range(header, path)
+        chosen = choose_device(device)
+        with torch.device("meta"):
+            network = build_generator(
+                header.generator, in_channels=header.in_channels, out_channels=header.out_channels
+            )
+        _check_layout(path, expected=_layout_of_network(network), found=_layout_of_file(path))
+        network.load_state_dict(load_tensors(path), assign=True)
+        return cls(network, header=header, device=chosen)
+
+    @property
+    def header(self) -> ModelHeader:
+        """What the model file says of itself."""
+        return self._header
+
+    @property
+    def device(self) -> str:
+        """Where it computes, as in ``cpu`` or ``cuda:0``."""
+        return str(self._device)
+
+    @torch.inference_mode()
+    def run(self, values: Values) -> Values:
+        """Map (n, in, h, w) in [-1, 1], sides fitting the network, to (n, out, h, w)."""
+        try:
+            output: Values = self._network(torch.tensor(values, device=self._device)).cpu().numpy()
+        except RuntimeError as error:
+            raise _explained(error, values) from error
+        return output
+
+
+def _explained(error: RuntimeError, values: Values) -> Exception:
+    """Torch says by the text alone that the memory did not do; anything else is a bug."""
+    if "out of memory" not in str(error) and "allocate memory" not in str(error):
+        return error
+    height, width = values.shape[-2:]
+    return ImageError(f"{width} x {height} px do not fit into the memory. Shrink or cut it first")
+
+
+def _check_range(header: ModelHeader, path: Path) -> None:
+    if header.value_range != (-1.0, 1.0):
+        raise CheckpointError(
+            f"{path}: made for values in {list(header.value_range)}, not [-1, 1]. "
+            "Use a model that `imgtranslate train` made"
+        )
+
+
+def _layout_of_network(network: nn.Module) -> Layout:
+    return {
+        name: (_DTYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape))
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def _layout_of_file(path: Path) -> Layout:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        return {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
+
+
+def _check_layout(path: Path, *, expected: Layout, found: Layout) -> None:
+    if expected == found:
+        return
+    name = min(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+    raise CheckpointError(
+        f"{path}: its tensors do not fit its header: {name[:200]!r} is "
+        f"{_describe(found.get(name))}, expected {_describe(expected.get(name))}. "
+        "Use another copy of the file"
+    )
+
+
+def _describe(entry: tuple[str, tuple[int, ...]] | None) -> str:
+    return "absent" if entry is None else f"{entry[0]} {list(entry[1])}"
+
+
+_DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # safetensors' names

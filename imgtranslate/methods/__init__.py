@@ -1,0 +1,1 @@
+"""The algorithms: which losses on which networks, and what learns from them."""

@@ -1,0 +1,29 @@
+"""Plain keyword-only modules: they know no config, file or device."""
+
+from imgtranslate.networks.encoder import ResidualEncoder, Resnet18Encoder
+from imgtranslate.networks.initialise import initialise, initialise_as_resnet
+from imgtranslate.networks.patchgan import (
+    AveragingPatchGan,
+    MultiScalePatchGan,
+    PatchGan,
+    PixelGan,
+    patch_size,
+    smallest_side,
+)
+from imgtranslate.networks.resnet import ResnetGenerator
+from imgtranslate.networks.unet import UnetGenerator
+
+__all__ = [
+    "AveragingPatchGan",
+    "MultiScalePatchGan",
+    "PatchGan",
+    "PixelGan",
+    "ResidualEncoder",
+    "Resnet18Encoder",
+    "ResnetGenerator",
+    "UnetGenerator",
+    "initialise",
+    "initialise_as_resnet",
+    "patch_size",
+    "smallest_side",
+]

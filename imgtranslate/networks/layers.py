@@ -1,0 +1,84 @@
+"""What several networks share: the choice of norm, the rule of biases, the two upsamplings."""
+
+# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+
+from typing import Literal
+
+import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+from torch import Tensor, nn
+
+Norm = Literal["instance", "batch", "none"]
+Upsample = Literal["transpose", "resize"]
+ConvBias = Literal["by_norm", "always"]
+PaddingMode = Literal["reflect", "zeros"]
+
+
+def build_norm(norm: Norm, channels: int) -> nn.Module:
+    """Build the norm; torch's defaults (eps 1e-5, momentum 0.1) are the published models'.
+
+    Instance norm has neither affine parameters nor running statistics, so that a picture's
+    result depends on nothing but the picture.
+    """
+    match norm:
+        case "instance":
+            return nn.InstanceNorm2d(channels)
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "none":
+            return nn.Identity()
+
+
+def has_bias(norm: Norm, conv_bias: ConvBias) -> bool:
+    """Whether the inner convolutions are biased.
+
+    ``by_norm`` is CycleGAN's and pix2pix's rule: with instance norm only, neither with batch norm
+    nor without a norm. ``always`` is BicycleGAN's.
+    """
+    return conv_bias == "always" or norm == "instance"
+
+
+def build_upsampling(
+    *,
+    in_channels: int,
+    out_channels: int,
+    upsample: Upsample,
+    kernel_size: Literal[3, 4],
+    padding_mode: PaddingMode,
+    bias: bool,
+) -> nn.Module:
+    """Build what doubles both sides; kernel size is the transposed convolution's."""
+    match upsample:
+        case "transpose":
+            return nn.ConvTranspose2d(
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride=2,
+                padding=1,
+                output_padding=4 - kernel_size,  # h -> exactly 2h
+                bias=bias,
+            )
+        case "resize":
+            return ResizeConv(
+                in_channels=in_channels,
+                out_channels=out_channels,
+                padding_mode=padding_mode,
+                bias=bias,
+            )
+
+
+class ResizeConv(nn.Module):
+    """Nearest upsampling, then Conv 3x3: no checkerboard (Odena et al., Distill 2016)."""
+
+    def __init__(
+        self, *, in_channels: int, out_channels: int, padding_mode: PaddingMode, bias: bool
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, 3, padding=1, padding_mode=padding_mode, bias=bias
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.interpolate(x, scale_factor=2.0, mode="nearest")  # (n, in, 2h, 2w)
+        y: Tensor = self.conv(x)  # (n, out, 2h, 2w)
+        return y

@@ -1,0 +1,166 @@
+"""Discriminators: they return logits, without a sigmoid.
+
+PatchGAN: arXiv 1611.07004, section 3.2.2 and appendix 6.1.2; several scales: BicycleGAN
+(1711.11586, section 4), after 1711.11585.
+"""
+
+# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+
+import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+from torch import Tensor, nn
+
+from imgtranslate.networks.layers import ConvBias, Norm, build_norm, has_bias
+
+
+def patch_size(num_layers: int) -> int:
+    """Sides in px of the patch that one logit of a ``PatchGan`` sees: 16, 34, 70, 142, 286."""
+    # from the logit outwards: two 4x4 at stride 1 see 7 px; each 4x4 at stride 2 makes r to 2r + 2
+    return int(9 * 2**num_layers - 2)
+
+
+def smallest_side(num_layers: int, num_scales: int) -> int:
+    """Side in px that leaves every scale a logit and the norms more than one pixel.
+
+    One scale: 6, 12, 24, 48, 96; twice that for each further scale (a few px less would do).
+    """
+    return int(3 * 2 ** (num_layers + num_scales - 1))
+
+
+class HiddenLayer(nn.Module):
+    """Conv, norm, LeakyReLU 0.2."""
+
+    def __init__(
+        self, *, in_channels: int, out_channels: int, stride: int, norm: Norm, bias: bool
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 4, stride=stride, padding=1, bias=bias)
+        self.norm = build_norm(norm, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.conv(x)), 0.2, inplace=True)
+
+
+class PatchGan(nn.Module):
+    """(n, in_channels, h, w) -> (n, 1, about h / 2^num_layers, w / 2^num_layers) logits.
+
+    num_layers: 1 to 5, see ``patch_size`` and ``smallest_side``. 256 px give 30 x 30 for 3.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        base_channels: int,
+        num_layers: int,
+        norm: Norm,
+        conv_bias: ConvBias,
+    ) -> None:
+        super().__init__()
+        widths = [base_channels * min(2**i, 8) for i in range(num_layers + 1)]
+        self.stem = nn.Conv2d(in_channels, base_channels, 4, stride=2, padding=1)
+        self.hidden = nn.Sequential(
+            *(
+                HiddenLayer(
+                    in_channels=widths[i - 1],
+                    out_channels=widths[i],
+                    stride=2 if i < num_layers else 1,
+                    norm=norm,
+                    bias=has_bias(norm, conv_bias),
+                )
+                for i in range(1, num_layers + 1)
+            )
+        )
+        self.head = nn.Conv2d(widths[-1], 1, 4, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.stem(x), 0.2, inplace=True)  # (n, c, h/2, w/2)
+        x = self.hidden(x)  # (n, up to 8c, h / 2^num_layers - 1, ...)
+        logits: Tensor = self.head(x)  # (n, 1, h / 2^num_layers - 2, ...)
+        return logits
+
+
+class PixelGan(nn.Module):
+    """(n, in_channels, h, w) -> (n, 1, h, w) logits: every pixel judged by itself, with 1x1 convs.
+
+    Needs at least two pixels for its norm.
+    """
+
+    def __init__(self, *, in_channels: int, base_channels: int, norm: Norm) -> None:
+        super().__init__()
+        c, bias = base_channels, has_bias(norm, "by_norm")
+        self.stem = nn.Conv2d(in_channels, c, 1)
+        self.hidden = nn.Conv2d(c, 2 * c, 1, bias=bias)
+        self.norm = build_norm(norm, 2 * c)
+        self.head = nn.Conv2d(2 * c, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.stem(x), 0.2, inplace=True)
+        x = F.leaky_relu(self.norm(self.hidden(x)), 0.2, inplace=True)  # (n, 2c, h, w)
+        logits: Tensor = self.head(x)  # (n, 1, h, w)
+        return logits
+
+
+class MultiScalePatchGan(nn.Module):
+    """(n, in_channels, h, w) -> one map of logits per scale, finest first; a list for one, too.
+
+    Each further scale sees half the sides and has half the width.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        base_channels: int,
+        num_layers: int,
+        num_scales: int,
+        norm: Norm,
+        conv_bias: ConvBias,
+    ) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
+        self.scales = nn.ModuleList(
+            PatchGan(
+                in_channels=in_channels,
+                base_channels=max(1, base_channels // 2**scale),
+                num_layers=num_layers,
+                norm=norm,
+                conv_bias=conv_bias,
+            )
+            for scale in range(num_scales)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = []
+        for scale, patchgan in enumerate(self.scales):
+            x = self.pool(x) if scale > 0 else x  # (n, c, h / 2^scale, w / 2^scale)
+            maps.append(patchgan(x))
+        return maps
+
+
+class AveragingPatchGan(nn.Module):
+    """(n, in_channels, h, w) -> (n, 1): one logit per image, the mean of a PatchGAN's map.
+
+    Not the PatchGAN loss: the mean is taken before the square, so patches can make up for others.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        base_channels: int,
+        num_layers: int,
+        norm: Norm,
+        conv_bias: ConvBias,
+    ) -> None:
+        super().__init__()
+        self.patchgan = PatchGan(
+            in_channels=in_channels,
+            base_channels=base_channels,
+            num_layers=num_layers,
+            norm=norm,
+            conv_bias=conv_bias,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.patchgan(x)  # (n, 1, h', w')
+        return logits.mean(dim=(2, 3))  # (n, 1)

@@ -1,0 +1,171 @@
+"""CycleGAN's generator (arXiv 1703.10593, appendix 7.2, after Johnson et al. 1603.08155)."""
+
+# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+from torch import Tensor, nn
+
+from imgtranslate.networks.layers import (
+    Norm,
+    PaddingMode,
+    Upsample,
+    build_norm,
+    build_upsampling,
+    has_bias,
+)
+
+Padding = Literal["reflect", "zero"]
+
+
+class ConvLayer(nn.Module):
+    """Conv, norm, ReLU; strided layers pad with zeros, as the published models do."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        padding_mode: PaddingMode,
+        norm: Norm,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=kernel_size // 2,
+            padding_mode=padding_mode,
+            bias=has_bias(norm, "by_norm"),
+        )
+        self.norm = build_norm(norm, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)), inplace=True)
+
+
+class ResidualBlock(nn.Module):
+    """x + (Conv 3x3, norm, ReLU, dropout if asked, Conv 3x3, norm)(x)."""
+
+    def __init__(
+        self, *, channels: int, norm: Norm, dropout: bool, padding_mode: PaddingMode
+    ) -> None:
+        super().__init__()
+        bias = has_bias(norm, "by_norm")
+        self.conv1 = nn.Conv2d(
+            channels, channels, 3, padding=1, padding_mode=padding_mode, bias=bias
+        )
+        self.norm1 = build_norm(norm, channels)
+        self.dropout = nn.Dropout(0.5) if dropout else nn.Identity()
+        self.conv2 = nn.Conv2d(
+            channels, channels, 3, padding=1, padding_mode=padding_mode, bias=bias
+        )
+        self.norm2 = build_norm(norm, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        residual: Tensor = self.norm2(self.conv2(self.dropout(h)))
+        return x + residual  # no ReLU after the sum
+
+
+class UpLayer(nn.Module):
+    """Upsampling to twice the sides, norm, ReLU."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        upsample: Upsample,
+        padding_mode: PaddingMode,
+        norm: Norm,
+    ) -> None:
+        super().__init__()
+        self.upsample = build_upsampling(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            upsample=upsample,
+            kernel_size=3,
+            padding_mode=padding_mode,
+            bias=has_bias(norm, "by_norm"),
+        )
+        self.norm = build_norm(norm, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.upsample(x)), inplace=True)
+
+
+class ResnetGenerator(nn.Module):
+    """(n, in_channels, h, w) in [-1, 1] -> (n, out_channels, h, w) in [-1, 1].
+
+    h and w: multiples of 4, at least 8. ``padding`` is that of all convolutions at stride 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        base_channels: int,
+        num_blocks: int,
+        norm: Norm,
+        dropout: bool,
+        upsample: Upsample,
+        padding: Padding,
+    ) -> None:
+        super().__init__()
+        c, mode = base_channels, _padding_mode(padding)
+        self.stem = ConvLayer(
+            in_channels=in_channels,
+            out_channels=c,
+            kernel_size=7,
+            stride=1,
+            padding_mode=mode,
+            norm=norm,
+        )
+        self.down = nn.Sequential(_down(c, norm), _down(2 * c, norm))
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(channels=4 * c, norm=norm, dropout=dropout, padding_mode=mode)
+                for _ in range(num_blocks)
+            )
+        )
+        self.up = nn.Sequential(_up(4 * c, norm, upsample, mode), _up(2 * c, norm, upsample, mode))
+        self.head = nn.Conv2d(c, out_channels, 7, padding=3, padding_mode=mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)  # (n, c, h, w)
+        x = self.down(x)  # (n, 4c, h/4, w/4)
+        x = self.blocks(x)
+        x = self.up(x)  # (n, c, h, w)
+        return torch.tanh(self.head(x))  # (n, out, h, w)
+
+
+def _padding_mode(padding: Padding) -> PaddingMode:
+    return "reflect" if padding == "reflect" else "zeros"
+
+
+def _down(channels: int, norm: Norm) -> ConvLayer:
+    return ConvLayer(
+        in_channels=channels,
+        out_channels=2 * channels,
+        kernel_size=3,
+        stride=2,
+        padding_mode="zeros",
+        norm=norm,
+    )
+
+
+def _up(channels: int, norm: Norm, upsample: Upsample, padding_mode: PaddingMode) -> UpLayer:
+    return UpLayer(
+        in_channels=channels,
+        out_channels=channels // 2,
+        upsample=upsample,
+        padding_mode=padding_mode,
+        norm=norm,
+    )

@@ -1,0 +1,228 @@
+"""pix2pix's generator (arXiv 1611.07004, appendix 6.1.1) and BicycleGAN's with a code z.
+
+About the activations in place. The reference's LeakyReLU overwrites the features that the skip
+then carries. It makes no difference to any output or gradient: everything concatenated goes
+through a ReLU next, and relu(leaky_relu(x)) = relu(x). So ours works in place as well, which
+saves a copy of every skip; where z is appended the copy exists anyway and the skip stays as it was.
+"""
+
+# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+from torch import Tensor, nn
+
+from imgtranslate.networks.layers import (
+    ConvBias,
+    Norm,
+    Upsample,
+    build_norm,
+    build_upsampling,
+    has_bias,
+)
+
+SkipOrder = Literal["skip_first", "up_first"]
+CodeAt = Literal["none", "input", "all", "middle", "plane"]
+
+
+class NoCode(nn.Module):
+    """Features without a code."""
+
+    channels = 0
+
+    def forward(self, x: Tensor, _z: Tensor | None) -> Tensor:
+        return x
+
+
+class TiledCode(nn.Module):
+    """Append z after the features, the same at every pixel."""
+
+    def __init__(self, *, latent_dim: int) -> None:
+        super().__init__()
+        self.channels = latent_dim
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        tiled = z[:, :, None, None].expand(-1, -1, x.shape[2], x.shape[3])
+        return torch.cat((x, tiled), dim=1)  # (n, c + d, h, w)
+
+
+class PlaneCode(nn.Module):
+    """Append one plane that is linear in z.
+
+    The plane is made at one size, at which the linear layer decides every pixel by itself, and
+    stretched to others, so that the model is not tied to the size it was trained at.
+    """
+
+    channels = 1
+
+    def __init__(self, *, latent_dim: int, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.linear = nn.Linear(latent_dim, side * side)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        plane = self.linear(z).view(-1, 1, self.side, self.side)
+        plane = F.interpolate(plane, size=x.shape[2:], mode="bilinear")  # (n, 1, h, w)
+        return torch.cat((x, plane), dim=1)  # (n, c + 1, h, w)
+
+
+class DownLayer(nn.Module):
+    """(Code,) LeakyReLU 0.2, Conv 4x4 stride 2, norm; z goes through the LeakyReLU, too.
+
+    May overwrite ``x``, see above: never at the outermost layer, where x is the caller's image.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        code: NoCode | TiledCode | PlaneCode,
+        outermost: bool,
+        norm: Norm,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        self.code = code
+        self.activation = nn.Identity() if outermost else nn.LeakyReLU(0.2, inplace=True)
+        self.conv = nn.Conv2d(
+            in_channels + code.channels, out_channels, 4, stride=2, padding=1, bias=bias
+        )
+        self.norm = build_norm(norm, out_channels)
+
+    def forward(self, x: Tensor, z: Tensor | None) -> Tensor:
+        x = self.activation(self.code(x, z))
+        y: Tensor = self.norm(self.conv(x))  # (n, out, h/2, w/2)
+        return y
+
+
+class UpLayer(nn.Module):
+    """ReLU (in place), upsampling to twice the sides, norm, dropout if asked."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        upsample: Upsample,
+        norm: Norm,
+        bias: bool,
+        dropout: bool,
+    ) -> None:
+        super().__init__()
+        self.upsample = build_upsampling(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            upsample=upsample,
+            kernel_size=4,
+            padding_mode="zeros",
+            bias=bias,
+        )
+        self.norm = build_norm(norm, out_channels)
+        self.dropout = nn.Dropout(0.5) if dropout else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.upsample(F.relu(x, inplace=True))  # (n, out, 2h, 2w)
+        y: Tensor = self.dropout(self.norm(x))
+        return y
+
+
+class UnetGenerator(nn.Module):
+    """(n, in_channels, h, w) in [-1, 1], z (n, latent_dim) -> (n, out_channels, h, w) in [-1, 1].
+
+    h and w: multiples of 2^depth. depth: at least 2, at least 5 for the published widths.
+    ``z_at`` says where the code enters: nowhere, beside the image, at every down layer, at the
+    innermost one only, or beside the image as one plane that is linear in z.
+
+    The innermost features may be 1 x 1: no norm sees them, so neither instance norm nor batch
+    norm at batch 1 can fail.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        base_channels: int,
+        depth: int,
+        norm: Norm,
+        dropout: bool,
+        upsample: Upsample,
+        skip_order: SkipOrder,
+        conv_bias: ConvBias,
+        latent_dim: int,
+        z_at: CodeAt,
+    ) -> None:
+        if (latent_dim == 0) != (z_at == "none"):
+            raise ValueError(f"latent_dim {latent_dim} and z_at {z_at!r} contradict each other")
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.skip_first = skip_order == "skip_first"
+        bias = has_bias(norm, conv_bias)
+        widths = [base_channels * min(2**level, 8) for level in range(depth)]
+        innermost = depth - 1
+
+        self.down = nn.ModuleList(
+            DownLayer(
+                in_channels=widths[level - 1] if level > 0 else in_channels,
+                out_channels=widths[level],
+                code=_build_code(z_at, latent_dim, level=level, depth=depth),
+                outermost=level == 0,
+                norm=norm if 0 < level < innermost else "none",
+                bias=bias,
+            )
+            for level in range(depth)
+        )
+        self.up = nn.ModuleList(
+            UpLayer(
+                in_channels=widths[level] if level == innermost else 2 * widths[level],
+                out_channels=widths[level - 1],
+                upsample=upsample,
+                norm=norm,
+                bias=bias,
+                dropout=dropout and 4 <= level < innermost,  # depth - 5 layers, at full width
+            )
+            for level in range(innermost, 0, -1)
+        )
+        self.head = build_upsampling(
+            in_channels=2 * widths[0],
+            out_channels=out_channels,
+            upsample=upsample,
+            kernel_size=4,
+            padding_mode="zeros",
+            bias=True,
+        )
+
+    def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
+        if (z is None) != (self.latent_dim == 0):
+            raise TypeError(f"expected a code z of {self.latent_dim} numbers: none where 0")
+        skips: list[Tensor] = []
+        for down in self.down:
+            x = down(x, z)  # (n, widths[i], h / 2^(i+1), w / 2^(i+1))
+            skips.append(x)
+        x = skips.pop()
+        for up in self.up:
+            x = self._join(skips.pop(), up(x))  # (n, 2 widths[i], h / 2^(i+1), w / 2^(i+1))
+        return torch.tanh(self.head(F.relu(x, inplace=True)))  # (n, out, h, w)
+
+    def _join(self, skip: Tensor, up: Tensor) -> Tensor:
+        return torch.cat((skip, up) if self.skip_first else (up, skip), dim=1)
+
+
+def _build_code(
+    z_at: CodeAt, latent_dim: int, *, level: int, depth: int
+) -> NoCode | TiledCode | PlaneCode:
+    """Build what level 0 (outermost) to depth - 1 (innermost) is told of z."""
+    match z_at:
+        case "plane" if level == 0:
+            return PlaneCode(latent_dim=latent_dim, side=2**depth)
+        case "input" if level == 0:
+            return TiledCode(latent_dim=latent_dim)
+        case "middle" if level == depth - 1:
+            return TiledCode(latent_dim=latent_dim)
+        case "all":
+            return TiledCode(latent_dim=latent_dim)
+        case _:
+            return NoCode()

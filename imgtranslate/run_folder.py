@@ -1,0 +1,126 @@
+"""A run: the folder in which a training keeps its settings, models, state, metrics and samples."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from imgtranslate.atomic import explained, remove_leftovers, write_text
+from imgtranslate.config import Settings, parse_settings, to_tree
+from imgtranslate.errors import CheckpointError, UsageError
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where everything of a run lies."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, and in ``[record]`` what the run was made with."""
+        return self.folder / "config.toml"
+
+    @property
+    def state(self) -> Path:
+        """The training state: what ``--resume`` needs."""
+        return self.folder / "state.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line, one line every ``train.log_every`` steps."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Pictures of the same held-out images as training goes on."""
+        return self.folder / "samples"
+
+    def model(self, direction: str) -> Path:
+        """The model that translates in ``direction``, ``ab`` or ``ba``."""
+        return self.folder / f"{direction}.safetensors"
+
+    def write_config(self, settings: Settings, record: Mapping[str, Any]) -> None:
+        """Keep the resolved settings and the record."""
+        write_text(self.config, tomli_w.dumps({**to_tree(settings), "record": dict(record)}))
+
+    def read_config(self) -> tuple[Settings, dict[str, Any]]:
+        """Read settings and record back; raises ``CheckpointError`` if this is no run."""
+        try:
+            tree = tomllib.loads(self.config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder}: not a run: it has no config.toml. Name a folder that "
+                "`imgtranslate train` made"
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CheckpointError(
+                f"{self.config}: damaged: {error}. Restore it from a copy"
+            ) from error
+        record = tree.pop("record", {})
+        return parse_settings(tree), record if isinstance(record, dict) else {}
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Add one line."""
+        with explained(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def rewind_metrics(self, step: int) -> None:
+        """Drop what was logged after ``step``, and any line cut short by a kill."""
+        if self.metrics.exists():
+            lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = [line for line in lines if _step_of(line) <= step]
+            write_text(self.metrics, "".join(f"{line}\n" for line in kept))
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process left half-written."""
+        remove_leftovers(self.folder)
+        remove_leftovers(self.samples)
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuse a place where something stands already: a run is never overwritten."""
+    if Run(out).config.exists():
+        raise UsageError(
+            f"{out}: a run is there already. Continue it with --resume {out}, or choose another "
+            "place with --out"
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out}: something is there already. Choose another place with --out")
+
+
+def begin(out: Path) -> Run:
+    """Make the folder in which a run is prepared, beside the place that it will take."""
+    folder = out.with_name(f".{out.name}.new")
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "samples").mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"{out}: cannot be made: {error.strerror}. Choose another place with --out"
+        ) from error
+    return Run(folder)
+
+
+def publish(run: Run, out: Path) -> Run:
+    """Move a prepared run to its place in one rename, so that no half of it is ever seen."""
+    try:
+        run.folder.rename(out)
+    except OSError as error:
+        raise UsageError(
+            f"{out}: cannot be made: {error.strerror}. Choose another place with --out"
+        ) from error
+    return Run(out)
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; of what is no such line, infinity."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

@@ -1,0 +1,306 @@
+"""Training: plan everything that can go wrong first, then learn, then go on where it stopped."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imgtranslate.checkpoint import read_state_header
+from imgtranslate.config import (
+    Settings,
+    Tree,
+    build_settings,
+    merge,
+    parse_settings,
+    read_settings_file,
+    to_tree,
+)
+from imgtranslate.data.check import DataReport, check_data
+from imgtranslate.data.folders import Domain, find_domains, folder_settings
+from imgtranslate.data.loader import UnpairedDataset, batches, choose_workers
+from imgtranslate.device import choose_device
+from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.methods.learner import Learner, parameter_count
+from imgtranslate.methods.schedule import Schedule, build_schedule
+from imgtranslate.run_folder import Run, begin, publish, refuse_existing
+from imgtranslate.workflows.events import (
+    Checking,
+    Forecast,
+    Notice,
+    Progress,
+    Report,
+    Saved,
+    Started,
+    Stop,
+    TrainResult,
+    ignore,
+    never,
+)
+from imgtranslate.workflows.pace import Pace
+from imgtranslate.workflows.run_state import (
+    domains_of_run,
+    has_changed,
+    record_of,
+    restore_run,
+    save_run,
+)
+from imgtranslate.workflows.samples import write_samples
+
+SAVE_SECONDS = 600.0  # the most that a crash may cost where steps are slow
+FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # after which the rest of the schedule is foretold
+RESUMABLE = (  # settings that may change on a resume
+    "schedule.epochs",
+    "schedule.decay_epochs",
+    "schedule.constant_steps",
+    "schedule.decay_steps",
+    "train.steps",
+    "train.save_every",
+    "train.sample_every",
+    "data.workers",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A training that has been found possible: nothing is built or written yet."""
+
+    settings: Settings
+    out: Path
+    device: torch.device
+    report: DataReport
+
+
+def train(
+    *,
+    a: Path | str | None = None,
+    b: Path | str | None = None,
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    preset: str = "paper",
+    config: Path | str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    report: Report = ignore,
+    stop: Stop = never,
+) -> TrainResult:
+    """Learn to translate between the pictures of two folders; see ``plan_training``.
+
+    ``report`` is called with events as they happen. ``stop`` is asked after every step; once it
+    says yes the state is saved and the result says that training is not finished.
+    """
+    plan = plan_training(
+        a=a, b=b, data=data, out=out, preset=preset, config=config,
+        settings=settings, device=device, report=report,
+    )  # fmt: skip
+    return start(plan, report=report, stop=stop)
+
+
+def plan_training(
+    *,
+    a: Path | str | None = None,
+    b: Path | str | None = None,
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    preset: str = "paper",
+    config: Path | str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    report: Report = ignore,
+) -> Plan:
+    """Resolve the settings and check device, place and pictures; nothing is written.
+
+    ``a`` and ``b``: the two folders, or ``data``: a folder with trainA and trainB. ``settings``:
+    values by ``section.name``; they win over ``config`` (a TOML file) and over ``preset``.
+    ``out``: the run's folder, without it ``runs/<a>2<b>``. Raises ``UsageError`` with one line.
+    """
+    resolved = build_settings(
+        preset=preset,
+        layers=[
+            read_settings_file(Path(config)) if config else {},
+            folder_settings(a=_path(a), b=_path(b), data=_path(data)),
+            nested(settings or {}),
+        ],
+    )
+    place = _path(out) or Path("runs") / f"{resolved.data.name_a}2{resolved.data.name_b}"
+    refuse_existing(place)
+    chosen = choose_device(device)
+    found = check_data(
+        find_domains(resolved.data),
+        resolved.data,
+        on_progress=lambda done, total: report(Checking(done=done, total=total)),
+    )
+    return Plan(settings=resolved, out=place, device=chosen, report=found)
+
+
+def start(plan: Plan, *, report: Report = ignore, stop: Stop = never) -> TrainResult:
+    """Begin the run that was planned and learn until its end or until ``stop`` says so."""
+    run = begin(plan.out)
+    learner = Learner(plan.settings, plan.device)
+    run.write_config(plan.settings, record_of(plan.report))
+    save_run(run, learner, plan.settings)
+    run = publish(run, plan.out)
+    return _learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
+
+
+def resume(
+    run: Path | str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    report: Report = ignore,
+    stop: Stop = never,
+) -> TrainResult:
+    """Go on with a run as if it had never stopped: on a CPU, bit for bit.
+
+    ``settings`` may change ``schedule.epochs``, ``schedule.decay_epochs``, ``train.steps``, how
+    often things are written, and ``data.workers``. Raises ``CheckpointError`` if ``run`` is no
+    run or its state is damaged.
+    """
+    folder = Run(Path(run))
+    kept, record = folder.read_config()
+    changed = _changed(kept, settings or {})
+    header = read_state_header(folder.state)
+    domains = domains_of_run(changed, record)
+    for domain in domains:
+        if has_changed(domain, record):
+            gone = f"{domain.folder}: its pictures have changed since the run began"
+            report(Notice(text=f"{gone}. Training goes on, but not as it would have"))
+    learner = Learner(changed, choose_device(device))
+    restore_run(learner, folder, header)
+    if changed != kept:
+        folder.write_config(changed, record)
+    folder.remove_leftovers()
+    folder.rewind_metrics(header.step)
+    return _learn(folder, learner, changed, domains, None, report, stop)
+
+
+def nested(settings: Mapping[str, Any]) -> Tree:
+    """Turn ``{"section.name": value}`` into nested dictionaries."""
+    split = ((*name.partition("."), value) for name, value in settings.items())
+    return merge(*({section: {key: value}} for section, _, key, value in split))
+
+
+def _learn(
+    run: Run,
+    learner: Learner,
+    settings: Settings,
+    domains: tuple[Domain, Domain],
+    checked: DataReport | None,
+    report: Report,
+    stop: Stop,
+) -> TrainResult:
+    """Train to the end of the schedule; the one long function of this package."""
+    schedule = build_schedule(settings, longer_side=max(len(d.files) for d in domains))
+    first, total = learner.steps_done, schedule.total_steps()
+    report(
+        Started(
+            run=run.folder,
+            device=str(learner.device),
+            step=first,
+            total_steps=total,
+            total_epochs=schedule.total_epochs(),
+            parameters=parameter_count(learner),
+            report=checked,
+        )
+    )
+
+    # Samples are read in the order of positions, from where the state stands.
+    stream = batches(
+        UnpairedDataset(*domains, settings),
+        first_position=first * settings.train.batch_size,
+        batch_size=settings.train.batch_size,
+        num_batches=max(0, total - first),
+        workers=choose_workers(settings.data.workers, learner.device),
+        device=learner.device,
+    )
+    pace = Pace()
+    losses: dict[str, float] = {}
+    saved_at, saved_step, foretold = time.monotonic(), first, False
+
+    for batch in pace.waiting_for(stream):
+        step = learner.steps_done
+        learner.step(batch, learning_rate=schedule.learning_rate(step))
+        done = learner.steps_done
+
+        # What is written depends on the step alone, so that a resumed run writes the same.
+        logged = done % settings.train.log_every == 0
+        if logged:
+            _refuse_non_finite(learner, run, saved_step)
+            losses = learner.take_mean_losses()
+            rate = schedule.learning_rate(step)
+            run.append_metrics({"step": done, "epoch": schedule.epoch(step), "lr": rate, **losses})
+        if done % settings.train.sample_every == 0 or done == total:
+            write_samples(run, learner, settings, domains)
+
+        report(_progress(done, schedule, losses, logged, pace))
+        if not foretold and _is_steady(pace):
+            foretold = True
+            report(_forecast(pace, total - done, learner.device))
+
+        # The state is saved by the step, and by the pace where steps are slow.
+        stopping = stop()
+        due = done % settings.train.save_every == 0 or time.monotonic() - saved_at > SAVE_SECONDS
+        if due or stopping or done == total:
+            _refuse_non_finite(learner, run, saved_step)
+            save_run(run, learner, settings)
+            saved_at, saved_step = time.monotonic(), done
+            report(Saved(step=done))
+        if stopping:
+            break
+        pace.tick()
+    return TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
+
+
+def _progress(
+    done: int, schedule: Schedule, losses: Mapping[str, float], logged: bool, pace: Pace
+) -> Progress:
+    seconds, total = pace.seconds_per_step(), schedule.total_steps()
+    return Progress(
+        step=done,
+        total_steps=total,
+        epoch=schedule.epoch(done - 1),
+        total_epochs=schedule.total_epochs(),
+        losses=losses,
+        logged=logged,
+        images_per_second=2 * schedule.batch_size / seconds if seconds else 0.0,
+        waiting=pace.waiting_share(),
+        remaining_seconds=(total - done) * seconds,
+    )
+
+
+def _is_steady(pace: Pace) -> bool:
+    """Whether the pace foretells the rest: soon where steps are slow, later where they are not."""
+    return pace.steps > FORECAST_STEPS and pace.steps * pace.seconds_per_step() > FORECAST_SECONDS
+
+
+def _forecast(pace: Pace, steps: int, device: torch.device) -> Forecast:
+    return Forecast(
+        seconds=steps * pace.seconds_per_step(),
+        seconds_per_step=pace.seconds_per_step(),
+        device=device.type,
+    )
+
+
+def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
+    """The settings of a run with those changes that leave what was learnt valid."""
+    for name in settings:
+        if name not in RESUMABLE:
+            raise UsageError(
+                f"{name}: cannot change on --resume. These can: {', '.join(RESUMABLE)}"
+            )
+    return parse_settings(merge(to_tree(kept), nested(settings)))
+
+
+def _refuse_non_finite(learner: Learner, run: Run, saved_step: int) -> None:
+    if not learner.is_finite():
+        raise ImgTranslateError(
+            f"{run.folder}: the losses are not finite at step {learner.steps_done}. The state of "
+            f"step {saved_step} is kept; start anew with a lower --lr or another --seed"
+        )
+
+
+def _path(path: Path | str | None) -> Path | None:
+    return Path(path) if path else None
