@@ -405,9 +405,8 @@ def _over_white(picture: Picture) -> Picture:
 
 
 def _options(writer: _Writer, picture: Picture) -> dict[str, Any]:
-    if picture.exif is None or not writer.has_exif:
-        return dict(writer.options)
-    return {**writer.options, "exif": picture.exif}
+    options = {**writer.options, "icc_profile": _fitting_profile(picture)}
+    return {**options, "exif": picture.exif} if writer.has_exif and picture.exif else options
 
 
 def _writer(suffix: str) -> _Writer:

@@ -131,15 +131,19 @@ def write_demo_data(
         folder / "paintings", folder / "stitches", held_out / "paintings", held_out / "truth"
     )
     for index in range(train_count):
-        painted = draw_scene(seed, "paintings", index, size)
-        _save(render_painting(painted), data.paintings / f"painting-{index:04d}.png")
-        stitched = draw_scene(seed, "stitches", index, size)
-        _save(render_stitches(stitched), data.stitches / f"stitches-{index:04d}.png")
+        painting = render_painting(draw_scene(seed, "paintings", index, size))
+        _save(painting, data.paintings / f"painting-{index:04d}.png")
+        stitches = render_stitches(draw_scene(seed, "stitches", index, size))
+        _save(stitches, data.stitches / f"stitches-{index:04d}.png")
     for index in range(test_count):
-        scene = draw_scene(seed, "held_out", index, size)
-        _save(render_painting(scene), data.held_out / f"scene-{index:04d}.png")
-        _save(render_stitches(scene), data.truth / f"scene-{index:04d}.png")
+        _write_held_out(data, draw_scene(seed, "held_out", index, size), f"scene-{index:04d}.png")
     return data
+
+
+def _write_held_out(data: DemoData, scene: Scene, name: str) -> None:
+    """Write one scene in both styles, under the same name."""
+    _save(render_painting(scene), data.held_out / name)
+    _save(render_stitches(scene), data.truth / name)
 
 
 class _Canvas:

@@ -1,0 +1,246 @@
+"""Cycle check of many files: which pictures are checked, and the figures drawn of them."""
+
+import glob
+import itertools
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from imgtranslate.atomic import explained
+from imgtranslate.checkpoint import ModelHeader
+from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.figures import comparison
+from imgtranslate.images import (
+    IMAGE_SUFFIXES,
+    Picture,
+    Pixels,
+    list_images,
+    writable_suffixes,
+    write_image,
+)
+from imgtranslate.run_folder import Run
+from imgtranslate.translator import Direction, Translator
+from imgtranslate.workflows.cycle_check import (
+    CycleFailure,
+    CycleResult,
+    CycleScore,
+    check_picture,
+    refuse_unless_pair,
+)
+
+Domain = Literal["a", "b"]
+Outcomes = Iterator[CycleResult | CycleFailure]
+
+FIGURE_ROWS = 8
+STRIP_SUFFIX = ".cycle.png"
+_SMALLEST_CELL, _LARGEST_CELL = 256, 1024  # px, of a strip
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleSource:
+    """A picture to check and its place below an output folder."""
+
+    path: Path
+    relative: Path
+    domain: Domain
+
+    @property
+    def direction(self) -> Direction:
+        """Of the first translation."""
+        return "ab" if self.domain == "a" else "ba"
+
+
+def find_sources(inputs: Sequence[str | Path], *, domain: Domain) -> list[CycleSource]:
+    """List the pictures that files, folders and globs name, each once and in their order.
+
+    Strips of an earlier check are left out unless named. Raises ``UsageError`` for a name that
+    leads to no picture.
+    """
+    found = [
+        source
+        for text in inputs
+        for path in _matches(str(text))
+        for source in _sources(path, domain=domain)
+    ]
+    distinct: dict[Path, CycleSource] = {}
+    for source in found:
+        distinct.setdefault(source.path.absolute(), source)
+    return list(distinct.values())
+
+
+def held_out_sources(run: Path, *, domains: Iterable[Domain]) -> list[CycleSource]:
+    """List the pictures that a run set aside; raises ``UsageError`` if there are none."""
+    _, record = Run(run).read_config()
+    sources = [
+        CycleSource(path=path, relative=Path(domain, path.name), domain=domain)
+        for domain in domains
+        for path in map(Path, record.get(f"held_out_{domain}", []))
+    ]
+    if not sources:
+        raise UsageError(
+            f"{run}: no pictures were held out in this run. Name some, as in "
+            f"imgtranslate cycle-check ./photos --run {run}"
+        )
+    return sources
+
+
+def is_figure(output: Path) -> bool:
+    """Whether ``output`` names one picture, and not a folder of strips."""
+    return output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
+
+
+def refuse_output(output: Path, sources: Iterable[CycleSource]) -> None:
+    """Raise ``UsageError`` if a figure or strips cannot go to ``output``."""
+    if is_figure(output) and output.suffix.lower() not in writable_suffixes():
+        raise UsageError(f"-o {output}: {output.suffix} cannot be written. Use .png")
+    if output.exists() and any(output.samefile(s.path) for s in sources if s.path.exists()):
+        raise UsageError(f"-o {output}: an input itself. Name another file or a folder")
+    folder = output.parent if is_figure(output) else output
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise UsageError(f"-o {output}: {nearest} is a file, not a folder. Choose another place")
+
+
+def strip_targets(sources: Sequence[CycleSource], folder: Path) -> list[Path]:
+    """Where each picture's strip goes: the tree is kept, and no two share a name."""
+    taken: set[str] = set()
+    targets = []
+    for source in sources:
+        names = (f"{source.relative.stem}{mark}{STRIP_SUFFIX}" for mark in _marks())
+        candidates = (folder / source.relative.with_name(name) for name in names)
+        target = next(c for c in candidates if _folded(c) not in taken)
+        taken.add(_folded(target))
+        targets.append(target)
+    return targets
+
+
+def check_sources(
+    sources: Sequence[CycleSource], *, ab: Translator, ba: Translator, output: Path | None = None
+) -> Iterator[CycleScore | CycleFailure]:
+    """Check each picture in its direction; draw a figure or strips if ``output`` names a place.
+
+    Raises ``UsageError`` if the two models are not a pair.
+    """
+    refuse_unless_pair(ab.header, ba.header)
+    outcomes = _check_each(sources, ab=ab, ba=ba)
+    if output is not None and is_figure(output):
+        outcomes = _with_figure(outcomes, output, count=len(sources))
+    elif output is not None:
+        headers = {"ab": ab.header, "ba": ba.header}
+        outcomes = _with_strips(outcomes, strip_targets(sources, output), headers=headers)
+    return (outcome.score if isinstance(outcome, CycleResult) else outcome for outcome in outcomes)
+
+
+def strip(result: CycleResult, *, forward: ModelHeader) -> Pixels:
+    """Draw one picture's Real | Fake | Recovered at its own size, up to 1024 px each."""
+    longest = max(result.real.shape[:2])
+    cell = min(max(longest, _SMALLEST_CELL), _LARGEST_CELL)
+    titles = [f"Real {forward.source}", f"Fake {forward.target}", f"Recovered {forward.source}"]
+    return comparison([_row(result)], titles=titles, captions=[_caption(result)], cell=cell)
+
+
+def figure(results: Sequence[CycleResult]) -> Pixels:
+    """Draw Real | Fake | Recovered, one row for each picture."""
+    return comparison(
+        [_row(result) for result in results],
+        titles=["Real", "Fake", "Recovered"],
+        captions=[_caption(result) for result in results],
+    )
+
+
+def _check_each(sources: Iterable[CycleSource], *, ab: Translator, ba: Translator) -> Outcomes:
+    for source in sources:
+        forward, backward = (ab, ba) if source.direction == "ab" else (ba, ab)
+        yield check_picture(source.path, forward=forward, backward=backward)
+
+
+def _with_figure(outcomes: Outcomes, path: Path, *, count: int) -> Outcomes:
+    """Draw some of the pictures, evenly spread, in one figure."""
+    places = set(_evenly_spread(count))
+    shown = []
+    for place, outcome in enumerate(outcomes):
+        if place in places and isinstance(outcome, CycleResult):
+            shown.append(outcome)
+        yield outcome
+    if shown:
+        _save(path, figure(shown))
+
+
+def _with_strips(
+    outcomes: Outcomes, targets: Iterable[Path], *, headers: Mapping[str, ModelHeader]
+) -> Outcomes:
+    """Draw each picture; one whose strip cannot be written has failed."""
+    for outcome, target in zip(outcomes, targets, strict=True):
+        if isinstance(outcome, CycleFailure):
+            yield outcome
+            continue
+        path, direction = outcome.score.path, outcome.score.direction
+        try:
+            _save(target, strip(outcome, forward=headers[direction]))
+        except ImgTranslateError as error:
+            yield CycleFailure(path=path, direction=direction, reason=str(error))
+        else:
+            yield outcome
+
+
+def _evenly_spread(count: int) -> list[int]:
+    """At most ``FIGURE_ROWS`` places among ``count``, from the first to the last."""
+    return [round(place) for place in np.linspace(0, count - 1, min(count, FIGURE_ROWS))]
+
+
+def _save(path: Path, pixels: Pixels) -> None:
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, Picture(pixels=pixels))
+
+
+def _matches(text: str) -> list[Path]:
+    """The path itself, or what a shell would have made of a pattern."""
+    if os.path.lexists(text):
+        return [Path(text)]
+    if not glob.has_magic(text):
+        raise UsageError(f"{text}: no such file or folder. Check the name")
+    names = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - takes absolute patterns too
+    matches = [Path(name) for name in names if not name.endswith(STRIP_SUFFIX)]
+    if "**" in text:
+        matches = [match for match in matches if not match.is_dir()]
+    if not matches:
+        raise UsageError(f"{text}: nothing matches this pattern. Check it")
+    return matches
+
+
+def _sources(path: Path, *, domain: Domain) -> list[CycleSource]:
+    if not path.is_dir():
+        return [CycleSource(path=path, relative=Path(path.name), domain=domain)]
+    sources = [
+        CycleSource(path=picture, relative=picture.relative_to(path), domain=domain)
+        for picture in list_images(path)
+        if not picture.name.endswith(STRIP_SUFFIX)
+    ]
+    if not sources:
+        raise UsageError(f"{path}: no pictures in this folder. Name one that holds some")
+    return sources
+
+
+def _marks() -> Iterator[str]:
+    return itertools.chain([""], (f".{number}" for number in itertools.count(2)))
+
+
+def _folded(path: Path) -> str:
+    """The same for names that are one file where case does not count."""
+    return str(path).casefold()
+
+
+def _row(result: CycleResult) -> list[Pixels]:
+    return [result.real, result.fake, result.recovered]
+
+
+def _caption(result: CycleResult) -> str:
+    score = result.score
+    ratio = "equal" if math.isinf(score.psnr) else f"{score.psnr:.1f} dB"
+    return f"{score.path.name} · error {score.mae:.4f} · {ratio}"
