@@ -1,5 +1,50 @@
 """Learn to translate pictures of one kind into another, and then do it."""
 
-from imgtranslate._version import __version__
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__"]
+from imgtranslate._version import __version__
+from imgtranslate.errors import (
+    CheckpointError,
+    DataError,
+    ImageError,
+    ImgTranslateError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from imgtranslate.translator import Translator, load
+    from imgtranslate.workflows.train import resume, train
+    from imgtranslate.workflows.translate import translate_folder
+
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "ImageError",
+    "ImgTranslateError",
+    "Translator",
+    "UsageError",
+    "__version__",
+    "load",
+    "resume",
+    "train",
+    "translate_folder",
+]
+
+_LAZY = {  # loaded on first use (PEP 562), so that importing the package imports no torch
+    "Translator": "imgtranslate.translator",
+    "load": "imgtranslate.translator",
+    "resume": "imgtranslate.workflows.train",
+    "train": "imgtranslate.workflows.train",
+    "translate_folder": "imgtranslate.workflows.translate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'imgtranslate' has no attribute {name!r}")
+    return vars(importlib.import_module(_LAZY[name]))[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

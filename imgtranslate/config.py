@@ -174,8 +174,10 @@ PRESETS: Mapping[str, Tree] = {
     "tiny": {
         "data": {"crop_size": 64},
         "generator": {"base_channels": 16, "num_blocks": 3},
-        "discriminator": {"base_channels": 16},
-        "schedule": {"epochs": 5, "decay_epochs": 5},
+        "discriminator": {"base_channels": 32, "num_layers": 2},
+        "optimizer": {"lr": 1e-3},
+        "schedule": {"constant_steps": 1300, "decay_steps": 1300},
+        "train": {"ema_decay": 0.995},
     },
 }
 
@@ -340,11 +342,13 @@ def _generator_class(generator: Any) -> type[ResnetConfig] | type[UnetConfig]:
 
 
 def _fitting_preset(name: str, chosen: Tree) -> Tree:
-    """The preset without those generator settings that the chosen kind of generator lacks."""
+    """The preset without what the chosen settings replace: another generator, epochs for steps."""
     preset = PRESETS[nearest(name, PRESETS, what="--preset")]
     known = {f.name for f in _fields(_generator_class(chosen.get("generator")))}
     generator = {k: v for k, v in preset.get("generator", {}).items() if k in known}
-    return {**preset, "generator": generator}
+    by_epochs = chosen.get("schedule", {}).keys() & {"epochs", "decay_epochs"}
+    schedule = {} if by_epochs else preset.get("schedule", {})
+    return {**preset, "generator": generator, "schedule": schedule}
 
 
 def _parse_section(name: str, cls: type[S], tree: Mapping[str, Any]) -> S:

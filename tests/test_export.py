@@ -114,12 +114,10 @@ def test_the_export_does_what_the_model_does_at_any_size(
 
 
 def test_a_single_pixel(exported: Path) -> None:
-    """Instance norm alone blows up what rounding leaves of a flat picture: there only the size."""
     header = MODELS[exported.stem]
     found, expected = both(exported, noise(header, batch=1, height=1, width=1))
     assert found.shape == expected.shape
-    if exported.stem != "resnet":
-        assert abs(found - expected).max() <= 1
+    assert abs(found - expected).max() <= 1
 
 
 def test_the_file_says_what_it_is(exported: Path) -> None:

@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import typer
 from PIL import Image
 
-from imgtranslate import checkpoint
+from imgtranslate import checkpoint, cli
 from imgtranslate.builders import build_generator
 from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.cli.terminal import say
-from imgtranslate.cli.translate import printable, translate
+from imgtranslate.cli.terminal import printable
 from imgtranslate.config import ResnetConfig
-from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.errors import UsageError
 from imgtranslate.networks import initialise
 from imgtranslate.translator import Translator, load
 from imgtranslate.workflows.translate import (
@@ -65,15 +63,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def run(*arguments: str | Path) -> int:
-    """The command alone, as `imgtranslate.cli.run` runs it."""
-    app = typer.Typer()
-    app.command()(translate)
-    try:
-        code = app(list(map(str, arguments)), standalone_mode=False)
-    except ImgTranslateError as error:
-        say(f"error: {error}")
-        return error.exit_code
-    return code if isinstance(code, int) else 0
+    return cli.run(["translate", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")

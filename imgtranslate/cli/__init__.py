@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from imgtranslate._version import __version__
-from imgtranslate.cli import train
+from imgtranslate.cli import cycle_check, demo, export, train, translate
 from imgtranslate.cli.terminal import examples, say
 from imgtranslate.errors import ImgTranslateError
 
@@ -42,7 +42,12 @@ def root(
 
 
 MAIN = "Commands"
+MORE = "More"
 app.command("train", rich_help_panel=MAIN, epilog=train.EPILOG)(train.train)
+app.command("translate", rich_help_panel=MAIN, epilog=translate.EPILOG)(translate.translate)
+app.command("cycle-check", rich_help_panel=MAIN, epilog=cycle_check.EPILOG)(cycle_check.cycle_check)
+app.command("export", rich_help_panel=MAIN, epilog=export.EPILOG)(export.export)
+app.command("demo", rich_help_panel=MORE, epilog=demo.EPILOG)(demo.demo)
 
 
 def run(arguments: Sequence[str]) -> int:

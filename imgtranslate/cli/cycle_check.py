@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import examples, is_terminal, result, say
-from imgtranslate.cli.translate import printable
+from imgtranslate.cli.terminal import examples, is_terminal, printable, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def cycle_check(
         outcomes=tuple(_followed(outcomes, total=len(sources))), fail_above=fail_above
     )
     for failure in report.failures:
-        say(printable(f"failed: {failure.path}: {failure.reason}"))
+        say(f"failed: {failure.path}: {failure.reason}")
     result(json.dumps(report.to_json()) if as_json else "\n".join(_table(report)))
     if report.failures or report.verdict == "failed":
         raise typer.Exit(1)
@@ -157,7 +156,7 @@ def _load(
     chosen = device_of_gpu(gpu) if gpu is not None else device
     ab, ba = load(models[0], device=chosen), load(models[1], device=chosen)
     header = ab.header
-    say(printable(f"{header.source} <-> {header.target} on {ab.device}"))
+    say(f"{header.source} <-> {header.target} on {ab.device}")
     return ab, ba
 
 

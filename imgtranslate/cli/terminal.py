@@ -7,7 +7,7 @@ import typer
 
 def say(line: str) -> None:
     """Tell the person something; never part of the result."""
-    typer.echo(line, err=True)
+    typer.echo("\n".join(map(printable, line.split("\n"))), err=True)
 
 
 def result(line: str) -> None:
@@ -23,3 +23,8 @@ def is_terminal() -> bool:
 def examples(*commands: str) -> str:
     """The foot of a help text: commands that run as they stand."""
     return "\n\n".join(["Examples:", *(f"[cyan]$ {command}[/cyan]" for command in commands)])
+
+
+def printable(text: str) -> str:
+    """The text with control codes escaped, so that no name can steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

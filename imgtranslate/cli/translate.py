@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from imgtranslate.cli.terminal import examples, is_terminal, result, say
+from imgtranslate.cli.terminal import examples, is_terminal, printable, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Display:
         if self._bar.live.is_started:
             self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
         else:
-            say(printable(line))
+            say(line)
 
     def _result(self, line: str) -> None:
         """A path goes into a pipe byte by byte as it is, and to a person without control codes."""
@@ -165,11 +165,6 @@ class Display:
         counts = ", ".join(f"{self._counts[s]} {s}" for s in ("written", "skipped", "failed"))
         stopped = "" if self._counts.total() == self._total else "stopped: "
         return f"{stopped}translated {self._counts['written']} of {self._total}: {counts}"
-
-
-def printable(text: str) -> str:
-    """The text with control codes escaped, so that no name can steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _headline(header: "ModelHeader", device: str) -> str:

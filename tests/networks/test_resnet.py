@@ -188,3 +188,16 @@ def test_networks_take_keywords_only_and_have_no_defaults(network: type[nn.Modul
     parameters = inspect.signature(network).parameters.values()
     assert {p.kind for p in parameters} == {inspect.Parameter.KEYWORD_ONLY}
     assert {p.default for p in parameters} == {inspect.Parameter.empty}
+
+
+def test_a_flat_picture_does_not_become_noise() -> None:
+    network = build().eval()
+    with torch.no_grad():
+        out = network(torch.full((1, 3, 96, 96), 0.3))
+    centre = out[:, :, 40:56, 40:56]  # beyond the reach of the zero padding of strided layers
+    assert (centre[:, :, 4:] - centre[:, :, :-4]).abs().max() < 1e-4  # the stride is 4 px
+
+
+def test_evaluation_equals_training_on_ordinary_pictures() -> None:
+    network, x = build().double(), torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    assert torch.allclose(network.train()(x), network.eval()(x), atol=1e-9)
