@@ -191,10 +191,12 @@ def test_networks_take_keywords_only_and_have_no_defaults(network: type[nn.Modul
 
 
 def test_a_flat_picture_does_not_become_noise() -> None:
-    network = build().eval()
+    network = build(base_channels=8, num_blocks=6)
+    generator = torch.Generator().manual_seed(0)
+    networks.initialise(network, init="normal", gain=0.02, generator=generator)
     with torch.no_grad():
-        out = network(torch.full((1, 3, 96, 96), 0.3))
-    centre = out[:, :, 40:56, 40:56]  # beyond the reach of the zero padding of strided layers
+        out = network.eval()(torch.full((1, 3, 64, 64), 0.3))
+    centre = out[:, :, 24:40, 24:40]
     assert (centre[:, :, 4:] - centre[:, :, :-4]).abs().max() < 1e-4  # the stride is 4 px
 
 
