@@ -28,11 +28,6 @@ def choose_device(name: str) -> torch.device:
 
 def device_of_gpu(gpu: str) -> str:
     """Turn the value of ``--gpu`` (``0``) into a name for ``choose_device`` (``cuda:0``)."""
-    if "," in gpu:
-        raise UsageError(
-            f"--gpu {gpu}: training on several GPUs at once is not supported yet. Name one, "
-            "as in --gpu 0"
-        )
     return f"cuda:{gpu.strip()}"
 
 

@@ -121,14 +121,15 @@ def train(
 ) -> None:
     """Learn to translate between two folders of pictures that need not be paired.
 
-    Makes a folder with ab.safetensors and ba.safetensors, to use with translate, and all that is
-    needed to go on exactly where it stopped. Colours are kept by an identity loss that is on by
-    default (method.lambda_identity).
+    Makes a folder with ab.safetensors and ba.safetensors, for translate, and
+    what it takes to go on exactly where it stopped. An identity loss keeps
+    colours (method.lambda_identity); it needs as many channels in A as in B.
     """
     from imgtranslate.config import merge, nearest, parse_assignment
     from imgtranslate.device import device_of_gpu
 
     nearest(method, ["cyclegan"], what="--method")
+    _refuse_several(gpu)
     flags = {
         "data.crop_size": size,
         "data.channels_a": channels_a,
@@ -211,6 +212,11 @@ def finish(outcome: "TrainResult", stopped: Stopped) -> None:
         say(f"  imgtranslate train --resume {outcome.run}")
         raise typer.Exit(128 + stopped.signal_number)
     result(str(outcome.run))
+
+
+def _refuse_several(gpu: str | None) -> None:
+    if gpu is not None and "," in gpu:
+        raise UsageError(f"--gpu {gpu}: one GPU trains a run. Name one, as in --gpu 0")
 
 
 def _refuse_fresh(run: Path, given: list[str]) -> None:

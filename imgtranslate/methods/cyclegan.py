@@ -53,8 +53,8 @@ class CycleGan:
     def generator_losses(self, batch: Batch) -> tuple[dict[str, Tensor], Fakes]:
         """Weighted terms of both generators: equations 1 to 3 and the identity of section 5.2."""
         config, (real_a, real_b) = self.config, (batch.real_a, batch.real_b)
-        weight_a = config.lambda_identity * config.lambda_a
-        weight_b = config.lambda_identity * config.lambda_b
+        weight_a = config.lambda_identity * config.lambda_a * (real_a.shape[1] == real_b.shape[1])
+        weight_b = config.lambda_identity * config.lambda_b * (real_a.shape[1] == real_b.shape[1])
 
         fake_b, idt_b = self._translate(self.generator_ab, real_a, real_b if weight_b else None)
         fake_a, idt_a = self._translate(self.generator_ba, real_b, real_a if weight_a else None)

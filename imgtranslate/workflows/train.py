@@ -132,6 +132,8 @@ def plan_training(
         resolved.data,
         on_progress=lambda done, total: report(Checking(done=done, total=total)),
     )
+    if resolved.data.channels_a != resolved.data.channels_b and resolved.method.lambda_identity:
+        report(Notice(text="the identity loss is off: it needs as many channels in A as in B"))
     return Plan(settings=resolved, out=place, device=chosen, report=found)
 
 
