@@ -95,5 +95,6 @@ def _collate(samples: Sequence[Sample | ImageError]) -> tuple[Tensor, Tensor] | 
 
 
 def _to_network(pixels: Tensor, device: torch.device) -> Tensor:
-    """Turn uint8 (n, h, w, c) into float (n, c, h, w) in [-1, 1], laid out channels-last."""
-    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2) / 127.5 - 1
+    """Turn uint8 (n, h, w, c) into float (n, c, h, w) in [-1, 1]."""
+    planes = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).contiguous()
+    return planes / 127.5 - 1

@@ -124,11 +124,15 @@ def parameter_count(learner: Learner) -> int:
 
 
 def _initialise(networks: Mapping[str, nn.Module], seed: int, device: torch.device) -> None:
-    """Draw weights on the CPU, so that they are the same on every device."""
+    """Draw weights on the CPU, so that they are the same on every device.
+
+    The layout stays contiguous: channels-last gave wrong gradients on the CPU (torch 2.15), which
+    ``test_gradients_are_those_of_double_precision`` guards against.
+    """
     for index, network in enumerate(networks.values()):
         generator = torch.Generator().manual_seed(integer_at(seed, Purpose.WEIGHTS, index))
         initialise(network, init="normal", gain=0.02, generator=generator)
-        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(device)
 
 
 def _adam(networks: Mapping[str, nn.Module], settings: OptimizerSettings) -> torch.optim.Adam:
