@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from imgtranslate.config import build_settings
-from imgtranslate.data.loader import Batch
+from imgtranslate.data.loader import Batch, to_device
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import frozen
 
@@ -10,7 +10,7 @@ from imgtranslate.methods.step import frozen
 def gradients(learner: Learner, batch: Batch) -> dict[str, Tensor]:
     """Of every weight, after the losses of one step and before any update."""
     with frozen(learner.method.discriminators()):
-        losses, fakes = learner.method.generator_losses(batch)
+        losses, _ = learner.method.generator_losses(batch)
     torch.stack(list(losses.values())).sum().backward()
     return {
         f"{name}.{key}": parameter.grad.double()
@@ -24,7 +24,8 @@ def test_gradients_are_those_of_double_precision() -> None:
     """As laid out by the learner: on some layouts torch's own kernels have been wrong."""
     settings = build_settings(preset="tiny", layers=[{"data": {"a": "a", "b": "b"}}])
     generator = torch.Generator().manual_seed(0)
-    a, b = (torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1 for _ in range(2))
+    pixels = torch.randint(0, 256, (2, 1, 64, 64, 3), dtype=torch.uint8, generator=generator)
+    a, b = (to_device(side, torch.device("cpu")) for side in pixels)
     single = Learner(settings, torch.device("cpu"))
     found = gradients(single, Batch(a, b))
     double = Learner(settings, torch.device("cpu"))

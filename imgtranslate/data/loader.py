@@ -76,7 +76,7 @@ def batches(
     for collated in loader:
         if isinstance(collated, ImageError):
             raise collated
-        yield Batch(*(_to_network(pixels, device) for pixels in collated))
+        yield Batch(*(to_device(pixels, device) for pixels in collated))
 
 
 def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
@@ -94,7 +94,7 @@ def _collate(samples: Sequence[Sample | ImageError]) -> tuple[Tensor, Tensor] | 
     return a, b
 
 
-def _to_network(pixels: Tensor, device: torch.device) -> Tensor:
+def to_device(pixels: Tensor, device: torch.device) -> Tensor:
     """Turn uint8 (n, h, w, c) into float (n, c, h, w) in [-1, 1]."""
     planes = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).contiguous()
     return planes / 127.5 - 1
