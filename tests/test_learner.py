@@ -30,7 +30,7 @@ def test_gradients_are_those_of_double_precision() -> None:
     found = gradients(single, Batch(a, b))
     double = Learner(settings, torch.device("cpu"))
     for network in double.networks.values():
-        network.double()
+        network.to(torch.float64, memory_format=torch.contiguous_format)
     wanted = gradients(double, Batch(a.double(), b.double()))
     assert found.keys() == wanted.keys()
     for name, gradient in wanted.items():
