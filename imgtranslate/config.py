@@ -176,7 +176,7 @@ PRESETS: Mapping[str, Tree] = {
         "generator": {"base_channels": 16, "num_blocks": 3},
         "discriminator": {"base_channels": 32, "num_layers": 2},
         "optimizer": {"lr": 1e-3},
-        "schedule": {"constant_steps": 1300, "decay_steps": 1300},
+        "schedule": {"constant_steps": 1000, "decay_steps": 1000},
         "train": {"ema_decay": 0.995},
     },
 }

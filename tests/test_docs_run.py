@@ -1,0 +1,103 @@
+import dataclasses
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgtranslate import cli, config
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SMALL = shlex.split("--preset tiny --size 24 --steps 2 --device cpu")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("imgtranslate ")]
+
+
+def adapted(command: list[str]) -> list[str]:
+    """The same command on the CPU and small; a run that is begun anew takes its place."""
+    text = [part for part in command if part not in ("--gpu", "0")]
+    if text[0] == "train" and "--resume" not in text:
+        return [*text, *SMALL]
+    return text
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for side in ("horses", "zebras"):
+        (tmp_path / side).mkdir()
+        for index in range(12):
+            picture = Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8))
+            picture.save(tmp_path / side / f"{index}.png")
+    picture.save(tmp_path / "in.jpg")
+    return tmp_path
+
+
+def train(folder: Path) -> None:
+    assert cli.run(["train", "--a", "horses", "--b", "zebras", *SMALL]) == 0
+    assert (folder / "runs/horses2zebras/ab.safetensors").exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run(page: Path, folder: Path) -> None:
+    if not any("train" in command and "--a" in command for command in commands(page)):
+        train(folder)
+    for command in commands(page):
+        if command != ["demo"]:  # minutes long: it has tests of its own
+            assert cli.run(adapted(command)) == 0, shlex.join(command)
+
+
+def test_the_python_lines_of_the_readme_run(folder: Path) -> None:
+    train(folder)
+    for block in blocks(ROOT / "README.md", "python"):
+        exec(compile(block, "README.md", "exec"), {})
+    with Image.open(folder / "zebra.png") as zebra:
+        assert zebra.size == (40, 40)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert link.startswith("https://") or (page.parent / link).exists(), (page.name, link)
+
+
+def test_the_table_lists_every_setting_with_its_default() -> None:
+    text = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+?) \|", text, re.MULTILINE))
+    sections = {
+        "data": [config.DataSettings],
+        "method": [config.CycleGanConfig],
+        "generator": [config.UnetConfig, config.ResnetConfig],
+        "discriminator": [config.PatchGanConfig],
+        "optimizer": [config.OptimizerSettings],
+        "schedule": [config.ScheduleSettings],
+        "train": [config.TrainSettings],
+    }
+    wanted = {
+        f"{section}.{field.name}": spelled(field.default)
+        for section, classes in sections.items()
+        for cls in classes
+        for field in dataclasses.fields(cls)
+    }
+    assert {name: found.get(name) for name in wanted} == wanted
+
+
+def spelled(default: object) -> str:
+    if default is dataclasses.MISSING:
+        return "required"
+    if default is None:
+        return "none"
+    if default == "":
+        return '""'
+    return str(default).lower() if isinstance(default, bool) else str(default)
