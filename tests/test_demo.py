@@ -1,8 +1,10 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from imgtranslate import cli
 from imgtranslate.config import build_settings
@@ -87,6 +89,7 @@ def test_the_demo_runs_its_commands_and_says_when_it_falls_short(
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_demo_translates(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(os.cpu_count() or 1)
     data = prepare(FOLDER, seed=seed)
     train, translate, *_ = commands(data, FOLDER, seed=seed, steps=None)
     assert cli.run(train) == 0

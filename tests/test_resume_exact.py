@@ -118,6 +118,13 @@ def test_extending_a_finished_run_is_as_if_it_had_been_longer(
     assert_same(tmp_path / "short", tmp_path / "whole")
 
 
+def test_epochs_do_not_extend_a_schedule_in_steps(pictures: Path, tmp_path: Path) -> None:
+    steps = {"schedule.constant_steps": 2, "schedule.decay_steps": 2}
+    learn(pictures, tmp_path / "run", STEPS, **steps)
+    with pytest.raises(ImgTranslateError, match="counts steps"):
+        resume(tmp_path / "run", settings={"schedule.epochs": 9}, device="cpu")
+
+
 def test_another_seed_is_another_run(pictures: Path, tmp_path: Path) -> None:
     learn(pictures, tmp_path / "a", 2)
     learn(pictures, tmp_path / "b", 2, **{"train.seed": 1})

@@ -85,7 +85,7 @@ class TrainingDisplay:
         if event.step >= event.total_steps:
             self._say(
                 f"{event.run} is at step {event.step} of {event.total_steps} already. Extend it "
-                "with --epochs, --decay-epochs or --steps"
+                "with --steps, or with its schedule (--epochs, --decay-epochs)"
             )
             return
         if self.task is not None:

@@ -293,7 +293,14 @@ def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
             raise UsageError(
                 f"{name}: cannot change on --resume. These can: {', '.join(RESUMABLE)}"
             )
-    return parse_settings(merge(to_tree(kept), nested(settings)))
+    changed = parse_settings(merge(to_tree(kept), nested(settings)))
+    by_epochs = settings.keys() & {"schedule.epochs", "schedule.decay_epochs"}
+    if by_epochs and changed.schedule.constant_steps is not None:
+        raise UsageError(
+            "--epochs, --decay-epochs: this run's schedule counts steps. Extend it with "
+            "--set schedule.constant_steps=… or --set schedule.decay_steps=…"
+        )
+    return changed
 
 
 def _refuse_non_finite(learner: Learner, run: Run, saved_step: int) -> None:
