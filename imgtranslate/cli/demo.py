@@ -28,7 +28,8 @@ def demo(
     say(f"drawing painted landscapes and, of other scenes, embroideries in {FOLDER}")
     data = prepare(FOLDER, seed=seed)
     for command in commands(data, FOLDER, seed=seed, steps=steps):
-        say(f"\n$ imgtranslate {shlex.join(command)}")
+        say("")
+        say(f"$ imgtranslate {shlex.join(command)}")
         status = run(command)
         if status != 0:
             raise typer.Exit(status)

@@ -7,7 +7,7 @@ import typer
 
 def say(line: str) -> None:
     """Tell the person something; never part of the result."""
-    typer.echo("\n".join(map(printable, line.split("\n"))), err=True)
+    typer.echo(printable(line), err=True)
 
 
 def result(line: str) -> None:
