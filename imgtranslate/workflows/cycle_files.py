@@ -1,9 +1,7 @@
 """Cycle check of many files: which pictures are checked, and the figures drawn of them."""
 
-import glob
 import itertools
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,6 @@ from imgtranslate.images import (
     IMAGE_SUFFIXES,
     Picture,
     Pixels,
-    list_images,
     writable_suffixes,
     write_image,
 )
@@ -32,6 +29,7 @@ from imgtranslate.workflows.cycle_check import (
     check_picture,
     refuse_unless_pair,
 )
+from imgtranslate.workflows.inputs import list_inputs
 
 Domain = Literal["a", "b"]
 Outcomes = Iterator[CycleResult | CycleFailure]
@@ -61,15 +59,10 @@ def find_sources(inputs: Sequence[str | Path], *, domain: Domain) -> list[CycleS
     Strips of an earlier check are left out unless named. Raises ``UsageError`` for a name that
     leads to no picture.
     """
-    found = [
-        source
-        for text in inputs
-        for path in _matches(str(text))
-        for source in _sources(path, domain=domain)
-    ]
     distinct: dict[Path, CycleSource] = {}
-    for source in found:
-        distinct.setdefault(source.path.absolute(), source)
+    for found in list_inputs(inputs, ignore=lambda path: path.name.endswith(STRIP_SUFFIX)):
+        source = CycleSource(path=found.path, relative=found.relative, domain=domain)
+        distinct.setdefault(found.path.absolute(), source)
     return list(distinct.values())
 
 
@@ -197,34 +190,6 @@ def _save(path: Path, pixels: Pixels) -> None:
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, Picture(pixels=pixels))
-
-
-def _matches(text: str) -> list[Path]:
-    """The path itself, or what a shell would have made of a pattern."""
-    if os.path.lexists(text):
-        return [Path(text)]
-    if not glob.has_magic(text):
-        raise UsageError(f"{text}: no such file or folder. Check the name")
-    names = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - takes absolute patterns too
-    matches = [Path(name) for name in names if not name.endswith(STRIP_SUFFIX)]
-    if "**" in text:
-        matches = [match for match in matches if not match.is_dir()]
-    if not matches:
-        raise UsageError(f"{text}: nothing matches this pattern. Check it")
-    return matches
-
-
-def _sources(path: Path, *, domain: Domain) -> list[CycleSource]:
-    if not path.is_dir():
-        return [CycleSource(path=path, relative=Path(path.name), domain=domain)]
-    sources = [
-        CycleSource(path=picture, relative=picture.relative_to(path), domain=domain)
-        for picture in list_images(path)
-        if not picture.name.endswith(STRIP_SUFFIX)
-    ]
-    if not sources:
-        raise UsageError(f"{path}: no pictures in this folder. Name one that holds some")
-    return sources
 
 
 def _marks() -> Iterator[str]:

@@ -1,10 +1,9 @@
 """Pictures in, translated pictures out: first a plan that finds every wrong use, then the work."""
 
-import glob
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +13,12 @@ from imgtranslate.config import nearest
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.images import (
     IMAGE_SUFFIXES,
-    list_images,
     read_image,
     writable_suffixes,
     write_image,
 )
 from imgtranslate.translator import Direction, Translator, load
+from imgtranslate.workflows.inputs import Input, list_inputs
 
 Existing = Literal["refuse", "skip", "overwrite"]
 Status = Literal["written", "skipped", "failed"]
@@ -63,7 +62,7 @@ def plan_translation(
     ``UsageError`` for whatever would go wrong by the names alone: an input that is missing, two
     inputs for one output, an output that exists or is an input itself.
     """
-    sources = [s for text in inputs for path in _matches(str(text)) for s in _sources(path, output)]
+    sources = list_inputs(inputs, ignore=_inside(output, inputs))
     one_file = output is not None and _names_file(output)
     if output is not None and one_file:
         jobs = [Job(source=_only(sources, output), target=_checked(output, file_format))]
@@ -115,13 +114,6 @@ def safe_name(domain: str) -> str:
     return plain or "translated"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    path: Path
-    relative: Path  # its place below an output folder
-    in_folder: bool
-
-
 def _translate(job: Job, translator: Translator) -> Outcome:
     start = time.perf_counter()
     try:
@@ -143,55 +135,20 @@ def _translate(job: Job, translator: Translator) -> Outcome:
     )
 
 
-def _matches(text: str) -> list[Path]:
-    """The path itself, or what a shell would have made of a pattern."""
-    if text == "-":
-        raise UsageError("-: reading from a pipe is not supported yet. Name a file or a folder")
-    if os.path.lexists(text):
-        return [Path(text)]
-    if not glob.has_magic(text):
-        raise UsageError(f"{text}: no such file or folder. Check the name")
-    names = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - takes absolute patterns too
-    matches = [Path(name) for name in names]
-    if "**" in text:
-        matches = [match for match in matches if not match.is_dir()]
-    if not matches:
-        raise UsageError(f"{text}: nothing matches this pattern. Check it")
-    return matches
-
-
-def _sources(path: Path, output: Path | None) -> list[_Source]:
-    if not path.is_dir():
-        return [_Source(path=path, relative=Path(path.name), in_folder=False)]
-    sources = [
-        _Source(path=found, relative=found.relative_to(path), in_folder=True)
-        for found in list_images(path)
-    ]
-    sources = _without_outputs(sources, folder=path, output=output)
-    if not sources:
-        raise UsageError(f"{path}: no pictures in this folder. Name one that holds some")
-    return sources
-
-
-def _without_outputs(sources: list[_Source], *, folder: Path, output: Path | None) -> list[_Source]:
-    """What an output folder inside the input folder holds is not read again."""
-    inner = None if output is None else _place_inside(output.resolve(), folder.resolve())
-    if inner is None:
-        return sources
-    return [source for source in sources if not source.relative.is_relative_to(inner)]
-
-
-def _place_inside(path: Path, folder: Path) -> Path | None:
-    if path == folder or not path.is_relative_to(folder):
-        return None
-    return path.relative_to(folder)
+def _inside(output: Path | None, inputs: Sequence[str | Path]) -> Callable[[Path], bool]:
+    """Whether a picture lies in an output folder that is inside an input folder."""
+    folders = {Path(name).resolve() for name in inputs}
+    if output is None or folders.isdisjoint(output.resolve().parents):
+        return lambda _: False
+    place = output.resolve()
+    return lambda path: path.resolve().is_relative_to(place)
 
 
 def _names_file(output: Path) -> bool:
     return output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
 
 
-def _only(sources: Sequence[_Source], output: Path) -> Path:
+def _only(sources: Sequence[Input], output: Path) -> Path:
     if len(sources) != 1 or sources[0].in_folder:
         raise UsageError(
             f"-o {output}: one file for {len(sources)} picture(s) of a folder or list. "
@@ -221,7 +178,7 @@ def _suffix_of(file_format: str) -> str:
     return "." + nearest(file_format.lower().removeprefix("."), names, what="--format")
 
 
-def _target(source: _Source, *, domain: str, output: Path | None, suffix: str | None) -> Path:
+def _target(source: Input, *, domain: str, output: Path | None, suffix: str | None) -> Path:
     own = source.path.suffix
     stem = source.path.stem if own.lower() in IMAGE_SUFFIXES else source.path.name
     suffix = suffix or (own if own.lower() in writable_suffixes() else ".png")
