@@ -2,8 +2,29 @@
 
 from torch import nn
 
-from imgtranslate.config import GeneratorConfig, PatchGanConfig, ResnetConfig, UnetConfig
-from imgtranslate.networks import PatchGan, ResnetGenerator, UnetGenerator
+from imgtranslate.config import (
+    AveragingConfig,
+    DiscriminatorConfig,
+    EncoderConfig,
+    GeneratorConfig,
+    MultiScaleConfig,
+    PatchGanConfig,
+    PixelConfig,
+    ResidualEncoderConfig,
+    Resnet18EncoderConfig,
+    ResnetConfig,
+    UnetConfig,
+)
+from imgtranslate.networks import (
+    AveragingPatchGan,
+    MultiScalePatchGan,
+    PatchGan,
+    PixelGan,
+    ResidualEncoder,
+    Resnet18Encoder,
+    ResnetGenerator,
+    UnetGenerator,
+)
 
 
 def build_generator(
@@ -31,19 +52,60 @@ def build_generator(
                 norm=config.norm,
                 dropout=config.dropout,
                 upsample=config.upsample,
-                skip_order="skip_first",  # pix2pix's form
-                conv_bias="by_norm",
-                latent_dim=0,
-                z_at="none",
+                skip_order=config.skip_order,
+                conv_bias=config.conv_bias,
+                latent_dim=config.latent_dim,
+                z_at=config.z_at,
             )
 
 
-def build_discriminator(config: PatchGanConfig, *, in_channels: int) -> nn.Module:
-    """Build an uninitialised discriminator: (n, in, h, w) in [-1, 1] to a map of logits."""
-    return PatchGan(
-        in_channels=in_channels,
-        base_channels=config.base_channels,
-        num_layers=config.num_layers,
-        norm=config.norm,
-        conv_bias="by_norm",
-    )
+def build_discriminator(config: DiscriminatorConfig, *, in_channels: int) -> nn.Module:
+    """Build an uninitialised discriminator: (n, in, h, w) in [-1, 1] to logits.
+
+    A map (n, 1, h', w'), one number (n, 1) if averaging, a list of maps if at several scales.
+    """
+    match config:
+        case PatchGanConfig():
+            return PatchGan(
+                in_channels=in_channels,
+                base_channels=config.base_channels,
+                num_layers=config.num_layers,
+                norm=config.norm,
+                conv_bias=config.conv_bias,
+            )
+        case MultiScaleConfig():
+            return MultiScalePatchGan(
+                in_channels=in_channels,
+                base_channels=config.base_channels,
+                num_layers=config.num_layers,
+                num_scales=config.num_scales,
+                norm=config.norm,
+                conv_bias=config.conv_bias,
+            )
+        case AveragingConfig():
+            return AveragingPatchGan(
+                in_channels=in_channels,
+                base_channels=config.base_channels,
+                num_layers=config.num_layers,
+                norm=config.norm,
+                conv_bias=config.conv_bias,
+            )
+        case PixelConfig():
+            return PixelGan(
+                in_channels=in_channels, base_channels=config.base_channels, norm=config.norm
+            )
+
+
+def build_encoder(config: EncoderConfig, *, in_channels: int, latent_dim: int) -> nn.Module:
+    """Build an uninitialised encoder: (n, in, h, w) to mean and log-variance (n, latent_dim)."""
+    match config:
+        case ResidualEncoderConfig():
+            return ResidualEncoder(
+                in_channels=in_channels,
+                base_channels=config.base_channels,
+                num_blocks=config.num_blocks,
+                latent_dim=latent_dim,
+                norm=config.norm,
+            )
+        case Resnet18EncoderConfig():
+            return Resnet18Encoder(in_channels=in_channels, latent_dim=latent_dim)

@@ -17,6 +17,7 @@ from imgtranslate.atomic import replacing
 from imgtranslate.config import (
     Count,
     CountOrZero,
+    EncoderConfig,
     GeneratorConfig,
     PictureChannels,
     Section,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "imgtranslate"
 FORMAT_VERSION = 1
+ENCODER_PREFIX = "encoder."  # of the tensors that read a code z from a picture of the target
 LICENCE_NOTE = (
     "Learnt from the pictures of whoever trained it; whether you may use it depends on theirs."
 )
@@ -42,6 +44,7 @@ class ModelHeader(Section):
     kind: Literal["generator"] = "generator"
     format_version: Annotated[int, Interval(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
     generator: GeneratorConfig
+    encoder: EncoderConfig | None = None  # its tensors begin with ENCODER_PREFIX
     in_channels: PictureChannels
     out_channels: PictureChannels
     direction: Literal["ab", "ba"]

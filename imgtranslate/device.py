@@ -2,8 +2,7 @@
 
 import torch
 
-from imgtranslate.config import nearest
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import UsageError, nearest
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 

@@ -1,5 +1,8 @@
 """What can go wrong and be mended by the person at the keyboard."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class ImgTranslateError(Exception):
     """A fault that the user can fix: ``"<what>: <why>. <what to do>"``, one line.
@@ -27,3 +30,13 @@ class ImageError(ImgTranslateError):
 
 class CheckpointError(UsageError):
     """A model file or training state that is damaged, foreign or does not fit."""
+
+
+def nearest(name: str, allowed: Iterable[str], *, what: str) -> str:
+    """``name`` if it is allowed, else a ``UsageError`` that says what was probably meant."""
+    names = list(allowed)
+    if name in names:
+        return name
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean {close[0]}?" if close else f"Choose from {', '.join(names)}"
+    raise UsageError(f"{what} {name}: no such name. {hint}")

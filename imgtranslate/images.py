@@ -27,6 +27,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go
 
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float32]
+Codes = NDArray[np.float32]  # (n, latent_dim): what a generator with a code takes beside a picture
 
 # What Pillow decodes by itself. A list of our own, so that a folder holds the same pictures on
 # every machine and no plugin is imported to read it; a test holds it against Pillow's registry.

@@ -11,8 +11,9 @@ from typing import Any
 import tomli_w
 
 from imgtranslate.atomic import explained, remove_leftovers, write_text
-from imgtranslate.config import Settings, parse_settings, to_tree
+from imgtranslate.config import Settings, to_tree
 from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.settings import parse_settings
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from imgtranslate import cli
-from imgtranslate.config import build_settings
 from imgtranslate.data.demo import draw_scene, render_painting, render_stitches
 from imgtranslate.metrics import ssim
+from imgtranslate.settings import build_settings
 from imgtranslate.workflows.demo import (
     FOLDER,
     DemoScores,

@@ -1,10 +1,10 @@
 import torch
 from torch import Tensor
 
-from imgtranslate.config import build_settings
 from imgtranslate.data.loader import Batch, to_device
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import frozen
+from imgtranslate.settings import build_settings
 
 
 def gradients(learner: Learner, batch: Batch) -> dict[str, Tensor]:

@@ -132,7 +132,7 @@ def _sources(inputs: list[str], run: Path | None, start: str | None) -> list["Cy
 
 
 def _domain(start: str | None) -> "Domain | None":
-    from imgtranslate.config import nearest
+    from imgtranslate.errors import nearest
 
     match start and nearest(start.lower(), ("a", "b"), what="--from"):
         case "a":

@@ -52,7 +52,7 @@ def export(
 
 
 def _check_format(file_format: str) -> None:
-    from imgtranslate.config import nearest
+    from imgtranslate.errors import nearest
 
     if nearest(file_format, FORMATS, what="--format") != "onnx":
         raise UsageError(f"--format {file_format}: not there yet. Use --format onnx")

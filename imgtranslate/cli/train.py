@@ -111,7 +111,10 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = None,
-    method: Annotated[str, typer.Option(help="cyclegan.", rich_help_panel=SIZE)] = "cyclegan",
+    method: Annotated[
+        str | None,
+        typer.Option(help="cyclegan, pix2pix, bicyclegan, or a variant.", rich_help_panel=SIZE),
+    ] = None,
     channels_a: Annotated[
         int | None, typer.Option(help="3 for colour, 1 for grey.", rich_help_panel=DATA)
     ] = None,
@@ -125,10 +128,9 @@ def train(
     what it takes to go on exactly where it stopped. An identity loss keeps
     colours (method.lambda_identity); it needs as many channels in A as in B.
     """
-    from imgtranslate.config import merge, nearest, parse_assignment
     from imgtranslate.device import device_of_gpu
+    from imgtranslate.settings import merge, parse_assignment
 
-    nearest(method, ["cyclegan"], what="--method")
     _refuse_several(gpu)
     flags = {
         "data.crop_size": size,
@@ -155,6 +157,7 @@ def train(
         _resume(resume, settings, chosen)
         return
     options = {"a": a, "b": b, "data": data, "out": out, "preset": preset, "config": config}
+    options["method"] = method
     _train({**options, "settings": settings, "device": chosen}, only_check=check)
 
 

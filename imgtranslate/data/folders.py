@@ -1,14 +1,17 @@
-"""Two folders of pictures: which are trained on, which are set aside, and what they are called."""
+"""The two sides of a training: which pictures are trained on, which are set aside, their names."""
 
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from imgtranslate.config import DataSettings, Tree
 from imgtranslate.errors import DataError
-from imgtranslate.images import list_images
+from imgtranslate.images import Pixels, list_images, read_image
+
+Half = Literal["whole", "left", "right"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,19 @@ class Domain:
     folder: Path
     files: tuple[Path, ...]
     held_out: tuple[Path, ...]
+    half: Half = "whole"  # of each file
+
+    def read(self, path: Path, *, channels: int) -> Pixels:
+        """Read a picture of this side: uint8 (h, w, channels). Raises ``ImageError``."""
+        pixels = read_image(path, channels=channels).pixels
+        middle = pixels.shape[1] // 2
+        match self.half:
+            case "whole":
+                return pixels
+            case "left":
+                return pixels[:, :middle]
+            case "right":
+                return pixels[:, -middle:]  # of an odd width the middle column is nobody's
 
     def fingerprint(self) -> str:
         """A digest of names and sizes: it changes when the training pictures do."""

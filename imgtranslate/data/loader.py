@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 from imgtranslate.config import Settings
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.stream import Purpose, index_at, random_at
-from imgtranslate.data.transforms import random_sample
+from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import ImageError
+from imgtranslate.images import Pixels
 
-Sample = tuple[np.ndarray, np.ndarray]
+Sample = tuple[Pixels, Pixels]
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,24 @@ class Batch:
     real_b: Tensor
 
 
-class UnpairedDataset(Dataset[Sample | ImageError]):
-    """The sample at each position: uint8 (h, w, c) of A and of B, drawn independently."""
+class SampleDataset(Dataset[Sample | ImageError]):
+    """The sample at each position: uint8 (h, w, c) of A and of B.
 
-    def __init__(self, domain_a: Domain, domain_b: Domain, settings: Settings) -> None:
+    Unpaired, the sides are drawn independently. Paired, they are two pictures of one thing, cut
+    and turned alike.
+    """
+
+    def __init__(
+        self, domain_a: Domain, domain_b: Domain, settings: Settings, *, paired: bool
+    ) -> None:
         self.domains = (domain_a, domain_b)
-        self.channels = (settings.data.channels_a, settings.data.channels_b)
-        self.data = settings.data
+        data = settings.data
+        self.channels = (data.channels_a, data.channels_b)
+        self.resamples = (data.resample_a, data.resample_b)
+        self.strengths = (data.colour_a, data.colour_b)
+        self.data = data
         self.seed = settings.train.seed
+        self.paired = paired
 
     def __getitem__(self, position: int) -> Sample | ImageError:
         """Return a fault as a value: raised in a worker it would lose its one line."""
@@ -43,20 +54,27 @@ class UnpairedDataset(Dataset[Sample | ImageError]):
         except ImageError as error:
             return error
 
-    def _sample(self, position: int, *, side: int) -> np.ndarray:
-        files = self.domains[side].files
-        return random_sample(
-            files[index_at(position, count=len(files), seed=self.seed, side=side)],
-            channels=self.channels[side],
-            load_size=self.data.load_size,
-            crop_size=self.data.crop_size,
-            flip=self.data.flip,
-            rng=random_at(self.seed, Purpose.GEOMETRY, side, position),
+    def _sample(self, position: int, *, side: int) -> Pixels:
+        drawn = 0 if self.paired else side  # one draw for both sides of a pair
+        domain, data = self.domains[side], self.data
+        count = len(domain.files)
+        index = index_at(position, count=count, seed=self.seed, side=drawn)
+        pixels = domain.read(domain.files[index], channels=self.channels[side])
+        pixels = resize_shorter(pixels, data.load_size, resample=self.resamples[side])
+        geometry = draw_geometry(
+            pixels.shape[:2],
+            crop_size=data.crop_size,
+            flip=data.flip,
+            rotate=data.rotate,
+            rng=random_at(self.seed, Purpose.GEOMETRY, drawn, position),
         )
+        sample = cut(pixels, geometry, crop_size=data.crop_size)
+        rng = random_at(self.seed, Purpose.COLOUR, side, position)
+        return change_tone(sample, strength=self.strengths[side], rng=rng)
 
 
 def batches(
-    dataset: UnpairedDataset,
+    dataset: SampleDataset,
     *,
     first_position: int,
     batch_size: int,

@@ -19,6 +19,9 @@ class Purpose(enum.IntEnum):
     GEOMETRY = 2
     POOL = 3
     LAYERS = 4
+    MEASURES = 5
+    SAMPLES = 6
+    COLOUR = 7
 
 
 def random_at(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:

@@ -1,50 +1,79 @@
-"""From a picture to a training sample: resize, crop, flip. Pixels stay uint8 (h, w, c)."""
+"""From a picture to a training sample: resize, crop, turn, tint. Pixels stay uint8 (h, w, c)."""
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance
 
-from imgtranslate.images import read_image
+from imgtranslate.config import Resample
+from imgtranslate.images import Pixels
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
 
 
-def random_sample(
-    path: Path,
-    *,
-    channels: int,
-    load_size: int,
-    crop_size: int,
-    flip: bool,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Read a picture and cut a sample from it: uint8 (crop_size, crop_size, channels).
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Where a sample is cut from a picture of a given size, and how it is turned."""
 
-    The shorter side is resized to ``load_size`` with the aspect kept, then crop and flip are
-    drawn from ``rng``, always with the same number of draws.
-    """
-    pixels = resize_shorter(read_image(path, channels=channels).pixels, load_size)
-    height, width, _ = pixels.shape
-    top = int(rng.integers(height - crop_size + 1))
-    left = int(rng.integers(width - crop_size + 1))
-    mirrored = bool(rng.integers(2)) and flip
+    top: int
+    left: int
+    mirrored: bool
+    quarters: int  # turns of 90 degrees, counter-clockwise
+
+
+def draw_geometry(
+    size: tuple[int, int], *, crop_size: int, flip: bool, rotate: bool, rng: np.random.Generator
+) -> Geometry:
+    """Draw from ``rng`` for a picture of (height, width) px; always as many numbers."""
+    height, width = size
+    return Geometry(
+        top=int(rng.integers(height - crop_size + 1)),
+        left=int(rng.integers(width - crop_size + 1)),
+        mirrored=bool(rng.integers(2)) and flip,
+        quarters=int(rng.integers(4)) * rotate,
+    )
+
+
+def cut(pixels: Pixels, geometry: Geometry, *, crop_size: int) -> Pixels:
+    """Cut a sample: uint8 (crop_size, crop_size, channels)."""
+    top, left = geometry.top, geometry.left
     sample = pixels[top : top + crop_size, left : left + crop_size]
-    return np.ascontiguousarray(sample[:, ::-1] if mirrored else sample)
+    sample = sample[:, ::-1] if geometry.mirrored else sample
+    return np.ascontiguousarray(np.rot90(sample, geometry.quarters))
 
 
-def centre_sample(path: Path, *, channels: int, crop_size: int) -> np.ndarray:
-    """Read a picture and take the largest centred square of it: uint8 (crop, crop, channels)."""
-    pixels = resize_shorter(read_image(path, channels=channels).pixels, crop_size)
+def change_tone(pixels: Pixels, *, strength: float, rng: np.random.Generator) -> Pixels:
+    """Change brightness, contrast and saturation by up to the share ``strength`` of each."""
+    factors = 1 + strength * (2 * rng.random(3) - 1)
+    if strength == 0 or pixels.shape[2] not in (1, 3):
+        return pixels
+    image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+    for enhance, factor in zip(_ENHANCERS, factors, strict=True):
+        image = enhance(image).enhance(float(factor))
+    return np.asarray(image).reshape(pixels.shape)
+
+
+_ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+
+
+def centre_sample(pixels: Pixels, *, crop_size: int, resample: Resample) -> Pixels:
+    """Take the largest centred square of a picture: uint8 (crop_size, crop_size, channels)."""
+    pixels = resize_shorter(pixels, crop_size, resample=resample)
     top, left = ((side - crop_size) // 2 for side in pixels.shape[:2])
     return np.ascontiguousarray(pixels[top : top + crop_size, left : left + crop_size])
 
 
-def resize_shorter(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Resize so that the shorter side is ``size`` px, the aspect kept (bicubic)."""
+def resize_shorter(pixels: Pixels, size: int, *, resample: Resample) -> Pixels:
+    """Resize so that the shorter side is ``size`` px, the aspect kept; channel by channel."""
     height, width, channels = pixels.shape
     shorter = min(height, width)
     if shorter == size:
         return pixels
     target = (max(size, round(width * size / shorter)), max(size, round(height * size / shorter)))
-    image = Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
-    resized = np.asarray(image.resize(target, Image.Resampling.BICUBIC))
-    return resized.reshape(target[1], target[0], channels)
+    if channels == 3:
+        return np.asarray(Image.fromarray(pixels).resize(target, _FILTERS[resample]))
+    planes = [
+        np.asarray(Image.fromarray(pixels[:, :, c]).resize(target, _FILTERS[resample]))
+        for c in range(channels)
+    ]
+    return np.stack(planes, axis=2)

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.images import Values
+from imgtranslate.images import Codes, Values
 
 
 class Engine(Protocol):
@@ -19,6 +19,13 @@ class Engine(Protocol):
         """Where it computes, as in ``cpu`` or ``cuda:0``."""
         ...
 
-    def run(self, values: Values) -> Values:
-        """Map (n, in, h, w) in [-1, 1], sides fitting the network, to (n, out, h, w)."""
+    def run(self, values: Values, z: Codes | None = None) -> Values:
+        """Map (n, in, h, w) in [-1, 1], sides fitting the network, to (n, out, h, w).
+
+        ``z``: (n, latent_dim), for a generator that takes a code and for no other.
+        """
+        ...
+
+    def encode(self, values: Values) -> Codes:
+        """Read the codes (n, latent_dim) of pictures of the target domain."""
         ...

@@ -6,21 +6,35 @@ from typing import final
 import torch
 from torch import nn
 
-from imgtranslate.builders import build_generator
-from imgtranslate.checkpoint import ModelHeader, load_tensors, read_model_header
+from imgtranslate.builders import build_encoder, build_generator
+from imgtranslate.checkpoint import (
+    ENCODER_PREFIX,
+    ModelHeader,
+    load_tensors,
+    read_model_header,
+)
+from imgtranslate.config import latent_dim
 from imgtranslate.device import choose_device
 from imgtranslate.errors import CheckpointError, ImageError
-from imgtranslate.images import Values
+from imgtranslate.images import Codes, Values
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # name to dtype and shape
 
 
 @final
 class TorchEngine:
-    """A generator in evaluation mode on one device."""
+    """A generator, and the encoder of its codes if it has one, in evaluation mode."""
 
-    def __init__(self, network: nn.Module, *, header: ModelHeader, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        header: ModelHeader,
+        device: torch.device,
+        encoder: nn.Module | None = None,
+    ) -> None:
         self._network = network.to(device).eval().requires_grad_(False)
+        self._encoder = encoder and encoder.to(device).eval().requires_grad_(False)
         self._header = header
         self._device = device
 
@@ -35,13 +49,19 @@ class TorchEngine:
         header = read_model_header(path)
         _check_range(header, path)
         chosen = choose_device(device)
-        with torch.device("meta"):
-            network = build_generator(
-                header.generator, in_channels=header.in_channels, out_channels=header.out_channels
-            )
-        _check_layout(path, expected=_layout_of_network(network), found=_layout_of_file(path))
-        network.load_state_dict(load_tensors(path), assign=True)
-        return cls(network, header=header, device=chosen)
+        network, encoder = _build(header)
+        expected = _layout_of_network(network)
+        if encoder is not None:
+            expected |= {f"{ENCODER_PREFIX}{n}": e for n, e in _layout_of_network(encoder).items()}
+        _check_layout(path, expected=expected, found=_layout_of_file(path))
+
+        tensors = load_tensors(path)
+        if encoder is not None:
+            names = [name for name in tensors if name.startswith(ENCODER_PREFIX)]
+            parts = {name.removeprefix(ENCODER_PREFIX): tensors.pop(name) for name in names}
+            encoder.load_state_dict(parts, assign=True)
+        network.load_state_dict(tensors, assign=True)
+        return cls(network, header=header, device=chosen, encoder=encoder)
 
     @property
     def header(self) -> ModelHeader:
@@ -54,13 +74,32 @@ class TorchEngine:
         return str(self._device)
 
     @torch.inference_mode()
-    def run(self, values: Values) -> Values:
-        """Map (n, in, h, w) in [-1, 1], sides fitting the network, to (n, out, h, w)."""
+    def run(self, values: Values, z: Codes | None = None) -> Values:
+        """Map (n, in, h, w) in [-1, 1], sides fitting the network, to (n, out, h, w).
+
+        ``z``: (n, latent_dim), for a generator that takes a code.
+        """
+        inputs = [torch.tensor(v, device=self._device) for v in (values, z) if v is not None]
         try:
-            output: Values = self._network(torch.tensor(values, device=self._device)).cpu().numpy()
+            output: Values = self._network(*inputs).cpu().numpy()
         except RuntimeError as error:
             raise _explained(error, values) from error
         return output
+
+    @torch.inference_mode()
+    def encode(self, values: Values) -> Codes:
+        """Read the codes (n, latent_dim) of pictures of the target: the means, without noise.
+
+        Raises ``CheckpointError`` if the model has no encoder.
+        """
+        if self._encoder is None:
+            raise CheckpointError("the model has no encoder, which a style needs. Use --samples")
+        try:
+            mean, _ = self._encoder(torch.tensor(values, device=self._device))
+        except RuntimeError as error:
+            raise _explained(error, values) from error
+        codes: Codes = mean.cpu().numpy()
+        return codes
 
 
 def _explained(error: RuntimeError, values: Values) -> Exception:
@@ -69,6 +108,20 @@ def _explained(error: RuntimeError, values: Values) -> Exception:
         return error
     height, width = values.shape[-2:]
     return ImageError(f"{width} x {height} px do not fit into the memory. Shrink or cut it first")
+
+
+def _build(header: ModelHeader) -> tuple[nn.Module, nn.Module | None]:
+    """Build generator and encoder without memory for their weights."""
+    with torch.device("meta"):
+        network = build_generator(
+            header.generator, in_channels=header.in_channels, out_channels=header.out_channels
+        )
+        if header.encoder is None:
+            return network, None
+        numbers = latent_dim(header.generator)
+        return network, build_encoder(
+            header.encoder, in_channels=header.out_channels, latent_dim=numbers
+        )
 
 
 def _check_range(header: ModelHeader, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""CycleGAN, joint update (arXiv 1703.10593): two translators held together by their cycles."""
+"""CycleGAN (arXiv 1703.10593): two translators held together by their cycles."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from imgtranslate.builders import build_discriminator, build_generator
 from imgtranslate.config import CycleGanConfig, Settings
 from imgtranslate.data.loader import Batch
-from imgtranslate.losses import adversarial_loss, fake_loss, l1, real_loss
+from imgtranslate.losses import l1
+from imgtranslate.methods.judging import Judging
 from imgtranslate.methods.pool import ImagePool
+from imgtranslate.methods.step import Losses, Minimise, Networks, generators_first
 
 
 @dataclass(frozen=True)
@@ -23,46 +25,78 @@ class Fakes:
 
 @dataclass(frozen=True, kw_only=True)
 class CycleGan:
-    """Generators ab, ba and discriminators a, b; discriminator a judges images of A."""
+    """Generators ab, ba and discriminators a, b, in the joint update.
+
+    Discriminator a judges images of A. One whose weight is 0 is not there.
+    """
 
     config: CycleGanConfig
     generator_ab: nn.Module
     generator_ba: nn.Module
-    discriminator_a: nn.Module
-    discriminator_b: nn.Module
+    discriminator_a: nn.Module | None
+    discriminator_b: nn.Module | None
     pool_a: ImagePool
     pool_b: ImagePool
-    batched: bool  # whether images of one batch leave each other alone (not with batch norm)
+    judging: Judging
+    identity: bool  # whether A and B have as many channels
+    batched: bool  # whether the generators' images of one batch leave each other alone
 
-    def generators(self) -> dict[str, nn.Module]:
+    def generators(self) -> Networks:
         """The networks that one optimizer steps first."""
         return {"generator_ab": self.generator_ab, "generator_ba": self.generator_ba}
 
-    def discriminators(self) -> dict[str, nn.Module]:
+    def discriminators(self) -> Networks:
         """The networks that the other optimizer steps then."""
-        return {"discriminator_a": self.discriminator_a, "discriminator_b": self.discriminator_b}
+        found = {"discriminator_a": self.discriminator_a, "discriminator_b": self.discriminator_b}
+        return {name: network for name, network in found.items() if network is not None}
 
-    def translators(self) -> dict[str, nn.Module]:
-        """The networks to use after training, by direction."""
-        return {"ab": self.generator_ab, "ba": self.generator_ba}
+    def optimized(self) -> dict[str, Networks]:
+        """One optimizer for both generators, one for both discriminators."""
+        return {"generators": self.generators(), "discriminators": self.discriminators()}
+
+    def models(self) -> dict[str, tuple[str, ...]]:
+        """A translator for each direction."""
+        return {"ab": ("generator_ab",), "ba": ("generator_ba",)}
 
     def pools(self) -> dict[str, ImagePool]:
         """What the discriminators remember."""
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
 
-    def generator_losses(self, batch: Batch) -> tuple[dict[str, Tensor], Fakes]:
+    def step(
+        self,
+        batch: Batch,
+        minimise: Minimise,
+        rng: np.random.Generator,
+        *,
+        number: int,  # noqa: ARG002 - every step is alike
+    ) -> Losses:
+        """The generators, then the discriminators on the same fakes."""
+        return generators_first(self, batch, minimise, rng)
+
+    def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:  # noqa: ARG002
+        """Nothing beside the losses."""
+        return {}
+
+    def generator_losses(
+        self,
+        batch: Batch,
+        rng: np.random.Generator,  # noqa: ARG002 - draws nothing
+    ) -> tuple[Losses, Fakes]:
         """Weighted terms of both generators: equations 1 to 3 and the identity of section 5.2."""
         config, (real_a, real_b) = self.config, (batch.real_a, batch.real_b)
-        weight_a = config.lambda_identity * config.lambda_a * (real_a.shape[1] == real_b.shape[1])
-        weight_b = config.lambda_identity * config.lambda_b * (real_a.shape[1] == real_b.shape[1])
+        weight_a = config.lambda_identity * config.lambda_a * self.identity
+        weight_b = config.lambda_identity * config.lambda_b * self.identity
 
         fake_b, idt_b = self._translate(self.generator_ab, real_a, real_b if weight_b else None)
         fake_a, idt_a = self._translate(self.generator_ba, real_b, real_a if weight_a else None)
 
-        losses = {
-            "gan_ab": adversarial_loss(self.discriminator_b(fake_b), gan_mode=config.gan_mode),
-            "gan_ba": adversarial_loss(self.discriminator_a(fake_a), gan_mode=config.gan_mode),
-        }
+        losses: Losses = {}
+        if self.discriminator_b is not None:
+            gan_ab = self.judging.adversarial(self.discriminator_b, fake_b)
+            losses["gan_ab"] = gan_ab * config.lambda_gan_ab
+        if self.discriminator_a is not None:
+            gan_ba = self.judging.adversarial(self.discriminator_a, fake_a)
+            losses["gan_ba"] = gan_ba * config.lambda_gan_ba
         if config.lambda_a:
             losses["cycle_a"] = l1(self.generator_ba(fake_b), real_a) * config.lambda_a
         if config.lambda_b:
@@ -73,16 +107,18 @@ class CycleGan:
             losses["identity_b"] = l1(idt_b, real_b) * weight_b
         return losses, Fakes(fake_a=fake_a.detach(), fake_b=fake_b.detach())
 
-    def discriminator_losses(
-        self, batch: Batch, fakes: Fakes, rng: np.random.Generator
-    ) -> dict[str, Tensor]:
+    def discriminator_losses(self, batch: Batch, fakes: Fakes, rng: np.random.Generator) -> Losses:
         """Half the sum of the real and the fake term, on fakes from the pools."""
-        pooled_a = self.pool_a.query(fakes.fake_a, rng)
-        pooled_b = self.pool_b.query(fakes.fake_b, rng)
-        return {
-            "discriminator_a": self._judge(self.discriminator_a, batch.real_a, pooled_a),
-            "discriminator_b": self._judge(self.discriminator_b, batch.real_b, pooled_b),
-        }
+        losses: Losses = {}
+        if self.discriminator_a is not None:
+            pooled_a = self.pool_a.query(fakes.fake_a, rng)
+            judged = self.judging.judge(self.discriminator_a, batch.real_a, pooled_a, rng)
+            losses["discriminator_a"] = 0.5 * judged
+        if self.discriminator_b is not None:
+            pooled_b = self.pool_b.query(fakes.fake_b, rng)
+            judged = self.judging.judge(self.discriminator_b, batch.real_b, pooled_b, rng)
+            losses["discriminator_b"] = 0.5 * judged
+        return losses
 
     def _translate(
         self, generator: nn.Module, real: Tensor, same: Tensor | None
@@ -95,26 +131,31 @@ class CycleGan:
         fake, idt = generator(torch.cat([real, same])).chunk(2)
         return fake, idt
 
-    def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        if self.batched:
-            real_logits, fake_logits = discriminator(torch.cat([real, fake])).chunk(2)
-        else:
-            real_logits, fake_logits = discriminator(real), discriminator(fake)
-        mode = self.config.gan_mode
-        return 0.5 * (real_loss(real_logits, gan_mode=mode) + fake_loss(fake_logits, gan_mode=mode))
-
 
 def build_cyclegan(settings: Settings) -> CycleGan:
     """Build the networks of CycleGAN, uninitialised, with each domain's channels."""
     config, data = settings.method, settings.data
+    if not isinstance(config, CycleGanConfig):
+        raise TypeError(f"settings of {config.kind}")
     a, b = data.channels_a, data.channels_b
+    discriminator = settings.discriminator
     return CycleGan(
         config=config,
         generator_ab=build_generator(settings.generator, in_channels=a, out_channels=b),
         generator_ba=build_generator(settings.generator, in_channels=b, out_channels=a),
-        discriminator_a=build_discriminator(settings.discriminator, in_channels=a),
-        discriminator_b=build_discriminator(settings.discriminator, in_channels=b),
+        discriminator_a=build_discriminator(discriminator, in_channels=a)
+        if config.lambda_gan_ba
+        else None,
+        discriminator_b=build_discriminator(discriminator, in_channels=b)
+        if config.lambda_gan_ab
+        else None,
         pool_a=ImagePool(config.pool_size),
         pool_b=ImagePool(config.pool_size),
-        batched="batch" not in (settings.generator.norm, settings.discriminator.norm),
+        judging=Judging(
+            gan_mode=config.gan_mode,
+            lambda_penalty=config.lambda_penalty,
+            batched=discriminator.norm != "batch",
+        ),
+        identity=a == b,
+        batched=settings.generator.norm != "batch",
     )

@@ -7,12 +7,22 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from imgtranslate.config import OptimizerSettings, Settings
+from imgtranslate.config import (
+    BicycleGanConfig,
+    CycleGanConfig,
+    InitSettings,
+    OptimizerSettings,
+    Pix2PixConfig,
+    Settings,
+)
 from imgtranslate.data.loader import Batch
 from imgtranslate.data.stream import Purpose, integer_at, random_at
+from imgtranslate.methods.alternating import AlternatingCycleGan
+from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan
-from imgtranslate.methods.step import Method, train_step
-from imgtranslate.networks import initialise
+from imgtranslate.methods.pix2pix import build_pix2pix
+from imgtranslate.methods.step import Losses, Method, Networks, minimise
+from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
 
 Tensors = dict[str, Tensor]
 
@@ -28,21 +38,24 @@ class Learner:
         self.device = device
         self.seed = settings.train.seed
         self.ema_decay = settings.train.ema_decay
-        self.method: Method = build_cyclegan(settings)
-        self.networks = self.method.generators() | self.method.discriminators()
-        _initialise(self.networks, self.seed, device)
+        self.max_grad_norm = settings.optimizer.max_grad_norm
+        self.method: Method = build_method(settings)
+        optimized = {name: part for name, part in self.method.optimized().items() if part}
+        self.networks: Networks = {n: m for part in optimized.values() for n, m in part.items()}
+        _initialise(self.networks, settings.init, seed=self.seed, device=device)
         self.averages = {
-            name: copy.deepcopy(network).requires_grad_(False)
-            for name, network in self.method.translators().items()
+            name: copy.deepcopy(self.networks[name]).requires_grad_(False)
+            for names in self.method.models().values()
+            for name in names
             if self.ema_decay
         }
         self.optimizers = {
-            "adam_generators": _adam(self.method.generators(), settings.optimizer),
-            "adam_discriminators": _adam(self.method.discriminators(), settings.optimizer),
+            name: _optimizer(part, settings.optimizer) for name, part in optimized.items()
         }
         self.steps_done = 0
         self.loss_sums: Tensors = {}  # since the last call of take_mean_losses
-        self.loss_count = 0
+        self.loss_counts: dict[str, int] = {}
+        self.validations: list[float] = []  # what the plateau schedule looks back on
 
     def step(self, batch: Batch, *, learning_rate: float) -> None:
         """Learn from one batch."""
@@ -50,31 +63,36 @@ class Learner:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
         torch.manual_seed(integer_at(self.seed, Purpose.LAYERS, self.steps_done))  # dropout
-        losses = train_step(
-            self.method,
-            batch,
-            generator_optimizer=self.optimizers["adam_generators"],
-            discriminator_optimizer=self.optimizers["adam_discriminators"],
-            rng=random_at(self.seed, Purpose.POOL, self.steps_done),
-        )
+        rng = random_at(self.seed, Purpose.POOL, self.steps_done)
+        losses = self.method.step(batch, self._minimise, rng, number=self.steps_done)
         self._average()
-        self.loss_sums = {n: self.loss_sums.get(n, 0) + loss for n, loss in losses.items()}
-        self.loss_count += 1
+        self._add(losses)
         self.steps_done += 1
 
     def take_mean_losses(self) -> dict[str, float]:
-        """Return the mean of each loss since the last call, and start anew."""
-        means = {name: float(total) / self.loss_count for name, total in self.loss_sums.items()}
-        self.loss_sums, self.loss_count = {}, 0
+        """Return the mean of each loss over the steps since the last call that had it."""
+        counts = self.loss_counts
+        means = {name: float(total) / counts[name] for name, total in self.loss_sums.items()}
+        self.loss_sums, self.loss_counts = {}, {}
         return means
+
+    @torch.no_grad()
+    def measures(self, batch: Batch) -> dict[str, float]:
+        """What the method measures beside its losses, on the images of one batch."""
+        rng = random_at(self.seed, Purpose.MEASURES, self.steps_done)
+        return {name: float(value) for name, value in self.method.measures(batch, rng).items()}
 
     def is_finite(self) -> bool:
         """Whether every loss since the last call of ``take_mean_losses`` was a number."""
         return all(math.isfinite(float(total)) for total in self.loss_sums.values())
 
-    def translators(self) -> dict[str, nn.Module]:
-        """The networks to use, by direction: averaged ones where averaging is on."""
-        return dict(self.averages or self.method.translators())
+    def models(self) -> dict[str, tuple[nn.Module, nn.Module | None]]:
+        """Generator and encoder to use, by direction: averaged ones where averaging is on."""
+        networks = self.averages or self.networks
+        return {
+            direction: (networks[names[0]], networks[names[1]] if len(names) > 1 else None)
+            for direction, names in self.method.models().items()
+        }
 
     def state_tensors(self) -> Tensors:
         """Everything that cannot be computed anew, by name; the live tensors, not copies."""
@@ -82,7 +100,8 @@ class Learner:
             **_prefixed(self.networks),
             **{f"ema_{name}": tensor for name, tensor in _prefixed(self.averages).items()},
             **{f"loss_sum/{name}": total for name, total in self.loss_sums.items()},
-            "loss_count": torch.tensor(self.loss_count),
+            **{f"loss_count/{n}": torch.tensor(count) for n, count in self.loss_counts.items()},
+            "validations": torch.tensor(self.validations, dtype=torch.float64),
         }
         for name, pool in self.method.pools().items():
             state |= {f"{name}/{key}": tensor for key, tensor in pool.tensors().items()}
@@ -99,18 +118,28 @@ class Learner:
         for name, pool in self.method.pools().items():
             pool.restore(_part(state, name), self.device)
         for name, optimizer in self.optimizers.items():
-            _restore_moments(optimizer, _part(state, name), started=steps_done > 0)
+            _restore_moments(optimizer, _part(state, name))
         sums = _part(state, "loss_sum")
         self.loss_sums = {name: total.to(self.device) for name, total in sums.items()}
-        self.loss_count = int(state["loss_count"])
+        self.loss_counts = {n: int(count) for n, count in _part(state, "loss_count").items()}
+        self.validations = state["validations"].tolist()
         self.steps_done = steps_done
+
+    def _minimise(self, name: str, losses: Mapping[str, Tensor]) -> None:
+        if name in self.optimizers:
+            minimise(losses, self.optimizers[name], max_grad_norm=self.max_grad_norm)
+
+    def _add(self, losses: Losses) -> None:
+        for name, loss in losses.items():
+            self.loss_sums[name] = self.loss_sums.get(name, 0) + loss.detach()
+            self.loss_counts[name] = self.loss_counts.get(name, 0) + 1
 
     @torch.no_grad()
     def _average(self) -> None:
         """Exponential moving average of the weights, short-sighted in the first steps."""
         decay = min(self.ema_decay, (1 + self.steps_done) / (10 + self.steps_done))
         for name, average in self.averages.items():
-            current = self.method.translators()[name].state_dict()
+            current = self.networks[name].state_dict()
             for key, value in average.state_dict().items():
                 if value.is_floating_point():
                     value.lerp_(current[key], 1 - decay)
@@ -123,7 +152,22 @@ def parameter_count(learner: Learner) -> int:
     return sum(p.numel() for network in learner.networks.values() for p in network.parameters())
 
 
-def _initialise(networks: Mapping[str, nn.Module], seed: int, device: torch.device) -> None:
+def build_method(settings: Settings) -> Method:
+    """Build the method with its networks, uninitialised."""
+    match settings.method:
+        case CycleGanConfig(update="joint"):
+            return build_cyclegan(settings)
+        case CycleGanConfig():
+            return AlternatingCycleGan(joint=build_cyclegan(settings))
+        case Pix2PixConfig():
+            return build_pix2pix(settings)
+        case BicycleGanConfig():
+            return build_bicyclegan(settings)
+
+
+def _initialise(
+    networks: Mapping[str, nn.Module], settings: InitSettings, *, seed: int, device: torch.device
+) -> None:
     """Draw weights on the CPU, so that they are the same on every device.
 
     The layout stays contiguous: channels-last gave wrong gradients on the CPU (torch 2.15), which
@@ -131,14 +175,22 @@ def _initialise(networks: Mapping[str, nn.Module], seed: int, device: torch.devi
     """
     for index, network in enumerate(networks.values()):
         generator = torch.Generator().manual_seed(integer_at(seed, Purpose.WEIGHTS, index))
-        initialise(network, init="normal", gain=0.02, generator=generator)
+        if isinstance(network, Resnet18Encoder):
+            initialise_as_resnet(network, generator=generator)
+        else:
+            initialise(network, init=settings.kind, gain=settings.gain, generator=generator)
         network.to(device)
 
 
-def _adam(networks: Mapping[str, nn.Module], settings: OptimizerSettings) -> torch.optim.Adam:
-    parameters = [p for network in networks.values() for p in network.parameters()]
-    betas = (settings.beta1, settings.beta2)
-    return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, fused=True)
+def _optimizer(networks: Networks, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """One parameter group for each network, so that each is clipped by itself."""
+    groups = [{"params": list(network.parameters())} for network in networks.values()]
+    match settings.kind:
+        case "adam":
+            betas = (settings.beta1, settings.beta2)
+            return torch.optim.Adam(groups, lr=settings.lr, betas=betas, fused=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups, lr=settings.lr)
 
 
 def _prefixed(networks: Mapping[str, nn.Module]) -> Tensors:
@@ -155,7 +207,7 @@ def _part(state: Tensors, prefix: str) -> Tensors:
 
 
 def _moments(optimizer: torch.optim.Optimizer) -> Tensors:
-    """Adam's step count and both moments of every parameter, by its place in the optimizer."""
+    """The step count and the moments of every parameter, by its place in the optimizer."""
     return {
         f"{index}/{key}": tensor
         for index, entry in optimizer.state_dict()["state"].items()
@@ -163,20 +215,13 @@ def _moments(optimizer: torch.optim.Optimizer) -> Tensors:
     }
 
 
-def _restore_moments(optimizer: torch.optim.Optimizer, moments: Tensors, *, started: bool) -> None:
-    """Put moments back; before the first step there are none."""
-    if not started:
-        return
+def _restore_moments(optimizer: torch.optim.Optimizer, moments: Tensors) -> None:
+    """Put moments back; a parameter that has not learnt yet has none."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    entries = {
-        index: {
-            "step": moments[f"{index}/step"],
-            # fused kernels walk weights and moments in one order: lay them out alike
-            **{
-                key: torch.empty_like(parameter).copy_(moments[f"{index}/{key}"])
-                for key in ("exp_avg", "exp_avg_sq")
-            },
-        }
-        for index, parameter in enumerate(parameters)
-    }
+    entries: dict[int, Tensors] = {}
+    for name, tensor in moments.items():
+        index, _, key = name.partition("/")
+        if key != "step":  # fused kernels walk weights and moments in one order: lay them out alike
+            tensor = torch.empty_like(parameters[int(index)]).copy_(tensor)
+        entries.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})

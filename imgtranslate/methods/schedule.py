@@ -1,6 +1,7 @@
 """The learning rate and the epoch as pure functions of the step."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imgtranslate.config import ScheduleSettings, Settings
@@ -23,18 +24,14 @@ class Schedule:
         """The epoch in which ``step`` begins."""
         return 1 + step * self.batch_size // self.longer_side
 
-    def learning_rate(self, step: int) -> float:
-        """Constant, then linear towards 0, which the last epoch does not reach (CycleGAN, sec. 4).
+    def learning_rate(self, step: int, validations: Sequence[float] = ()) -> float:
+        """The rate of ``step``; ``validations`` so far matter to ``plateau`` alone.
 
-        factor(e) = 1 - max(0, e - constant) / (decay + 1), e from 1, in epochs or in steps.
+        Schedules count epochs from 1, or steps where they are given in steps.
         """
-        if self.settings.constant_steps is not None:
-            now, constant = step + 1, self.settings.constant_steps
-            decay = self.settings.decay_steps or 0
-        else:
-            now, constant = self.epoch(step), self.settings.epochs
-            decay = self.settings.decay_epochs
-        return self.base_rate * max(0.0, 1 - max(0, now - constant) / (decay + 1))
+        constant, decay = self._spans()
+        now = step + 1 if self.settings.constant_steps is not None else self.epoch(step)
+        return self.base_rate * self._factor(now, constant, decay, validations)
 
     def total_steps(self) -> int:
         """Where training stops: at the schedule's end, or before it if so asked."""
@@ -45,11 +42,49 @@ class Schedule:
         """The epoch in which the last step falls."""
         return self.epoch(max(0, self.total_steps() - 1))
 
-    def _end(self) -> int:
+    def _factor(self, now: int, constant: int, decay: int, validations: Sequence[float]) -> float:
+        settings = self.settings
+        match settings.kind:
+            case "linear":  # CycleGAN, section 4; 0 is not reached: the last epoch learns
+                return max(0.0, 1 - max(0, now - constant) / (decay + 1))
+            case "step":
+                return float(settings.factor ** ((now - 1) // settings.every))
+            case "multistep":
+                return float(settings.factor ** sum(m < now for m in settings.milestones))
+            case "cosine":  # arXiv 1608.03983, equation 5, without restarts
+                return max(0.0, 0.5 * (1 + math.cos(math.pi * (now - 1) / (constant + decay))))
+            case "plateau":
+                return float(settings.factor ** count_plateaus(validations, settings.patience))
+            case "constant":
+                return 1.0
+
+    def _spans(self) -> tuple[int, int]:
+        """What the schedule calls constant and decay, in epochs or in steps."""
         if self.settings.constant_steps is not None:
-            return self.settings.constant_steps + (self.settings.decay_steps or 0)
-        epochs = self.settings.epochs + self.settings.decay_epochs
-        return math.ceil(epochs * self.longer_side / self.batch_size)
+            return self.settings.constant_steps, self.settings.decay_steps or 0
+        return self.settings.epochs, self.settings.decay_epochs
+
+    def _end(self) -> int:
+        total = sum(self._spans())
+        if self.settings.constant_steps is not None:
+            return total
+        return math.ceil(total * self.longer_side / self.batch_size)
+
+
+def count_plateaus(validations: Sequence[float], patience: int) -> int:
+    """How often ``patience`` + 1 validations in a row did not better the best by one percent.
+
+    As the reference's scheduler counts: after each, the count of bad ones begins anew.
+    """
+    best, bad, falls = math.inf, 0, 0
+    for value in validations:
+        if value < best * (1 - 0.01):
+            best, bad = value, 0
+        else:
+            bad += 1
+        if bad > patience:
+            falls, bad = falls + 1, 0
+    return falls
 
 
 def build_schedule(settings: Settings, *, longer_side: int) -> Schedule:

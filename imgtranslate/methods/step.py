@@ -1,7 +1,7 @@
-"""One training step, the same for every method."""
+"""What the steps of all methods are made of."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,52 +11,87 @@ from torch import Tensor, nn
 from imgtranslate.data.loader import Batch
 from imgtranslate.methods.pool import ImagePool
 
+Losses = dict[str, Tensor]
+Networks = dict[str, nn.Module]
+Minimise = Callable[[str, Mapping[str, Tensor]], None]
+"""Step the optimizer of that name once down the sum of the terms."""
+
 
 class Method(Protocol):
-    """A method is its losses on its networks; terms come already weighted."""
+    """A method is its losses on its networks; terms come already weighted.
 
-    def generators(self) -> dict[str, nn.Module]: ...  # noqa: D102
-    def discriminators(self) -> dict[str, nn.Module]: ...  # noqa: D102
-    def translators(self) -> dict[str, nn.Module]: ...  # noqa: D102
+    ``optimized``: the networks that learn, by the optimizer that steps them. ``models``: what is
+    kept for use, by direction: the generator's name and, where there is one, the encoder's.
+    ``number`` counts steps from 0; all randomness is drawn from ``rng``.
+    """
+
+    def optimized(self) -> dict[str, Networks]: ...  # noqa: D102
+    def models(self) -> dict[str, tuple[str, ...]]: ...  # noqa: D102
     def pools(self) -> dict[str, ImagePool]: ...  # noqa: D102
-    def generator_losses(self, batch: Batch) -> tuple[dict[str, Tensor], Any]: ...  # noqa: D102
+    def step(  # noqa: D102
+        self, batch: Batch, minimise: Minimise, rng: np.random.Generator, *, number: int
+    ) -> Losses: ...
+    def measures(self, batch: Batch, rng: np.random.Generator) -> Losses: ...  # noqa: D102
+
+
+class GeneratorsFirst(Protocol):
+    """A method whose discriminators learn after its generators, on the same fakes."""
+
+    def discriminators(self) -> Networks: ...  # noqa: D102
+    def generator_losses(  # noqa: D102
+        self, batch: Batch, rng: np.random.Generator
+    ) -> tuple[Losses, Any]: ...
     def discriminator_losses(  # noqa: D102
         self, batch: Batch, fakes: Any, rng: np.random.Generator
-    ) -> dict[str, Tensor]: ...
+    ) -> Losses: ...
 
 
-def train_step(
-    method: Method,
-    batch: Batch,
-    *,
-    generator_optimizer: torch.optim.Optimizer,
-    discriminator_optimizer: torch.optim.Optimizer,
-    rng: np.random.Generator,
-) -> dict[str, Tensor]:
+def generators_first(
+    method: GeneratorsFirst, batch: Batch, minimise: Minimise, rng: np.random.Generator
+) -> Losses:
     """Update the generators, then the discriminators on the same fakes; return every term."""
-    with frozen(method.discriminators()):
-        losses, fakes = method.generator_losses(batch)
-    minimise(losses, generator_optimizer)
+    with frozen(*method.discriminators().values()):
+        losses, fakes = method.generator_losses(batch, rng)
+    minimise("generators", losses)
 
     judged = method.discriminator_losses(batch, fakes, rng)
-    minimise(judged, discriminator_optimizer)
-    return {name: loss.detach() for name, loss in (losses | judged).items()}
+    minimise("discriminators", judged)
+    return losses | judged
 
 
 @contextlib.contextmanager
-def frozen(networks: Mapping[str, nn.Module]) -> Iterator[None]:
-    """Let gradients flow through ``networks`` but not into their weights."""
-    for network in networks.values():
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Let gradients flow through ``networks`` but not into their weights.
+
+    What counts is where the forward pass is made: the backward pass may follow later.
+    """
+    for network in networks:
         network.requires_grad_(False)
     try:
         yield
     finally:
-        for network in networks.values():
+        for network in networks:
             network.requires_grad_(True)
 
 
-def minimise(losses: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-    """Step ``optimizer`` once down the sum of all terms."""
+def minimise(
+    losses: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, *, max_grad_norm: float = 0.0
+) -> None:
+    """Step ``optimizer`` once down the sum of all terms.
+
+    ``max_grad_norm`` clips the gradient's norm of each of its parameter groups, of which there is
+    one for each network; 0 clips nothing.
+    """
     optimizer.zero_grad(set_to_none=True)
+    if not losses:
+        return
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    if max_grad_norm:
+        for group in optimizer.param_groups:
+            nn.utils.clip_grad_norm_(group["params"], max_grad_norm)
     optimizer.step()
+
+
+def noise(rng: np.random.Generator, count: int, numbers: int, *, like: Tensor) -> Tensor:
+    """Codes of normal(0, 1), (count, numbers): the same on every device."""
+    return torch.from_numpy(rng.standard_normal((count, numbers))).to(like)

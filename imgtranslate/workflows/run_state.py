@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from imgtranslate._version import __version__
-from imgtranslate.checkpoint import ModelHeader, StateHeader, load_tensors, save
+from imgtranslate.checkpoint import ENCODER_PREFIX, ModelHeader, StateHeader, load_tensors, save
 from imgtranslate.config import Settings
 from imgtranslate.data.check import DataReport
 from imgtranslate.data.folders import Domain, find_domains, relative_name, without
@@ -19,9 +19,12 @@ from imgtranslate.run_folder import Run
 
 def save_run(run: Run, learner: Learner, settings: Settings) -> None:
     """Write the models, then the state; each whole or not at all."""
-    for direction, network in learner.translators().items():
+    for direction, (generator, encoder) in learner.models().items():
+        tensors = generator.state_dict()
+        if encoder is not None:
+            tensors |= {f"{ENCODER_PREFIX}{n}": t for n, t in encoder.state_dict().items()}
         header = _model_header(direction, settings, learner.steps_done)
-        save(run.model(direction), network.state_dict(), header)
+        save(run.model(direction), tensors, header)
     state_header = StateHeader(
         step=learner.steps_done,
         positions=learner.steps_done * settings.train.batch_size,
@@ -36,6 +39,7 @@ def _model_header(direction: str, settings: Settings, step: int) -> ModelHeader:
     source, target = (a, b) if direction == "ab" else (b, a)
     return ModelHeader(
         generator=settings.generator,
+        encoder=settings.encoder,
         in_channels=source[1],
         out_channels=target[1],
         direction="ab" if direction == "ab" else "ba",
@@ -53,10 +57,10 @@ def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
     """Bring a new learner to where the run was saved; ``CheckpointError`` if it does not fit."""
     try:
         learner.restore(load_tensors(run.state), steps_done=header.step)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{run.state}: does not fit the settings in {run.config.name}: "
-            f"{str(error).splitlines()[0]}. Restore both from one copy"
+            f"{(str(error) or repr(error)).splitlines()[0]}. Restore both from one copy"
         ) from error
 
 

@@ -1,54 +1,110 @@
 """The picture of the same held-out images that a run draws as it goes on."""
 
-import numpy as np
-import torch
-from torch import nn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from imgtranslate.config import Settings
+import torch
+from torch import Tensor, nn
+
+from imgtranslate.config import Settings, latent_dim
 from imgtranslate.data.folders import Domain
+from imgtranslate.data.stream import Purpose, random_at
 from imgtranslate.data.transforms import centre_sample
 from imgtranslate.figures import comparison
-from imgtranslate.images import Picture, to_network, to_pixels, write_image
+from imgtranslate.images import Picture, Pixels, to_network, to_pixels, write_image
 from imgtranslate.methods.learner import Learner
+from imgtranslate.methods.step import noise
 from imgtranslate.run_folder import Run
 
 SAMPLE_ROWS = 4
+LOOKS = 4  # of one input, where there is a code
 
 
 @torch.inference_mode()
 def write_samples(
     run: Run, learner: Learner, settings: Settings, domains: tuple[Domain, Domain]
 ) -> None:
-    """Draw the same held-out pictures in both directions, one row each."""
-    networks = learner.translators()
-    for network in networks.values():
-        network.eval()
-    columns = [
-        column
-        for direction, back, domain in (("ab", "ba", domains[0]), ("ba", "ab", domains[1]))
-        for column in _sample_columns(networks[direction], networks[back], domain, settings)
-    ]
-    for network in networks.values():
-        network.train()
-    a, b = domains[0].name, domains[1].name
-    titles = [a, f"to {b}", f"back to {a}", b, f"to {a}", f"back to {b}"]
+    """Draw the same held-out pictures, one row each: there and back, or beside the truth."""
+    models = {direction: generator for direction, (generator, _) in learner.models().items()}
+    with evaluating(*models.values()):
+        if "ba" in models:
+            titles, columns = _cycles(models["ab"], models["ba"], settings, domains)
+        else:
+            titles, columns = _looks(models["ab"], settings, domains, learner.device)
     figure = comparison(list(zip(*columns, strict=True)), titles=titles)
     write_image(run.samples / f"step_{learner.steps_done:07d}.png", Picture(pixels=figure))
 
 
-def _sample_columns(
-    forward: nn.Module, backward: nn.Module, domain: Domain, settings: Settings
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+@contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Dropout off and norms with their statistics, as in translation."""
+    for network in networks:
+        network.eval()
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.train()
+
+
+def held_out_crops(domain: Domain, settings: Settings, *, count: int) -> list[Pixels]:
+    """The centres of held-out pictures; of training pictures where none are held out."""
     data = settings.data
     channels = data.channels_a if domain.letter == "a" else data.channels_b
-    device = next(forward.parameters()).device
-    real, fake, recovered = [], [], []
-    for index in range(SAMPLE_ROWS):
-        shown = domain.held_out or domain.files
-        path = shown[index % len(shown)]
-        pixels = centre_sample(path, channels=channels, crop_size=data.crop_size)
-        translated = forward(torch.from_numpy(to_network(pixels))[None].to(device))
-        real.append(pixels)
-        fake.append(to_pixels(translated[0].cpu().numpy()))
-        recovered.append(to_pixels(backward(translated)[0].cpu().numpy()))
-    return real, fake, recovered
+    resample = data.resample_a if domain.letter == "a" else data.resample_b
+    shown = domain.held_out or domain.files
+    return [
+        centre_sample(
+            domain.read(path, channels=channels), crop_size=data.crop_size, resample=resample
+        )
+        for path in shown[:count]
+    ]
+
+
+def to_tensor(pixels: Pixels, device: torch.device) -> Tensor:
+    """Turn uint8 (h, w, c) into float (1, c, h, w) in [-1, 1]."""
+    return torch.from_numpy(to_network(pixels))[None].to(device)
+
+
+def _cycles(
+    ab: nn.Module, ba: nn.Module, settings: Settings, domains: tuple[Domain, Domain]
+) -> tuple[list[str], list[Sequence[Pixels]]]:
+    """Real, fake and recovered of both domains."""
+    columns: list[Sequence[Pixels]] = []
+    for forward, backward, domain in ((ab, ba, domains[0]), (ba, ab, domains[1])):
+        device = next(forward.parameters()).device
+        real = held_out_crops(domain, settings, count=SAMPLE_ROWS)
+        fakes = [forward(to_tensor(pixels, device)) for pixels in real]
+        recovered = [_pixels(backward(fake)) for fake in fakes]
+        columns += [_full(real), _full([_pixels(f) for f in fakes]), _full(recovered)]
+    a, b = domains[0].name, domains[1].name
+    return [a, f"to {b}", f"back to {a}", b, f"to {a}", f"back to {b}"], columns
+
+
+def _looks(
+    generator: nn.Module, settings: Settings, domains: tuple[Domain, Domain], device: torch.device
+) -> tuple[list[str], list[Sequence[Pixels]]]:
+    """Real, truth and what was made of it: one look, or several where there is a code."""
+    numbers = latent_dim(settings.generator)
+    real, truth = (held_out_crops(domain, settings, count=SAMPLE_ROWS) for domain in domains)
+    columns: list[Sequence[Pixels]] = [real]
+    for look in range(LOOKS if numbers else 1):
+        rng = random_at(settings.train.seed, Purpose.SAMPLES, look)
+        column = []
+        for pixels in real:
+            x = to_tensor(pixels, device)
+            z = [noise(rng, 1, numbers, like=x)] if numbers else []
+            column.append(_pixels(generator(x, *z)))
+        columns.append(column)
+    a, b = domains[0].name, domains[1].name
+    looks = [f"to {b} {look + 1}" for look in range(LOOKS)] if numbers else [f"to {b}"]
+    return [a, *looks, f"true {b}"], [*columns, truth]
+
+
+def _pixels(values: Tensor) -> Pixels:
+    return to_pixels(values[0].cpu().numpy())
+
+
+def _full(column: Sequence[Pixels]) -> list[Pixels]:
+    """As many rows as every column has, from the start again where a domain has fewer."""
+    return [column[row % len(column)] for row in range(SAMPLE_ROWS)]

@@ -9,23 +9,16 @@ from typing import Any
 import torch
 
 from imgtranslate.checkpoint import read_state_header
-from imgtranslate.config import (
-    Settings,
-    Tree,
-    build_settings,
-    merge,
-    parse_settings,
-    read_settings_file,
-    to_tree,
-)
+from imgtranslate.config import CycleGanConfig, Settings, is_paired, to_tree
 from imgtranslate.data.check import DataReport, check_data
 from imgtranslate.data.folders import Domain, find_domains, folder_settings
-from imgtranslate.data.loader import UnpairedDataset, batches, choose_workers
+from imgtranslate.data.loader import SampleDataset, batches, choose_workers
 from imgtranslate.device import choose_device
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.methods.schedule import Schedule, build_schedule
 from imgtranslate.run_folder import Run, begin, publish, refuse_existing
+from imgtranslate.settings import build_settings, merge, nested, parse_settings, read_settings_file
 from imgtranslate.workflows.events import (
     Checking,
     Forecast,
@@ -79,6 +72,7 @@ def train(
     b: Path | str | None = None,
     data: Path | str | None = None,
     out: Path | str | None = None,
+    method: str | None = None,
     preset: str = "paper",
     config: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -92,7 +86,7 @@ def train(
     says yes the state is saved and the result says that training is not finished.
     """
     plan = plan_training(
-        a=a, b=b, data=data, out=out, preset=preset, config=config,
+        a=a, b=b, data=data, out=out, method=method, preset=preset, config=config,
         settings=settings, device=device, report=report,
     )  # fmt: skip
     return start(plan, report=report, stop=stop)
@@ -104,6 +98,7 @@ def plan_training(
     b: Path | str | None = None,
     data: Path | str | None = None,
     out: Path | str | None = None,
+    method: str | None = None,
     preset: str = "paper",
     config: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -117,6 +112,7 @@ def plan_training(
     ``out``: the run's folder, without it ``runs/<a>2<b>``. Raises ``UsageError`` with one line.
     """
     resolved = build_settings(
+        method=method,
         preset=preset,
         layers=[
             read_settings_file(Path(config)) if config else {},
@@ -132,7 +128,9 @@ def plan_training(
         resolved.data,
         on_progress=lambda done, total: report(Checking(done=done, total=total)),
     )
-    if resolved.data.channels_a != resolved.data.channels_b and resolved.method.lambda_identity:
+    data_settings, losses = resolved.data, resolved.method
+    alike = data_settings.channels_a == data_settings.channels_b
+    if isinstance(losses, CycleGanConfig) and losses.lambda_identity and not alike:
         report(Notice(text="the identity loss is off: it needs as many channels in A as in B"))
     return Plan(settings=resolved, out=place, device=chosen, report=found)
 
@@ -179,12 +177,6 @@ def resume(
     return _learn(folder, learner, changed, domains, None, report, stop)
 
 
-def nested(settings: Mapping[str, Any]) -> Tree:
-    """Turn ``{"section.name": value}`` into nested dictionaries."""
-    split = ((*name.partition("."), value) for name, value in settings.items())
-    return merge(*({section: {key: value}} for section, _, key, value in split))
-
-
 def _learn(
     run: Run,
     learner: Learner,
@@ -211,7 +203,7 @@ def _learn(
 
     # Samples are read in the order of positions, from where the state stands.
     stream = batches(
-        UnpairedDataset(*domains, settings),
+        SampleDataset(*domains, settings, paired=is_paired(settings.method)),
         first_position=first * settings.train.batch_size,
         batch_size=settings.train.batch_size,
         num_batches=max(0, total - first),
@@ -224,15 +216,15 @@ def _learn(
 
     for batch in pace.waiting_for(stream):
         step = learner.steps_done
-        learner.step(batch, learning_rate=schedule.learning_rate(step))
+        rate = schedule.learning_rate(step, learner.validations)
+        learner.step(batch, learning_rate=rate)
         done = learner.steps_done
 
         # What is written depends on the step alone, so that a resumed run writes the same.
         logged = done % settings.train.log_every == 0
         if logged:
             _refuse_non_finite(learner, run, saved_step)
-            losses = learner.take_mean_losses()
-            rate = schedule.learning_rate(step)
+            losses = learner.take_mean_losses() | learner.measures(batch)
             run.append_metrics({"step": done, "epoch": schedule.epoch(step), "lr": rate, **losses})
         if done % settings.train.sample_every == 0 or done == total:
             write_samples(run, learner, settings, domains)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from imgtranslate.atomic import explained
-from imgtranslate.config import nearest
-from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.errors import ImgTranslateError, UsageError, nearest
 from imgtranslate.images import (
     IMAGE_SUFFIXES,
     read_image,

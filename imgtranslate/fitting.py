@@ -1,0 +1,156 @@
+"""Which settings fit together; each combination that does not is refused before any work."""
+
+import math
+
+from imgtranslate.config import (
+    BicycleGanConfig,
+    CycleGanConfig,
+    DiscriminatorConfig,
+    EncoderConfig,
+    MultiScaleConfig,
+    PixelConfig,
+    Resnet18EncoderConfig,
+    ResnetConfig,
+    Settings,
+    latent_dim,
+    size_multiple,
+    smallest_side,
+)
+from imgtranslate.errors import UsageError
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise ``UsageError`` for the first combination that cannot be trained."""
+    _check_pictures(settings)
+    _check_code(settings)
+    _check_losses(settings)
+    _check_schedule(settings)
+    check_sizes(settings)
+
+
+def check_sizes(settings: Settings) -> None:
+    """Refuse a crop that the networks cannot take, naming the nearest that they can."""
+    crop, multiple = settings.data.crop_size, size_multiple(settings.generator)
+    least = max(
+        smallest_side(settings.generator),
+        _smallest_judged(settings.discriminator),
+        _smallest_encoded(settings.encoder),
+    )
+    least = math.ceil(least / multiple) * multiple
+    if crop % multiple or crop < least:
+        fit = max(least, round(crop / multiple) * multiple)
+        raise UsageError(
+            f"--size {crop}: the {settings.generator.kind} generator and the discriminator need "
+            f"a multiple of {multiple} px and at least {least} px. The nearest is --size {fit}"
+        )
+    if settings.data.load_size < crop:
+        raise UsageError(
+            f"data.load_size {settings.data.load_size}: smaller than the crop of {crop} px. "
+            f"Set it to {crop} or more"
+        )
+
+
+def _check_pictures(settings: Settings) -> None:
+    data = settings.data
+    if data.pairs and (data.a or data.b):
+        raise UsageError("--pairs: given together with --a or --b. Give one or the other")
+    for flag, folder in (("--a", data.a), ("--b", data.b)):
+        if not (folder or data.pairs):
+            raise UsageError(
+                f"{flag}: not given. Name two folders with --a and --b, or pictures side by side "
+                "with --pairs"
+            )
+
+
+def _check_code(settings: Settings) -> None:
+    """Who has a code z, and with it an encoder, and who has not."""
+    generator, numbers = settings.generator, latent_dim(settings.generator)
+    bicyclegan = isinstance(settings.method, BicycleGanConfig)
+    if bicyclegan and isinstance(generator, ResnetConfig):
+        raise UsageError("generator.kind resnet: takes no code z. bicyclegan needs unet")
+    if bicyclegan and not numbers:
+        raise UsageError("generator.latent_dim 0: bicyclegan needs a code. Set it to 8")
+    if isinstance(settings.method, CycleGanConfig) and numbers:
+        raise UsageError(f"generator.latent_dim {numbers}: cyclegan has no code. Set it to 0")
+    if not isinstance(generator, ResnetConfig) and (numbers == 0) != (generator.z_at == "none"):
+        raise UsageError(
+            f"generator.z_at {generator.z_at}: contradicts generator.latent_dim {numbers}. "
+            "Both say whether there is a code: none and 0, or all and 8"
+        )
+    if settings.encoder is not None and not bicyclegan:
+        raise UsageError(f"encoder: {settings.method.kind} has none. Leave the section out")
+
+
+def _check_losses(settings: Settings) -> None:
+    method = settings.method
+    norm = settings.discriminator.norm
+    if method.gan_mode == "wgangp" and norm == "batch":
+        raise UsageError(
+            "method.gan_mode wgangp: its penalty is per picture, which discriminator.norm batch "
+            "mixes. Set discriminator.norm to instance or none"
+        )
+    if isinstance(method, CycleGanConfig) and method.update == "joint":
+        if method.d_ratio != 1:
+            raise UsageError(f"method.d_ratio {method.d_ratio}: needs method.update=alternating")
+        if method.cycle_from_identity:
+            raise UsageError("method.cycle_from_identity true: needs method.update=alternating")
+    if not any(vars(method)[name] for name in vars(method) if name in _LEARNING_WEIGHTS):
+        raise UsageError(
+            f"method: all weights of {method.kind} are 0, so nothing would be learnt. "
+            "Set one of them"
+        )
+
+
+def _check_schedule(settings: Settings) -> None:
+    schedule = settings.schedule
+    by_steps = schedule.constant_steps is not None
+    if schedule.decay_steps is not None and not by_steps:
+        raise UsageError(
+            f"schedule.decay_steps {schedule.decay_steps}: needs schedule.constant_steps. "
+            "Set both, or epochs"
+        )
+    total = (
+        (schedule.constant_steps or 0) + (schedule.decay_steps or 0)
+        if by_steps
+        else schedule.epochs + schedule.decay_epochs
+    )
+    if total == 0:
+        raise UsageError("--epochs 0: the schedule has no step. Give --epochs or --decay-epochs")
+    if schedule.kind == "multistep" and not schedule.milestones:
+        raise UsageError(
+            "schedule.kind multistep: schedule.milestones is empty. "
+            "Name some, as in --set schedule.milestones=[100,150]"
+        )
+
+
+_LEARNING_WEIGHTS = (
+    "lambda_gan",
+    "lambda_gan_ab",
+    "lambda_gan_ba",
+    "lambda_a",
+    "lambda_b",
+    "lambda_l1",
+    "lambda_latent",
+    "lambda_kl",
+)
+
+
+def _smallest_judged(config: DiscriminatorConfig) -> int:
+    """The shortest side of which the discriminator leaves at least one patch at every scale."""
+    match config:
+        case PixelConfig():
+            return 2
+        case MultiScaleConfig():
+            return int(3 * 2 ** (config.num_layers + config.num_scales - 1))
+        case _:
+            return int(3 * 2**config.num_layers)
+
+
+def _smallest_encoded(config: EncoderConfig | None) -> int:
+    match config:
+        case None:
+            return 1
+        case Resnet18EncoderConfig():
+            return 32
+        case _:
+            return int(2 ** (config.num_blocks + 1))
