@@ -1,7 +1,9 @@
+import numpy as np
 import torch
 from torch import Tensor
 
 from imgtranslate.data.loader import Batch, to_device
+from imgtranslate.methods.cyclegan import CycleGan
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import frozen
 from imgtranslate.settings import build_settings
@@ -9,12 +11,14 @@ from imgtranslate.settings import build_settings
 
 def gradients(learner: Learner, batch: Batch) -> dict[str, Tensor]:
     """Of every weight, after the losses of one step and before any update."""
-    with frozen(learner.method.discriminators()):
-        losses, _ = learner.method.generator_losses(batch)
+    method = learner.method
+    assert isinstance(method, CycleGan)
+    with frozen(*method.discriminators().values()):
+        losses, _ = method.generator_losses(batch, np.random.default_rng(0))
     torch.stack(list(losses.values())).sum().backward()
     return {
         f"{name}.{key}": parameter.grad.double()
-        for name, network in learner.method.generators().items()
+        for name, network in method.generators().items()
         for key, parameter in network.named_parameters()
         if parameter.grad is not None
     }

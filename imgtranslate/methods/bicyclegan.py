@@ -78,11 +78,11 @@ class BicycleGan:
         return generators_first(self, batch, minimise, rng)
 
     def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:
-        """How much the code matters: the mean distance of two samples of one input."""
+        """How much the code matters: the mean distance of two samples of one input, a fraction of the range."""
         count = batch.real_a.shape[0]
         codes = (noise(rng, count, self.latent_dim, like=batch.real_a) for _ in range(2))
         one, other = (self.generator(batch.real_a, z) for z in codes)
-        return {"diversity": l1(one, other)}
+        return {"diversity": l1(one, other) / 2}
 
     def generator_losses(self, batch: Batch, rng: np.random.Generator) -> tuple[Losses, Fakes]:
         """Weighted terms of generator and encoder, equations 3 to 8.
@@ -93,9 +93,10 @@ class BicycleGan:
         first = _first_half(batch)
         count = len(first.real_a)
         z_vae, z_lr = (noise(rng, count, self.latent_dim, like=first.real_a) for _ in range(2))
-        code = self.encoder(first.real_b) if self.config.paths != "clr" else None
-        if code is not None:
-            z_vae = reparameterise(*code, z_vae)
+        code: tuple[Tensor, Tensor] | None = None
+        if self.config.paths != "clr":
+            mean, log_variance = code = self.encoder(first.real_b)
+            z_vae = reparameterise(mean, log_variance, z_vae)
 
         fake_vae, fake_lr = self._translate(first.real_a, z_vae, z_lr)
 

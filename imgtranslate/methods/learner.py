@@ -72,7 +72,7 @@ class Learner:
     def take_mean_losses(self) -> dict[str, float]:
         """Return the mean of each loss over the steps since the last call that had it."""
         counts = self.loss_counts
-        means = {name: float(total) / counts[name] for name, total in self.loss_sums.items()}
+        means = {name: float(self.loss_sums[name]) / counts[name] for name in sorted(counts)}
         self.loss_sums, self.loss_counts = {}, {}
         return means
 

@@ -61,11 +61,11 @@ class Pix2Pix:
         return losses | judged
 
     def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:
-        """How much the code matters: the mean distance of two samples of one input."""
+        """How much the code matters: the mean distance of two samples of one input, a fraction of the range."""
         if not self.latent_dim:
             return {}
         one, other = (self.translate(batch.real_a, rng) for _ in range(2))
-        return {"diversity": l1(one, other)}
+        return {"diversity": l1(one, other) / 2}
 
     def translate(self, real_a: Tensor, rng: np.random.Generator) -> Tensor:
         """Translate with a code of noise, if the generator takes one."""

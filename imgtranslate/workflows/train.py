@@ -41,8 +41,11 @@ from imgtranslate.workflows.run_state import (
     save_run,
 )
 from imgtranslate.workflows.samples import write_samples
+from imgtranslate.workflows.validate import validate
 
 SAVE_SECONDS = 600.0  # the most that a crash may cost where steps are slow
+Row = dict[str, float]
+CODE_STEPS, CODE_IGNORED = 500, 0.01  # samples of one input nearer than this: z does nothing
 FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # after which the rest of the schedule is foretold
 RESUMABLE = (  # settings that may change on a resume
     "schedule.epochs",
@@ -212,7 +215,7 @@ def _learn(
     )
     pace = Pace()
     losses: dict[str, float] = {}
-    saved_at, saved_step, foretold = time.monotonic(), first, False
+    saved_at, saved_step, foretold, warned = time.monotonic(), first, False, False
 
     for batch in pace.waiting_for(stream):
         step = learner.steps_done
@@ -221,11 +224,17 @@ def _learn(
         done = learner.steps_done
 
         # What is written depends on the step alone, so that a resumed run writes the same.
-        logged = done % settings.train.log_every == 0
+        logged, row = done % settings.train.log_every == 0, Row()
         if logged:
             _refuse_non_finite(learner, run, saved_step)
-            losses = learner.take_mean_losses() | learner.measures(batch)
-            run.append_metrics({"step": done, "epoch": schedule.epoch(step), "lr": rate, **losses})
+            losses = row = learner.take_mean_losses() | learner.measures(batch)
+            if not warned and done >= CODE_STEPS and row.get("diversity", 1) < CODE_IGNORED:
+                warned = True
+                report(Notice(text=_CODE_IGNORED_TEXT.format(row["diversity"])))
+        if done % settings.train.validate_every == 0:
+            row = row | validate(learner, settings, domains)
+        if row:
+            run.append_metrics({"step": done, "epoch": schedule.epoch(step), "lr": rate, **row})
         if done % settings.train.sample_every == 0 or done == total:
             write_samples(run, learner, settings, domains)
 
@@ -246,6 +255,12 @@ def _learn(
             break
         pace.tick()
     return TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
+
+
+_CODE_IGNORED_TEXT = (
+    "the code z is being ignored: two samples of one picture differ by {:.2%} of the range. "
+    "Train longer, or raise method.lambda_latent"
+)
 
 
 def _progress(

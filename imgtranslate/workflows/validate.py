@@ -16,15 +16,17 @@ VALIDATION_PICTURES = 16  # of each side
 
 
 @torch.inference_mode()
-def validate(learner: Learner, settings: Settings, domains: tuple[Domain, Domain]) -> float | None:
+def validate(
+    learner: Learner, settings: Settings, domains: tuple[Domain, Domain]
+) -> dict[str, float]:
     """The mean absolute error over held-out pictures, a fraction of the full range.
 
     Of pairs: of the translation against the truth, where there is a code with the encoder's of
-    the truth, or a random one. Else: of the cycles, both directions. None without held-out
-    pictures.
+    the truth, or a random one. Else: of the cycles, both directions. Nothing without held-out
+    pictures. The learner remembers it, for the plateau schedule.
     """
     if not all(domain.held_out for domain in domains):
-        return None
+        return {}
     models = learner.models()
     with evaluating(*(n for pair in models.values() for n in pair if n is not None)):
         crops_a, crops_b = (_crops(domain, settings, learner.device) for domain in domains)
@@ -32,7 +34,9 @@ def validate(learner: Learner, settings: Settings, domains: tuple[Domain, Domain
             errors = _cycle_errors(models["ab"][0], models["ba"][0], crops_a, crops_b)
         else:
             errors = _pair_errors(models["ab"], crops_a, crops_b, settings)
-    return float(np.mean(errors)) / 2  # values span 2
+    error = float(np.mean(errors)) / 2  # values span 2
+    learner.validations.append(error)
+    return {"validation": error}
 
 
 def _crops(domain: Domain, settings: Settings, device: torch.device) -> list[Tensor]:
