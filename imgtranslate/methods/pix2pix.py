@@ -61,7 +61,7 @@ class Pix2Pix:
         return losses | judged
 
     def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:
-        """How much the code matters: the mean distance of two samples of one input, a fraction of the range."""
+        """How far two samples of one input lie apart, a fraction of the range: 0 ignores the code."""
         if not self.latent_dim:
             return {}
         one, other = (self.translate(batch.real_a, rng) for _ in range(2))
