@@ -78,7 +78,7 @@ class BicycleGan:
         return generators_first(self, batch, minimise, rng)
 
     def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:
-        """How far two samples of one input lie apart, a fraction of the range: 0 ignores the code."""
+        """How far apart two samples of one input are, a fraction of the range: 0 ignores z."""
         count = batch.real_a.shape[0]
         codes = (noise(rng, count, self.latent_dim, like=batch.real_a) for _ in range(2))
         one, other = (self.generator(batch.real_a, z) for z in codes)

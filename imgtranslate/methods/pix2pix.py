@@ -61,7 +61,7 @@ class Pix2Pix:
         return losses | judged
 
     def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:
-        """How far two samples of one input lie apart, a fraction of the range: 0 ignores the code."""
+        """How far apart two samples of one input are, a fraction of the range: 0 ignores z."""
         if not self.latent_dim:
             return {}
         one, other = (self.translate(batch.real_a, rng) for _ in range(2))
