@@ -167,10 +167,7 @@ def _base(method: str, preset: str, chosen: Tree) -> Tree:
 
 def _fitting(section: str, values: Tree, chosen: Any) -> Tree:
     """What of a lower layer is known to the kind that is chosen for a section."""
-    kinds = _kinds(section)
-    kind = str(_mapping(chosen).get("kind", values.get("kind", next(iter(kinds)))))
-    cls = kinds[nearest(kind, kinds, what=f"{section}.kind")]
-    known = {field.name for field in fields_of(cls)}
+    known = {field.name for field in fields_of(_class(section, {**values, **_mapping(chosen)}))}
     return {key: value for key, value in values.items() if key in known}
 
 
@@ -197,9 +194,7 @@ def _derive(tree: Tree) -> Tree:
 def _parse_section(name: str, values: Any) -> Any:
     if not isinstance(values, Mapping):
         raise UsageError(f"{name}: a section, not a value. Write {name}.<setting>={values}")
-    kinds = _kinds(name)
-    kind = str(values.get("kind", next(iter(kinds))))
-    return _validated(name, kinds[nearest(kind, kinds, what=f"{name}.kind")], values)
+    return _validated(name, _class(name, values), values)
 
 
 def _validated(section: str, cls: type[S], values: Mapping[str, Any]) -> S:
@@ -232,11 +227,23 @@ def _toml_value(text: str) -> Any:
         return text
 
 
+def _class(section: str, values: Mapping[str, Any]) -> type[Section]:
+    """The class of a section: by its kind where there are several, the first by default."""
+    classes = SECTIONS[section]
+    if len(classes) == 1:
+        return classes[0]
+    kinds = _kinds(section)
+    kind = str(values.get("kind", next(iter(kinds))))
+    return kinds[nearest(kind, kinds, what=f"{section}.kind")]
+
+
 def _kinds(section: str) -> dict[str, type[Section]]:
-    """The classes of a section by their kind; a section of one class has the kind ''."""
+    """The classes of a section by their kind."""
     return {
-        next((str(f.default) for f in fields_of(cls) if f.name == "kind"), ""): cls
+        str(field.default): cls
         for cls in SECTIONS[section]
+        for field in fields_of(cls)
+        if field.name == "kind"
     }
 
 
