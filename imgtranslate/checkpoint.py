@@ -22,6 +22,7 @@ from imgtranslate.config import (
     PictureChannels,
     Section,
     Side,
+    latent_dim,
     to_tree,
 )
 from imgtranslate.errors import CheckpointError
@@ -86,6 +87,8 @@ def read_model_header(path: Path) -> ModelHeader:
 def parse_model_header(metadata: Mapping[str, Any], path: Path) -> ModelHeader:
     """Check the JSON of a header that ``path`` (a checkpoint or an export) carries."""
     header: ModelHeader = _parse(ModelHeader, metadata, path)
+    if header.encoder is not None and latent_dim(header.generator) == 0:
+        raise _damaged_header(path, "encoder: the generator takes no code")
     return header
 
 
@@ -169,7 +172,7 @@ def _parse(cls: type[Any], metadata: Mapping[str, Any], path: Path) -> Any:
         return TypeAdapter(cls).validate_json(json.dumps(metadata))
     except ValidationError as error:
         fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
+        where = ".".join(str(part) for part in fault["loc"]).encode("unicode_escape").decode()
         raise _damaged_header(path, f"{where}: {fault['msg']}") from error
 
 

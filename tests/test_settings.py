@@ -1,0 +1,221 @@
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgtranslate import builders, networks
+from imgtranslate.config import (
+    AveragingConfig,
+    MultiScaleConfig,
+    PatchGanConfig,
+    PixelConfig,
+    ResidualEncoderConfig,
+    Resnet18EncoderConfig,
+    ResnetConfig,
+    Section,
+    Settings,
+    UnetConfig,
+    fields_of,
+    to_tree,
+)
+from imgtranslate.errors import UsageError
+from imgtranslate.presets import METHODS, PRESETS
+from imgtranslate.settings import (
+    build_settings,
+    nested,
+    parse_assignment,
+    parse_settings,
+    read_settings_file,
+)
+
+DATA = {"data": {"a": "horses", "b": "zebras"}}
+
+
+def build(method: str | None = None, preset: str = "paper", **changes: Any) -> Settings:
+    chosen = {name.replace("__", "."): value for name, value in changes.items()}
+    return build_settings(method=method, preset=preset, layers=[DATA, nested(chosen)])
+
+
+def refusal(**options: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        build(**options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("options", "meant"),
+    [
+        ({"methd__lambda_a": 1}, "Did you mean method?"),
+        ({"method__lamda_a": 1.0}, "Did you mean method.lambda_a?"),
+        ({"generator__kind": "resnt"}, "Did you mean resnet?"),
+        ({"generator__norm": "instanse"}, "Did you mean instance?"),
+        ({"preset": "papr"}, "Did you mean paper?"),
+        ({"method": "pix2pxi"}, "Did you mean pix2pix?"),
+        ({"discriminator__kind": "patchgn"}, "Did you mean patchgan?"),
+    ],
+)
+def test_a_misspelling_gets_the_nearest_name(options: dict[str, Any], meant: str) -> None:
+    assert meant in refusal(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"optimizer__lr": 0.0}, "--lr 0.0"),
+        ({"optimizer__lr": float("nan")}, "--lr nan"),
+        ({"optimizer__lr": float("inf")}, "--lr inf"),
+        ({"method__lambda_a": -1.0}, "method.lambda_a -1.0"),
+        ({"train__batch_size": 0}, "--batch-size 0"),
+        ({"train__batch_size": True}, "--batch-size True"),
+        ({"train__batch_size": "3"}, "--batch-size 3"),
+        ({"train__batch_size": 1.5}, "--batch-size 1.5"),
+        ({"train__ema_decay": 1.0}, "train.ema_decay 1.0"),
+        ({"data__channels_a": 0}, "--channels-a 0"),
+        ({"discriminator__num_layers": 6}, "discriminator.num_layers 6"),
+        ({"data__flip": "yes"}, "data.flip yes"),
+    ],
+)
+def test_what_is_out_of_range_or_of_another_type_is_named(
+    options: dict[str, Any], named: str
+) -> None:
+    assert refusal(**options).startswith(named)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"method": "bicyclegan", "generator__kind": "resnet"}, "generator.kind resnet"),
+        ({"method": "bicyclegan", "generator__latent_dim": 0}, "generator.latent_dim 0"),
+        ({"generator__kind": "unet", "generator__latent_dim": 8}, "generator.latent_dim 8"),
+        ({"encoder__kind": "residual"}, "encoder"),
+        ({"method__d_ratio": 2}, "method.d_ratio 2"),
+        ({"method__gan_mode": "wgangp", "discriminator__norm": "batch"}, "method.gan_mode wgangp"),
+        ({"schedule__decay_steps": 5}, "schedule.decay_steps 5"),
+        ({"schedule__epochs": 0, "schedule__decay_epochs": 0}, "--epochs 0"),
+        ({"schedule__kind": "multistep"}, "schedule.kind multistep"),
+        ({"data__load_size": 100}, "data.load_size 100"),
+        ({"data__pairs": "pairs"}, "--pairs"),
+        ({"method": "pix2pix", "method__kind": "cyclegan"}, "--method pix2pix"),
+    ],
+)
+def test_what_does_not_fit_together_is_named(options: dict[str, Any], named: str) -> None:
+    assert refusal(**options).startswith(named)
+
+
+def test_a_section_is_no_value() -> None:
+    with pytest.raises(UsageError, match=r"^data: a section, not a value"):
+        build_settings(layers=[{"data": 3}])
+
+
+def test_both_folders_are_needed() -> None:
+    with pytest.raises(UsageError, match="--b: not given"):
+        build_settings(layers=[{"data": {"a": "horses"}}])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_method_goes_with_every_preset(method: str, preset: str) -> None:
+    settings = build(method, preset)
+    assert parse_settings(to_tree(settings)) == settings
+
+
+def test_later_layers_win_over_the_preset() -> None:
+    layers = [DATA, {"generator": {"base_channels": 8}}, {"generator": {"base_channels": 9}}]
+    settings = build_settings(preset="tiny", layers=layers)
+    assert (settings.generator.base_channels, settings.data.crop_size) == (9, 64)
+
+
+@pytest.mark.parametrize(
+    ("crop", "load", "blocks", "depth"), [(64, 72, 6, 6), (128, 143, 6, 7), (256, 286, 9, 8)]
+)
+def test_sizes_follow_from_the_crop(crop: int, load: int, blocks: int, depth: int) -> None:
+    settings = build(data__crop_size=crop)
+    assert isinstance(settings.generator, ResnetConfig)
+    assert (settings.data.load_size, settings.generator.num_blocks) == (load, blocks)
+    unet = build(data__crop_size=crop, generator__kind="unet").generator
+    assert isinstance(unet, UnetConfig)
+    assert unet.depth == depth
+    assert build(data__crop_size=crop, data__load_size=300).data.load_size == 300
+
+
+@given(
+    crop=st.integers(1, 700),
+    kind=st.sampled_from(["resnet", "unet"]),
+    num_layers=st.integers(1, 5),
+    method=st.sampled_from(["cyclegan", "pix2pix"]),
+)
+def test_the_size_that_is_named_is_accepted(
+    crop: int, kind: str, num_layers: int, method: str
+) -> None:
+    options = {"generator__kind": kind, "discriminator__num_layers": num_layers}
+    try:
+        build(method, data__crop_size=crop, **options)
+    except UsageError as error:
+        named = int(str(error).rpartition("--size ")[2])
+        assert named != crop
+        depth = {"generator__depth": min(max(crop.bit_length() - 1, 5), 8)}
+        fixed = depth if kind == "unet" else {}
+        assert build(method, data__crop_size=named, **options, **fixed).data.crop_size == named
+
+
+def test_an_assignment_is_read_as_toml_where_it_is_toml() -> None:
+    assert parse_assignment("method.lambda_a=5") == {"method": {"lambda_a": 5}}
+    assert parse_assignment("data.flip = false") == {"data": {"flip": False}}
+    assert parse_assignment("generator.norm=batch") == {"generator": {"norm": "batch"}}
+    assert parse_assignment("schedule.milestones=[1,2]") == {"schedule": {"milestones": [1, 2]}}
+    for text in ("lambda_a=5", "method.lambda_a", "=5", "method.=5", ""):
+        with pytest.raises(UsageError, match="not of the form"):
+            parse_assignment(text)
+
+
+def test_a_file_of_settings(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("[method]\nlambda_a = 5.0\n[record]\nx = 1\n")
+    assert read_settings_file(path) == {"method": {"lambda_a": 5.0}}
+    path.write_text("[method\n")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        read_settings_file(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        read_settings_file(path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_settings_file(tmp_path / "missing.toml")
+
+
+GENERATOR = {"in_channels": 3, "out_channels": 1}
+NETWORKS: list[tuple[type[Section], str, dict[str, int]]] = [
+    (ResnetConfig, "ResnetGenerator", GENERATOR),
+    (UnetConfig, "UnetGenerator", GENERATOR),
+    (PatchGanConfig, "PatchGan", {"in_channels": 3}),
+    (MultiScaleConfig, "MultiScalePatchGan", {"in_channels": 3}),
+    (AveragingConfig, "AveragingPatchGan", {"in_channels": 3}),
+    (PixelConfig, "PixelGan", {"in_channels": 3}),
+    (ResidualEncoderConfig, "ResidualEncoder", {"in_channels": 3, "latent_dim": 5}),
+    (Resnet18EncoderConfig, "Resnet18Encoder", {"in_channels": 3, "latent_dim": 5}),
+]
+
+
+@pytest.mark.parametrize(("cls", "name", "given_by_builder"), NETWORKS)
+def test_every_setting_of_a_network_reaches_its_constructor(
+    cls: type[Section], name: str, given_by_builder: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = set(inspect.signature(vars(networks)[name].__init__).parameters) - {"self"}
+    settings = {field.name for field in fields_of(cls)} - {"kind"}
+    assert parameters == settings | given_by_builder.keys()
+
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(builders, name, lambda **arguments: seen.update(arguments))
+    marked = dataclasses.replace(cls(), **{setting: f"mark of {setting}" for setting in settings})  # type: ignore[type-var]
+    if "out_channels" in given_by_builder:
+        builders.build_generator(marked, **given_by_builder)
+    elif "latent_dim" in given_by_builder:
+        builders.build_encoder(marked, **given_by_builder)
+    else:
+        builders.build_discriminator(marked, **given_by_builder)
+    assert seen == given_by_builder | {setting: f"mark of {setting}" for setting in settings}
