@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 EPILOG = examples(
     "imgtranslate train --a ./horses --b ./zebras --gpu 0",
     "imgtranslate train --data ./horse2zebra --preset fast",
+    "imgtranslate train --pairs ./facades --pair-order ba --method pix2pix",
     "imgtranslate train --a ./horses --b ./zebras --set method.lambda_identity=0.2",
     "imgtranslate train --resume runs/horses2zebras",
 )
@@ -38,8 +39,24 @@ def train(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Instead of --a and --b: a folder with trainA, trainB (and testA, testB).",
+            help="Instead of --a and --b: a folder with trainA and trainB, or with train.",
             rich_help_panel=DATA,
+        ),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead: a folder of pairs side by side, or a CSV of two columns.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    pair_order: Annotated[
+        str | None, typer.Option(help="ab: A is left, or first. ba.", rich_help_panel=DATA)
+    ] = None,
+    resample: Annotated[
+        str | None,
+        typer.Option(
+            help="bicubic; nearest for label maps.", rich_help_panel=DATA
         ),
     ] = None,
     check: Annotated[
@@ -122,11 +139,13 @@ def train(
         int | None, typer.Option(help="3 for colour, 1 for grey.", rich_help_panel=DATA)
     ] = None,
 ) -> None:
-    """Learn to translate between two folders of pictures that need not be paired.
+    """Learn to translate from pictures of one kind, A, to another, B, and back.
 
-    Makes a folder with ab.safetensors and ba.safetensors, for translate, and
-    what it takes to go on exactly where it stopped. An identity loss keeps
-    colours (method.lambda_identity); it needs as many channels in A as in B.
+    cyclegan, the default, needs no pairs; pix2pix and bicyclegan do: folders
+    with equal names, or --pairs. Makes a folder with ab.safetensors (and
+    ba.safetensors), for translate, and what it takes to go on exactly where
+    it stopped. An identity loss keeps colours (method.lambda_identity); it
+    needs as many channels in A as in B.
     """
     from imgtranslate.device import device_of_gpu
     from imgtranslate.settings import merge, parse_assignment
@@ -134,6 +153,9 @@ def train(
     _refuse_several(gpu)
     flags = {
         "data.crop_size": size,
+        "data.pair_order": pair_order,
+        "data.resample_a": resample,
+        "data.resample_b": resample,
         "data.channels_a": channels_a,
         "data.channels_b": channels_b,
         "data.workers": _number_or_word(workers),
@@ -152,12 +174,14 @@ def train(
     chosen = device_of_gpu(gpu) if gpu is not None else device
 
     if resume is not None:
-        fresh = {"--a": a, "--b": b, "--data": data, "--out": out, "--config": config}
-        _refuse_fresh(resume, [name for name, value in fresh.items() if value is not None])
+        fresh = {"--a": a, "--b": b, "--data": data, "--pairs": pairs, "--out": out}
+        others = {"--config": config, "--method": method}
+        given = [name for name, value in (*fresh.items(), *others.items()) if value is not None]
+        _refuse_fresh(resume, given)
         _resume(resume, settings, chosen)
         return
     options = {"a": a, "b": b, "data": data, "out": out, "preset": preset, "config": config}
-    options["method"] = method
+    options |= {"method": method, "pairs": pairs}
     _train({**options, "settings": settings, "device": chosen}, only_check=check)
 
 

@@ -1,17 +1,17 @@
 """What training pictures are like, found out before any network is built."""
 
+import functools
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from imgtranslate.config import DataSettings
-from imgtranslate.data.folders import Domain, without
+from imgtranslate.data.folders import Domain, without, without_pairs
 from imgtranslate.errors import DataError, ImageError
-from imgtranslate.images import read_image
 
 FEW_PICTURES = 200
 SHOWN = 3  # how many examples a line names
@@ -21,11 +21,16 @@ SHOWN = 3  # how many examples a line names
 class PictureFacts:
     """One file as found: its upright size in px and a digest of its bytes, or its fault."""
 
+    letter: str
     path: Path
     size: tuple[int, int] = (0, 0)  # width, height
     colour: str = ""
     digest: str = ""
     fault: str = ""
+
+
+Leak = tuple[Domain, Path, Path]  # the held-out picture and its twin in training
+Facts = Mapping[tuple[str, Path], PictureFacts]  # by the domain's letter and the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,32 +47,45 @@ def check_data(
     domains: tuple[Domain, Domain],
     settings: DataSettings,
     *,
+    paired: bool,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> DataReport:
     """Read every picture of both sides once and judge what was found.
 
     Raises ``DataError`` naming the first unreadable pictures, unless they are to be skipped.
     """
-    paths = [p for domain in domains for p in (*domain.files, *domain.held_out)]
-    facts: dict[Path, PictureFacts] = {}
+    total = sum(len(domain.files) + len(domain.held_out) for domain in domains)
+    facts: dict[tuple[str, Path], PictureFacts] = {}
     for found in _read_all(domains, settings):
-        facts[found.path] = found
+        facts[found.letter, found.path] = found
         if on_progress is not None:
-            on_progress(len(facts), len(paths))
+            on_progress(len(facts), total)
     faults = [fact for fact in facts.values() if fact.fault]
     if faults and not settings.skip_unreadable:
         raise DataError(_describe_faults(faults))
     leaks = _leaks(domains, facts)
-    unwanted = {fact.path for fact in faults} | {path for path, _ in leaks}
-    kept = (without(domains[0], unwanted), without(domains[1], unwanted))
+    unwanted = [(f.letter, f.path) for f in faults] + [(d.letter, path) for d, path, _ in leaks]
+    kept = _without(domains, unwanted, aligned=paired or bool(settings.pairs))
     for domain in kept:
         _refuse_if_empty(domain)
+    if paired:
+        _refuse_uneven_pairs(kept, facts)
     return DataReport(
         domains=kept,
         left_out=(_gone(domains[0], kept[0]), _gone(domains[1], kept[1])),
         lines=tuple(_describe(domain, facts) for domain in kept),
-        warnings=tuple(_warnings(kept, facts, faults, leaks, settings)),
+        warnings=tuple(_warnings(kept, facts, faults, leaks, settings, paired=paired)),
     )
+
+
+def _without(
+    domains: tuple[Domain, Domain], unwanted: Sequence[tuple[str, Path]], *, aligned: bool
+) -> tuple[Domain, Domain]:
+    """The domains without pictures, by letter and file; of pairs, without their partners too."""
+    gone_a, gone_b = ([path for letter, path in unwanted if letter == each] for each in "ab")
+    if aligned:
+        return without_pairs(domains, (gone_a, gone_b))
+    return without(domains[0], gone_a), without(domains[1], gone_b)
 
 
 def _read_all(domains: tuple[Domain, Domain], settings: DataSettings) -> Iterator[PictureFacts]:
@@ -75,19 +93,23 @@ def _read_all(domains: tuple[Domain, Domain], settings: DataSettings) -> Iterato
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for domain, count in zip(domains, channels, strict=True):
             files = (*domain.files, *domain.held_out)
-            yield from pool.map(_facts_of, files, [count] * len(files))
+            yield from pool.map(functools.partial(_facts_of, domain, channels=count), files)
 
 
-def _facts_of(path: Path, channels: int) -> PictureFacts:
+def _facts_of(domain: Domain, path: Path, *, channels: int) -> PictureFacts:
     try:
-        pixels = read_image(path, channels=channels).pixels
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        pixels = domain.read(path, channels=channels)
+        digest = hashlib.sha256(path.read_bytes() + domain.half.encode()).hexdigest()
     except (ImageError, OSError) as error:
-        return PictureFacts(path=path, fault=str(error))
+        return PictureFacts(letter=domain.letter, path=path, fault=str(error))
     height, width, _ = pixels.shape
     grey = channels == 3 and bool((pixels[..., :1] == pixels).all())
     return PictureFacts(
-        path=path, size=(width, height), colour="grey" if grey else "colour", digest=digest
+        letter=domain.letter,
+        path=path,
+        size=(width, height),
+        colour="grey" if grey else "colour",
+        digest=digest,
     )
 
 
@@ -112,8 +134,22 @@ def _refuse_if_empty(domain: Domain) -> None:
         )
 
 
-def _describe(domain: Domain, facts: Mapping[Path, PictureFacts]) -> str:
-    found = [facts[path] for path in domain.files]
+def _refuse_uneven_pairs(domains: tuple[Domain, Domain], facts: Facts) -> None:
+    """Both pictures of a pair are cut at one place, so they must have one size."""
+    a, b = domains
+    pairs = zip((*a.files, *a.held_out), (*b.files, *b.held_out), strict=True)
+    sizes = [(x, y, facts["a", x].size, facts["b", y].size) for x, y in pairs]
+    uneven = [pair for pair in sizes if pair[2] != pair[3]]
+    if uneven:
+        x, y, size_a, size_b = uneven[0]
+        raise DataError(
+            "{}: {}x{} px, but its partner {} has {}x{} px, and so for {} pair(s). Bring both to "
+            "one size".format(x, *size_a, y, *size_b, len(uneven))
+        )
+
+
+def _describe(domain: Domain, facts: Facts) -> str:
+    found = [facts[domain.letter, path] for path in domain.files]
     grey = sum(fact.colour == "grey" for fact in found)
     parts = [
         f"{domain.letter.upper()} {domain.name}: {len(found)} pictures to train on",
@@ -138,14 +174,16 @@ def _area(size: tuple[int, int]) -> int:
 
 def _warnings(
     domains: tuple[Domain, Domain],
-    facts: Mapping[Path, PictureFacts],
+    facts: Facts,
     faults: Sequence[PictureFacts],
-    leaks: Sequence[tuple[Path, Path]],
+    leaks: Sequence[Leak],
     settings: DataSettings,
+    *,
+    paired: bool,
 ) -> Iterator[str]:
     if faults:
         yield f"{len(faults)} unreadable files are left out, the first {faults[0].fault}"
-    for held_out, trained in leaks[:SHOWN]:
+    for _, held_out, trained in leaks[:SHOWN]:
         yield f"{held_out}: held out, but the same picture as {trained}. It is not judged on"
     for domain in domains:
         yield from _about_size(domain, facts, settings.load_size)
@@ -157,11 +195,11 @@ def _warnings(
         if not domain.held_out:
             yield f"{domain.name}: too few pictures to hold any out; samples show trained ones"
     yield from _about_balance(domains)
-    yield from _about_duplicates(domains, facts)
+    yield from _about_duplicates(domains, facts, across=not paired)
 
 
-def _about_size(domain: Domain, facts: Mapping[Path, PictureFacts], load: int) -> Iterator[str]:
-    small = [path for path in domain.files if min(facts[path].size) * 2 < load]
+def _about_size(domain: Domain, facts: Facts, load: int) -> Iterator[str]:
+    small = [path for path in domain.files if min(facts[domain.letter, path].size) * 2 < load]
     if small:
         yield (
             f"{domain.name}: {_some(small)} would be enlarged more than twice to {load} px, which "
@@ -180,10 +218,10 @@ def _about_balance(domains: tuple[Domain, Domain]) -> Iterator[str]:
 
 
 def _about_duplicates(
-    domains: tuple[Domain, Domain], facts: Mapping[Path, PictureFacts]
+    domains: tuple[Domain, Domain], facts: Facts, *, across: bool
 ) -> Iterator[str]:
-    a, b = (_by_digest(domain.files, facts) for domain in domains)
-    for digest in list(a.keys() & b.keys())[:SHOWN]:
+    a, b = (_by_digest(domain, facts) for domain in domains)
+    for digest in list(a.keys() & b.keys())[:SHOWN] if across else ():
         yield (
             f"{a[digest][0]}: in both folders, the other is {b[digest][0]}. Remove it from the "
             "one where it does not belong"
@@ -194,24 +232,25 @@ def _about_duplicates(
             yield f"{domain.name}: {_some(repeated)} stand in the folder more than once"
 
 
-def _leaks(
-    domains: tuple[Domain, Domain], facts: Mapping[Path, PictureFacts]
-) -> list[tuple[Path, Path]]:
-    """Held-out pictures that are trained on as well, each with its twin."""
+def _leaks(domains: tuple[Domain, Domain], facts: Facts) -> list[Leak]:
+    """Held-out pictures that are trained on as well, each with its domain and its twin."""
     return [
-        (path, twins[facts[path].digest][0])
+        (domain, path, twins[digest][0])
         for domain in domains
-        for twins in [_by_digest(domain.files, facts)]
+        for twins in [_by_digest(domain, facts)]
         for path in domain.held_out
-        if facts[path].digest and facts[path].digest in twins
+        for digest in [facts[domain.letter, path].digest]
+        if digest and digest in twins
     ]
 
 
-def _by_digest(files: Iterable[Path], facts: Mapping[Path, PictureFacts]) -> dict[str, list[Path]]:
+def _by_digest(domain: Domain, facts: Facts) -> dict[str, list[Path]]:
+    """The training pictures of a domain by what is in them."""
     groups: dict[str, list[Path]] = defaultdict(list)
-    for path in files:
-        if facts[path].digest:
-            groups[facts[path].digest].append(path)
+    for path in domain.files:
+        digest = facts[domain.letter, path].digest
+        if digest:
+            groups[digest].append(path)
     return groups
 
 

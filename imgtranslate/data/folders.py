@@ -5,13 +5,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from imgtranslate.config import DataSettings, Tree
-from imgtranslate.errors import DataError
-from imgtranslate.images import Pixels, list_images, read_image
-
-Half = Literal["whole", "left", "right"]
+from imgtranslate.data.pairs import Half, Listing, list_folder, list_pairs, match_by_name
+from imgtranslate.errors import DataError, ImageError
+from imgtranslate.images import Pixels, read_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +27,8 @@ class Domain:
         """Read a picture of this side: uint8 (h, w, channels). Raises ``ImageError``."""
         pixels = read_image(path, channels=channels).pixels
         middle = pixels.shape[1] // 2
+        if self.half != "whole" and middle == 0:
+            raise ImageError(f"{path}: one pixel wide, so it has no halves. Remove it")
         match self.half:
             case "whole":
                 return pixels
@@ -47,79 +47,136 @@ HeldOut = tuple[tuple[Path, ...], tuple[Path, ...]]
 
 
 def find_domains(
-    settings: DataSettings, *, held_out: HeldOut | None = None
+    settings: DataSettings, *, paired: bool, held_out: HeldOut | None = None
 ) -> tuple[Domain, Domain]:
-    """List both folders and set held-out pictures aside: ``held_out`` if given (of A, of B).
+    """List both sides and set held-out pictures aside: ``held_out`` if given (of A, of B).
 
-    Raises ``DataError`` for a folder that is missing or has no pictures.
+    Where the sides are pairs, the n-th files of both belong together, held-out ones too. Raises
+    ``DataError`` for a folder that is missing or has no pictures, and for a missing partner.
     """
-    a = _list("--a", Path(settings.a))
-    b = _list("--b", Path(settings.b))
-    aside_a, aside_b = held_out or (
-        _held_out("a", a, Path(settings.a), settings.held_out_a, settings.held_out),
-        _held_out("b", b, Path(settings.b), settings.held_out_b, settings.held_out),
-    )
+    aligned = paired or bool(settings.pairs)
+    a, b = _list_sides(settings, aligned=aligned)
+    aside_a, aside_b = held_out or _set_aside(settings, a, b, aligned=aligned)
     return (
-        _domain("a", settings.name_a, Path(settings.a), a, aside_a),
-        _domain("b", settings.name_b, Path(settings.b), b, aside_b),
+        _domain("a", settings.name_a, a, aside_a),
+        _domain("b", settings.name_b, b, aside_b),
     )
 
 
-def folder_settings(*, a: Path | None, b: Path | None, data: Path | None) -> Tree:
-    """Turn ``--a``, ``--b`` or ``--data`` into settings: folders, held-out folders, names."""
+def folder_settings(
+    *, a: Path | None, b: Path | None, data: Path | None, pairs: Path | None = None
+) -> Tree:
+    """Turn ``--a`` and ``--b``, ``--pairs`` or ``--data`` into settings, with the sides' names."""
     if data is not None:
-        if a or b:
-            raise DataError("--data: given together with --a or --b. Give one or the other")
-        return _train_a_train_b(data)
-    tree: Tree = {key: str(path.absolute()) for key, path in (("a", a), ("b", b)) if path}
+        if a or b or pairs:
+            raise DataError("--data: given together with --a, --b or --pairs. Give one of them")
+        return _layout_of(data)
+    if pairs is not None and not pairs.exists():
+        raise DataError(
+            f"--pairs {pairs}: no such folder or file. Name a folder of pictures side by side, "
+            "or a CSV file"
+        )
+    given = (("a", a), ("b", b), ("pairs", pairs))
+    tree: Tree = {key: str(path.absolute()) for key, path in given if path}
     if a and b:
         tree["name_a"], tree["name_b"] = _domain_names(a.resolve(), b.resolve())
     return {"data": tree}
 
 
 def relative_name(path: Path, folder: Path) -> str:
-    """A picture's name below its folder, with forward slashes on every system."""
-    return path.relative_to(folder).as_posix()
+    """A picture's name below its folder, with forward slashes on every system.
+
+    The whole path if it lies elsewhere, as the rows of a CSV file may.
+    """
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def _domain(
-    letter: str, name: str, folder: Path, files: tuple[Path, ...], held_out: tuple[Path, ...]
-) -> Domain:
-    aside = set(held_out)
-    kept = tuple(file for file in files if file not in aside)
-    return Domain(letter=letter, name=name, folder=folder, files=kept, held_out=held_out)
+def without(domain: Domain, unwanted: Iterable[Path]) -> Domain:
+    """The same domain without some of its pictures."""
+    gone = set(unwanted)
+    return replace(
+        domain,
+        files=tuple(file for file in domain.files if file not in gone),
+        held_out=tuple(file for file in domain.held_out if file not in gone),
+    )
 
 
-def _held_out(
-    letter: str, files: tuple[Path, ...], folder: Path, given: str, count: int
-) -> tuple[Path, ...]:
-    if given:
-        return _list(f"data.held_out_{letter}", Path(given))
-    return _set_aside(files, folder, min(count, len(files) // 10))
+def without_pairs(
+    domains: tuple[Domain, Domain], unwanted: tuple[Iterable[Path], Iterable[Path]]
+) -> tuple[Domain, Domain]:
+    """The same domains without the pairs of which one picture is unwanted."""
+    gone_a, gone_b = (set(paths) for paths in unwanted)
+
+    def kept(files_a: Sequence[Path], files_b: Sequence[Path]) -> HeldOut:
+        pairs = [
+            (a, b)
+            for a, b in zip(files_a, files_b, strict=True)
+            if a not in gone_a and b not in gone_b
+        ]
+        return tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
+
+    a, b = domains
+    files, held_out = kept(a.files, b.files), kept(a.held_out, b.held_out)
+    return (
+        replace(a, files=files[0], held_out=held_out[0]),
+        replace(b, files=files[1], held_out=held_out[1]),
+    )
 
 
-def _list(option: str, folder: Path) -> tuple[Path, ...]:
-    if not folder.is_dir():
-        why = "a file, not a folder" if folder.exists() else "no such folder"
-        raise DataError(f"{option} {folder}: {why}. Name a folder of pictures")
-    files = tuple(list_images(folder))
-    if not files:
-        raise DataError(
-            f"{option} {folder}: no pictures in it or below it. Name a folder of JPEG, PNG, WebP, "
-            "TIFF or other pictures"
-        )
-    return files
+def _list_sides(settings: DataSettings, *, aligned: bool) -> tuple[Listing, Listing]:
+    if settings.pairs:
+        return list_pairs("--pairs", Path(settings.pairs), order=settings.pair_order)
+    a, b = list_folder("--a", Path(settings.a)), list_folder("--b", Path(settings.b))
+    return match_by_name(a, b) if aligned else (a, b)
 
 
-def _set_aside(files: Sequence[Path], folder: Path, count: int) -> tuple[Path, ...]:
-    """Choose ``count`` pictures by name alone, so that new ones do not change the choice much."""
+def _set_aside(settings: DataSettings, a: Listing, b: Listing, *, aligned: bool) -> HeldOut:
+    """The held-out pictures: given ones, or some of each side, chosen by their names alone."""
+    if settings.held_out_pairs:
+        place = Path(settings.held_out_pairs)
+        aside = list_pairs("data.held_out_pairs", place, order=settings.pair_order)
+        return aside[0].files, aside[1].files
+    given = [
+        list_folder(f"data.held_out_{letter}", Path(place)) if place else None
+        for letter, place in (("a", settings.held_out_a), ("b", settings.held_out_b))
+    ]
+    if aligned:
+        if given[0] and given[1]:
+            aside = match_by_name(given[0], given[1])
+            return aside[0].files, aside[1].files
+        places = _choose(a, settings.held_out)
+        return tuple(a.files[n] for n in places), tuple(b.files[n] for n in places)
+    chosen = [
+        listing.files if listing else tuple(side.files[n] for n in _choose(side, settings.held_out))
+        for listing, side in zip(given, (a, b), strict=True)
+    ]
+    return chosen[0], chosen[1]
 
-    def key(path: Path) -> bytes:
-        name = relative_name(path, folder).encode(errors="surrogateescape")
+
+def _choose(listing: Listing, count: int) -> list[int]:
+    """Some places, a tenth at most, by name alone, so that new pictures do not change them much."""
+    files = listing.files
+
+    def key(place: int) -> bytes:
+        name = relative_name(files[place], listing.folder).encode(errors="surrogateescape")
         return hashlib.sha256(name).digest()
 
-    recordable = [file for file in files if _is_text(file)]
-    return tuple(sorted(sorted(recordable, key=key)[:count]))
+    recordable = [place for place, file in enumerate(files) if _is_text(file)]
+    chosen = sorted(recordable, key=key)[: min(count, len(files) // 10)]
+    return sorted(chosen)
+
+
+def _domain(letter: str, name: str, listing: Listing, held_out: tuple[Path, ...]) -> Domain:
+    aside = set(held_out)
+    kept = tuple(file for file in listing.files if file not in aside)
+    return Domain(
+        letter=letter,
+        name=name,
+        folder=listing.folder,
+        files=kept,
+        held_out=held_out,
+        half=listing.half,
+    )
 
 
 def _is_text(path: Path) -> bool:
@@ -131,20 +188,29 @@ def _is_text(path: Path) -> bool:
     return True
 
 
-def _train_a_train_b(data: Path) -> Tree:
-    for part in ("trainA", "trainB"):
-        if not (data / part).is_dir():
-            raise DataError(
-                f"--data {data}: no folder {part} in it. Name a folder with trainA and trainB, "
-                "or give two folders with --a and --b"
-            )
+def _layout_of(data: Path) -> Tree:
+    """Folders trainA and trainB (testA, testB), or train (val, test) of pictures side by side."""
     root = data.absolute()
+    if (root / "train").is_dir() and not (root / "trainA").is_dir():
+        held_out = next((root / n for n in ("val", "test") if _has_files(root / n)), None)
+        tree = {"pairs": str(root / "train")}
+        return {"data": tree | ({"held_out_pairs": str(held_out)} if held_out else {})}
+    for part in ("trainA", "trainB"):
+        if not (root / part).is_dir():
+            raise DataError(
+                f"--data {data}: no folder {part} in it. Name a folder with trainA and trainB, or "
+                "with train of pictures side by side, or give two folders with --a and --b"
+            )
     tree = {"a": str(root / "trainA"), "b": str(root / "trainB")}
     for letter, part in (("a", "testA"), ("b", "testB")):
-        if (data / part).is_dir() and any((data / part).iterdir()):
+        if _has_files(root / part):
             tree[f"held_out_{letter}"] = str(root / part)
     tree["name_a"], tree["name_b"] = _names_of_data(data.resolve().name)
     return {"data": tree}
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _names_of_data(name: str) -> tuple[str, str]:
@@ -165,13 +231,3 @@ def _domain_names(a: Path, b: Path) -> tuple[str, str]:
 def _plain(name: str) -> str:
     """What of a folder's name is safe in file names everywhere, at most 40 characters."""
     return re.sub(r"[^\w-]+", "-", name).strip("-_")[:40]
-
-
-def without(domain: Domain, unwanted: Iterable[Path]) -> Domain:
-    """The same domain without some of its pictures."""
-    gone = set(unwanted)
-    return replace(
-        domain,
-        files=tuple(file for file in domain.files if file not in gone),
-        held_out=tuple(file for file in domain.held_out if file not in gone),
-    )

@@ -9,7 +9,7 @@ import torch
 
 from imgtranslate._version import __version__
 from imgtranslate.checkpoint import ENCODER_PREFIX, ModelHeader, StateHeader, load_tensors, save
-from imgtranslate.config import Settings
+from imgtranslate.config import Settings, is_paired
 from imgtranslate.data.check import DataReport
 from imgtranslate.data.folders import Domain, find_domains, relative_name, without
 from imgtranslate.errors import CheckpointError
@@ -86,7 +86,9 @@ def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> tuple[Domai
     held_out = tuple(
         tuple(Path(path) for path in record.get(f"held_out_{letter}", [])) for letter in "ab"
     )
-    found = find_domains(settings.data, held_out=(held_out[0], held_out[1]))
+    found = find_domains(
+        settings.data, paired=is_paired(settings.method), held_out=(held_out[0], held_out[1])
+    )
     a, b = (
         without(d, [d.folder / name for name in record.get(f"left_out_{d.letter}", [])])
         for d in found

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from imgtranslate.checkpoint import read_state_header
-from imgtranslate.config import CycleGanConfig, Settings, is_paired, to_tree
+from imgtranslate.config import CycleGanConfig, DataSettings, Settings, is_paired, to_tree
 from imgtranslate.data.check import DataReport, check_data
 from imgtranslate.data.folders import Domain, find_domains, folder_settings
 from imgtranslate.data.loader import SampleDataset, batches, choose_workers
@@ -74,6 +74,7 @@ def train(
     a: Path | str | None = None,
     b: Path | str | None = None,
     data: Path | str | None = None,
+    pairs: Path | str | None = None,
     out: Path | str | None = None,
     method: str | None = None,
     preset: str = "paper",
@@ -89,7 +90,7 @@ def train(
     says yes the state is saved and the result says that training is not finished.
     """
     plan = plan_training(
-        a=a, b=b, data=data, out=out, method=method, preset=preset, config=config,
+        a=a, b=b, data=data, pairs=pairs, out=out, method=method, preset=preset, config=config,
         settings=settings, device=device, report=report,
     )  # fmt: skip
     return start(plan, report=report, stop=stop)
@@ -100,6 +101,7 @@ def plan_training(
     a: Path | str | None = None,
     b: Path | str | None = None,
     data: Path | str | None = None,
+    pairs: Path | str | None = None,
     out: Path | str | None = None,
     method: str | None = None,
     preset: str = "paper",
@@ -110,7 +112,8 @@ def plan_training(
 ) -> Plan:
     """Resolve the settings and check device, place and pictures; nothing is written.
 
-    ``a`` and ``b``: the two folders, or ``data``: a folder with trainA and trainB. ``settings``:
+    ``a`` and ``b``: the two folders, or ``data``: a folder with trainA and trainB, or with train,
+    or ``pairs``: a folder of pictures side by side or a CSV file. ``settings``:
     values by ``section.name``; they win over ``config`` (a TOML file) and over ``preset``.
     ``out``: the run's folder, without it ``runs/<a>2<b>``. Raises ``UsageError`` with one line.
     """
@@ -119,16 +122,17 @@ def plan_training(
         preset=preset,
         layers=[
             read_settings_file(Path(config)) if config else {},
-            folder_settings(a=_path(a), b=_path(b), data=_path(data)),
+            folder_settings(a=_path(a), b=_path(b), data=_path(data), pairs=_path(pairs)),
             nested(settings or {}),
         ],
     )
-    place = _path(out) or Path("runs") / f"{resolved.data.name_a}2{resolved.data.name_b}"
+    place = _path(out) or Path("runs") / _name_of_run(resolved.data)
     refuse_existing(place)
-    chosen = choose_device(device)
+    chosen, paired = choose_device(device), is_paired(resolved.method)
     found = check_data(
-        find_domains(resolved.data),
+        find_domains(resolved.data, paired=paired),
         resolved.data,
+        paired=paired,
         on_progress=lambda done, total: report(Checking(done=done, total=total)),
     )
     data_settings, losses = resolved.data, resolved.method
@@ -316,6 +320,14 @@ def _refuse_non_finite(learner: Learner, run: Run, saved_step: int) -> None:
             f"{run.folder}: the losses are not finite at step {learner.steps_done}. The state of "
             f"step {saved_step} is kept; start anew with a lower --lr or another --seed"
         )
+
+
+def _name_of_run(data: DataSettings) -> str:
+    """``horses2zebras``, or the name of the folder or file of pairs."""
+    if not data.pairs:
+        return f"{data.name_a}2{data.name_b}"
+    place = Path(data.pairs)
+    return (place.parent.name if place.name == "train" else place.stem) or "pairs"
 
 
 def _path(path: Path | str | None) -> Path | None:

@@ -1,0 +1,113 @@
+"""Pictures of A and B that show the same thing: where they stand, and that none lacks its partner.
+
+Three forms: two folders with equal names, a folder of pictures side by side, a CSV file.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from imgtranslate.errors import DataError
+from imgtranslate.images import list_images
+
+Half = Literal["whole", "left", "right"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The pictures of one side, in order; of pairs, the n-th of both belong together."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    half: Half = "whole"  # of each file
+
+
+def list_folder(option: str, folder: Path) -> Listing:
+    """List the pictures in and below a folder. Raises ``DataError`` if there are none."""
+    if not folder.is_dir():
+        why = "a file, not a folder" if folder.exists() else "no such folder"
+        raise DataError(f"{option} {folder}: {why}. Name a folder of pictures")
+    files = tuple(list_images(folder))
+    if not files:
+        raise DataError(
+            f"{option} {folder}: no pictures in it or below it. Name a folder of JPEG, PNG, WebP, "
+            "TIFF or other pictures"
+        )
+    return Listing(folder=folder, files=files)
+
+
+def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
+    """Bring two folders into one order: equal names below the folder but for the suffix.
+
+    Raises ``DataError`` for a picture without its partner and for a name that stands twice.
+    """
+    names_a, names_b = _by_stem(a), _by_stem(b)
+    for here, there, folder in ((names_a, names_b, b.folder), (names_b, names_a, a.folder)):
+        missing = sorted(here.keys() - there.keys())
+        if missing:
+            raise DataError(
+                f"{here[missing[0]]}: no partner named {missing[0]} in {folder}, and so for "
+                f"{len(missing)} picture(s). Pairs have equal names: add or remove them"
+            )
+    stems = sorted(names_a)
+    return (
+        Listing(folder=a.folder, files=tuple(names_a[stem] for stem in stems)),
+        Listing(folder=b.folder, files=tuple(names_b[stem] for stem in stems)),
+    )
+
+
+def list_pairs(option: str, place: Path, *, order: Literal["ab", "ba"]) -> tuple[Listing, Listing]:
+    """List pairs that stand side by side in a folder's pictures, or in the rows of a CSV file.
+
+    ``order`` says which half, or column, is A. Raises ``DataError``.
+    """
+    if place.is_file():
+        first, second = _read_csv(option, place)
+    else:
+        whole = list_folder(option, place)
+        first = Listing(folder=place, files=whole.files, half="left")
+        second = Listing(folder=place, files=whole.files, half="right")
+    return (first, second) if order == "ab" else (second, first)
+
+
+def _by_stem(listing: Listing) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in listing.files:
+        stem = file.relative_to(listing.folder).with_suffix("").as_posix()
+        other = found.setdefault(stem, file)
+        if other != file:
+            raise DataError(f"{file}: another picture has this name, {other}. Remove one of them")
+    return found
+
+
+def _read_csv(option: str, file: Path) -> tuple[Listing, Listing]:
+    """Two columns of paths, relative to the file; a first row that names no file is a heading."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if any(row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{option} {file}: not a folder, and not readable as CSV: {error}. Name a folder of "
+            "pictures side by side, or a CSV file of two columns"
+        ) from error
+    if rows and not any((file.parent / cell).is_file() for cell in rows[0][1]):
+        rows = rows[1:]
+    if not rows:
+        raise DataError(f"{option} {file}: no pairs in it. Write two paths in each row")
+    pairs = [_pair_of(option, file, number, row) for number, row in rows]
+    a, b = zip(*pairs, strict=True)
+    return Listing(folder=file.parent, files=a), Listing(folder=file.parent, files=b)
+
+
+def _pair_of(option: str, file: Path, number: int, row: Sequence[str]) -> tuple[Path, Path]:
+    if len(row) != 2:
+        raise DataError(
+            f"{option} {file}: row {number} has {len(row)} column(s), not two. Mend that row"
+        )
+    a, b = (file.parent / cell.strip() for cell in row)
+    for path in (a, b):
+        if not path.is_file():
+            raise DataError(f"{option} {file}: row {number}: {path}: no such file. Mend that row")
+    return a, b
