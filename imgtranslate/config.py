@@ -321,6 +321,15 @@ def smallest_side(config: GeneratorConfig) -> int:
             return int(2**config.depth)
 
 
+def smallest_style(config: EncoderConfig) -> int:
+    """The shortest side in px that the encoder takes; a multiple of it on both sides."""
+    match config:
+        case Resnet18EncoderConfig():
+            return 32
+        case ResidualEncoderConfig():
+            return int(2 ** (config.num_blocks + 1))
+
+
 def latent_dim(config: GeneratorConfig) -> int:
     """How many numbers the generator's code z has; 0 without one."""
     match config:

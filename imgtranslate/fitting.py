@@ -6,15 +6,14 @@ from imgtranslate.config import (
     BicycleGanConfig,
     CycleGanConfig,
     DiscriminatorConfig,
-    EncoderConfig,
     MultiScaleConfig,
     PixelConfig,
-    Resnet18EncoderConfig,
     ResnetConfig,
     Settings,
     latent_dim,
     size_multiple,
     smallest_side,
+    smallest_style,
 )
 from imgtranslate.errors import UsageError
 
@@ -34,7 +33,7 @@ def check_sizes(settings: Settings) -> None:
     least = max(
         smallest_side(settings.generator),
         _smallest_judged(settings.discriminator),
-        _smallest_encoded(settings.encoder),
+        1 if settings.encoder is None else smallest_style(settings.encoder),
     )
     least = math.ceil(least / multiple) * multiple
     if crop % multiple or crop < least:
@@ -144,13 +143,3 @@ def _smallest_judged(config: DiscriminatorConfig) -> int:
             return int(3 * 2 ** (config.num_layers + config.num_scales - 1))
         case _:
             return int(3 * 2**config.num_layers)
-
-
-def _smallest_encoded(config: EncoderConfig | None) -> int:
-    match config:
-        case None:
-            return 1
-        case Resnet18EncoderConfig():
-            return 32
-        case _:
-            return int(2 ** (config.num_blocks + 1))

@@ -77,6 +77,5 @@ PRESETS: Mapping[str, Tree] = {
         "encoder": {"base_channels": 16, "num_blocks": 3},
         "optimizer": {"lr": 1e-3},
         "schedule": {"constant_steps": 1000, "decay_steps": 1000},
-        "train": {"ema_decay": 0.995},
     },
 }

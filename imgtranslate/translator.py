@@ -1,6 +1,7 @@
 """What a Python user holds: a picture in, the translated picture out."""
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, final
@@ -9,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import size_multiple, smallest_side
+from imgtranslate.config import latent_dim, size_multiple, smallest_side, smallest_style
 from imgtranslate.engines import Engine
-from imgtranslate.errors import CheckpointError, ImageError
+from imgtranslate.errors import CheckpointError, ImageError, UsageError
 from imgtranslate.images import (
+    Codes,
     Picture,
     Pixels,
     Values,
@@ -47,41 +49,118 @@ class Translator:
         """Where it computes, as in ``cpu`` or ``cuda:0``."""
         return self._engine.device
 
-    def __call__(self, image: Image.Image) -> Image.Image:
+    def __call__(
+        self,
+        image: Image.Image,
+        *,
+        seed: int | None = None,
+        z: Sequence[float] | None = None,
+        style: Image.Image | None = None,
+    ) -> Image.Image:
         """Translate one image: upright, of the size displayed, alpha untouched.
 
-        Raises ``ImageError`` if it is damaged or too big for the memory.
+        A model with a code z has many looks. At most one of these chooses one, else it is
+        ``seed=0``: ``seed``, a number; ``z``, the code; ``style``, a picture of the target to take
+        it from. Raises ``ImageError`` if an image is damaged or too big for the memory,
+        ``UsageError`` if the model has no code or one of another length.
         """
         picture = picture_from_pil(image, channels=self.header.in_channels)
-        return to_pil(self.translate_picture(picture))
+        code = self._chosen(picture.pixels, seed=seed, z=z, style=style)
+        return to_pil(self.translate_picture(picture, z=code))
 
     def batch(self, images: Iterable[Image.Image]) -> list[Image.Image]:
         """Translate images of any sizes; each comes out as it would alone."""
         return [self(image) for image in images]
 
-    def translate_picture(self, picture: Picture) -> Picture:
+    def translate_picture(self, picture: Picture, *, z: Codes | None = None) -> Picture:
         """Translate the pixels; alpha, profile and EXIF are carried over."""
-        return replace(picture, pixels=self.translate_pixels(picture.pixels))
+        return replace(picture, pixels=self.translate_pixels(picture.pixels, z=z))
 
-    def translate_pixels(self, pixels: Pixels) -> Pixels:
-        """Translate uint8 (h, w, in_channels) into uint8 (h, w, out_channels)."""
-        return to_pixels(self.translate_values(to_network(pixels)))
+    def translate_pixels(self, pixels: Pixels, *, z: Codes | None = None) -> Pixels:
+        """Translate uint8 (h, w, in_channels) into uint8 (h, w, out_channels).
 
-    def translate_values(self, values: Values) -> Values:
+        ``z``: (latent_dim,), else that of seed 0 where there is a code.
+        """
+        if z is None and self.latent_dim:
+            z = self.draw(0, pixels)
+        return to_pixels(self.translate_values(to_network(pixels), z=z))
+
+    @property
+    def latent_dim(self) -> int:
+        """How many numbers the code z has; 0 where a picture has one translation only."""
+        return latent_dim(self.header.generator)
+
+    def draw(self, seed: int, pixels: Pixels | None = None) -> Codes:
+        """Draw a code of normal(0, 1), (latent_dim,): a function of the seed and the picture.
+
+        By what is in the picture, not by its name or place, so that neither matters. Without
+        ``pixels`` the same for every picture.
+        """
+        content = b"" if pixels is None else str(pixels.shape).encode() + pixels.tobytes()
+        digest = int.from_bytes(hashlib.sha256(content).digest())
+        rng = np.random.default_rng([seed, *([digest] if content else [])])
+        return rng.standard_normal(self.latent_dim).astype(np.float32)
+
+    def encode(self, pixels: Pixels) -> Codes:
+        """Read the code (latent_dim,) of a picture of the target, uint8 (h, w, out_channels).
+
+        Raises ``UsageError`` if the model has no encoder.
+        """
+        encoder = self.header.encoder
+        if encoder is None:
+            raise UsageError(
+                "--style: this model has no encoder to read a look with. Use --samples"
+            )
+        side = smallest_style(encoder)
+        values = pad_to(to_network(pixels), multiple=side, least=side)
+        code: Codes = self._engine.encode(values[None])[0]
+        return code
+
+    def _chosen(
+        self,
+        pixels: Pixels,
+        *,
+        seed: int | None,
+        z: Sequence[float] | None,
+        style: Image.Image | None,
+    ) -> Codes | None:
+        ways = {"seed": seed, "z": z, "style": style}
+        given = [name for name, value in ways.items() if value is not None]
+        if not given:
+            return None
+        if len(given) > 1:
+            raise UsageError(f"{given[0]}, {given[1]}: both choose the look. Give one of them")
+        if not self.latent_dim:
+            raise UsageError(f"{given[0]}: this model has no code z, it has one look. Leave it out")
+        if style is not None:
+            return self.encode(picture_from_pil(style, channels=self.header.out_channels).pixels)
+        return self.draw(seed, pixels) if seed is not None else to_code(z or (), self.latent_dim)
+
+    def translate_values(self, values: Values, *, z: Codes | None = None) -> Values:
         """Translate float32 (in_channels, h, w) in [-1, 1] into (out_channels, h, w).
 
+        ``z``: (latent_dim,), for a model with a code and for no other.
         Raises ``ImageError`` if the network's answer is not a number somewhere.
         """
         config = self.header.generator
         height, width = values.shape[-2:]
         padded = pad_to(values, multiple=size_multiple(config), least=smallest_side(config))
-        output = self._engine.run(padded[None])[0, :, :height, :width]
+        code = () if z is None else (z[None],)
+        output = self._engine.run(padded[None], *code)[0, :, :height, :width]
         if np.isnan(output).any():
             raise ImageError(
                 "the network answers with values that are not numbers. "
                 "Use an earlier checkpoint of the run"
             )
         return output
+
+
+def to_code(numbers: Sequence[float], count: int) -> Codes:
+    """Turn numbers into a code; ``UsageError`` unless they are ``count`` finite ones."""
+    code = np.asarray(numbers, dtype=np.float32)
+    if code.shape != (count,) or not np.isfinite(code).all():
+        raise UsageError(f"z: {len(numbers)} numbers. The code has {count}, all finite: give those")
+    return code
 
 
 def load(model: str | Path, *, device: str = "auto", direction: Direction = "ab") -> Translator:
@@ -104,6 +183,10 @@ def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:
     for candidate in (path / "best" / name, path / name):
         if candidate.is_file():
             return candidate
+    if direction == "ba" and (path / "ab.safetensors").is_file():
+        raise CheckpointError(
+            f"{path}: no {name}: this run learnt one way only, from A to B. Use its ab.safetensors"
+        )
     raise CheckpointError(
         f"{path}: no {name} in this folder. Name a run's folder or a .safetensors file"
     )

@@ -55,9 +55,7 @@ def train(
     ] = None,
     resample: Annotated[
         str | None,
-        typer.Option(
-            help="bicubic; nearest for label maps.", rich_help_panel=DATA
-        ),
+        typer.Option(help="bicubic; nearest for label maps.", rich_help_panel=DATA),
     ] = None,
     check: Annotated[
         bool,

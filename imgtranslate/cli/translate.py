@@ -16,14 +16,17 @@ from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
     from imgtranslate.checkpoint import ModelHeader
+    from imgtranslate.workflows.looks import Looks
     from imgtranslate.workflows.translate import Existing, Outcome
 
 EPILOG = examples(
     "imgtranslate translate in.jpg --model ab.safetensors",
     "imgtranslate translate in.jpg --model runs/horses2zebras -o out.png",
     "imgtranslate translate ./photos --model ab.safetensors -o ./zebras --skip-existing",
+    "imgtranslate translate edges.png --model runs/labels2photos --samples 6 --seed 0",
     "imgtranslate translate '*.jpg' --model ab.safetensors -o ./zebras --format png --json",
 )
+LOOKS = "Looks, of models with a code"
 PLAIN_SECONDS = 30.0  # between plain lines
 
 
@@ -56,6 +59,36 @@ def translate(
     as_json: Annotated[
         bool, typer.Option("--json", help="A line of JSON for each picture, not its path.")
     ] = False,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="So many looks of each.", rich_help_panel=LOOKS)
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of the first look.", rich_help_panel=LOOKS),
+    ] = None,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="The same looks for all inputs.", rich_help_panel=LOOKS)
+    ] = False,
+    style: Annotated[
+        Path | None,
+        typer.Option(help="The look of this picture of the target.", rich_help_panel=LOOKS),
+    ] = None,
+    z: Annotated[
+        str | None, typer.Option("--z", help="The code: 0.1,-0.4,…", rich_help_panel=LOOKS)
+    ] = None,
+    z_file: Annotated[
+        Path | None, typer.Option(help="A code in each line.", rich_help_panel=LOOKS)
+    ] = None,
+    interpolate: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="From the look of one picture to another's.", rich_help_panel=LOOKS),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=2, help="Looks on that way; 8.", rich_help_panel=LOOKS)
+    ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="All looks in one picture.", rich_help_panel=LOOKS)
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
 ) -> None:
@@ -67,18 +100,36 @@ def translate(
     """
     from imgtranslate.checkpoint import read_model_header
     from imgtranslate.translator import find_model, load
+    from imgtranslate.workflows.looks import choose
     from imgtranslate.workflows.translate import plan_translation, run_jobs
 
+    looks = _looks(
+        samples=samples,
+        seed=seed,
+        sync=sync,
+        style=style,
+        z=z,
+        z_file=z_file,
+        path=interpolate,
+        frames=frames,
+    )
     existing = _existing(skip=skip_existing, overwrite=overwrite)
     path = find_model(_given(model))
     header = read_model_header(path)
     jobs = plan_translation(
-        inputs, domain=header.target, output=output, file_format=file_format, existing=existing
+        inputs,
+        domain=header.target,
+        output=output,
+        file_format=file_format,
+        existing=existing,
+        looks=looks.count,
+        grid=grid,
     )
     translator = load(path, device=_device(device, gpu))
+    chosen = choose(looks, translator)
     say(_headline(header, translator.device))
     with Display(total=len(jobs), as_json=as_json) as display:
-        for outcome in run_jobs(jobs, translator=translator, existing=existing):
+        for outcome in run_jobs(jobs, translator=translator, existing=existing, chosen=chosen):
             display.show(outcome)
     if display.failed:
         raise typer.Exit(1)
@@ -165,6 +216,40 @@ class Display:
         counts = ", ".join(f"{self._counts[s]} {s}" for s in ("written", "skipped", "failed"))
         stopped = "" if self._counts.total() == self._total else "stopped: "
         return f"{stopped}translated {self._counts['written']} of {self._total}: {counts}"
+
+
+def _looks(
+    *,
+    samples: int | None,
+    seed: int | None,
+    sync: bool,
+    style: Path | None,
+    z: str | None,
+    z_file: Path | None,
+    path: tuple[Path, Path] | None,
+    frames: int | None,
+) -> "Looks":
+    """What was asked for; ``UsageError`` for two ways at once."""
+    from imgtranslate.workflows.looks import Looks, parse_codes, read_codes
+
+    ways = {"--style": style, "--z": z, "--z-file": z_file, "--interpolate": path}
+    drawn = {"--samples": samples, "--seed": seed, "--sync": sync or None}
+    given = [name for name, value in ways.items() if value is not None]
+    given += [name for name, value in drawn.items() if value is not None][:1]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]}, {given[1]}: both choose the look. Give one of them")
+    if frames is not None and path is None:
+        raise UsageError("--frames: counts the looks of --interpolate. Give both")
+    codes = parse_codes(z) if z is not None else read_codes(z_file) if z_file else ()
+    return Looks(
+        samples=samples or 1,
+        seed=seed or 0,
+        sync=sync,
+        codes=codes,
+        style=style,
+        path=path,
+        frames=frames or 8,
+    )
 
 
 def _headline(header: "ModelHeader", device: str) -> str:

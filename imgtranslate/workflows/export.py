@@ -14,13 +14,20 @@ from torch import Tensor, nn
 from imgtranslate._version import __version__
 from imgtranslate.atomic import explained, replacing
 from imgtranslate.builders import build_generator
-from imgtranslate.checkpoint import METADATA_KEY, ModelHeader, header_json, load_tensors
-from imgtranslate.config import size_multiple, smallest_side
+from imgtranslate.checkpoint import (
+    ENCODER_PREFIX,
+    METADATA_KEY,
+    ModelHeader,
+    header_json,
+    load_tensors,
+)
+from imgtranslate.config import latent_dim, size_multiple, smallest_side
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.images import Pixels, to_network, to_pixels
 from imgtranslate.translator import Translator, find_model, load
 
 INPUT, OUTPUT = "image", "translated"  # float32 (n, c, h, w) in [-1, 1]
+CODE = "z"  # float32 (n, latent_dim), of models that take a code
 TOLERANCE = 1  # of 255 levels
 OPSET = 18
 LARGEST_FILE = 2**31 - 1  # bytes, protobuf's limit
@@ -51,7 +58,8 @@ def export_onnx(model: Path | str, output: Path | str, *, overwrite: bool = Fals
     """Write a model file, or a run's A to B, as ONNX; run both and compare before it is kept.
 
     Input ``image`` and output ``translated`` are float32 (n, c, h, w) in [-1, 1] with n, h and w
-    free: the mirroring to what the network takes and the cut are inside. The model's header
+    free: the mirroring to what the network takes and the cut are inside. A model with a code takes
+    it as a second input, ``z`` (n, latent_dim). The model's header
     travels in the metadata. Raises ``UsageError`` if ``output`` cannot be taken, and
     ``ImgTranslateError``, leaving no file, if any 8-bit value differs by more than ``TOLERANCE``.
     """
@@ -85,6 +93,9 @@ def runner(result: ExportResult) -> str:
     header = result.header
     mode, axis = ("L", "[..., None]") if header.in_channels == 1 else ("RGB", "")
     channel = "[..., 0]" if header.out_channels == 1 else ""
+    numbers = latent_dim(header.generator)
+    draw = f"z = np.random.default_rng(0).standard_normal((1, {numbers}), np.float32)\n"
+    code, given = (draw, f", {CODE!r}: z") if numbers else ("", "")
     return f"""\
 import numpy as np
 import onnxruntime
@@ -93,7 +104,7 @@ from PIL import Image, ImageOps
 session = onnxruntime.InferenceSession({str(result.path)!r}, providers=['CPUExecutionProvider'])
 image = ImageOps.exif_transpose(Image.open('in.jpg')).convert({mode!r})
 x = np.asarray(image, np.float32){axis}.transpose(2, 0, 1)[None] / 127.5 - 1
-y = session.run(None, {{{INPUT!r}: x}})[0][0].transpose(1, 2, 0)
+{code}y = session.run(None, {{{INPUT!r}: x{given}}})[0][0].transpose(1, 2, 0)
 pixels = np.rint(np.clip((y + 1) * 127.5, 0, 255)).astype(np.uint8)
 Image.fromarray(pixels{channel}).save('out.png')"""
 
@@ -107,12 +118,13 @@ class _AnySize(nn.Module):
         self.multiple = multiple
         self.least = least
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, z: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
         rows = _mirror_indices(height, self._fitting(height))
         columns = _mirror_indices(width, self._fitting(width))
         padded = image.index_select(2, rows).index_select(3, columns)
-        translated: Tensor = self.network(padded)  # (n, c, multiple of .., multiple of ..)
+        code = () if z is None else (z,)
+        translated: Tensor = self.network(padded, *code)  # (n, c, multiple of .., multiple of ..)
         return translated[:, :, :height, :width]
 
     def _fitting(self, side: int) -> int | torch.SymInt:
@@ -135,7 +147,8 @@ def _build_network(header: ModelHeader, source: Path) -> nn.Module:
     network = build_generator(
         header.generator, in_channels=header.in_channels, out_channels=header.out_channels
     )
-    network.load_state_dict(load_tensors(source))
+    tensors = load_tensors(source).items()
+    network.load_state_dict({n: t for n, t in tensors if not n.startswith(ENCODER_PREFIX)})
     whole = _AnySize(
         network.requires_grad_(False),
         multiple=size_multiple(header.generator),
@@ -145,16 +158,19 @@ def _build_network(header: ModelHeader, source: Path) -> nn.Module:
 
 
 def _to_onnx(network: nn.Module, header: ModelHeader) -> onnx.ModelProto:
-    example = torch.zeros(2, header.in_channels, 37, 50)  # sizes without a meaning of their own
-    free = {i: torch.export.Dim.DYNAMIC for i, name in enumerate(_DIMENSIONS) if name}
+    image = torch.zeros(2, header.in_channels, 37, 50)  # sizes without a meaning of their own
+    free = [{i: torch.export.Dim.DYNAMIC for i, name in enumerate(_DIMENSIONS) if name}]
+    numbers = latent_dim(header.generator)
+    code = [torch.zeros(2, numbers)] if numbers else []
+    free += [{0: torch.export.Dim.DYNAMIC} for _ in code]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's, about itself
         program = torch.onnx.export(
             network,
-            (example,),
+            (image, *code),
             dynamo=True,
-            dynamic_shapes=(free,),
-            input_names=[INPUT],
+            dynamic_shapes=tuple(free),
+            input_names=[INPUT, CODE][: 1 + len(code)],
             output_names=[OUTPUT],
             opset_version=OPSET,
             verbose=False,
@@ -168,7 +184,8 @@ def _titled(proto: onnx.ModelProto, header: ModelHeader) -> onnx.ModelProto:
     """Name the free sides, add the header, drop what the exporter notes about this machine."""
     for value in (*proto.graph.input, *proto.graph.output):
         value.ClearField("metadata_props")
-        for dimension, name in zip(value.type.tensor_type.shape.dim, _DIMENSIONS, strict=True):
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, name in zip(dimensions, _DIMENSIONS, strict=value.name != CODE):
             if name:
                 dimension.dim_param = name
     for node in proto.graph.node:
@@ -192,7 +209,9 @@ def _compare(exported: Path, translator: Translator) -> Iterator[Comparison]:
     for batch, height, width in ((2, 7, 5), (1, 37, 50), (1, crop, crop)):
         pictures = noise.integers(0, 256, (batch, height, width, channels), dtype=np.uint8)
         values = np.stack([to_network(picture) for picture in pictures])
-        found = session.run([OUTPUT], {INPUT: values})[0]
+        codes = np.stack([translator.draw(0, picture) for picture in pictures])
+        inputs = {INPUT: values} | ({CODE: codes} if translator.latent_dim else {})
+        found = session.run([OUTPUT], inputs)[0]
         expected = [translator.translate_pixels(picture) for picture in pictures]
         largest = max(_largest(to_pixels(f), e) for f, e in zip(found, expected, strict=True))
         yield Comparison(batch=batch, height=height, width=width, largest=largest)

@@ -1,5 +1,6 @@
 """Pictures in, translated pictures out: first a plan that finds every wrong use, then the work."""
 
+import functools
 import os
 import re
 import time
@@ -10,14 +11,18 @@ from typing import Any, Literal
 
 from imgtranslate.atomic import explained
 from imgtranslate.errors import ImgTranslateError, UsageError, nearest
+from imgtranslate.figures import comparison
 from imgtranslate.images import (
     IMAGE_SUFFIXES,
+    Codes,
+    Picture,
     read_image,
     writable_suffixes,
     write_image,
 )
 from imgtranslate.translator import Direction, Translator, load
 from imgtranslate.workflows.inputs import Input, list_inputs
+from imgtranslate.workflows.looks import Chosen, Looks, choose
 
 Existing = Literal["refuse", "skip", "overwrite"]
 Status = Literal["written", "skipped", "failed"]
@@ -29,6 +34,7 @@ class Job:
 
     source: Path
     target: Path
+    look: int | None = 0  # which of the looks asked for; None draws all of them in one figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +60,31 @@ def plan_translation(
     output: Path | None = None,
     file_format: str | None = None,
     existing: Existing = "refuse",
+    looks: int = 1,
+    grid: bool = False,
 ) -> list[Job]:
     """Say what will be written where, in order, and touch nothing.
 
-    ``inputs`` are files, folders and globs; ``domain`` names what comes out. Raises
+    ``inputs`` are files, folders and globs; ``domain`` names what comes out. Each picture has
+    so many ``looks``, a file each or all in one ``grid``. Raises
     ``UsageError`` for whatever would go wrong by the names alone: an input that is missing, two
     inputs for one output, an output that exists or is an input itself.
     """
     sources = list_inputs(inputs, ignore=_inside(output, inputs))
     one_file = output is not None and _names_file(output)
     if output is not None and one_file:
-        jobs = [Job(source=_only(sources, output), target=_checked(output, file_format))]
+        if looks > 1 and not grid:
+            raise UsageError(f"-o {output}: one file, {looks} looks. Name a folder, or add --grid")
+        target = _checked(output, file_format)
+        jobs = [Job(source=_only(sources, output), target=target, look=None if grid else 0)]
     else:
         suffix = None if file_format is None else _suffix_of(file_format)
         targets = [_target(s, domain=domain, output=output, suffix=suffix) for s in sources]
-        jobs = [Job(source=s.path, target=t) for s, t in zip(sources, targets, strict=True)]
+        jobs = [
+            job
+            for source, target in zip(sources, targets, strict=True)
+            for job in _jobs_of(source.path, target, looks=looks, grid=grid)
+        ]
     jobs = _distinct(jobs)
     _check_inputs_kept(jobs, replaceable=one_file and existing == "overwrite")
     _check_targets(jobs, existing=existing)
@@ -76,14 +92,22 @@ def plan_translation(
 
 
 def run_jobs(
-    jobs: Iterable[Job], *, translator: Translator, existing: Existing = "refuse"
+    jobs: Iterable[Job],
+    *,
+    translator: Translator,
+    existing: Existing = "refuse",
+    chosen: Chosen | None = None,
 ) -> Iterator[Outcome]:
     """Translate one picture after the other; one that fails is told and does not stop the rest."""
+    chosen = chosen or choose(Looks(), translator)
+    read = functools.lru_cache(maxsize=1)(
+        functools.partial(read_image, channels=translator.header.in_channels)
+    )
     for job in jobs:
         if existing == "skip" and job.target.exists():
             yield Outcome(input=job.source, output=job.target, status="skipped", reason="exists")
         else:
-            yield _translate(job, translator)
+            yield _translate(job, translator, chosen=chosen, read=read)
 
 
 def translate_folder(
@@ -113,11 +137,27 @@ def safe_name(domain: str) -> str:
     return plain or "translated"
 
 
-def _translate(job: Job, translator: Translator) -> Outcome:
+def _jobs_of(source: Path, target: Path, *, looks: int, grid: bool) -> list[Job]:
+    """One job for each look; several are numbered from 1."""
+    if grid or looks == 1:
+        return [Job(source=source, target=target, look=None if grid else 0)]
+    return [
+        Job(source=source, target=target.with_stem(f"{target.stem}.{look + 1}"), look=look)
+        for look in range(looks)
+    ]
+
+
+def _translate(
+    job: Job, translator: Translator, *, chosen: Chosen, read: Callable[[Path], Picture]
+) -> Outcome:
     start = time.perf_counter()
     try:
-        picture = read_image(job.source, channels=translator.header.in_channels)
-        translated = translator.translate_picture(picture)
+        picture = read(job.source)
+        codes = chosen.of(picture.pixels, translator)
+        if job.look is None:
+            translated = _grid(picture, codes, translator)
+        else:
+            translated = translator.translate_picture(picture, z=codes[job.look])
         with explained(job.target.parent):
             job.target.parent.mkdir(parents=True, exist_ok=True)
         write_image(job.target, translated)
@@ -132,6 +172,18 @@ def _translate(job: Job, translator: Translator) -> Outcome:
         size=(width, height),
         seconds=round(time.perf_counter() - start, 4),
     )
+
+
+def _grid(picture: Picture, codes: Sequence[Codes | None], translator: Translator) -> Picture:
+    """The picture and all its looks in one row."""
+    looks = [translator.translate_pixels(picture.pixels, z=code) for code in codes]
+    header = translator.header
+    titles = [header.source, *(f"{header.target} {number + 1}" for number in range(len(looks)))]
+    side = min(max(*picture.pixels.shape[:2], _SMALLEST_CELL), _LARGEST_CELL)
+    return Picture(pixels=comparison([[picture.pixels, *looks]], titles=titles, cell=side))
+
+
+_SMALLEST_CELL, _LARGEST_CELL = 128, 1024  # px, of a grid
 
 
 def _inside(output: Path | None, inputs: Sequence[str | Path]) -> Callable[[Path], bool]:
