@@ -42,6 +42,7 @@ def build_generator(
                 dropout=config.dropout,
                 upsample=config.upsample,
                 padding=config.padding,
+                antialias=config.antialias,
             )
         case UnetConfig():
             return UnetGenerator(

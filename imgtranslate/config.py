@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 
-Norm = Literal["instance", "batch", "none"]
+Norm = Literal["instance", "batch", "none", "instance_affine"]
 Upsample = Literal["transpose", "resize"]
 Padding = Literal["reflect", "zero"]
 ConvBias = Literal["by_norm", "always"]
@@ -56,6 +56,7 @@ class ResnetConfig(Section):
     dropout: bool = False
     upsample: Upsample = "transpose"
     padding: Padding = "reflect"
+    antialias: bool = False  # blurred resampling, as in CUT (arXiv 1904.11486)
 
 
 @dataclass(frozen=True, kw_only=True)

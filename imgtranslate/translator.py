@@ -54,7 +54,7 @@ class Translator:
         image: Image.Image,
         *,
         seed: int | None = None,
-        z: Sequence[float] | None = None,
+        z: Sequence[float] | Codes | None = None,
         style: Image.Image | None = None,
     ) -> Image.Image:
         """Translate one image: upright, of the size displayed, alpha untouched.
@@ -94,23 +94,28 @@ class Translator:
         """Draw a code of normal(0, 1), (latent_dim,): a function of the seed and the picture.
 
         By what is in the picture, not by its name or place, so that neither matters. Without
-        ``pixels`` the same for every picture.
+        ``pixels`` the same for every picture. Raises ``UsageError`` if the seed is negative.
         """
+        if seed < 0:
+            raise UsageError(f"seed {seed}: negative. Give 0 or more")
         content = b"" if pixels is None else str(pixels.shape).encode() + pixels.tobytes()
         digest = int.from_bytes(hashlib.sha256(content).digest())
         rng = np.random.default_rng([seed, *([digest] if content else [])])
         return rng.standard_normal(self.latent_dim).astype(np.float32)
 
-    def encode(self, pixels: Pixels) -> Codes:
-        """Read the code (latent_dim,) of a picture of the target, uint8 (h, w, out_channels).
+    def encode(self, image: Image.Image) -> Codes:
+        """Read the code (latent_dim,) of an image of the target domain, of any size.
 
-        Raises ``UsageError`` if the model has no encoder.
+        Raises ``UsageError`` if the model has no encoder, ``ImageError`` if the image is damaged.
         """
+        picture = picture_from_pil(image, channels=self.header.out_channels)
+        return self.encode_pixels(picture.pixels)
+
+    def encode_pixels(self, pixels: Pixels) -> Codes:
+        """Read the code (latent_dim,) of uint8 (h, w, out_channels), mirrored up if need be."""
         encoder = self.header.encoder
         if encoder is None:
-            raise UsageError(
-                "--style: this model has no encoder to read a look with. Use --samples"
-            )
+            raise UsageError("style: this model has no encoder to read a look with. Use a seed")
         side = smallest_style(encoder)
         values = pad_to(to_network(pixels), multiple=side, least=side)
         code: Codes = self._engine.encode(values[None])[0]
@@ -121,7 +126,7 @@ class Translator:
         pixels: Pixels,
         *,
         seed: int | None,
-        z: Sequence[float] | None,
+        z: Sequence[float] | Codes | None,
         style: Image.Image | None,
     ) -> Codes | None:
         ways = {"seed": seed, "z": z, "style": style}
@@ -131,21 +136,21 @@ class Translator:
         if len(given) > 1:
             raise UsageError(f"{given[0]}, {given[1]}: both choose the look. Give one of them")
         if not self.latent_dim:
-            raise UsageError(f"{given[0]}: this model has no code z, it has one look. Leave it out")
+            raise _without_code(given[0])
         if style is not None:
-            return self.encode(picture_from_pil(style, channels=self.header.out_channels).pixels)
-        return self.draw(seed, pixels) if seed is not None else to_code(z or (), self.latent_dim)
+            return self.encode(style)
+        return self.draw(seed, pixels) if seed is not None else to_code(z, self.latent_dim)
 
     def translate_values(self, values: Values, *, z: Codes | None = None) -> Values:
         """Translate float32 (in_channels, h, w) in [-1, 1] into (out_channels, h, w).
 
-        ``z``: (latent_dim,), for a model with a code and for no other.
-        Raises ``ImageError`` if the network's answer is not a number somewhere.
+        ``z``: (latent_dim,), for a model with a code and for no other. Raises ``UsageError`` if it
+        does not fit, ``ImageError`` if the network's answer is not a number somewhere.
         """
         config = self.header.generator
         height, width = values.shape[-2:]
+        code = self._beside(z)
         padded = pad_to(values, multiple=size_multiple(config), least=smallest_side(config))
-        code = () if z is None else (z[None],)
         output = self._engine.run(padded[None], *code)[0, :, :height, :width]
         if np.isnan(output).any():
             raise ImageError(
@@ -154,13 +159,28 @@ class Translator:
             )
         return output
 
+    def _beside(self, z: Codes | None) -> tuple[Codes, ...]:
+        """What the network is given beside the picture: nothing, or the codes (1, latent_dim)."""
+        if not self.latent_dim:
+            if z is not None:
+                raise _without_code("z")
+            return ()
+        return (to_code(z, self.latent_dim)[None],)
 
-def to_code(numbers: Sequence[float], count: int) -> Codes:
-    """Turn numbers into a code; ``UsageError`` unless they are ``count`` finite ones."""
-    code = np.asarray(numbers, dtype=np.float32)
+
+def to_code(numbers: Sequence[float] | Codes | None, count: int, *, where: str = "z") -> Codes:
+    """Turn numbers into a code; ``UsageError`` about ``where`` unless ``count`` finite ones."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        code = np.asarray(() if numbers is None else numbers, dtype=np.float32).reshape(-1)
     if code.shape != (count,) or not np.isfinite(code).all():
-        raise UsageError(f"z: {len(numbers)} numbers. The code has {count}, all finite: give those")
+        raise UsageError(
+            f"{where}: {code.size} numbers. The code has {count}, all finite: give those"
+        )
     return code
+
+
+def _without_code(name: str) -> UsageError:
+    return UsageError(f"{name}: this model has no code z, it has one look. Leave it out")
 
 
 def load(model: str | Path, *, device: str = "auto", direction: Direction = "ab") -> Translator:

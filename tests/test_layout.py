@@ -23,6 +23,7 @@ MAY_IMPORT = {  # beside the bottom; first part of the module's name
     "methods": {"methods", "networks", "losses", "builders", "data"},
     "engines": {"engines", "builders", "device"},
     "translator": {"engines"},
+    "published": {"builders"},
     "metrics": set(),
     "figures": set(),
     "device": set(),

@@ -334,6 +334,8 @@ def test_a_line_of_json_for_each(there: Path, model: Path, capsys: pytest.Captur
         "status": "written",
         "reason": "",
         "size": [12, 10],
+        "sample": None,
+        "seed": None,
     }
     assert failed["status"] == "failed"
     assert failed["reason"] == "an empty file. Replace or remove it"

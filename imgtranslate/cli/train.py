@@ -105,6 +105,12 @@ def train(
         Path | None,
         typer.Option(metavar="RUN", help="Go on with a run exactly.", rich_help_panel=RUN),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|RUN", help="Begin a new run with these weights.", rich_help_panel=RUN
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of everything random.", rich_help_panel=RUN)
     ] = None,
@@ -173,13 +179,13 @@ def train(
 
     if resume is not None:
         fresh = {"--a": a, "--b": b, "--data": data, "--pairs": pairs, "--out": out}
-        others = {"--config": config, "--method": method}
+        others = {"--config": config, "--method": method, "--init": init}
         given = [name for name, value in (*fresh.items(), *others.items()) if value is not None]
         _refuse_fresh(resume, given)
         _resume(resume, settings, chosen)
         return
     options = {"a": a, "b": b, "data": data, "out": out, "preset": preset, "config": config}
-    options |= {"method": method, "pairs": pairs}
+    options |= {"method": method, "pairs": pairs, "init": init}
     _train({**options, "settings": settings, "device": chosen}, only_check=check)
 
 

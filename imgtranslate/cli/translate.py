@@ -27,6 +27,7 @@ EPILOG = examples(
     "imgtranslate translate '*.jpg' --model ab.safetensors -o ./zebras --format png --json",
 )
 LOOKS = "Looks, of models with a code"
+MOST = 10_000  # looks of one picture
 PLAIN_SECONDS = 30.0  # between plain lines
 
 
@@ -60,7 +61,8 @@ def translate(
         bool, typer.Option("--json", help="A line of JSON for each picture, not its path.")
     ] = False,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="So many looks of each.", rich_help_panel=LOOKS)
+        int | None,
+        typer.Option(min=1, max=MOST, help="So many looks of each.", rich_help_panel=LOOKS),
     ] = None,
     seed: Annotated[
         int | None,
@@ -77,14 +79,15 @@ def translate(
         str | None, typer.Option("--z", help="The code: 0.1,-0.4,…", rich_help_panel=LOOKS)
     ] = None,
     z_file: Annotated[
-        Path | None, typer.Option(help="A code in each line.", rich_help_panel=LOOKS)
+        Path | None, typer.Option(help="A code in each line; .npy.", rich_help_panel=LOOKS)
     ] = None,
     interpolate: Annotated[
         tuple[Path, Path] | None,
         typer.Option(help="From the look of one picture to another's.", rich_help_panel=LOOKS),
     ] = None,
     frames: Annotated[
-        int | None, typer.Option(min=2, help="Looks on that way; 8.", rich_help_panel=LOOKS)
+        int | None,
+        typer.Option(min=2, max=MOST, help="Looks on that way; 8.", rich_help_panel=LOOKS),
     ] = None,
     grid: Annotated[
         bool, typer.Option("--grid", help="All looks in one picture.", rich_help_panel=LOOKS)
@@ -100,7 +103,7 @@ def translate(
     """
     from imgtranslate.checkpoint import read_model_header
     from imgtranslate.translator import find_model, load
-    from imgtranslate.workflows.looks import choose
+    from imgtranslate.workflows.looks import choose, refuse_without_code
     from imgtranslate.workflows.translate import plan_translation, run_jobs
 
     looks = _looks(
@@ -112,10 +115,12 @@ def translate(
         z_file=z_file,
         path=interpolate,
         frames=frames,
+        grid=grid,
     )
     existing = _existing(skip=skip_existing, overwrite=overwrite)
     path = find_model(_given(model))
     header = read_model_header(path)
+    refuse_without_code(looks, header)
     jobs = plan_translation(
         inputs,
         domain=header.target,
@@ -228,6 +233,7 @@ def _looks(
     z_file: Path | None,
     path: tuple[Path, Path] | None,
     frames: int | None,
+    grid: bool,
 ) -> "Looks":
     """What was asked for; ``UsageError`` for two ways at once."""
     from imgtranslate.workflows.looks import Looks, parse_codes, read_codes
@@ -242,6 +248,7 @@ def _looks(
         raise UsageError("--frames: counts the looks of --interpolate. Give both")
     codes = parse_codes(z) if z is not None else read_codes(z_file) if z_file else ()
     return Looks(
+        options=(*given, *(["--grid"] if grid else [])),
         samples=samples or 1,
         seed=seed or 0,
         sync=sync,

@@ -94,6 +94,11 @@ class Learner:
             for direction, names in self.method.models().items()
         }
 
+    def restart_averages(self) -> None:
+        """Let the averages begin at the networks' present weights."""
+        for name, average in self.averages.items():
+            average.load_state_dict(self.networks[name].state_dict())
+
     def state_tensors(self) -> Tensors:
         """Everything that cannot be computed anew, by name; the live tensors, not copies."""
         state = {

@@ -9,6 +9,8 @@ import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor, nn
 
 from imgtranslate.networks.layers import (
+    BlurDown,
+    BlurUp,
     Norm,
     PaddingMode,
     Upsample,
@@ -103,7 +105,8 @@ class UpLayer(nn.Module):
 class ResnetGenerator(nn.Module):
     """(n, in_channels, h, w) in [-1, 1] -> (n, out_channels, h, w) in [-1, 1].
 
-    h and w: multiples of 4, at least 8. ``padding`` is that of all convolutions at stride 1.
+    h and w: multiples of 4, at least 8. ``padding`` is that of the ends and the blocks.
+    ``antialias`` resamples with a fixed blur, as CUT does, in place of ``upsample``.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class ResnetGenerator(nn.Module):
         dropout: bool,
         upsample: Upsample,
         padding: Padding,
+        antialias: bool,
     ) -> None:
         super().__init__()
         c, mode = base_channels, _padding_mode(padding)
@@ -128,14 +132,19 @@ class ResnetGenerator(nn.Module):
             padding_mode=mode,
             norm=norm,
         )
-        self.down = nn.Sequential(_down(c, norm), _down(2 * c, norm))
+        self.down = nn.Sequential(*_down(c, norm, antialias), *_down(2 * c, norm, antialias))
         self.blocks = nn.Sequential(
             *(
                 ResidualBlock(channels=4 * c, norm=norm, dropout=dropout, padding_mode=mode)
                 for _ in range(num_blocks)
             )
         )
-        self.up = nn.Sequential(_up(4 * c, norm, upsample, mode), _up(2 * c, norm, upsample, mode))
+        self.up = nn.Sequential(
+            *(
+                _blurred_up(w, norm) if antialias else _up(w, norm, upsample, mode)
+                for w in (4 * c, 2 * c)
+            )
+        )
         self.head = nn.Conv2d(c, out_channels, 7, padding=3, padding_mode=mode)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,15 +159,28 @@ def _padding_mode(padding: Padding) -> PaddingMode:
     return "reflect" if padding == "reflect" else "zeros"
 
 
-def _down(channels: int, norm: Norm) -> ConvLayer:
-    return ConvLayer(
+def _down(channels: int, norm: Norm, antialias: bool) -> list[nn.Module]:
+    layer = ConvLayer(
         in_channels=channels,
         out_channels=2 * channels,
         kernel_size=3,
-        stride=2,
+        stride=1 if antialias else 2,
         padding_mode="zeros",
         norm=norm,
     )
+    return [layer, BlurDown(channels=2 * channels)] if antialias else [layer]
+
+
+def _blurred_up(channels: int, norm: Norm) -> nn.Module:
+    layer = ConvLayer(
+        in_channels=channels,
+        out_channels=channels // 2,
+        kernel_size=3,
+        stride=1,
+        padding_mode="zeros",
+        norm=norm,
+    )
+    return nn.Sequential(BlurUp(channels=channels), layer)
 
 
 def _up(channels: int, norm: Norm, upsample: Upsample, padding_mode: PaddingMode) -> UpLayer:

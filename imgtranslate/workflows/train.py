@@ -32,6 +32,7 @@ from imgtranslate.workflows.events import (
     ignore,
     never,
 )
+from imgtranslate.workflows.initial import check_initial, load_initial
 from imgtranslate.workflows.pace import Pace
 from imgtranslate.workflows.run_state import (
     domains_of_run,
@@ -67,6 +68,7 @@ class Plan:
     out: Path
     device: torch.device
     report: DataReport
+    init: Path | None  # where the weights come from, without it they are drawn
 
 
 def train(
@@ -81,6 +83,7 @@ def train(
     config: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
+    init: Path | str | None = None,
     report: Report = ignore,
     stop: Stop = never,
 ) -> TrainResult:
@@ -91,7 +94,7 @@ def train(
     """
     plan = plan_training(
         a=a, b=b, data=data, pairs=pairs, out=out, method=method, preset=preset, config=config,
-        settings=settings, device=device, report=report,
+        settings=settings, device=device, init=init, report=report,
     )  # fmt: skip
     return start(plan, report=report, stop=stop)
 
@@ -108,6 +111,7 @@ def plan_training(
     config: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
+    init: Path | str | None = None,
     report: Report = ignore,
 ) -> Plan:
     """Resolve the settings and check device, place and pictures; nothing is written.
@@ -115,7 +119,8 @@ def plan_training(
     ``a`` and ``b``: the two folders, or ``data``: a folder with trainA and trainB, or with train,
     or ``pairs``: a folder of pictures side by side or a CSV file. ``settings``:
     values by ``section.name``; they win over ``config`` (a TOML file) and over ``preset``.
-    ``out``: the run's folder, without it ``runs/<a>2<b>``. Raises ``UsageError`` with one line.
+    ``out``: the run's folder, without it ``runs/<a>2<b>``. ``init``: a model or a run to begin with
+    the weights of. Raises ``UsageError`` with one line.
     """
     resolved = build_settings(
         method=method,
@@ -128,6 +133,8 @@ def plan_training(
     )
     place = _path(out) or Path("runs") / _name_of_run(resolved.data)
     refuse_existing(place)
+    if init is not None:
+        check_initial(Path(init))
     chosen, paired = choose_device(device), is_paired(resolved.method)
     found = check_data(
         find_domains(resolved.data, paired=paired),
@@ -139,13 +146,15 @@ def plan_training(
     alike = data_settings.channels_a == data_settings.channels_b
     if isinstance(losses, CycleGanConfig) and losses.lambda_identity and not alike:
         report(Notice(text="the identity loss is off: it needs as many channels in A as in B"))
-    return Plan(settings=resolved, out=place, device=chosen, report=found)
+    return Plan(settings=resolved, out=place, device=chosen, report=found, init=_path(init))
 
 
 def start(plan: Plan, *, report: Report = ignore, stop: Stop = never) -> TrainResult:
     """Begin the run that was planned and learn until its end or until ``stop`` says so."""
-    run = begin(plan.out)
     learner = Learner(plan.settings, plan.device)
+    if plan.init is not None:
+        load_initial(learner, plan.init, say=lambda text: report(Notice(text=text)))
+    run = begin(plan.out)
     run.write_config(plan.settings, record_of(plan.report))
     save_run(run, learner, plan.settings)
     run = publish(run, plan.out)

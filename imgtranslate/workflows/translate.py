@@ -5,16 +5,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from imgtranslate.atomic import explained
 from imgtranslate.errors import ImgTranslateError, UsageError, nearest
-from imgtranslate.figures import comparison
 from imgtranslate.images import (
     IMAGE_SUFFIXES,
-    Codes,
     Picture,
     read_image,
     writable_suffixes,
@@ -22,7 +20,7 @@ from imgtranslate.images import (
 )
 from imgtranslate.translator import Direction, Translator, load
 from imgtranslate.workflows.inputs import Input, list_inputs
-from imgtranslate.workflows.looks import Chosen, Looks, choose
+from imgtranslate.workflows.looks import Chosen, Looks, choose, draw_grid
 
 Existing = Literal["refuse", "skip", "overwrite"]
 Status = Literal["written", "skipped", "failed"]
@@ -47,6 +45,8 @@ class Outcome:
     reason: str = ""
     size: tuple[int, int] | None = None  # width, height in px
     seconds: float = 0.0
+    sample: int | None = None  # which of its picture, from 1, where a model has many looks
+    seed: int | None = None  # of the code, where it was drawn; of the first one in a grid
 
     def to_json(self) -> dict[str, Any]:
         """The same with plain values, for a line of JSON."""
@@ -105,9 +105,13 @@ def run_jobs(
     )
     for job in jobs:
         if existing == "skip" and job.target.exists():
-            yield Outcome(input=job.source, output=job.target, status="skipped", reason="exists")
+            outcome = Outcome(
+                input=job.source, output=job.target, status="skipped", reason="exists"
+            )
         else:
-            yield _translate(job, translator, chosen=chosen, read=read)
+            outcome = _translate(job, translator, chosen=chosen, read=read)
+        number = None if job.look is None else chosen.number(job.look)
+        yield replace(outcome, sample=number, seed=chosen.seed(job.look or 0))
 
 
 def translate_folder(
@@ -153,11 +157,12 @@ def _translate(
     start = time.perf_counter()
     try:
         picture = read(job.source)
-        codes = chosen.of(picture.pixels, translator)
+        looks = range(chosen.looks.count) if job.look is None else (job.look,)
+        codes = [chosen.code(look, picture.pixels, translator) for look in looks]
         if job.look is None:
-            translated = _grid(picture, codes, translator)
+            translated = draw_grid(picture, codes, translator)
         else:
-            translated = translator.translate_picture(picture, z=codes[job.look])
+            translated = translator.translate_picture(picture, z=codes[0])
         with explained(job.target.parent):
             job.target.parent.mkdir(parents=True, exist_ok=True)
         write_image(job.target, translated)
@@ -172,18 +177,6 @@ def _translate(
         size=(width, height),
         seconds=round(time.perf_counter() - start, 4),
     )
-
-
-def _grid(picture: Picture, codes: Sequence[Codes | None], translator: Translator) -> Picture:
-    """The picture and all its looks in one row."""
-    looks = [translator.translate_pixels(picture.pixels, z=code) for code in codes]
-    header = translator.header
-    titles = [header.source, *(f"{header.target} {number + 1}" for number in range(len(looks)))]
-    side = min(max(*picture.pixels.shape[:2], _SMALLEST_CELL), _LARGEST_CELL)
-    return Picture(pixels=comparison([[picture.pixels, *looks]], titles=titles, cell=side))
-
-
-_SMALLEST_CELL, _LARGEST_CELL = 128, 1024  # px, of a grid
 
 
 def _inside(output: Path | None, inputs: Sequence[str | Path]) -> Callable[[Path], bool]:

@@ -20,6 +20,7 @@ def build(**changes: Any) -> ResnetGenerator:
         "dropout": False,
         "upsample": "transpose",
         "padding": "reflect",
+        "antialias": False,
     }
     torch.manual_seed(0)
     return ResnetGenerator(**{**plain, **changes})

@@ -1,0 +1,66 @@
+"""``imgtranslate import``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imgtranslate.cli.terminal import examples, printable, result, say
+from imgtranslate.errors import nearest
+
+EPILOG = examples(
+    "imgtranslate import latest_net_G_A.pth -o ab.safetensors",
+    "imgtranslate import latest_net_G.pth --encoder latest_net_E.pth -o ab.safetensors",
+)
+
+
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.pth", help="A generator as the reference saved it.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.safetensors", help="The model.")
+    ],
+    encoder: Annotated[
+        Path | None, typer.Option(help="BicycleGAN's net_E, to be kept with it.")
+    ] = None,
+    latent_dim: Annotated[
+        int | None, typer.Option(min=0, help="How many inputs of a UNet are the code z.")
+    ] = None,
+    norm_statistics: Annotated[
+        str, typer.Option(help="Of batch norm: training, or picture as the reference tests.")
+    ] = "training",
+    direction: Annotated[
+        str | None, typer.Option(help="ab or ba; else by the file's name.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="What goes in, as horses.")] = "a",
+    target: Annotated[str, typer.Option(help="What comes out, as zebras.")] = "b",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there already.")
+    ] = False,
+) -> None:
+    """Turn published weights into a checkpoint: the architecture is found from the file.
+
+    For generators of CycleGAN, pix2pix, CUT and BicycleGAN as their reference repositories saved
+    them. Nothing in the file is run.
+    """
+    from imgtranslate.translator import Direction
+    from imgtranslate.workflows.import_weights import Statistics, import_weights
+
+    statistics: dict[str, Statistics] = {"training": "training", "picture": "picture"}
+    directions: dict[str | None, Direction | None] = {None: None, "ab": "ab", "ba": "ba"}
+    if direction is not None:
+        nearest(direction, ("ab", "ba"), what="--direction")
+    found = import_weights(
+        file,
+        output,
+        encoder=encoder,
+        latent_dim=latent_dim,
+        statistics=statistics[nearest(norm_statistics, statistics, what="--norm-statistics")],
+        direction=directions[direction],
+        source=source,
+        target=target,
+        overwrite=overwrite,
+    )
+    say(printable(found.describe()))
+    result(str(found.path))

@@ -1,0 +1,145 @@
+"""Published weights in, a checkpoint of ours out."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from imgtranslate._version import __version__
+from imgtranslate.checkpoint import ENCODER_PREFIX, ModelHeader, save
+from imgtranslate.config import ResnetConfig, UnetConfig
+from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.published import (
+    PublishedGenerator,
+    recognise_encoder,
+    recognise_generator,
+    with_picture_statistics,
+)
+from imgtranslate.translator import Direction
+
+Statistics = Literal["training", "picture"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportResult:
+    """Where the model was written and what it was recognised as."""
+
+    path: Path
+    header: ModelHeader
+
+    def describe(self) -> str:
+        """What was recognised, in one line."""
+        header, generator = self.header, self.header.generator
+        match generator:
+            case ResnetConfig():
+                kind = f"ResNet, {generator.num_blocks} blocks"
+                kind += ", antialiased" if generator.antialias else ""
+            case UnetConfig():
+                kind = f"UNet, depth {generator.depth}"
+                if generator.latent_dim:
+                    kind += f", z of {generator.latent_dim} at {generator.z_at}"
+        encoder = ", with its encoder" if header.encoder else ""
+        return (
+            f"{kind}, {generator.base_channels} channels wide, {generator.norm} norm, "
+            f"{header.in_channels} to {header.out_channels} channels{encoder}"
+        )
+
+
+def import_weights(
+    file: Path | str,
+    output: Path | str,
+    *,
+    encoder: Path | str | None = None,
+    latent_dim: int | None = None,
+    statistics: Statistics = "training",
+    direction: Direction | None = None,
+    source: str = "a",
+    target: str = "b",
+    overwrite: bool = False,
+) -> ImportResult:
+    """Turn a generator of the reference repositories into a model file that needs no flags.
+
+    ``encoder``: BicycleGAN's, to be kept in the same file. ``statistics``: of batch norm, those of
+    training, or the picture's own as in the reference's test script. ``direction``: without it
+    that of the file's name, where ``net_G_B`` is B to A. Raises ``UsageError`` or
+    ``CheckpointError``, before anything is written.
+    """
+    path, place = Path(file), Path(output)
+    _refuse_output(place, overwrite=overwrite)
+    published = _recognised(path, latent_dim=latent_dim, statistics=statistics)
+    header = ModelHeader(
+        generator=published.config,
+        in_channels=published.in_channels,
+        out_channels=published.out_channels,
+        direction=direction or ("ba" if path.stem.endswith("G_B") else "ab"),
+        source=source,
+        target=target,
+        load_size=286,
+        crop_size=256,
+        method=published.method,
+        step=0,
+        versions={"imgtranslate": __version__, "torch": str(torch.__version__)},
+        licence="Weights published by others; their licence holds.",
+    )
+    tensors = published.tensors
+    if encoder is not None:
+        header, tensors = _with_encoder(header, tensors, Path(encoder))
+    save(place, tensors, header)
+    return ImportResult(path=place, header=header)
+
+
+def _recognised(
+    path: Path, *, latent_dim: int | None, statistics: Statistics
+) -> PublishedGenerator:
+    state = _read(path)
+    try:
+        published = recognise_generator(state, latent_dim=latent_dim)
+        return published if statistics == "training" else with_picture_statistics(published)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _with_encoder(
+    header: ModelHeader, tensors: dict[str, Tensor], path: Path
+) -> tuple[ModelHeader, dict[str, Tensor]]:
+    state = _read(path)
+    try:
+        found = recognise_encoder(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    numbers = header.generator.latent_dim if isinstance(header.generator, UnetConfig) else 0
+    if (found.latent_dim, found.in_channels) != (numbers, header.out_channels):
+        raise CheckpointError(
+            f"--encoder {path}: reads {found.latent_dim} numbers from {found.in_channels} "
+            f"channels; the generator takes {numbers} and gives {header.out_channels}. "
+            "Give its own encoder"
+        )
+    own = {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in found.tensors.items()}
+    return replace(header, encoder=found.config), tensors | own
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Read a state dict: names and tensors, and nothing that could be run."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file. Name a latest_net_G….pth")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: not a file of weights alone, as torch.save writes them. "
+            "Give a .pth of the reference repositories"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise CheckpointError(
+            f"{path}: more than the weights of one network. Give the .pth of one generator"
+        )
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def _refuse_output(place: Path, *, overwrite: bool) -> None:
+    if place.suffix != ".safetensors":
+        raise UsageError(f"-o {place}: not a checkpoint's name. Use {place.stem}.safetensors")
+    if place.exists() and not overwrite:
+        raise UsageError(f"-o {place}: exists already. Use --overwrite, or choose another name")
