@@ -171,13 +171,16 @@ def _parse(cls: type[Any], metadata: Mapping[str, Any], path: Path) -> Any:
     try:
         return TypeAdapter(cls).validate_json(json.dumps(metadata))
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"]).encode("unicode_escape").decode()
+        faults = error.errors()  # of a union, of each kind: those of another kind name the kind
+        fault = next((f for f in faults if f["loc"][-1:] != ("kind",)), faults[0])
+        where = ".".join(str(part) for part in fault["loc"])
         raise _damaged_header(path, f"{where}: {fault['msg']}") from error
 
 
 def _damaged_header(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(f"{path}: its header is damaged: {why}. Use another copy of the file")
+    return CheckpointError(
+        f"{path}: its header is damaged: {_one_line(why)}. Use another copy of the file"
+    )
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
@@ -186,5 +189,11 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     if path.is_dir():
         return CheckpointError(f"{path}: a folder, not a file. Name a .safetensors file")
     return CheckpointError(
-        f"{path}: not a safetensors file, or a damaged one: {error}. Use another copy of the file"
+        f"{path}: not a safetensors file, or a damaged one: {_one_line(str(error))}. "
+        "Use another copy of the file"
     )
+
+
+def _one_line(text: str) -> str:
+    """What a foreign file says, without line breaks and control codes."""
+    return "".join(c if c.isprintable() else " " for c in text)

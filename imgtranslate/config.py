@@ -32,7 +32,8 @@ Strength = Annotated[float, Interval(ge=0, le=1)]
 Weight = Annotated[float, Interval(ge=0, le=1e6)]
 Count = Annotated[int, Interval(ge=1, le=10**12)]
 CountOrZero = Annotated[int, Interval(ge=0, le=10**12)]
-Side = Annotated[int, Interval(ge=1, le=65_536)]
+LARGEST_SIDE = 65_536  # px
+Side = Annotated[int, Interval(ge=1, le=LARGEST_SIDE)]
 
 
 class Section:

@@ -6,6 +6,7 @@ from imgtranslate.config import (
     BicycleGanConfig,
     CycleGanConfig,
     DiscriminatorConfig,
+    GeneratorConfig,
     MultiScaleConfig,
     PixelConfig,
     ResnetConfig,
@@ -37,7 +38,7 @@ def check_sizes(settings: Settings) -> None:
     )
     least = math.ceil(least / multiple) * multiple
     if crop % multiple or crop < least:
-        fit = max(least, round(crop / multiple) * multiple)
+        fit = max(_certain(least, settings.generator), round(crop / multiple) * multiple)
         raise UsageError(
             f"--size {crop}: the {settings.generator.kind} generator and the discriminator need "
             f"a multiple of {multiple} px and at least {least} px. The nearest is --size {fit}"
@@ -47,6 +48,11 @@ def check_sizes(settings: Settings) -> None:
             f"data.load_size {settings.data.load_size}: smaller than the crop of {crop} px. "
             f"Set it to {crop} or more"
         )
+
+
+def _certain(least: int, config: GeneratorConfig) -> int:
+    """The least size that is taken whatever depth follows from it: a power of 2 for a UNet."""
+    return least if isinstance(config, ResnetConfig) else 2 ** math.ceil(math.log2(least))
 
 
 def _check_pictures(settings: Settings) -> None:

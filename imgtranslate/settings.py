@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imgtranslate.config import (
+    LARGEST_SIDE,
     AveragingConfig,
     BicycleGanConfig,
     CycleGanConfig,
@@ -114,7 +115,7 @@ def read_settings_file(path: Path) -> Tree:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}. Give a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}. Mend that line") from error
     tree.pop("record", None)
     return tree
@@ -176,7 +177,7 @@ def _derive(tree: Tree) -> Tree:
     crop = _mapping(tree.get("data")).get("crop_size", DataSettings.crop_size)
     if type(crop) is not int or crop < 1:
         return tree  # refused by the validation that follows
-    derived: Tree = {"data": {"load_size": round(crop * 286 / 256)}}
+    derived: Tree = {"data": {"load_size": min(round(crop * 286 / 256), LARGEST_SIDE)}}
     if _mapping(tree.get("schedule")).get("kind") == "plateau":
         derived["schedule"] = {"factor": 0.2}
     if _mapping(tree.get("generator")).get("kind") == "unet":
@@ -200,12 +201,24 @@ def _parse_section(name: str, values: Any) -> Any:
 def _validated(section: str, cls: type[S], values: Mapping[str, Any]) -> S:
     from pydantic import TypeAdapter, ValidationError
 
-    for key in values:
+    for key, value in values.items():
         nearest(f"{section}.{key}", [f"{section}.{f.name}" for f in fields_of(cls)], what="setting")
+        _refuse_undecodable(f"{section}.{key}", value)
     try:
         return TypeAdapter(cls).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise UsageError(_explain(section, values, error.errors())) from error
+
+
+def _refuse_undecodable(name: str, value: Any) -> None:
+    """Names of files may be any bytes, which a file of settings cannot hold."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError as error:
+        shown = str(value).encode(errors="replace").decode()
+        raise UsageError(
+            f"{_FLAGS.get(name, name)} {shown}: not valid Unicode. Rename the folder"
+        ) from error
 
 
 def _explain(section: str, values: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]) -> str:
@@ -223,7 +236,7 @@ def _toml_value(text: str) -> Any:
     """Read ``text`` as a TOML value where it is one, else take it as a plain string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or more of it than Python reads
         return text
 
 

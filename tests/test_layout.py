@@ -1,9 +1,8 @@
-"""The directions of imports (docs/layout.md), and what may not be imported or called at all."""
-
 import ast
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,130 +10,313 @@ import pytest
 import imgtranslate
 
 PACKAGE = Path(imgtranslate.__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
-NAMES = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in MODULES]
-
-BOTTOM = {"config", "errors", "images", "checkpoint", "atomic", "presets", "settings", "fitting"}
-MAY_IMPORT = {  # beside the bottom; first part of the module's name
-    "networks": {"networks"},
-    "losses": set(),
-    "builders": {"networks"},
-    "data": {"data"},
-    "methods": {"methods", "networks", "losses", "builders", "data"},
-    "engines": {"engines", "builders", "device"},
-    "translator": {"engines"},
-    "published": {"builders"},
-    "metrics": set(),
-    "figures": set(),
-    "device": set(),
-    "run_folder": set(),
+PATHS = {
+    ".".join(("imgtranslate", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): path
+    for path in sorted(PACKAGE.rglob("*.py"))
 }
-KNOW_NO_CONFIG = {"networks", "losses"}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PATHS.items()}
+PARTS = {name.split(".")[1] for name in TREES if "." in name}
 
 
-TREES = [ast.parse(path.read_text(encoding="utf-8")) for path in MODULES]
-every_module = pytest.mark.parametrize(
-    ("name", "tree"), list(zip(NAMES, TREES, strict=True)), ids=NAMES
-)
+def part_of(module: str) -> str:
+    """What a module of the package belongs to: ``cli``, ``config``; nothing for the package."""
+    return module.partition(".")[2].partition(".")[0]
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """Modules that are imported anywhere in it."""
-    found = set()
-    for node in ast.walk(tree):
+def imports(module: str, tree: ast.AST | None = None) -> set[str]:
+    """What a module imports, on top, in functions and for its types, as absolute names.
+
+    Of ``from a import b`` both ``a`` and ``a.b``: b may be a module.
+    """
+    found: set[str] = set()
+    for node in ast.walk(tree or TREES[module]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            found.add(str(node.module))
+            source = origin(module, node)
+            found |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
     return found
 
 
-def own(tree: ast.AST) -> set[str]:
-    """First parts of the package's modules that are imported."""
-    inside = {name.removeprefix("imgtranslate.") for name in imported(tree) if "." in name}
-    return {
-        name.partition(".")[0]
-        for name in inside
-        if (PACKAGE / name.split(".")[0]).is_dir()
-        or (PACKAGE / f"{name.split('.')[0]}.py").exists()
-    }
+def origin(module: str, node: ast.ImportFrom) -> str:
+    """Where names come from; a dot stands for the package that the module lies in."""
+    if node.level == 0:
+        return node.module or ""
+    above = module.split(".")
+    lost = node.level - 1 if PATHS[module].name == "__init__.py" else node.level
+    return ".".join([*above[: len(above) - lost], *([node.module] if node.module else [])])
 
 
-def at_import(tree: ast.Module) -> set[str]:
-    """Modules that importing it imports: not those in functions or for type checkers."""
-    return {
-        name
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in imported(node)
-    }
+def imported_parts(module: str) -> set[str]:
+    ours = {name for name in imports(module) if name.split(".")[0] == "imgtranslate"}
+    return {part_of(name) for name in ours} & PARTS
 
 
-@every_module
-def test_imports_go_one_way(name: str, tree: ast.Module) -> None:
-    part = name.partition(".")[0]
-    below = own(tree) - {"_version"}
-    if part in BOTTOM:
-        assert below <= BOTTOM
-    elif part in KNOW_NO_CONFIG:
-        assert below <= MAY_IMPORT[part]
-    elif part in MAY_IMPORT:
-        assert below <= MAY_IMPORT[part] | BOTTOM
-    elif part == "workflows":
-        assert "cli" not in below
+def modules_of(part: str) -> Iterator[str]:
+    return (name for name in TREES if part_of(name) == part)
 
 
-@every_module
-def test_heavy_libraries_are_imported_where_they_are_needed(name: str, tree: ast.Module) -> None:
-    part = name.partition(".")[0]
-    heavy = {module.partition(".")[0] for module in at_import(tree)}
-    if part in {"cli", "config", "errors", "images", "checkpoint", "presets", "__init__"}:
-        assert heavy.isdisjoint({"torch", "torchvision", "pydantic", "onnx", "onnxruntime"})
-    assert "torchvision" not in heavy
-    if part != "cli":
-        assert {"rich", "typer"}.isdisjoint(heavy)
+# Directions
+
+ABOVE = {"cli", "workflows"}
+MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
+    "_version": set(),
+    "errors": set(),
+    "atomic": {"errors"},
+    "config": set(),
+    "presets": {"config"},
+    "fitting": {"config", "errors"},
+    "settings": {"config", "errors", "fitting", "presets"},
+    "checkpoint": {"atomic", "config", "errors"},
+    "images": {"atomic", "errors"},
+    "networks": set(),
+    "losses": set(),
+    "metrics": set(),
+    "builders": {"config", "networks"},
+    "published": {"builders", "config", "errors"},
+}
+NEVER_IMPORT = {
+    "workflows": {"cli"},
+    "translator": ABOVE | {"methods", "networks", "builders", "data", "losses"},
+    "engines": ABOVE | {"methods", "translator", "data", "losses"},
+    "methods": ABOVE | {"translator", "engines"},
+    "data": ABOVE | {"methods", "networks", "engines", "translator", "builders", "losses"},
+    "run_folder": ABOVE | {"methods", "networks", "engines", "translator", "data", "losses"},
+}
 
 
-@every_module
-def test_nothing_is_pickled_or_printed(name: str, tree: ast.Module) -> None:
-    assert {"pickle", "marshal", "shelve", "joblib"}.isdisjoint(imported(tree))
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        called = ast.unparse(node.func)
-        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        assert called != "print" or name.startswith("cli.")
-        assert called not in {"eval", "exec", "torch.save", "getattr", "setattr", "hasattr"}
-        if called == "torch.load":
-            assert keywords["weights_only"] == "True"
-        if called in {"np.load", "numpy.load"}:
-            assert keywords["allow_pickle"] == "False"
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_the_bottom_imports_nothing_from_above(part: str) -> None:
+    modules = list(modules_of(part))
+    assert modules
+    for module in modules:
+        assert imported_parts(module) <= MAY_IMPORT[part] | {part}, module
 
 
-def test_there_is_no_room_for_everything() -> None:
-    assert {"utils", "util", "core", "helpers", "common"}.isdisjoint(
-        part for name in NAMES for part in name.split(".")
+@pytest.mark.parametrize("part", NEVER_IMPORT)
+def test_imports_go_one_way(part: str) -> None:
+    modules = list(modules_of(part))
+    assert modules
+    for module in modules:
+        assert not imported_parts(module) & NEVER_IMPORT[part], module
+
+
+def test_only_the_command_line_stands_above_the_workflows() -> None:
+    for module in TREES:
+        if part_of(module) not in {"cli", "workflows", "__main__", ""}:
+            assert not imported_parts(module) & ABOVE, module
+        if part_of(module) not in {"cli", "__main__"}:
+            assert "cli" not in imported_parts(module), module
+
+
+def test_translating_knows_neither_methods_nor_networks() -> None:
+    for module in ("imgtranslate.workflows.translate", "imgtranslate.workflows.inputs"):
+        assert not imported_parts(module) & {"methods", "networks", "builders", "data"}, module
+
+
+def test_modules_are_not_imported_by_a_text() -> None:
+    for module in TREES:
+        if module != "imgtranslate":  # whose names are loaded on first use
+            assert not any(name.split(".")[0] == "importlib" for name in imports(module)), module
+        assert "__import__" not in called(module), module
+
+
+def test_the_walk_sees_every_form_of_import() -> None:
+    tree = ast.parse(
+        "import torch.nn\n"
+        "from imgtranslate import cli\n"
+        "def f():\n    from ..methods.pool import ImagePool\n    from . import folders\n"
+        "if TYPE_CHECKING:\n    from imgtranslate.workflows.train import train\n"
     )
+    assert imports("imgtranslate.data.check", tree) >= {
+        "torch.nn",
+        "imgtranslate.cli",
+        "imgtranslate.methods.pool",
+        "imgtranslate.data.folders",
+        "imgtranslate.workflows.train",
+    }
+    assert len(TREES) > 40
+    assert imported_parts("imgtranslate.builders") == {"config", "networks"}
 
 
-@pytest.mark.parametrize("statement", ["import imgtranslate", "_help()"])
-def test_help_comes_without_the_heavy_libraries(statement: str) -> None:
-    program = f"""
-import sys
-def _help():
-    from imgtranslate import cli
-    assert cli.run(["train", "--help"]) == 0
-{statement}
-heavy = {{"torch", "torchvision", "onnx", "onnxruntime", "safetensors", "numpy"}}
-assert heavy.isdisjoint(sys.modules), heavy & set(sys.modules)
-"""
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+# What only some may do
 
 
-def test_public_names() -> None:
-    assert sorted(imgtranslate.__all__) == dir(imgtranslate)
-    for name in imgtranslate.__all__:
-        assert vars(imgtranslate).get(name) or imgtranslate.__getattr__(name)
-    with pytest.raises(AttributeError, match="nothing_here"):
-        importlib.import_module("imgtranslate").__getattr__("nothing_here")
+def called(module: str) -> set[str]:
+    """Functions and methods that a module calls, as written: ``print``, ``torch.load``."""
+    calls = (node for node in ast.walk(TREES[module]) if isinstance(node, ast.Call))
+    return {ast.unparse(call.func) for call in calls}
+
+
+def attributes(module: str) -> set[str]:
+    nodes = (node for node in ast.walk(TREES[module]) if isinstance(node, ast.Attribute))
+    return {ast.unparse(node) for node in nodes}
+
+
+STREAMS = {"stdin", "stdout", "stderr", "__stdout__", "__stderr__"}
+
+
+def test_only_the_command_line_writes_to_the_terminal() -> None:
+    streams = {f"sys.{stream}" for stream in STREAMS}
+    for module in TREES:
+        if part_of(module) == "cli":
+            continue
+        assert not called(module) & {"print", "input", "os.write", "warnings.warn"}, module
+        assert not (attributes(module) | imports(module)) & streams, module
+        outside = {name.split(".")[0] for name in imports(module)}
+        assert not outside & {"rich", "typer", "click", "tqdm"}, module
+
+
+def test_nothing_is_unpickled() -> None:
+    for module in TREES:
+        outside = {name.split(".")[0] for name in imports(module)}
+        assert not outside & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+        assert not called(module) & {"eval", "exec", "compile"}, module
+        for call in ast.walk(TREES[module]):
+            if isinstance(call, ast.Call):
+                assert is_safe(call), f"{module}, line {call.lineno}"
+
+
+def is_safe(call: ast.Call) -> bool:
+    """Whether a call of torch or numpy that may unpickle is told not to."""
+    options = {word.arg: ast.unparse(word.value) for word in call.keywords}
+    if ast.unparse(call.func) in {"torch.load", "torch.hub.load"}:
+        return options.get("weights_only") == "True"
+    return options.get("allow_pickle", "False") == "False"
+
+
+@pytest.mark.parametrize(
+    ("source", "safe"),
+    [
+        ("torch.load(path)", False),
+        ("torch.load(path, weights_only=False)", False),
+        ("torch.load(path, weights_only=True)", True),
+        ("np.load(path)", True),
+        ("np.load(path, allow_pickle=True)", False),
+    ],
+)
+def test_loading_is_told_from_unpickling(source: str, safe: bool) -> None:
+    call = ast.parse(source, mode="eval").body
+    assert isinstance(call, ast.Call)
+    assert is_safe(call) is safe
+
+
+def test_no_module_is_a_drawer() -> None:
+    drawers = {"utils", "util", "core", "helpers", "helper", "common", "misc", "tools"}
+    for module in TREES:
+        assert not set(module.split(".")) & drawers, module
+
+
+def test_the_bottom_knows_no_torch() -> None:
+    for module in ("images", "errors", "config", "atomic", "metrics", "figures", "translator"):
+        outside = {name.split(".")[0] for name in imports(f"imgtranslate.{module}")}
+        assert not outside & {"torch", "torchvision"}, module
+
+
+# What is loaded when
+
+HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "pydantic", "safetensors"}
+
+
+def loaded_by(code: str) -> set[str]:
+    """The packages that a fresh Python has loaded after ``code``."""
+    tail = "\nimport sys\nprint('loaded', *{name.split('.')[0] for name in sys.modules})"
+    run = subprocess.run(
+        [sys.executable, "-c", code + tail], check=True, capture_output=True, text=True
+    )
+    return set(run.stdout.rpartition("loaded ")[2].split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    loaded = loaded_by("import imgtranslate; imgtranslate.__version__; dir(imgtranslate)")
+    assert "imgtranslate" in loaded
+    assert not loaded & (HEAVY | {"numpy", "PIL", "typer", "rich"})
+
+
+def test_the_bottom_loads_no_torch() -> None:
+    loaded = loaded_by(
+        "from imgtranslate import checkpoint, config, errors, images, settings, translator\n"
+        "settings.build_settings(layers=[{'data': {'a': 'a', 'b': 'b'}}])"
+    )
+    assert "pydantic" in loaded
+    assert not loaded & {"torch", "torchvision", "onnxruntime"}
+
+
+SAY = (
+    "import sys\n"
+    "from imgtranslate import cli\n"
+    "def say(*arguments):\n"
+    "    sys.argv = ['imgtranslate', *arguments]\n"
+    "    try:\n"
+    "        cli.main()\n"
+    "    except SystemExit as end:\n"
+    "        assert end.code == 0, arguments\n"
+)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    loaded = loaded_by(SAY + "say('--help')")
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+def test_the_help_of_every_command_loads_nothing_heavy() -> None:
+    loaded = loaded_by(
+        SAY + "names = [command.name for command in cli.app.registered_commands]\n"
+        "assert {'train', 'translate'} <= set(names)\n"
+        "for name in names: say(name, '--help')\n"
+        "say('--version')"
+    )
+    assert not loaded & (HEAVY - {"pydantic"})  # which Typer itself may load
+
+
+def test_help_is_said_on_stdout() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "imgtranslate", "--help"], capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    for command in ("train", "translate"):
+        assert command in run.stdout
+
+
+# Public names
+
+PUBLIC = {
+    "CheckpointError": "imgtranslate.errors",
+    "DataError": "imgtranslate.errors",
+    "ImageError": "imgtranslate.errors",
+    "ImgTranslateError": "imgtranslate.errors",
+    "Translator": "imgtranslate.translator",
+    "UsageError": "imgtranslate.errors",
+    "__version__": "imgtranslate._version",
+    "load": "imgtranslate.translator",
+    "resume": "imgtranslate.workflows.train",
+    "train": "imgtranslate.workflows.train",
+    "translate_folder": "imgtranslate.workflows.translate",
+}
+
+
+def test_the_public_names_are_these() -> None:
+    assert imgtranslate.__all__ == sorted(PUBLIC)
+    assert dir(imgtranslate) == sorted(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_found_where_it_is_made(name: str) -> None:
+    made = vars(importlib.import_module(PUBLIC[name]))[name]
+    assert getattr(imgtranslate, name) is made
+
+
+def test_all_of_it_can_be_imported_by_a_star() -> None:
+    names: dict[str, object] = {}
+    exec("from imgtranslate import *", names)
+    assert set(PUBLIC) <= set(names)
+
+
+def test_an_unknown_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="'imgtranslate' has no attribute 'Translater'"):
+        _ = imgtranslate.Translater
+    with pytest.raises(ImportError, match="cannot import name"):
+        exec("from imgtranslate import Translater")

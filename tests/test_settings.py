@@ -1,25 +1,13 @@
-import dataclasses
-import inspect
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgtranslate import builders, networks
 from imgtranslate.config import (
-    AveragingConfig,
-    MultiScaleConfig,
-    PatchGanConfig,
-    PixelConfig,
-    ResidualEncoderConfig,
-    Resnet18EncoderConfig,
     ResnetConfig,
-    Section,
     Settings,
     UnetConfig,
-    fields_of,
     to_tree,
 )
 from imgtranslate.errors import UsageError
@@ -27,9 +15,7 @@ from imgtranslate.presets import METHODS, PRESETS
 from imgtranslate.settings import (
     build_settings,
     nested,
-    parse_assignment,
     parse_settings,
-    read_settings_file,
 )
 
 DATA = {"data": {"a": "horses", "b": "zebras"}}
@@ -159,63 +145,4 @@ def test_the_size_that_is_named_is_accepted(
     except UsageError as error:
         named = int(str(error).rpartition("--size ")[2])
         assert named != crop
-        depth = {"generator__depth": min(max(crop.bit_length() - 1, 5), 8)}
-        fixed = depth if kind == "unet" else {}
-        assert build(method, data__crop_size=named, **options, **fixed).data.crop_size == named
-
-
-def test_an_assignment_is_read_as_toml_where_it_is_toml() -> None:
-    assert parse_assignment("method.lambda_a=5") == {"method": {"lambda_a": 5}}
-    assert parse_assignment("data.flip = false") == {"data": {"flip": False}}
-    assert parse_assignment("generator.norm=batch") == {"generator": {"norm": "batch"}}
-    assert parse_assignment("schedule.milestones=[1,2]") == {"schedule": {"milestones": [1, 2]}}
-    for text in ("lambda_a=5", "method.lambda_a", "=5", "method.=5", ""):
-        with pytest.raises(UsageError, match="not of the form"):
-            parse_assignment(text)
-
-
-def test_a_file_of_settings(tmp_path: Path) -> None:
-    path = tmp_path / "my.toml"
-    path.write_text("[method]\nlambda_a = 5.0\n[record]\nx = 1\n")
-    assert read_settings_file(path) == {"method": {"lambda_a": 5.0}}
-    path.write_text("[method\n")
-    with pytest.raises(UsageError, match="not valid TOML"):
-        read_settings_file(path)
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="not valid TOML"):
-        read_settings_file(path)
-    with pytest.raises(UsageError, match="cannot be read"):
-        read_settings_file(tmp_path / "missing.toml")
-
-
-GENERATOR = {"in_channels": 3, "out_channels": 1}
-NETWORKS: list[tuple[type[Section], str, dict[str, int]]] = [
-    (ResnetConfig, "ResnetGenerator", GENERATOR),
-    (UnetConfig, "UnetGenerator", GENERATOR),
-    (PatchGanConfig, "PatchGan", {"in_channels": 3}),
-    (MultiScaleConfig, "MultiScalePatchGan", {"in_channels": 3}),
-    (AveragingConfig, "AveragingPatchGan", {"in_channels": 3}),
-    (PixelConfig, "PixelGan", {"in_channels": 3}),
-    (ResidualEncoderConfig, "ResidualEncoder", {"in_channels": 3, "latent_dim": 5}),
-    (Resnet18EncoderConfig, "Resnet18Encoder", {"in_channels": 3, "latent_dim": 5}),
-]
-
-
-@pytest.mark.parametrize(("cls", "name", "given_by_builder"), NETWORKS)
-def test_every_setting_of_a_network_reaches_its_constructor(
-    cls: type[Section], name: str, given_by_builder: dict[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parameters = set(inspect.signature(vars(networks)[name].__init__).parameters) - {"self"}
-    settings = {field.name for field in fields_of(cls)} - {"kind"}
-    assert parameters == settings | given_by_builder.keys()
-
-    seen: dict[str, Any] = {}
-    monkeypatch.setattr(builders, name, lambda **arguments: seen.update(arguments))
-    marked = dataclasses.replace(cls(), **{setting: f"mark of {setting}" for setting in settings})  # type: ignore[type-var]
-    if "out_channels" in given_by_builder:
-        builders.build_generator(marked, **given_by_builder)
-    elif "latent_dim" in given_by_builder:
-        builders.build_encoder(marked, **given_by_builder)
-    else:
-        builders.build_discriminator(marked, **given_by_builder)
-    assert seen == given_by_builder | {setting: f"mark of {setting}" for setting in settings}
+        assert build(method, data__crop_size=named, **options).data.crop_size == named

@@ -103,7 +103,7 @@ def translate(
     """
     from imgtranslate.checkpoint import read_model_header
     from imgtranslate.translator import find_model, load
-    from imgtranslate.workflows.looks import choose, refuse_without_code
+    from imgtranslate.workflows.looks import choose, refuse_unfit
     from imgtranslate.workflows.translate import plan_translation, run_jobs
 
     looks = _looks(
@@ -120,7 +120,7 @@ def translate(
     existing = _existing(skip=skip_existing, overwrite=overwrite)
     path = find_model(_given(model))
     header = read_model_header(path)
-    refuse_without_code(looks, header)
+    refuse_unfit(looks, header)
     jobs = plan_translation(
         inputs,
         domain=header.target,

@@ -168,8 +168,9 @@ def _sizes(found: Sequence[PictureFacts]) -> str:
     return "{}x{} to {}x{} px".format(*least, *most)
 
 
-def _area(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
+def _area(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """To order sizes by; equal areas by their width, so that both are shown."""
+    return size[0] * size[1], size
 
 
 def _warnings(

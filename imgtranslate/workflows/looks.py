@@ -66,7 +66,7 @@ class Chosen:
 
 def choose(looks: Looks, translator: Translator) -> Chosen:
     """Read styles and check codes. Raises ``UsageError``, before any picture is translated."""
-    refuse_without_code(looks, translator.header)
+    refuse_unfit(looks, translator.header)
     codes: Sequence[Codes] = ()
     if looks.style is not None:
         codes = [_read_style(looks.style, looks, translator)]
@@ -78,11 +78,15 @@ def choose(looks: Looks, translator: Translator) -> Chosen:
     return Chosen(looks=looks, latent_dim=translator.latent_dim, codes=tuple(codes))
 
 
-def refuse_without_code(looks: Looks, header: ModelHeader) -> None:
-    """Raise ``UsageError`` if looks are asked of a model that has one only."""
+def refuse_unfit(looks: Looks, header: ModelHeader) -> None:
+    """Raise ``UsageError`` if a model cannot give such looks, by its header alone."""
     if looks != Looks() and not latent_dim(header.generator):
         raise UsageError(
             f"{_named(looks)}: the model has no code z, so a picture has one look. Leave it out"
+        )
+    if (looks.style or looks.path) and header.encoder is None:
+        raise UsageError(
+            f"{_named(looks)}: the model has no encoder to read a look with. Use --samples"
         )
 
 
