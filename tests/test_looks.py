@@ -217,6 +217,8 @@ def test_between_two_codes_the_length_is_kept() -> None:
     first, last = np.array([2, 0, 0], np.float32), np.array([0, 2, 0], np.float32)
     middle = interpolate(first, last, 0.5)
     assert np.allclose(middle, [2**0.5, 2**0.5, 0])
+    near = np.array([2 * np.cos(1), 2 * np.sin(1), 0], np.float32)
+    assert np.allclose(interpolate(first, near, 0.3), [2 * np.cos(0.3), 2 * np.sin(0.3), 0])
     assert np.allclose(interpolate(first, first * 2, 0.5), first * 1.5)
     assert np.allclose(interpolate(first * 0, last, 0.25), last * 0.25)
 
