@@ -96,9 +96,9 @@ def _check_losses(settings: Settings) -> None:
         )
     if isinstance(method, CycleGanConfig) and method.update == "joint":
         if method.d_ratio != 1:
-            raise UsageError(f"method.d_ratio {method.d_ratio}: needs method.update=alternating")
+            raise UsageError(f"method.d_ratio {method.d_ratio}: {_ALTERNATING}")
         if method.cycle_from_identity:
-            raise UsageError("method.cycle_from_identity true: needs method.update=alternating")
+            raise UsageError(f"method.cycle_from_identity true: {_ALTERNATING}")
     if not any(vars(method)[name] for name in vars(method) if name in _LEARNING_WEIGHTS):
         raise UsageError(
             f"method: all weights of {method.kind} are 0, so nothing would be learnt. "
@@ -128,6 +128,7 @@ def _check_schedule(settings: Settings) -> None:
         )
 
 
+_ALTERNATING = "means something in the alternating update only. Set method.update=alternating"
 _LEARNING_WEIGHTS = (
     "lambda_gan",
     "lambda_gan_ab",

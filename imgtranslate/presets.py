@@ -34,6 +34,11 @@ def _bicyclegan(paths: str) -> Tree:
 METHODS: Mapping[str, Tree] = {
     "cyclegan": {"method": {"kind": "cyclegan"}},
     "pix2pix": {**_UNET, "method": {"kind": "pix2pix"}},
+    "pix2pix-paper": {
+        "method": {"kind": "pix2pix"},
+        "generator": {"kind": "unet", "norm": "batch", "dropout": True},
+        "discriminator": {"norm": "batch"},
+    },
     "bicyclegan": _bicyclegan("both"),
     "dualgan": {
         "method": {

@@ -390,6 +390,7 @@ def test_an_array_is_a_code_too(translator: Translator) -> None:
     [
         ["--samples", "1"],
         ["--samples", "2"],
+        ["--samples", "2", "-o", "one.png"],  # first what no other output would mend
         ["--seed", "0"],
         ["--sync"],
         ["--style", "red.png"],

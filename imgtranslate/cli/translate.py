@@ -79,7 +79,7 @@ def translate(
         str | None, typer.Option("--z", help="The code: 0.1,-0.4,…", rich_help_panel=LOOKS)
     ] = None,
     z_file: Annotated[
-        Path | None, typer.Option(help="A code in each line; .npy.", rich_help_panel=LOOKS)
+        Path | None, typer.Option(help="Codes: one in each line, or .npy.", rich_help_panel=LOOKS)
     ] = None,
     interpolate: Annotated[
         tuple[Path, Path] | None,

@@ -4,7 +4,6 @@
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor, nn
 
@@ -84,38 +83,21 @@ def build_upsampling(
 
 
 class BlurDown(nn.Module):
-    """Halve both sides after a fixed blur [1, 2, 1]^2 / 16 (Zhang, arXiv 1904.11486)."""
-
-    filt: Tensor
-
-    def __init__(self, *, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("filt", _blur((1.0, 2.0, 1.0), channels), persistent=False)
+    """Halve both sides after a blur [1, 2, 1]^2 / 16 (arXiv 1904.11486): two means of two."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1), mode="reflect")
-        return F.conv2d(x, self.filt, stride=2, groups=x.shape[1])  # (n, c, h/2, w/2)
+        return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1), 2)  # (n, c, h/2, w/2)
 
 
 class BlurUp(nn.Module):
-    """Double both sides with a fixed blur, 4 [1, 3, 3, 1]^2 / 64: between the pixels, none lost."""
-
-    filt: Tensor
-
-    def __init__(self, *, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("filt", 4 * _blur((1.0, 3.0, 3.0, 1.0), channels), persistent=False)
+    """Double both sides by the blur 4 [1, 3, 3, 1]^2 / 64: nearest pixels, then means of two."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        x = F.conv_transpose2d(x, self.filt, stride=2, padding=2, groups=x.shape[1])
+        x = F.interpolate(x, scale_factor=2.0, mode="nearest")  # (n, c, 2h + 4, 2w + 4)
+        x = F.avg_pool2d(F.avg_pool2d(x, 2, stride=1), 2, stride=1)
         return x[:, :, 1:-1, 1:-1]  # (n, c, 2h, 2w)
-
-
-def _blur(weights: tuple[float, ...], channels: int) -> Tensor:
-    """The outer product of the weights with themselves, of sum 1, for each channel."""
-    row = torch.tensor(weights) / sum(weights)
-    return (row[:, None] * row[None, :]).repeat(channels, 1, 1, 1)  # (c, 1, k, k)
 
 
 class ResizeConv(nn.Module):

@@ -168,7 +168,7 @@ def _down(channels: int, norm: Norm, antialias: bool) -> list[nn.Module]:
         padding_mode="zeros",
         norm=norm,
     )
-    return [layer, BlurDown(channels=2 * channels)] if antialias else [layer]
+    return [layer, BlurDown()] if antialias else [layer]
 
 
 def _blurred_up(channels: int, norm: Norm) -> nn.Module:
@@ -180,7 +180,7 @@ def _blurred_up(channels: int, norm: Norm) -> nn.Module:
         padding_mode="zeros",
         norm=norm,
     )
-    return nn.Sequential(BlurUp(channels=channels), layer)
+    return nn.Sequential(BlurUp(), layer)
 
 
 def _up(channels: int, norm: Norm, upsample: Upsample, padding_mode: PaddingMode) -> UpLayer:
