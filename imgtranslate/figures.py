@@ -39,9 +39,10 @@ def comparison(
 ) -> Pixels:
     """Draw pictures in rows and titled columns, such as Real | Fake | Recovered.
 
-    Pictures are (h, w, 1) or (h, w, 3), of any sizes; a row may be shorter than the titles. Each
-    keeps its aspect and fits ``cell`` px: small ones are enlarged by a whole number of times, so
-    that their pixels show; large ones are shrunk. A caption stands below its row.
+    Pictures are (h, w, c), of any sizes; three of their channels are shown, or one. A row may be
+    shorter than the titles. Each keeps its aspect and fits ``cell`` px: small ones are enlarged by
+    a whole number of times, so that their pixels show; large ones are shrunk. A caption stands
+    below its row.
     Returns (H, W, 3).
     """
     title_font, caption_font = _font(_TITLE_SIZE), _font(_CAPTION_SIZE)
@@ -62,7 +63,8 @@ def comparison(
 
 def _fit(pixels: Pixels, *, cell: int) -> Image.Image:
     """Enlarge by a whole number of times, or shrink, to a longest side of ``cell`` px or less."""
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+    shown = pixels[..., :3] if pixels.shape[-1] > 2 else pixels[..., 0]
+    picture = Image.fromarray(np.ascontiguousarray(shown)).convert("RGB")
     longest = max(picture.size)
     if longest <= cell:
         times = cell // longest

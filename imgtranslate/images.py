@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from imgtranslate.arrays import ARRAY_SUFFIX, is_array, read_array, write_array
 from imgtranslate.atomic import replacing
 from imgtranslate.errors import DataError, ImageError, UsageError
 
@@ -48,7 +49,7 @@ IMAGE_SUFFIXES = frozenset({
 class Picture:
     """One upright picture, and what its file said beside the pixels."""
 
-    pixels: Pixels  # (h, w, c), c is 1 or 3
+    pixels: Pixels  # (h, w, c); grey and colour have 1 and 3, others hold alpha and more in c
     alpha: Pixels | None = None  # (h, w)
     icc_profile: bytes | None = None
     exif: bytes | None = None  # without orientation and thumbnail
@@ -56,12 +57,16 @@ class Picture:
 
 
 def read_image(path: Path, *, channels: int) -> Picture:
-    """Read the first frame of ``path``, upright, as 1 or 3 channels of 8 bits.
+    """Read the first frame of ``path``, upright, as so many channels of 8 bits.
 
-    Raises ``ImageError`` if it is missing, damaged, too big or not a picture.
+    1 and 3 are grey and colour of any picture, alpha beside them. 2 and 4 take alpha as a channel
+    and refuse pictures without; more stand in ``.npy`` files. Raises
+    ``ImageError`` if it is missing, damaged, too big or not a picture.
     """
     with _decoding(path):
         _refuse_special_file(path)
+        if is_array(path):
+            return Picture(pixels=read_array(path, channels=channels))
         with Image.open(path) as image:
             _refuse_foreign_program(image)
             _refuse_bomb(image)
@@ -69,7 +74,7 @@ def read_image(path: Path, *, channels: int) -> Picture:
 
 
 def picture_from_pil(image: Image.Image, *, channels: int) -> Picture:
-    """Turn a PIL image of any mode upright and into 1 or 3 channels of 8 bits.
+    """Turn a PIL image of any mode upright and into so many channels of 8 bits.
 
     Raises ``ImageError`` if it was opened lazily and turns out to be damaged.
     """
@@ -95,7 +100,11 @@ def write_image(path: Path, picture: Picture) -> None:
     ``UsageError`` for a suffix that cannot be written, ``ImgTranslateError`` if the disk refuses,
     ``ImageError`` if the format cannot hold such a picture (a JPEG of 70,000 px).
     """
+    if is_array(path):
+        write_array(path, picture.pixels)
+        return
     writer = _writer(path.suffix)
+    _refuse_channels(path, writer, picture)
     image = to_pil(picture if writer.has_alpha else _over_white(picture))
     with replacing(path) as temporary, _encoding(path):
         image.save(temporary, format=writer.file_format, **_options(writer, picture))
@@ -103,7 +112,17 @@ def write_image(path: Path, picture: Picture) -> None:
 
 def writable_suffixes() -> list[str]:
     """The suffixes that ``write_image`` takes, in lower case."""
-    return sorted(_WRITERS)
+    return sorted([*_WRITERS, ARRAY_SUFFIX])
+
+
+def holds(suffix: str, *, channels: int) -> bool:
+    """Whether a format can be written with so many channels."""
+    if suffix.lower() == ARRAY_SUFFIX:
+        return True
+    writer = _WRITERS.get(suffix.lower())
+    if writer is None or channels > len(_BANDS):
+        return False
+    return channels in (1, 3) or writer.has_alpha
 
 
 def to_network(pixels: Pixels) -> Values:
@@ -149,8 +168,10 @@ def pad_to(values: Values, *, multiple: int, least: int) -> Values:
     return padded
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: Path, *, channels: int = 3) -> list[Path]:
     """All pictures in ``folder`` and below, by suffix, in the order of their names.
+
+    Arrays (``.npy``) are among them where pictures have more channels than formats hold.
 
     Hidden files and folders are left out; links are followed, but not in circles. Raises
     ``DataError`` if the folder, or one below it, cannot be listed.
@@ -159,7 +180,8 @@ def list_images(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: no such folder. Name a folder of pictures")
     if not folder.is_dir():
         raise DataError(f"{folder}: a file, not a folder. Name a folder of pictures")
-    found = (path for path in _walk(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
+    suffixes = IMAGE_SUFFIXES if channels <= len(_BANDS) else {*IMAGE_SUFFIXES, ARRAY_SUFFIX}
+    found = (path for path in _walk(folder) if path.suffix.lower() in suffixes)
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -310,16 +332,25 @@ def _pixel_limit() -> int:
 def _picture(image: Image.Image, *, channels: int) -> Picture:
     image.load()
     plain = _plain(_upright(image))
-    pixels = np.array(plain.convert("L" if channels == 1 else "RGB"))
+    if channels > len(_BANDS) or (channels in (2, 4) and plain.mode != "RGBA"):
+        count = {"L": 1, "RGB": 3, "RGBA": 4}[plain.mode]
+        raise ImageError(
+            f"{count} channels, not {channels}. Give "
+            + ("pictures with transparency" if channels in (2, 4) else ".npy arrays of uint8")
+        )
+    pixels = np.array(plain.convert(_BANDS[channels - 1]))
     return Picture(
         pixels=pixels.reshape(*pixels.shape[:2], channels),
-        alpha=np.array(plain.getchannel("A")) if plain.mode == "RGBA" else None,
+        alpha=np.array(plain.getchannel("A"))
+        if plain.mode == "RGBA" and channels in (1, 3)
+        else None,
         icc_profile=image.info.get("icc_profile") if image.mode in _KEEPS_PROFILE else None,
         exif=_exif(image),
         file_format=image.format,
     )
 
 
+_BANDS = ("L", "LA", "RGB", "RGBA")  # Pillow's modes by the number of channels
 _KEEPS_PROFILE = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa")
 _EXIF_LIMIT = 60_000  # bytes; a JPEG holds little more
 _ORIENTATION = 0x0112
@@ -392,7 +423,7 @@ def _is_grey(picture: Picture) -> bool:
 
 def _fitting_profile(picture: Picture) -> bytes | None:
     """The profile, where it speaks of as many channels as the pixels have."""
-    space = b"GRAY" if _is_grey(picture) else b"RGB "
+    space = b"GRAY" if picture.pixels.shape[2] <= 2 else b"RGB "
     profile = picture.icc_profile
     return profile if profile is not None and profile[16:20] == space else None
 
@@ -403,6 +434,15 @@ def _over_white(picture: Picture) -> Picture:
     share = picture.alpha[..., None] / 255.0
     blended = np.rint(picture.pixels * share + 255.0 * (1 - share)).astype(np.uint8)
     return replace(picture, pixels=blended, alpha=None)
+
+
+def _refuse_channels(path: Path, writer: _Writer, picture: Picture) -> None:
+    channels = picture.pixels.shape[2]
+    if not holds(path.suffix, channels=channels):
+        other = ".npy" if channels > len(_BANDS) else ".png"
+        raise ImageError(
+            f"{path}: {writer.file_format} cannot hold {channels} channels. Use {other}"
+        )
 
 
 def _options(writer: _Writer, picture: Picture) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from imgtranslate.config import ResnetConfig
 from imgtranslate.errors import UsageError
 from imgtranslate.networks import initialise
 from imgtranslate.translator import Translator, load
+from imgtranslate.workflows.outputs import safe_name
 from imgtranslate.workflows.translate import (
     Outcome,
     plan_translation,
     run_jobs,
-    safe_name,
     translate_folder,
 )
 

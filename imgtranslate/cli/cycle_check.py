@@ -85,7 +85,7 @@ def cycle_check(
 
     _check_limit(fail_above)
     models = _models(run, ab, ba)
-    sources = _sources(inputs or [], run, start)
+    sources = _sources(inputs or [], run, start, models)
     if output is not None:
         refuse_output(output, sources)
     forward, backward = _load(models, device=device, gpu=gpu)
@@ -120,12 +120,16 @@ def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, P
     return ab, ba
 
 
-def _sources(inputs: list[str], run: Path | None, start: str | None) -> list["CycleSource"]:
+def _sources(
+    inputs: list[str], run: Path | None, start: str | None, models: tuple[Path, Path]
+) -> list["CycleSource"]:
+    from imgtranslate.checkpoint import read_model_header
     from imgtranslate.workflows.cycle_files import find_sources, held_out_sources
 
     domain = _domain(start)
     if inputs:
-        return find_sources(inputs, domain=domain or "a")
+        header = read_model_header(models[1 if domain == "b" else 0])
+        return find_sources(inputs, domain=domain or "a", channels=header.in_channels)
     if run is None:
         raise UsageError("INPUT: not given. Name pictures or a folder of them")
     return held_out_sources(run, domains=[domain] if domain else ["a", "b"])

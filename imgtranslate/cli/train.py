@@ -25,7 +25,7 @@ EPILOG = examples(
 )
 
 DATA = "Pictures"
-SIZE = "Size and schedule"
+SIZE = "Method, size and schedule"
 RUN = "Run"
 
 
@@ -63,6 +63,14 @@ def train(
             "--check", help="Check settings and pictures, then stop.", rich_help_panel=DATA
         ),
     ] = False,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="cyclegan, pix2pix or bicyclegan; dualgan, pix2pix-paper, pix2pix-noise, "
+            "cvae-gan, clr-gan.",
+            rich_help_panel=SIZE,
+        ),
+    ] = None,
     preset: Annotated[
         str,
         typer.Option(
@@ -118,7 +126,8 @@ def train(
         str | None, typer.Option(help="Processes that read pictures; auto.", rich_help_panel=RUN)
     ] = None,
     save_every: Annotated[
-        int | None, typer.Option(help="Steps between saved states.", rich_help_panel=RUN)
+        int | None,
+        typer.Option(help="Steps between saved states; ten minutes at most.", rich_help_panel=RUN),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings in a TOML file.", rich_help_panel=RUN)
@@ -131,10 +140,6 @@ def train(
             help="Any other setting, as method.lambda_identity=0.2.",
             rich_help_panel=RUN,
         ),
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(help="cyclegan, pix2pix, bicyclegan, or a variant.", rich_help_panel=SIZE),
     ] = None,
     channels_a: Annotated[
         int | None, typer.Option(help="3 for colour, 1 for grey.", rich_help_panel=DATA)

@@ -129,6 +129,7 @@ def translate(
         existing=existing,
         looks=looks.count,
         grid=grid,
+        channels=(header.in_channels, header.out_channels),
     )
     translator = load(path, device=_device(device, gpu))
     chosen = choose(looks, translator)

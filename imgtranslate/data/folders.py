@@ -125,8 +125,14 @@ def without_pairs(
 
 def _list_sides(settings: DataSettings, *, aligned: bool) -> tuple[Listing, Listing]:
     if settings.pairs:
-        return list_pairs("--pairs", Path(settings.pairs), order=settings.pair_order)
-    a, b = list_folder("--a", Path(settings.a)), list_folder("--b", Path(settings.b))
+        return list_pairs(
+            "--pairs",
+            Path(settings.pairs),
+            order=settings.pair_order,
+            channels=max(settings.channels_a, settings.channels_b),
+        )
+    a = list_folder("--a", Path(settings.a), channels=settings.channels_a)
+    b = list_folder("--b", Path(settings.b), channels=settings.channels_b)
     return match_by_name(a, b) if aligned else (a, b)
 
 
@@ -134,11 +140,15 @@ def _set_aside(settings: DataSettings, a: Listing, b: Listing, *, aligned: bool)
     """The held-out pictures: given ones, or some of each side, chosen by their names alone."""
     if settings.held_out_pairs:
         place = Path(settings.held_out_pairs)
-        aside = list_pairs("data.held_out_pairs", place, order=settings.pair_order)
+        most = max(settings.channels_a, settings.channels_b)
+        aside = list_pairs("data.held_out_pairs", place, order=settings.pair_order, channels=most)
         return aside[0].files, aside[1].files
     given = [
-        list_folder(f"data.held_out_{letter}", Path(place)) if place else None
-        for letter, place in (("a", settings.held_out_a), ("b", settings.held_out_b))
+        list_folder(f"data.held_out_{letter}", Path(place), channels=channels) if place else None
+        for letter, place, channels in (
+            ("a", settings.held_out_a, settings.channels_a),
+            ("b", settings.held_out_b, settings.channels_b),
+        )
     ]
     if aligned:
         if given[0] and given[1]:

@@ -24,12 +24,12 @@ class Listing:
     half: Half = "whole"  # of each file
 
 
-def list_folder(option: str, folder: Path) -> Listing:
+def list_folder(option: str, folder: Path, *, channels: int) -> Listing:
     """List the pictures in and below a folder. Raises ``DataError`` if there are none."""
     if not folder.is_dir():
         why = "a file, not a folder" if folder.exists() else "no such folder"
         raise DataError(f"{option} {folder}: {why}. Name a folder of pictures")
-    files = tuple(list_images(folder))
+    files = tuple(list_images(folder, channels=channels))
     if not files:
         raise DataError(
             f"{option} {folder}: no pictures in it or below it. Name a folder of JPEG, PNG, WebP, "
@@ -58,7 +58,9 @@ def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
     )
 
 
-def list_pairs(option: str, place: Path, *, order: Literal["ab", "ba"]) -> tuple[Listing, Listing]:
+def list_pairs(
+    option: str, place: Path, *, order: Literal["ab", "ba"], channels: int
+) -> tuple[Listing, Listing]:
     """List pairs that stand side by side in a folder's pictures, or in the rows of a CSV file.
 
     ``order`` says which half, or column, is A. Raises ``DataError``.
@@ -66,7 +68,7 @@ def list_pairs(option: str, place: Path, *, order: Literal["ab", "ba"]) -> tuple
     if place.is_file():
         first, second = _read_csv(option, place)
     else:
-        whole = list_folder(option, place)
+        whole = list_folder(option, place, channels=channels)
         first = Listing(folder=place, files=whole.files, half="left")
         second = Listing(folder=place, files=whole.files, half="right")
     return (first, second) if order == "ab" else (second, first)

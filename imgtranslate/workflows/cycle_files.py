@@ -53,14 +53,18 @@ class CycleSource:
         return "ab" if self.domain == "a" else "ba"
 
 
-def find_sources(inputs: Sequence[str | Path], *, domain: Domain) -> list[CycleSource]:
+def find_sources(
+    inputs: Sequence[str | Path], *, domain: Domain, channels: int = 3
+) -> list[CycleSource]:
     """List the pictures that files, folders and globs name, each once and in their order.
 
     Strips of an earlier check are left out unless named. Raises ``UsageError`` for a name that
     leads to no picture.
     """
     distinct: dict[Path, CycleSource] = {}
-    for found in list_inputs(inputs, ignore=lambda path: path.name.endswith(STRIP_SUFFIX)):
+    for found in list_inputs(
+        inputs, channels=channels, ignore=lambda path: path.name.endswith(STRIP_SUFFIX)
+    ):
         source = CycleSource(path=found.path, relative=found.relative, domain=domain)
         distinct.setdefault(found.path.absolute(), source)
     return list(distinct.values())

@@ -91,8 +91,7 @@ def refuse_output(path: Path, *, overwrite: bool) -> None:
 def runner(result: ExportResult) -> str:
     """The lines of Python that run the file with onnxruntime, numpy and Pillow alone."""
     header = result.header
-    mode, axis = ("L", "[..., None]") if header.in_channels == 1 else ("RGB", "")
-    channel = "[..., 0]" if header.out_channels == 1 else ""
+    read, write = _reading(header.in_channels), _writing(header.out_channels)
     numbers = latent_dim(header.generator)
     draw = f"z = np.random.default_rng(0).standard_normal((1, {numbers}), np.float32)\n"
     code, given = (draw, f", {CODE!r}: z") if numbers else ("", "")
@@ -102,11 +101,26 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession({str(result.path)!r}, providers=['CPUExecutionProvider'])
-image = ImageOps.exif_transpose(Image.open('in.jpg')).convert({mode!r})
-x = np.asarray(image, np.float32){axis}.transpose(2, 0, 1)[None] / 127.5 - 1
+{read}
+x = pixels.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
 {code}y = session.run(None, {{{INPUT!r}: x{given}}})[0][0].transpose(1, 2, 0)
 pixels = np.rint(np.clip((y + 1) * 127.5, 0, 255)).astype(np.uint8)
-Image.fromarray(pixels{channel}).save('out.png')"""
+{write}"""
+
+
+def _reading(channels: int) -> str:
+    """The lines that read ``pixels``, uint8 (h, w, channels)."""
+    if channels > 4:
+        return "pixels = np.load('in.npy')"
+    mode, axis = ("L", "LA", "RGB", "RGBA")[channels - 1], "[..., None]" if channels == 1 else ""
+    opened = f"image = ImageOps.exif_transpose(Image.open('in.jpg')).convert({mode!r})"
+    return f"{opened}\npixels = np.asarray(image){axis}"
+
+
+def _writing(channels: int) -> str:
+    if channels > 4:
+        return "np.save('out.npy', pixels)"
+    return f"Image.fromarray(pixels{'[..., 0]' if channels == 1 else ''}).save('out.png')"
 
 
 class _AnySize(nn.Module):

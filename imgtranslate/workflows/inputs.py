@@ -24,7 +24,10 @@ def _nothing(_: Path) -> bool:
 
 
 def list_inputs(
-    names: Sequence[str | Path], *, ignore: Callable[[Path], bool] = _nothing
+    names: Sequence[str | Path],
+    *,
+    channels: int = 3,
+    ignore: Callable[[Path], bool] = _nothing,
 ) -> list[Input]:
     """List the pictures that files, folders and patterns name, in their order.
 
@@ -35,7 +38,7 @@ def list_inputs(
         picture
         for name in names
         for path in _matches(str(name), ignore)
-        for picture in _pictures(path, ignore)
+        for picture in _pictures(path, ignore, channels)
     ]
 
 
@@ -56,12 +59,12 @@ def _matches(text: str, ignore: Callable[[Path], bool]) -> list[Path]:
     return matches
 
 
-def _pictures(path: Path, ignore: Callable[[Path], bool]) -> list[Input]:
+def _pictures(path: Path, ignore: Callable[[Path], bool], channels: int) -> list[Input]:
     if not path.is_dir():
         return [Input(path=path, relative=Path(path.name), in_folder=False)]
     pictures = [
         Input(path=found, relative=found.relative_to(path), in_folder=True)
-        for found in list_images(path)
+        for found in list_images(path, channels=channels)
         if not ignore(found)
     ]
     if not pictures:

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,17 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from imgtranslate.atomic import explained
-from imgtranslate.errors import ImgTranslateError, UsageError, nearest
+from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.images import (
-    IMAGE_SUFFIXES,
     Picture,
     read_image,
-    writable_suffixes,
     write_image,
 )
 from imgtranslate.translator import Direction, Translator, load
 from imgtranslate.workflows.inputs import Input, list_inputs
 from imgtranslate.workflows.looks import Chosen, Looks, choose, draw_grid
+from imgtranslate.workflows.outputs import checked_file, names_file, suffix_of, target_of
 
 Existing = Literal["refuse", "skip", "overwrite"]
 Status = Literal["written", "skipped", "failed"]
@@ -62,28 +60,37 @@ def plan_translation(
     existing: Existing = "refuse",
     looks: int = 1,
     grid: bool = False,
+    channels: tuple[int, int] = (3, 3),
 ) -> list[Job]:
     """Say what will be written where, in order, and touch nothing.
 
     ``inputs`` are files, folders and globs; ``domain`` names what comes out. Each picture has
-    so many ``looks``, a file each or all in one ``grid``. Raises
+    so many ``looks``, a file each or all in one ``grid``. ``channels``: of inputs and outputs.
+
+    Raises
+    ------
     ``UsageError`` for whatever would go wrong by the names alone: an input that is missing, two
     inputs for one output, an output that exists or is an input itself.
+
     """
-    sources = list_inputs(inputs, ignore=_inside(output, inputs))
-    one_file = output is not None and _names_file(output)
+    sources = list_inputs(inputs, channels=channels[0], ignore=_inside(output, inputs))
+    one_file, written = output is not None and names_file(output), 3 if grid else channels[1]
     if output is not None and one_file:
         if looks > 1 and not grid:
             raise UsageError(f"-o {output}: one file, {looks} looks. Name a folder, or add --grid")
-        target = _checked(output, file_format)
+        target = checked_file(output, file_format=file_format, channels=written)
         jobs = [Job(source=_only(sources, output), target=target, look=None if grid else 0)]
     else:
-        suffix = None if file_format is None else _suffix_of(file_format)
-        targets = [_target(s, domain=domain, output=output, suffix=suffix) for s in sources]
+        suffix = suffix_of(file_format, channels=written) if file_format else None
         jobs = [
             job
-            for source, target in zip(sources, targets, strict=True)
-            for job in _jobs_of(source.path, target, looks=looks, grid=grid)
+            for source in sources
+            for job in _jobs_of(
+                source.path,
+                target_of(source, domain=domain, output=output, suffix=suffix, channels=written),
+                looks=looks,
+                grid=grid,
+            )
         ]
     jobs = _distinct(jobs)
     _check_inputs_kept(jobs, replaceable=one_file and existing == "overwrite")
@@ -128,17 +135,17 @@ def translate_folder(
 
     Wrong use raises ``UsageError`` at once; pictures are translated as the outcomes are taken.
     """
-    jobs = plan_translation(
-        [folder], domain="", output=Path(output), file_format=file_format, existing=existing
-    )
     translator = load(model, device=device, direction=direction)
+    header = translator.header
+    jobs = plan_translation(
+        [folder],
+        domain=header.target,
+        output=Path(output),
+        file_format=file_format,
+        existing=existing,
+        channels=(header.in_channels, header.out_channels),
+    )
     return run_jobs(jobs, translator=translator, existing=existing)
-
-
-def safe_name(domain: str) -> str:
-    """A domain's name, which a foreign file may have set, as a part of a file's name."""
-    plain = re.sub(r"[^\w-]+", "-", domain).strip("-_").encode()[:60].decode(errors="ignore")
-    return plain or "translated"
 
 
 def _jobs_of(source: Path, target: Path, *, looks: int, grid: bool) -> list[Job]:
@@ -188,10 +195,6 @@ def _inside(output: Path | None, inputs: Sequence[str | Path]) -> Callable[[Path
     return lambda path: path.resolve().is_relative_to(place)
 
 
-def _names_file(output: Path) -> bool:
-    return output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
-
-
 def _only(sources: Sequence[Input], output: Path) -> Path:
     if len(sources) != 1 or sources[0].in_folder:
         raise UsageError(
@@ -199,40 +202,6 @@ def _only(sources: Sequence[Input], output: Path) -> Path:
             "Name a folder, without an image suffix"
         )
     return sources[0].path
-
-
-def _checked(output: Path, file_format: str | None) -> Path:
-    suffix = output.suffix.lower()
-    if file_format is not None and suffix not in _same_format(_suffix_of(file_format)):
-        raise UsageError(f"-o {output}: not in the format of --format {file_format}. Leave one out")
-    if suffix not in writable_suffixes():
-        raise UsageError(f"-o {output}: {suffix} cannot be written. Use .png")
-    return output
-
-
-def _same_format(suffix: str) -> tuple[str, ...]:
-    return next((group for group in _SYNONYMS if suffix in group), (suffix,))
-
-
-_SYNONYMS = ((".jpg", ".jpeg", ".jpe", ".jfif"), (".tif", ".tiff"))
-
-
-def _suffix_of(file_format: str) -> str:
-    names = [suffix.removeprefix(".") for suffix in writable_suffixes()]
-    return "." + nearest(file_format.lower().removeprefix("."), names, what="--format")
-
-
-def _target(source: Input, *, domain: str, output: Path | None, suffix: str | None) -> Path:
-    own = source.path.suffix
-    stem = source.path.stem if own.lower() in IMAGE_SUFFIXES else source.path.name
-    suffix = suffix or (own if own.lower() in writable_suffixes() else ".png")
-    if output is not None:
-        return output / source.relative.with_name(f"{stem}{suffix}")
-    if source.in_folder:
-        raise UsageError(
-            f"{source.path.parent}: a folder needs a place for its results. Add -o DIR"
-        )
-    return source.path.with_name(f"{stem}.{safe_name(domain)}{suffix}")
 
 
 def _distinct(jobs: Sequence[Job]) -> list[Job]:
