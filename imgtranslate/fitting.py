@@ -7,7 +7,9 @@ from imgtranslate.config import (
     CycleGanConfig,
     DiscriminatorConfig,
     GeneratorConfig,
+    MethodConfig,
     MultiScaleConfig,
+    Pix2PixConfig,
     PixelConfig,
     ResnetConfig,
     Settings,
@@ -99,10 +101,17 @@ def _check_losses(settings: Settings) -> None:
             raise UsageError(f"method.d_ratio {method.d_ratio}: {_ALTERNATING}")
         if method.cycle_from_identity:
             raise UsageError(f"method.cycle_from_identity true: {_ALTERNATING}")
-    if not any(vars(method)[name] for name in vars(method) if name in _LEARNING_WEIGHTS):
+    if isinstance(method, CycleGanConfig) and method.cycle_from_identity:
+        a, b = settings.data.channels_a, settings.data.channels_b
+        if a != b:
+            raise UsageError(
+                f"method.cycle_from_identity true: an identity needs as many channels in A ({a}) "
+                f"as in B ({b}). Set it to false"
+            )
+    teaching = _teaching_the_generator(method)
+    if not any(vars(method)[name] for name in teaching):
         raise UsageError(
-            f"method: all weights of {method.kind} are 0, so nothing would be learnt. "
-            "Set one of them"
+            f"method: {', '.join(teaching)} are all 0, so no generator would learn. Set one of them"
         )
 
 
@@ -129,16 +138,21 @@ def _check_schedule(settings: Settings) -> None:
 
 
 _ALTERNATING = "means something in the alternating update only. Set method.update=alternating"
-_LEARNING_WEIGHTS = (
-    "lambda_gan",
-    "lambda_gan_ab",
-    "lambda_gan_ba",
-    "lambda_a",
-    "lambda_b",
-    "lambda_l1",
-    "lambda_latent",
-    "lambda_kl",
-)
+
+
+def _teaching_the_generator(config: MethodConfig) -> tuple[str, ...]:
+    """The weights of the terms from which a generator learns."""
+    match config:
+        case CycleGanConfig():  # the identity's is relative to the cycles'
+            return ("lambda_gan_ab", "lambda_gan_ba", "lambda_a", "lambda_b")
+        case Pix2PixConfig():
+            return ("lambda_gan", "lambda_l1")
+        case BicycleGanConfig(paths="cvae"):
+            return ("lambda_gan", "lambda_l1")
+        case BicycleGanConfig(paths="clr"):
+            return ("lambda_gan", "lambda_latent")
+        case BicycleGanConfig():
+            return ("lambda_gan", "lambda_l1", "lambda_latent")
 
 
 def _smallest_judged(config: DiscriminatorConfig) -> int:

@@ -184,8 +184,10 @@ def _derive(tree: Tree) -> Tree:
         derived["generator"] = {"depth": min(max(crop.bit_length() - 1, 5), 8)}
     else:
         derived["generator"] = {"num_blocks": 6 if crop <= 128 else 9}
-    if _mapping(tree.get("encoder")).get("kind") == "residual" and crop <= 128:
+    encoder = _mapping(tree.get("encoder")).get("kind")
+    if encoder == "residual" and crop <= 128:
         derived["encoder"] = {"num_blocks": 3}
+    if encoder and crop <= 128:
         derived["discriminator"] = _fitting(
             "discriminator", {"num_layers": 2}, tree.get("discriminator")
         )

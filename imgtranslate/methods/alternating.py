@@ -10,7 +10,7 @@ from imgtranslate.data.loader import Batch
 from imgtranslate.losses import l1
 from imgtranslate.methods.cyclegan import CycleGan, Fakes
 from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Losses, Minimise, Networks, frozen
+from imgtranslate.methods.step import Losses, Minimise, Networks, detached, frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class AlternatingCycleGan:
     joint: CycleGan
 
     def optimized(self) -> dict[str, Networks]:
-        """One optimizer each."""
+        """One optimizer each, not of its network's name: both stand in one training state."""
         networks = self.joint.generators() | self.joint.discriminators()
-        return {name: {name: network} for name, network in networks.items()}
+        return {f"{name}_optimizer": {name: network} for name, network in networks.items()}
 
     def models(self) -> dict[str, tuple[str, ...]]:
         """A translator for each direction."""
@@ -61,40 +61,43 @@ class AlternatingCycleGan:
         joint = self.joint
         with self._frozen_but(joint.generator_ab):
             there, fake_b = self._phase(self._ab(), batch.real_a, batch.real_b)
-        minimise("generator_ab", _named(there, "ab"))
+        minimise("generator_ab_optimizer", _named(there, "ab"))
 
         with self._frozen_but(joint.generator_ba):
             back, fake_a = self._phase(self._ba(), batch.real_b, batch.real_a)
-        minimise("generator_ba", _named(back, "ba"))
+        minimise("generator_ba_optimizer", _named(back, "ba"))
 
         losses = _named(there, "ab") | _named(back, "ba")
         if (number + 1) % joint.config.d_ratio == 0:
             judged = joint.discriminator_losses(batch, Fakes(fake_a, fake_b), rng)
             for name in reversed(judged):  # b, then a
-                minimise(name, {name: judged[name]})
+                minimise(f"{name}_optimizer", {name: judged[name]})
             losses |= judged
         return losses
 
-    def _phase(self, direction: Direction, real: Tensor, same: Tensor) -> tuple[Losses, Tensor]:
+    def _phase(
+        self, direction: Direction, real: Tensor, same: Tensor
+    ) -> tuple[Losses, Tensor | None]:
         """The weighted terms of one generator, and its fake, detached."""
         generator, back = direction.generator, direction.back
-        fake = generator(real)
+        from_identity = self.joint.config.cycle_from_identity and direction.lambda_back > 0
         losses: Losses = {}
-        if direction.discriminator is not None:
+        fake: Tensor | None = None
+        if direction.discriminator is not None or direction.lambda_there:
+            fake = generator(real)
+        idt = generator(same) if direction.lambda_identity or from_identity else None
+
+        if direction.discriminator is not None and fake is not None:
             gan = self.joint.judging.adversarial(direction.discriminator, fake)
             losses["gan"] = gan * direction.lambda_gan
-        start = same
-        if direction.lambda_identity or self.joint.config.cycle_from_identity:
-            idt = generator(same)
-            if direction.lambda_identity:
-                losses["identity"] = l1(idt, same) * direction.lambda_identity
-            if self.joint.config.cycle_from_identity:
-                start = idt
-        if direction.lambda_there:
+        if direction.lambda_identity and idt is not None:
+            losses["identity"] = l1(idt, same) * direction.lambda_identity
+        if direction.lambda_there and fake is not None:
             losses["cycle_there"] = l1(back(fake), real) * direction.lambda_there
         if direction.lambda_back:
+            start = idt if from_identity else same
             losses["cycle_back"] = l1(generator(back(start)), same) * direction.lambda_back
-        return losses, fake.detach()
+        return losses, detached(fake)
 
     def _ab(self) -> Direction:
         joint, config = self.joint, self.joint.config

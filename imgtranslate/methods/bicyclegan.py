@@ -12,12 +12,20 @@ from imgtranslate.data.loader import Batch
 from imgtranslate.losses import kl_divergence, l1, reparameterise
 from imgtranslate.methods.judging import Judging
 from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Losses, Minimise, Networks, frozen, generators_first, noise
+from imgtranslate.methods.step import (
+    Losses,
+    Minimise,
+    Networks,
+    detached,
+    frozen,
+    generators_first,
+    noise,
+)
 
 
 @dataclass(frozen=True)
 class Fakes:
-    """What the generator made in this step, detached; of a path that is off, nothing."""
+    """What the generator made in this step, detached; what no term needs is not made."""
 
     vae: Tensor | None
     lr: Tensor | None
@@ -90,22 +98,25 @@ class BicycleGan:
         The encoder learns from cVAE-GAN's terms only: were it to learn from the latent term too,
         it and the generator would hide the code in the image. In cLR-GAN alone it has no other.
         """
-        first = _first_half(batch)
+        first, config, losses = _first_half(batch), self.config, Losses()
         count = len(first.real_a)
         z_vae, z_lr = (noise(rng, count, self.latent_dim, like=first.real_a) for _ in range(2))
-        code: tuple[Tensor, Tensor] | None = None
-        if self.config.paths != "clr":
-            mean, log_variance = code = self.encoder(first.real_b)
+        makes_vae = config.paths != "clr" and (config.lambda_gan or config.lambda_l1)
+        makes_lr = config.paths != "cvae" and (config.lambda_gan or config.lambda_latent)
+        if makes_vae or (config.paths != "clr" and config.lambda_kl):
+            mean, log_variance = self.encoder(first.real_b)
             z_vae = reparameterise(mean, log_variance, z_vae)
+            if config.lambda_kl:
+                losses["kl"] = kl_divergence(mean, log_variance) * config.lambda_kl  # equation 5
 
-        fake_vae, fake_lr = self._translate(first.real_a, z_vae, z_lr)
-
-        losses: Losses = {}
-        if fake_vae is not None and code is not None:
-            losses |= self._vae_losses(first, fake_vae, code)
+        fake_vae, fake_lr = self._translate(
+            first.real_a, z_vae if makes_vae else None, z_lr if makes_lr else None
+        )
+        if fake_vae is not None:
+            losses |= self._vae_losses(first, fake_vae)
         if fake_lr is not None:
             losses |= self._lr_losses(first, fake_lr, z_lr)
-        return losses, Fakes(vae=_detached(fake_vae), lr=_detached(fake_lr))
+        return losses, Fakes(vae=detached(fake_vae), lr=detached(fake_lr))
 
     def discriminator_losses(self, batch: Batch, fakes: Fakes, rng: np.random.Generator) -> Losses:
         """Real + fake, not halved, each discriminator on its path."""
@@ -128,22 +139,17 @@ class BicycleGan:
         return losses
 
     def _translate(
-        self, real_a: Tensor, z_vae: Tensor, z_lr: Tensor
+        self, real_a: Tensor, z_vae: Tensor | None, z_lr: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Translate along the paths that are on: together where that is exact."""
-        match self.config.paths:
-            case "cvae":
-                return self.generator(real_a, z_vae), None
-            case "clr":
-                return None, self.generator(real_a, z_lr)
-            case "both" if not self.batched:
-                return self.generator(real_a, z_vae), self.generator(real_a, z_lr)
-            case "both":
-                both = self.generator(torch.cat([real_a, real_a]), torch.cat([z_vae, z_lr]))
-                fake_vae, fake_lr = both.chunk(2)
-                return fake_vae, fake_lr
+        """Translate with the codes there are: together where that is exact."""
+        if self.batched and z_vae is not None and z_lr is not None:
+            both = self.generator(torch.cat([real_a, real_a]), torch.cat([z_vae, z_lr]))
+            fake_vae, fake_lr = both.chunk(2)
+            return fake_vae, fake_lr
+        fake = None if z_vae is None else self.generator(real_a, z_vae)
+        return fake, None if z_lr is None else self.generator(real_a, z_lr)
 
-    def _vae_losses(self, batch: Batch, fake: Tensor, code: tuple[Tensor, Tensor]) -> Losses:
+    def _vae_losses(self, batch: Batch, fake: Tensor) -> Losses:
         """cVAE-GAN: the true output, made again from its own code."""
         config, losses = self.config, Losses()
         if self.discriminator_vae is not None:
@@ -152,8 +158,6 @@ class BicycleGan:
             losses["gan_vae"] = gan * config.lambda_gan  # equation 3
         if config.lambda_l1:
             losses["l1"] = l1(fake, batch.real_b) * config.lambda_l1  # equation 4
-        if config.lambda_kl:
-            losses["kl"] = kl_divergence(*code) * config.lambda_kl  # equation 5
         return losses
 
     def _lr_losses(self, batch: Batch, fake: Tensor, z: Tensor) -> Losses:
@@ -214,7 +218,3 @@ def _first_half(batch: Batch) -> Batch:
 def _second_half(batch: Batch) -> Batch:
     half = (len(batch.real_a) + 1) // 2
     return Batch(batch.real_a[-half:], batch.real_b[-half:])
-
-
-def _detached(fake: Tensor | None) -> Tensor | None:
-    return None if fake is None else fake.detach()

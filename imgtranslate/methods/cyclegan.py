@@ -12,15 +12,15 @@ from imgtranslate.data.loader import Batch
 from imgtranslate.losses import l1
 from imgtranslate.methods.judging import Judging
 from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Losses, Minimise, Networks, generators_first
+from imgtranslate.methods.step import Losses, Minimise, Networks, detached, generators_first
 
 
 @dataclass(frozen=True)
 class Fakes:
-    """What the generators made in this step, detached, for the discriminators to judge."""
+    """What the generators made in this step, detached; what no term needs is not made."""
 
-    fake_a: Tensor
-    fake_b: Tensor
+    fake_a: Tensor | None
+    fake_b: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,49 +87,56 @@ class CycleGan:
         weight_a = config.lambda_identity * config.lambda_a * self.identity
         weight_b = config.lambda_identity * config.lambda_b * self.identity
 
-        fake_b, idt_b = self._translate(self.generator_ab, real_a, real_b if weight_b else None)
-        fake_a, idt_a = self._translate(self.generator_ba, real_b, real_a if weight_a else None)
+        fake_b, idt_b = self._translate(
+            self.generator_ab,
+            real_a if config.lambda_gan_ab or config.lambda_a else None,
+            real_b if weight_b else None,
+        )
+        fake_a, idt_a = self._translate(
+            self.generator_ba,
+            real_b if config.lambda_gan_ba or config.lambda_b else None,
+            real_a if weight_a else None,
+        )
 
         losses: Losses = {}
-        if self.discriminator_b is not None:
+        if self.discriminator_b is not None and fake_b is not None:
             gan_ab = self.judging.adversarial(self.discriminator_b, fake_b)
             losses["gan_ab"] = gan_ab * config.lambda_gan_ab
-        if self.discriminator_a is not None:
+        if self.discriminator_a is not None and fake_a is not None:
             gan_ba = self.judging.adversarial(self.discriminator_a, fake_a)
             losses["gan_ba"] = gan_ba * config.lambda_gan_ba
-        if config.lambda_a:
+        if config.lambda_a and fake_b is not None:
             losses["cycle_a"] = l1(self.generator_ba(fake_b), real_a) * config.lambda_a
-        if config.lambda_b:
+        if config.lambda_b and fake_a is not None:
             losses["cycle_b"] = l1(self.generator_ab(fake_a), real_b) * config.lambda_b
         if idt_a is not None:
             losses["identity_a"] = l1(idt_a, real_a) * weight_a
         if idt_b is not None:
             losses["identity_b"] = l1(idt_b, real_b) * weight_b
-        return losses, Fakes(fake_a=fake_a.detach(), fake_b=fake_b.detach())
+        return losses, Fakes(fake_a=detached(fake_a), fake_b=detached(fake_b))
 
     def discriminator_losses(self, batch: Batch, fakes: Fakes, rng: np.random.Generator) -> Losses:
         """Half the sum of the real and the fake term, on fakes from the pools."""
         losses: Losses = {}
-        if self.discriminator_a is not None:
+        if self.discriminator_a is not None and fakes.fake_a is not None:
             pooled_a = self.pool_a.query(fakes.fake_a, rng)
             judged = self.judging.judge(self.discriminator_a, batch.real_a, pooled_a, rng)
             losses["discriminator_a"] = 0.5 * judged
-        if self.discriminator_b is not None:
+        if self.discriminator_b is not None and fakes.fake_b is not None:
             pooled_b = self.pool_b.query(fakes.fake_b, rng)
             judged = self.judging.judge(self.discriminator_b, batch.real_b, pooled_b, rng)
             losses["discriminator_b"] = 0.5 * judged
         return losses
 
     def _translate(
-        self, generator: nn.Module, real: Tensor, same: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, generator: nn.Module, real: Tensor | None, same: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
         """Translate ``real`` and, for the identity loss, ``same``: together where that is exact."""
-        if same is None:
-            return generator(real), None
-        if not self.batched:
-            return generator(real), generator(same)
-        fake, idt = generator(torch.cat([real, same])).chunk(2)
-        return fake, idt
+        if self.batched and real is not None and same is not None:
+            fake, idt = generator(torch.cat([real, same])).chunk(2)
+            return fake, idt
+        fake = None if real is None else generator(real)
+        return fake, None if same is None else generator(same)
 
 
 def build_cyclegan(settings: Settings) -> CycleGan:

@@ -21,7 +21,7 @@ from imgtranslate.methods.alternating import AlternatingCycleGan
 from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan
 from imgtranslate.methods.pix2pix import build_pix2pix
-from imgtranslate.methods.step import Losses, Method, Networks, minimise
+from imgtranslate.methods.step import Losses, Method, Networks, evaluating, minimise
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
 
 Tensors = dict[str, Tensor]
@@ -78,9 +78,15 @@ class Learner:
 
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, float]:
-        """What the method measures beside its losses, on the images of one batch."""
+        """What the method measures beside its losses, on the images of one batch.
+
+        As in translation: dropout would pass for an effect of the code, and in training mode
+        batch norm's statistics would learn from being looked at.
+        """
         rng = random_at(self.seed, Purpose.MEASURES, self.steps_done)
-        return {name: float(value) for name, value in self.method.measures(batch, rng).items()}
+        with evaluating(*self.networks.values()):
+            measured = self.method.measures(batch, rng)
+        return {name: float(value) for name, value in measured.items()}
 
     def is_finite(self) -> bool:
         """Whether every loss since the last call of ``take_mean_losses`` was a number."""

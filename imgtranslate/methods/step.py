@@ -74,6 +74,18 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
             network.requires_grad_(True)
 
 
+@contextlib.contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Dropout off and norms with their statistics, as in translation."""
+    for network in networks:
+        network.eval()
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.train()
+
+
 def minimise(
     losses: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, *, max_grad_norm: float = 0.0
 ) -> None:
@@ -90,6 +102,11 @@ def minimise(
         for group in optimizer.param_groups:
             nn.utils.clip_grad_norm_(group["params"], max_grad_norm)
     optimizer.step()
+
+
+def detached(fake: Tensor | None) -> Tensor | None:
+    """What the discriminators see of a fake, if it was made."""
+    return None if fake is None else fake.detach()
 
 
 def noise(rng: np.random.Generator, count: int, numbers: int, *, like: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """The picture of the same held-out images that a run draws as it goes on."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from imgtranslate.data.transforms import centre_sample
 from imgtranslate.figures import comparison
 from imgtranslate.images import Picture, Pixels, to_network, to_pixels, write_image
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.step import noise
+from imgtranslate.methods.step import evaluating, noise
 from imgtranslate.run_folder import Run
 
 SAMPLE_ROWS = 4
@@ -33,18 +32,6 @@ def write_samples(
             titles, columns = _looks(models["ab"], settings, domains, learner.device)
     figure = comparison(list(zip(*columns, strict=True)), titles=titles)
     write_image(run.samples / f"step_{learner.steps_done:07d}.png", Picture(pixels=figure))
-
-
-@contextmanager
-def evaluating(*networks: nn.Module) -> Iterator[None]:
-    """Dropout off and norms with their statistics, as in translation."""
-    for network in networks:
-        network.eval()
-    try:
-        yield
-    finally:
-        for network in networks:
-            network.train()
 
 
 def held_out_crops(domain: Domain, settings: Settings, *, count: int) -> list[Pixels]:

@@ -142,6 +142,7 @@ def plan_training(
         paired=paired,
         on_progress=lambda done, total: report(Checking(done=done, total=total)),
     )
+    _check_validation(resolved, found.domains)
     data_settings, losses = resolved.data, resolved.method
     alike = data_settings.channels_a == data_settings.channels_b
     if isinstance(losses, CycleGanConfig) and losses.lambda_identity and not alike:
@@ -328,6 +329,15 @@ def _refuse_non_finite(learner: Learner, run: Run, saved_step: int) -> None:
         raise ImgTranslateError(
             f"{run.folder}: the losses are not finite at step {learner.steps_done}. The state of "
             f"step {saved_step} is kept; start anew with a lower --lr or another --seed"
+        )
+
+
+def _check_validation(settings: Settings, domains: tuple[Domain, Domain]) -> None:
+    """A schedule that waits for validations needs some."""
+    if settings.schedule.kind == "plateau" and not all(domain.held_out for domain in domains):
+        raise UsageError(
+            "schedule.kind plateau: no pictures are held out to validate on. Name some with "
+            "data.held_out_a and data.held_out_b, or choose another kind"
         )
 
 

@@ -9,8 +9,8 @@ from imgtranslate.data.folders import Domain
 from imgtranslate.data.stream import Purpose, random_at
 from imgtranslate.losses import l1
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.step import noise
-from imgtranslate.workflows.samples import evaluating, held_out_crops, to_tensor
+from imgtranslate.methods.step import evaluating, noise
+from imgtranslate.workflows.samples import held_out_crops, to_tensor
 
 VALIDATION_PICTURES = 16  # of each side
 
