@@ -128,13 +128,6 @@ def test_any_settings_train_or_say_why(pairs: Path, options: dict[str, Any]) -> 
     trains_or_says_why(pairs, options)
 
 
-@pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=QUIET)
-@given(options=ANY)
-def test_many_settings_train_or_say_why(pairs: Path, options: dict[str, Any]) -> None:
-    trains_or_says_why(pairs, options)
-
-
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_trains(method: str, pairs: Path) -> None:
     wide = {"encoder.base_channels": 2} if method in ("bicyclegan", "cvae-gan", "clr-gan") else {}

@@ -1,6 +1,5 @@
 """Training: plan everything that can go wrong first, then learn, then go on where it stopped."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,28 +11,22 @@ from imgtranslate.checkpoint import read_state_header
 from imgtranslate.config import CycleGanConfig, DataSettings, Settings, is_paired, to_tree
 from imgtranslate.data.check import DataReport, check_data
 from imgtranslate.data.folders import Domain, find_domains, folder_settings
-from imgtranslate.data.loader import SampleDataset, batches, choose_workers
 from imgtranslate.device import choose_device
-from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.methods.learner import Learner, parameter_count
-from imgtranslate.methods.schedule import Schedule, build_schedule
+from imgtranslate.errors import UsageError
+from imgtranslate.methods.learner import Learner
 from imgtranslate.run_folder import Run, begin, publish, refuse_existing
 from imgtranslate.settings import build_settings, merge, nested, parse_settings, read_settings_file
 from imgtranslate.workflows.events import (
     Checking,
-    Forecast,
     Notice,
-    Progress,
     Report,
-    Saved,
-    Started,
     Stop,
     TrainResult,
     ignore,
     never,
 )
 from imgtranslate.workflows.initial import check_initial, load_initial
-from imgtranslate.workflows.pace import Pace
+from imgtranslate.workflows.learn import learn
 from imgtranslate.workflows.run_state import (
     domains_of_run,
     has_changed,
@@ -41,13 +34,7 @@ from imgtranslate.workflows.run_state import (
     restore_run,
     save_run,
 )
-from imgtranslate.workflows.samples import write_samples
-from imgtranslate.workflows.validate import validate
 
-SAVE_SECONDS = 600.0  # the most that a crash may cost where steps are slow
-Row = dict[str, float]
-CODE_STEPS, CODE_IGNORED = 500, 0.01  # samples of one input nearer than this: z does nothing
-FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # after which the rest of the schedule is foretold
 RESUMABLE = (  # settings that may change on a resume
     "schedule.epochs",
     "schedule.decay_epochs",
@@ -159,7 +146,7 @@ def start(plan: Plan, *, report: Report = ignore, stop: Stop = never) -> TrainRe
     run.write_config(plan.settings, record_of(plan.report))
     save_run(run, learner, plan.settings)
     run = publish(run, plan.out)
-    return _learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
+    return learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
 
 
 def resume(
@@ -191,120 +178,7 @@ def resume(
         folder.write_config(changed, record)
     folder.remove_leftovers()
     folder.rewind_metrics(header.step)
-    return _learn(folder, learner, changed, domains, None, report, stop)
-
-
-def _learn(
-    run: Run,
-    learner: Learner,
-    settings: Settings,
-    domains: tuple[Domain, Domain],
-    checked: DataReport | None,
-    report: Report,
-    stop: Stop,
-) -> TrainResult:
-    """Train to the end of the schedule; the one long function of this package."""
-    schedule = build_schedule(settings, longer_side=max(len(d.files) for d in domains))
-    first, total = learner.steps_done, schedule.total_steps()
-    report(
-        Started(
-            run=run.folder,
-            device=str(learner.device),
-            step=first,
-            total_steps=total,
-            total_epochs=schedule.total_epochs(),
-            parameters=parameter_count(learner),
-            report=checked,
-        )
-    )
-
-    # Samples are read in the order of positions, from where the state stands.
-    stream = batches(
-        SampleDataset(*domains, settings, paired=is_paired(settings.method)),
-        first_position=first * settings.train.batch_size,
-        batch_size=settings.train.batch_size,
-        num_batches=max(0, total - first),
-        workers=choose_workers(settings.data.workers, learner.device),
-        device=learner.device,
-    )
-    pace = Pace()
-    losses: dict[str, float] = {}
-    saved_at, saved_step, foretold, warned = time.monotonic(), first, False, False
-
-    for batch in pace.waiting_for(stream):
-        step = learner.steps_done
-        rate = schedule.learning_rate(step, learner.validations)
-        learner.step(batch, learning_rate=rate)
-        done = learner.steps_done
-
-        # What is written depends on the step alone, so that a resumed run writes the same.
-        logged, row = done % settings.train.log_every == 0, Row()
-        if logged:
-            _refuse_non_finite(learner, run, saved_step)
-            losses = row = learner.take_mean_losses() | learner.measures(batch)
-            if not warned and done >= CODE_STEPS and row.get("diversity", 1) < CODE_IGNORED:
-                warned = True
-                report(Notice(text=_CODE_IGNORED_TEXT.format(row["diversity"])))
-        if done % settings.train.validate_every == 0:
-            row = row | validate(learner, settings, domains)
-        if row:
-            run.append_metrics({"step": done, "epoch": schedule.epoch(step), "lr": rate, **row})
-        if done % settings.train.sample_every == 0 or done == total:
-            write_samples(run, learner, settings, domains)
-
-        report(_progress(done, schedule, losses, logged, pace))
-        if not foretold and _is_steady(pace):
-            foretold = True
-            report(_forecast(pace, total - done, learner.device))
-
-        # The state is saved by the step, and by the pace where steps are slow.
-        stopping = stop()
-        due = done % settings.train.save_every == 0 or time.monotonic() - saved_at > SAVE_SECONDS
-        if due or stopping or done == total:
-            _refuse_non_finite(learner, run, saved_step)
-            save_run(run, learner, settings)
-            saved_at, saved_step = time.monotonic(), done
-            report(Saved(step=done))
-        if stopping:
-            break
-        pace.tick()
-    return TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
-
-
-_CODE_IGNORED_TEXT = (
-    "the code z is being ignored: two samples of one picture differ by {:.2%} of the range. "
-    "Train longer, or raise method.lambda_latent"
-)
-
-
-def _progress(
-    done: int, schedule: Schedule, losses: Mapping[str, float], logged: bool, pace: Pace
-) -> Progress:
-    seconds, total = pace.seconds_per_step(), schedule.total_steps()
-    return Progress(
-        step=done,
-        total_steps=total,
-        epoch=schedule.epoch(done - 1),
-        total_epochs=schedule.total_epochs(),
-        losses=losses,
-        logged=logged,
-        images_per_second=2 * schedule.batch_size / seconds if seconds else 0.0,
-        waiting=pace.waiting_share(),
-        remaining_seconds=(total - done) * seconds,
-    )
-
-
-def _is_steady(pace: Pace) -> bool:
-    """Whether the pace foretells the rest: soon where steps are slow, later where they are not."""
-    return pace.steps > FORECAST_STEPS and pace.steps * pace.seconds_per_step() > FORECAST_SECONDS
-
-
-def _forecast(pace: Pace, steps: int, device: torch.device) -> Forecast:
-    return Forecast(
-        seconds=steps * pace.seconds_per_step(),
-        seconds_per_step=pace.seconds_per_step(),
-        device=device.type,
-    )
+    return learn(folder, learner, changed, domains, None, report, stop)
 
 
 def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
@@ -322,14 +196,6 @@ def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
             "--set schedule.constant_steps=… or --set schedule.decay_steps=…"
         )
     return changed
-
-
-def _refuse_non_finite(learner: Learner, run: Run, saved_step: int) -> None:
-    if not learner.is_finite():
-        raise ImgTranslateError(
-            f"{run.folder}: the losses are not finite at step {learner.steps_done}. The state of "
-            f"step {saved_step} is kept; start anew with a lower --lr or another --seed"
-        )
 
 
 def _check_validation(settings: Settings, domains: tuple[Domain, Domain]) -> None:

@@ -188,3 +188,16 @@ def test_measuring_changes_nothing_and_dropout_is_no_diversity(method: str) -> N
         for layer in first_of_code:
             layer.conv.weight[:, -8:] = 0  # where z enters
     assert ours.measures(batch)["diversity"] == 0
+
+
+@pytest.mark.parametrize("kind", ["residual", "resnet18"])
+@pytest.mark.parametrize("z_at", ["input", "all", "middle", "plane"])
+def test_every_encoder_and_place_of_the_code_learns(kind: str, z_at: str) -> None:
+    encoder = {"encoder__base_channels": 4} if kind == "residual" else {}
+    ours = learner("bicyclegan", generator__z_at=z_at, encoder__kind=kind, **encoder)
+    before = [p.clone() for p in ours.networks["encoder"].parameters()]
+    ours.step(random_batch(0), learning_rate=1e-3)
+    after = ours.networks["encoder"].parameters()
+    moved = [not torch.equal(p, q) for p, q in zip(after, before, strict=True)]
+    assert sum(moved) > len(moved) / 2
+    assert ours.measures(random_batch(0))["diversity"] > 0
