@@ -24,7 +24,8 @@ class ImagePool:
 
     def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
         """Take up what ``tensors()`` gave."""
-        self.images = list(tensors["images"].to(device)) if tensors else []
+        stored = tensors["images"].to(device) if tensors else ()
+        self.images = [image.clone() for image in stored]
 
     def _exchange(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         swap, slot = rng.random() < 0.5, int(rng.integers(self.size))
