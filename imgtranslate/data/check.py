@@ -4,9 +4,9 @@ import functools
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgtranslate.config import DataSettings
@@ -38,7 +38,7 @@ class DataReport:
     """The facts of both sides, lines that describe them, and warnings with their remedies."""
 
     domains: tuple[Domain, Domain]  # without unreadable pictures and leaks
-    left_out: tuple[tuple[Path, ...], tuple[Path, ...]]  # unreadable training pictures
+    left_out: tuple[tuple[Path, ...], tuple[Path, ...]]  # neither trained nor judged on
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -63,9 +63,8 @@ def check_data(
     faults = [fact for fact in facts.values() if fact.fault]
     if faults and not settings.skip_unreadable:
         raise DataError(_describe_faults(faults))
-    leaks = _leaks(domains, facts)
-    unwanted = [(f.letter, f.path) for f in faults] + [(d.letter, path) for d, path, _ in leaks]
-    kept = _without(domains, unwanted, aligned=paired or bool(settings.pairs))
+    leaks, aligned = _leaks(domains, facts), paired or bool(settings.pairs)
+    kept = _judged_on(_without(domains, faults, aligned=aligned), leaks, aligned=aligned)
     for domain in kept:
         _refuse_if_empty(domain)
     if paired:
@@ -79,13 +78,34 @@ def check_data(
 
 
 def _without(
-    domains: tuple[Domain, Domain], unwanted: Sequence[tuple[str, Path]], *, aligned: bool
+    domains: tuple[Domain, Domain], faults: Sequence[PictureFacts], *, aligned: bool
 ) -> tuple[Domain, Domain]:
-    """The domains without pictures, by letter and file; of pairs, without their partners too."""
-    gone_a, gone_b = ([path for letter, path in unwanted if letter == each] for each in "ab")
+    """The domains without what cannot be read; of pairs, without the partners too."""
+    gone_a, gone_b = ([fact.path for fact in faults if fact.letter == each] for each in "ab")
     if aligned:
         return without_pairs(domains, (gone_a, gone_b))
     return without(domains[0], gone_a), without(domains[1], gone_b)
+
+
+def _judged_on(
+    domains: tuple[Domain, Domain], leaks: Sequence[Leak], *, aligned: bool
+) -> tuple[Domain, Domain]:
+    """The domains without held-out pictures that are trained on too, or their pairs."""
+    leaked = {(domain.letter, path) for domain, path, _ in leaks}
+    a, b = domains
+    if not aligned:
+        return _holding_out(a, leaked), _holding_out(b, leaked)
+    pairs = zip(a.held_out, b.held_out, strict=True)
+    kept = [(x, y) for x, y in pairs if leaked.isdisjoint({("a", x), ("b", y)})]
+    return (
+        replace(a, held_out=tuple(x for x, _ in kept)),
+        replace(b, held_out=tuple(y for _, y in kept)),
+    )
+
+
+def _holding_out(domain: Domain, leaked: Set[tuple[str, Path]]) -> Domain:
+    kept = tuple(path for path in domain.held_out if (domain.letter, path) not in leaked)
+    return replace(domain, held_out=kept)
 
 
 def _read_all(domains: tuple[Domain, Domain], settings: DataSettings) -> Iterator[PictureFacts]:
@@ -114,15 +134,15 @@ def _facts_of(domain: Domain, path: Path, *, channels: int) -> PictureFacts:
 
 
 def _gone(before: Domain, after: Domain) -> tuple[Path, ...]:
-    kept = set(after.files)
-    return tuple(file for file in before.files if file not in kept)
+    kept = {*after.files, *after.held_out}
+    return tuple(file for file in (*before.files, *before.held_out) if file not in kept)
 
 
 def _describe_faults(faults: Sequence[PictureFacts]) -> str:
     shown = "; ".join(fact.fault.rstrip(".") for fact in faults[:SHOWN])
     more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     return (
-        f"{len(faults)} of the training files cannot be read: {shown}{more}. "
+        f"{shown}{more}. {len(faults)} of the training files cannot be read. "
         "Remove them, or train without them: --set data.skip_unreadable=true"
     )
 

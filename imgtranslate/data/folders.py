@@ -1,6 +1,7 @@
 """The two sides of a training: which pictures are trained on, which are set aside, their names."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -57,9 +58,10 @@ def find_domains(
     aligned = paired or bool(settings.pairs)
     a, b = _list_sides(settings, aligned=aligned)
     aside_a, aside_b = held_out or _set_aside(settings, a, b, aligned=aligned)
+    files_a, files_b = _kept(a, b, (aside_a, aside_b), aligned=aligned)
     return (
-        _domain("a", settings.name_a, a, aside_a),
-        _domain("b", settings.name_b, b, aside_b),
+        _domain("a", settings.name_a, a, files=files_a, held_out=aside_a),
+        _domain("b", settings.name_b, b, files=files_b, held_out=aside_b),
     )
 
 
@@ -176,14 +178,38 @@ def _choose(listing: Listing, count: int) -> list[int]:
     return sorted(chosen)
 
 
-def _domain(letter: str, name: str, listing: Listing, held_out: tuple[Path, ...]) -> Domain:
-    aside = set(held_out)
-    kept = tuple(file for file in listing.files if file not in aside)
+def _kept(a: Listing, b: Listing, aside: HeldOut, *, aligned: bool) -> HeldOut:
+    """What is left to train on: files, or pairs, that are not held out under any of their names.
+
+    One picture may stand in several pairs (one outline, many colours); the others of them stay.
+    """
+    real_a, real_b, aside_a, aside_b = (
+        [os.path.realpath(file) for file in files] for files in (a.files, b.files, *aside)
+    )
+    if aligned:
+        held_out = set(zip(aside_a, aside_b, strict=True))
+        rows = [n for n, row in enumerate(zip(real_a, real_b, strict=True)) if row not in held_out]
+        return tuple(a.files[n] for n in rows), tuple(b.files[n] for n in rows)
+    gone_a, gone_b = set(aside_a), set(aside_b)
+    return (
+        tuple(file for file, real in zip(a.files, real_a, strict=True) if real not in gone_a),
+        tuple(file for file, real in zip(b.files, real_b, strict=True) if real not in gone_b),
+    )
+
+
+def _domain(
+    letter: str,
+    name: str,
+    listing: Listing,
+    *,
+    files: tuple[Path, ...],
+    held_out: tuple[Path, ...],
+) -> Domain:
     return Domain(
         letter=letter,
         name=name,
         folder=listing.folder,
-        files=kept,
+        files=files,
         held_out=held_out,
         half=listing.half,
     )

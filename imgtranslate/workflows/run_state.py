@@ -11,7 +11,7 @@ from imgtranslate._version import __version__
 from imgtranslate.checkpoint import ENCODER_PREFIX, ModelHeader, StateHeader, load_tensors, save
 from imgtranslate.config import Settings, is_paired
 from imgtranslate.data.check import DataReport
-from imgtranslate.data.folders import Domain, find_domains, relative_name, without
+from imgtranslate.data.folders import Domain, find_domains, relative_name, without, without_pairs
 from imgtranslate.errors import CheckpointError
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.run_folder import Run
@@ -86,14 +86,12 @@ def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> tuple[Domai
     held_out = tuple(
         tuple(Path(path) for path in record.get(f"held_out_{letter}", [])) for letter in "ab"
     )
-    found = find_domains(
-        settings.data, paired=is_paired(settings.method), held_out=(held_out[0], held_out[1])
-    )
-    a, b = (
-        without(d, [d.folder / name for name in record.get(f"left_out_{d.letter}", [])])
-        for d in found
-    )
-    return a, b
+    paired = is_paired(settings.method)
+    found = find_domains(settings.data, paired=paired, held_out=(held_out[0], held_out[1]))
+    gone = [[d.folder / name for name in record.get(f"left_out_{d.letter}", [])] for d in found]
+    if paired or settings.data.pairs:
+        return without_pairs(found, (gone[0], gone[1]))
+    return without(found[0], gone[0]), without(found[1], gone[1])
 
 
 def has_changed(domain: Domain, record: Mapping[str, Any]) -> bool:

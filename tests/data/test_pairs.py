@@ -14,6 +14,7 @@ from imgtranslate.data.loader import SampleDataset
 from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.settings import build_settings
+from imgtranslate.workflows.run_state import domains_of_run, record_of
 from imgtranslate.workflows.train import plan_training
 
 TINY: dict[str, Any] = {
@@ -94,6 +95,27 @@ def test_a_csv_file_of_pairs(tmp_path: Path) -> None:
     table.write_text('label,photo\nx.png,"y, z.png"\n\né.png,x.png\n', encoding="utf-8-sig")
     domains = plan(tmp_path, pairs=table, settings={"data.pair_order": "ba"}).report.domains
     assert [[path.stem for path in d.files] for d in domains] == [["y, z", "x"], ["x", "é"]]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_one_picture_of_many_pairs_keeps_its_other_partners(tmp_path: Path, begun: bool) -> None:
+    """One outline, many colours: what is held out is a pair, not every pair of its outline."""
+    for index in range(40):
+        save(tmp_path / f"b{index}.png", index + 1)
+        save(tmp_path / f"a{index // 10}.png", 200 + index // 10)
+    table = tmp_path / "pairs.csv"
+    table.write_text("".join(f"a{index // 10}.png,b{index}.png\n" for index in range(40)))
+    (tmp_path / "b7.png").write_bytes(b"")
+    planned = plan(tmp_path, pairs=table, settings={"data.skip_unreadable": True})
+    domains = planned.report.domains
+    if not begun:
+        domains = domains_of_run(planned.settings, record_of(planned.report))
+    assert [d.fingerprint() for d in domains] == [d.fingerprint() for d in planned.report.domains]
+    a, b = domains
+    numbers = [int(path.stem[1:]) for path in b.files]
+    assert len(numbers) in (35, 36)  # 40 without the broken one and a tenth, which it may be of
+    assert [path.stem for path in a.files] == [f"a{number // 10}" for number in numbers]
+    assert 7 not in numbers
 
 
 @pytest.mark.parametrize(
