@@ -6,6 +6,7 @@ read without a tensor and without torch. No pickle is read or written.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +21,15 @@ from imgtranslate.config import (
     EncoderConfig,
     GeneratorConfig,
     PictureChannels,
+    ResnetConfig,
     Section,
     Side,
+    UnetConfig,
     latent_dim,
     to_tree,
 )
 from imgtranslate.errors import CheckpointError
+from imgtranslate.onnx_metadata import is_onnx, read_onnx_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +62,24 @@ class ModelHeader(Section):
     step: CountOrZero
     versions: dict[str, str] = field(default_factory=dict)
     licence: str = LICENCE_NOTE
+
+    @property
+    def architecture(self) -> str:
+        """The network in a line for people."""
+        generator = self.generator
+        match generator:
+            case ResnetConfig():
+                kind = f"ResNet, {generator.num_blocks} blocks"
+                kind += ", antialiased" if generator.antialias else ""
+            case UnetConfig():
+                kind = f"UNet, depth {generator.depth}"
+                if generator.latent_dim:
+                    kind += f", z of {generator.latent_dim} at {generator.z_at}"
+        encoder = ", with its encoder" if self.encoder else ""
+        return (
+            f"{kind}, {generator.base_channels} channels wide, {generator.norm} norm, "
+            f"{self.in_channels} to {self.out_channels} channels{encoder}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +141,24 @@ def save(path: Path, tensors: Mapping[str, "Tensor"], header: ModelHeader | Stat
         temporary.write_bytes(content)
 
 
+def parameters_of(path: Path) -> int:
+    """How many numbers the tensors of a checkpoint hold, by their shapes alone."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(n).get_shape()) for n in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+
+
+def kind_of(path: Path) -> Literal["model", "export", "state"]:
+    """Which of our files this is. Raises ``CheckpointError`` if it is none."""
+    if is_onnx(path):
+        return "export"
+    return "state" if _read_metadata(path).get("kind") == "state" else "model"
+
+
 def load_tensors(path: Path) -> dict[str, "Tensor"]:
     """Read all tensors of a checkpoint onto the CPU.
 
@@ -127,6 +167,8 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if is_onnx(path):
+        raise CheckpointError(f"{path}: an export, to use only. Name the .safetensors model")
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -134,19 +176,30 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
+    metadata = _onnx_metadata(path) if is_onnx(path) else _safetensors_metadata(path)
+    if METADATA_KEY not in metadata:
+        raise CheckpointError(
+            f"{path}: not written by imgtranslate: it has no header of ours. "
+            "Give an ab.safetensors that `imgtranslate train` made, or an export of it"
+        )
+    return _parse_json(metadata[METADATA_KEY], path)
+
+
+def _safetensors_metadata(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            return file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from error
-    if METADATA_KEY not in metadata:
-        raise CheckpointError(
-            f"{path}: not written by imgtranslate: it has no header of ours. "
-            "Give an ab.safetensors that `imgtranslate train` made"
-        )
-    return _parse_json(metadata[METADATA_KEY], path)
+
+
+def _onnx_metadata(path: Path) -> dict[str, str]:
+    try:
+        return read_onnx_metadata(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _parse_json(text: str, path: Path) -> dict[str, Any]:
@@ -189,9 +242,13 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     if path.is_dir():
         return CheckpointError(f"{path}: a folder, not a file. Name a .safetensors file")
     return CheckpointError(
-        f"{path}: not a safetensors file, or a damaged one: {_one_line(str(error))}. "
+        f"{path}: not {_kind_of(path)} file, or a damaged one: {_one_line(str(error))}. "
         "Use another copy of the file"
     )
+
+
+def _kind_of(path: Path) -> str:
+    return "an ONNX" if is_onnx(path) else "a safetensors"
 
 
 def _one_line(text: str) -> str:

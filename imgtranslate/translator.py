@@ -24,6 +24,7 @@ from imgtranslate.images import (
     to_pil,
     to_pixels,
 )
+from imgtranslate.onnx_metadata import is_onnx
 
 Direction = Literal["ab", "ba"]
 
@@ -186,12 +187,18 @@ def _without_code(name: str) -> UsageError:
 def load(model: str | Path, *, device: str = "auto", direction: Direction = "ab") -> Translator:
     """Load a model file, or the ``direction`` of a run's folder: ``best/`` if there, else the last.
 
-    Raises ``CheckpointError`` if it is missing, damaged or foreign, ``UsageError`` if the device
-    is not there.
+    The file decides what runs it: torch a ``.safetensors``, ONNX Runtime an ``.onnx``. Raises
+    ``CheckpointError`` if it is missing, damaged or foreign, ``UsageError`` if the device is not
+    there.
     """
+    path = find_model(model, direction=direction)
+    if is_onnx(path):
+        from imgtranslate.engines.onnx_engine import OnnxEngine
+
+        return Translator(OnnxEngine.load(path, device=device))
     from imgtranslate.engines.torch_engine import TorchEngine
 
-    return Translator(TorchEngine.load(find_model(model, direction=direction), device=device))
+    return Translator(TorchEngine.load(path, device=device))
 
 
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from imgtranslate._version import __version__
-from imgtranslate.cli import cycle_check, demo, export, import_, train, translate
+from imgtranslate.cli import cycle_check, demo, export, import_, info, train, translate
 from imgtranslate.cli.terminal import examples, say
 from imgtranslate.errors import ImgTranslateError
 
@@ -48,6 +48,7 @@ app.command("translate", rich_help_panel=MAIN, epilog=translate.EPILOG)(translat
 app.command("cycle-check", rich_help_panel=MAIN, epilog=cycle_check.EPILOG)(cycle_check.cycle_check)
 app.command("export", rich_help_panel=MAIN, epilog=export.EPILOG)(export.export)
 app.command("import", rich_help_panel=MORE, epilog=import_.EPILOG)(import_.import_)
+app.command("info", rich_help_panel=MORE, epilog=info.EPILOG)(info.info)
 app.command("demo", rich_help_panel=MORE, epilog=demo.EPILOG)(demo.demo)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
 import torch
 from torch import Tensor, nn
 
@@ -22,12 +21,14 @@ from imgtranslate.checkpoint import (
     load_tensors,
 )
 from imgtranslate.config import latent_dim, size_multiple, smallest_side
+from imgtranslate.engines.onnx_engine import CODE, OnnxEngine
+from imgtranslate.engines.onnx_engine import IMAGE as INPUT
+from imgtranslate.engines.onnx_engine import TRANSLATED as OUTPUT
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.images import Pixels, to_network, to_pixels
+from imgtranslate.onnx_metadata import is_onnx
 from imgtranslate.translator import Translator, find_model, load
 
-INPUT, OUTPUT = "image", "translated"  # float32 (n, c, h, w) in [-1, 1]
-CODE = "z"  # float32 (n, latent_dim), of models that take a code
 TOLERANCE = 1  # of 255 levels
 OPSET = 18
 LARGEST_FILE = 2**31 - 1  # bytes, protobuf's limit
@@ -65,6 +66,8 @@ def export_onnx(model: Path | str, output: Path | str, *, overwrite: bool = Fals
     """
     path, source = Path(output), find_model(model)
     refuse_output(path, overwrite=overwrite)
+    if is_onnx(source):
+        raise UsageError(f"--model {source}: an export already. Name the .safetensors model")
     translator = load(source, device="cpu")
     _refuse_too_large(source)
     proto = _to_onnx(_build_network(translator.header, source), translator.header)
@@ -215,17 +218,14 @@ def _titled(proto: onnx.ModelProto, header: ModelHeader) -> onnx.ModelProto:
 
 def _compare(exported: Path, translator: Translator) -> Iterator[Comparison]:
     """Run both on noise, at sizes below, beside and at what the network was trained on."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+    engine = OnnxEngine.load(exported, device="cpu")
     noise = np.random.default_rng(0)
     crop, channels = translator.header.crop_size, translator.header.in_channels
     for batch, height, width in ((2, 7, 5), (1, 37, 50), (1, crop, crop)):
         pictures = noise.integers(0, 256, (batch, height, width, channels), dtype=np.uint8)
         values = np.stack([to_network(picture) for picture in pictures])
         codes = np.stack([translator.draw(0, picture) for picture in pictures])
-        inputs = {INPUT: values} | ({CODE: codes} if translator.latent_dim else {})
-        found = session.run([OUTPUT], inputs)[0]
+        found = engine.run(values, codes if translator.latent_dim else None)
         expected = [translator.translate_pixels(picture) for picture in pictures]
         largest = max(_largest(to_pixels(f), e) for f, e in zip(found, expected, strict=True))
         yield Comparison(batch=batch, height=height, width=width, largest=largest)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imgtranslate._version import __version__
 from imgtranslate.checkpoint import ENCODER_PREFIX, ModelHeader, save
-from imgtranslate.config import ResnetConfig, UnetConfig
+from imgtranslate.config import UnetConfig
 from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.published import (
     PublishedGenerator,
@@ -31,20 +31,7 @@ class ImportResult:
 
     def describe(self) -> str:
         """What was recognised, in one line."""
-        header, generator = self.header, self.header.generator
-        match generator:
-            case ResnetConfig():
-                kind = f"ResNet, {generator.num_blocks} blocks"
-                kind += ", antialiased" if generator.antialias else ""
-            case UnetConfig():
-                kind = f"UNet, depth {generator.depth}"
-                if generator.latent_dim:
-                    kind += f", z of {generator.latent_dim} at {generator.z_at}"
-        encoder = ", with its encoder" if header.encoder else ""
-        return (
-            f"{kind}, {generator.base_channels} channels wide, {generator.norm} norm, "
-            f"{header.in_channels} to {header.out_channels} channels{encoder}"
-        )
+        return self.header.architecture
 
 
 def import_weights(
