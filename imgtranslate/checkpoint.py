@@ -127,15 +127,17 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    _refuse_special(path)
     try:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError) as error:  # KeyError: a type that torch has not
         raise _unreadable(path, error) from error
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
+    _refuse_special(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -173,8 +175,14 @@ def _parse(cls: type[Any], metadata: Mapping[str, Any], path: Path) -> Any:
     except ValidationError as error:
         faults = error.errors()  # of a union, of each kind: those of another kind name the kind
         fault = next((f for f in faults if f["loc"][-1:] != ("kind",)), faults[0])
-        where = ".".join(str(part) for part in fault["loc"])
-        raise _damaged_header(path, f"{where}: {fault['msg']}") from error
+        where = ".".join(str(part) for part in fault["loc"])[:100]
+        raise _damaged_header(path, f"{where}: {fault['msg']}".removeprefix(": ")) from error
+
+
+def _refuse_special(path: Path) -> None:
+    """A pipe would be waited for, and a device may have no end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise CheckpointError(f"{path}: a pipe or a device. Name a .safetensors file")
 
 
 def _damaged_header(path: Path, why: str) -> CheckpointError:
@@ -196,4 +204,4 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 def _one_line(text: str) -> str:
     """What a foreign file says, without line breaks and control codes."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return "".join(c if c.isprintable() else " " for c in text[:300])
