@@ -217,12 +217,28 @@ def _validated(section: str, cls: type[S], values: Mapping[str, Any]) -> S:
     from pydantic import TypeAdapter, ValidationError
 
     for key, value in values.items():
+        _refuse_of_another_kind(section, cls, key)
         nearest(f"{section}.{key}", [f"{section}.{f.name}" for f in fields_of(cls)], what="setting")
         _refuse_undecodable(f"{section}.{key}", value)
     try:
         return TypeAdapter(cls).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise UsageError(_explain(section, values, error.errors())) from error
+
+
+def _refuse_of_another_kind(section: str, cls: type[Section], key: str) -> None:
+    """A setting that others of the section's kinds have: the kind is wrong, not the spelling."""
+    owners = [
+        kind
+        for kind, other in _kinds(section).items()
+        if key in {field.name for field in fields_of(other)}
+    ]
+    if owners and cls not in map(_kinds(section).get, owners):
+        kind = str(vars(cls)["kind"])
+        raise UsageError(
+            f"{section}.{key}: {kind} has no such setting. Leave it out, or set {section}.kind to "
+            f"{' or '.join(owners)}"
+        )
 
 
 def _refuse_undecodable(name: str, value: Any) -> None:
@@ -241,10 +257,19 @@ def _explain(section: str, values: Mapping[str, Any], faults: Sequence[Mapping[s
     name = FLAGS.get(f"{section}.{key}", f"{section}.{key}")
     messages = [str(fault["msg"]) for fault in faults if fault["loc"][0] == key]
     allowed = " or ".join(message.removeprefix("Input should be ") for message in messages)
-    allowed = allowed.replace("a valid integer", "an integer").replace("a valid ", "a ")
+    for said, plain in _PLAIN_WORDS.items():
+        allowed = allowed.replace(said, plain)
     close = difflib.get_close_matches(str(values[key]), re.findall(r"'([\w-]+)'", allowed), n=1)
     hint = f". Did you mean {close[0]}?" if close else ""
-    return f"{name} {values[key]}: not accepted. It should be {allowed}{hint}"
+    return f"{name} {str(values[key])[:100]}: not accepted. It should be {allowed}{hint}"
+
+
+_PLAIN_WORDS = {  # for what pydantic says
+    "a valid integer": "an integer",
+    "a valid boolean": "true or false",
+    "a valid array": "an array",
+    "a valid ": "a ",
+}
 
 
 def _toml_value(text: str) -> Any:

@@ -243,9 +243,9 @@ def _restore_moments(optimizer: torch.optim.Optimizer, moments: Tensors) -> None
         if key != "step":  # fused kernels walk weights and moments in one order: lay them out alike
             tensor = torch.empty_like(parameters[int(index)]).copy_(tensor)
         entries.setdefault(int(index), {})[key] = tensor
-    for index, entry in entries.items():
+    for place, entry in entries.items():
         if entry.keys() != _MOMENTS[type(optimizer)]:
-            raise ValueError(f"the moments of parameter {index} are {sorted(entry)}")
+            raise ValueError(f"the moments of parameter {place} are {sorted(entry)}")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
 
 
