@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from imgtranslate.checkpoint import (
 )
 from imgtranslate.cli import run
 from imgtranslate.errors import ImgTranslateError
+from imgtranslate.methods.learner import Learner
 from imgtranslate.run_folder import Run, begin
 from imgtranslate.workflows.train import resume, train
 
@@ -375,3 +377,55 @@ def test_an_import_is_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "not usable here" in refused(capsys, *command, str(made), "--target", "\udcff")
     assert run([*command, str(made)]) == 0
     assert read_model_header(made).in_channels == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", "a smaller --size, --batch-size"),
+        ("DefaultCPUAllocator: can't allocate memory: you tried", "the memory is too small"),
+        ("DataLoader worker (pid 7) is killed by signal: Killed. ", "--workers 0"),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(fault)
+
+    monkeypatch.setattr(Learner, "step", fail)
+    assert said in refused_resume(copied)
+
+
+def test_a_bug_keeps_its_traceback(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Learner, "step", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        resume(copied, settings={"train.steps": 4}, device="cpu")
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_answered_once_whatever_the_readers(home: Path, tmp_path: Path) -> None:
+    folders = [
+        "--a",
+        str(home / "horses"),
+        "--b",
+        str(home / "zebras"),
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    options = ["--preset", "tiny", "--size", "32", "--workers", "2", "--device", "cpu"]
+    command = [sys.executable, "-m", "imgtranslate", "train", *folders, *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as training:
+        assert training.stderr is not None
+        said = ""
+        while "step 1/" not in said:
+            said += training.stderr.readline()
+        os.killpg(training.pid, signal.SIGINT)
+        said += training.stderr.read()
+    assert training.returncode == 130
+    assert said.count("stopping after this step") == 1

@@ -35,7 +35,7 @@ from imgtranslate.workflows.events import (
     never,
 )
 from imgtranslate.workflows.initial import check_initial, load_initial
-from imgtranslate.workflows.learn import learn
+from imgtranslate.workflows.learn import learn, memory_explained
 from imgtranslate.workflows.run_state import (
     domains_of_run,
     has_changed,
@@ -160,7 +160,7 @@ def start(plan: Plan, *, report: Report = ignore, stop: Stop = never) -> TrainRe
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     run = publish(run, plan.out)
-    with run.only_one():
+    with run.only_one(), memory_explained(run):
         return learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
 
 
@@ -187,7 +187,7 @@ def resume(
             gone = f"{domain.folder}: its pictures have changed since the run began"
             report(Notice(text=f"{gone}. Training goes on, but not as it would have"))
     chosen = choose_device(device)
-    with folder.only_one():
+    with folder.only_one(), memory_explained(folder):
         header = read_state_header(folder.state)
         learner = Learner(changed, chosen)
         restore_run(learner, folder, header)
