@@ -145,6 +145,7 @@ def parameters_of(path: Path) -> int:
     """How many numbers the tensors of a checkpoint hold, by their shapes alone."""
     from safetensors import SafetensorError, safe_open
 
+    _refuse_special(path)
     try:
         with safe_open(path, framework="numpy") as file:
             return sum(math.prod(file.get_slice(n).get_shape()) for n in file.keys())  # noqa: SIM118
@@ -169,9 +170,10 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
 
     if is_onnx(path):
         raise CheckpointError(f"{path}: an export, to use only. Name the .safetensors model")
+    _refuse_special(path)
     try:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError) as error:  # KeyError: a type that torch has not
         raise _unreadable(path, error) from error
 
 
@@ -188,6 +190,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 def _safetensors_metadata(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
+    _refuse_special(path)
     try:
         with safe_open(path, framework="numpy") as file:
             return file.metadata() or {}
@@ -196,6 +199,7 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
 
 
 def _onnx_metadata(path: Path) -> dict[str, str]:
+    _refuse_special(path)
     try:
         return read_onnx_metadata(path)
     except (OSError, ValueError) as error:
@@ -226,8 +230,14 @@ def _parse(cls: type[Any], metadata: Mapping[str, Any], path: Path) -> Any:
     except ValidationError as error:
         faults = error.errors()  # of a union, of each kind: those of another kind name the kind
         fault = next((f for f in faults if f["loc"][-1:] != ("kind",)), faults[0])
-        where = ".".join(str(part) for part in fault["loc"])
-        raise _damaged_header(path, f"{where}: {fault['msg']}") from error
+        where = ".".join(str(part) for part in fault["loc"])[:100]
+        raise _damaged_header(path, f"{where}: {fault['msg']}".removeprefix(": ")) from error
+
+
+def _refuse_special(path: Path) -> None:
+    """A pipe would be waited for, and a device may have no end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise CheckpointError(f"{path}: a pipe or a device. Name a .safetensors file")
 
 
 def _damaged_header(path: Path, why: str) -> CheckpointError:
@@ -253,4 +263,4 @@ def _kind_of(path: Path) -> str:
 
 def _one_line(text: str) -> str:
     """What a foreign file says, without line breaks and control codes."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return "".join(c if c.isprintable() else " " for c in text[:300])

@@ -14,6 +14,10 @@ def choose_device(name: str) -> torch.device:
     ``--device cpu`` if the one asked for is not there.
     """
     kind, _, index = name.partition(":")
+    if kind == "gpu":
+        raise UsageError(f"--device {name}: no such name. Did you mean cuda?")
+    if index and kind != "cuda":
+        raise UsageError(f"--device {name}: only cuda has numbers. Use --device {kind}")
     match nearest(kind, DEVICES, what="--device"):
         case "auto":
             return torch.device(_best())

@@ -114,7 +114,9 @@ def with_picture_statistics(published: PublishedGenerator) -> PublishedGenerator
     ``CheckpointError`` if there is no batch norm.
     """
     if published.config.norm != "batch":
-        raise CheckpointError("no batch norm in it, whose statistics could be chosen")
+        raise CheckpointError(
+            "no batch norm in it, whose statistics could be chosen. Leave --norm-statistics out"
+        )
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     tensors = {
         name: tensor for name, tensor in published.tensors.items() if not name.endswith(statistics)
@@ -155,7 +157,8 @@ def _resnet(layers: list[Layer], *, antialias: bool) -> PublishedGenerator:
     places = next(iter(blocks.values()), [1, 5])
     if places[0] == 0:
         raise CheckpointError(
-            "its blocks pad with zeros and its ends by reflection, which no setting here does"
+            "its blocks pad with zeros and its ends by reflection, which no setting here does. "
+            f"{_GIVE}"
         )
     config = ResnetConfig(
         base_channels=first.shape[0],
@@ -175,7 +178,7 @@ def _unet(layers: list[Layer], *, latent_dim: int | None) -> PublishedGenerator:
     if len(convolutions) % 2 or convolutions[0].weight.shape[-1] != 4:
         raise CheckpointError(
             "neither the ResNet nor the UNet of the reference repositories: its first layer is "
-            f"{list(convolutions[0].weight.shape)}"
+            f"{list(convolutions[0].weight.shape)}. {_GIVE}"
         )
     depth, first = len(convolutions) // 2, convolutions[0].weight
     width = first.shape[0]
@@ -252,7 +255,7 @@ def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
     if len(own) != len(layers):
         raise CheckpointError(
             f"recognised as {type(network).__name__}, which has {len(own)} layers with weights, "
-            f"but there are {len(layers)} in it"
+            f"but there are {len(layers)} in it. {_GIVE}"
         )
     tensors: Tensors = {}
     for layer, (name, parts) in zip(layers, own, strict=True):
@@ -260,14 +263,24 @@ def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
             found = layer.tensors.get(part)
             if found is None and part == "num_batches_tracked":
                 found = torch.tensor(0)  # of before torch 0.4.1
-            if found is None or found.shape != expected.shape:
-                shape = "absent" if found is None else f"of shape {list(found.shape)}"
+            if found is None or not _fits(found, expected):
+                shape = "absent" if found is None else f"{found.dtype} {list(found.shape)}"
                 raise CheckpointError(
-                    f"recognised as {type(network).__name__}, but {layer.name}.{part} is {shape}, "
-                    f"not {list(expected.shape)}"
+                    f"recognised as {type(network).__name__}, but {layer.name[:100]}.{part} is "
+                    f"{shape}, not {list(expected.shape)}. {_GIVE}"
                 )
             tensors[f"{name}.{part}"] = found.to(expected.dtype).contiguous()
     return tensors
+
+
+_GIVE = "Give the latest_net_G….pth, or net_E, of a reference repository"
+
+
+def _fits(found: Tensor, expected: Tensor) -> bool:
+    """Whether a tensor holds plain numbers of the kind and shape that are expected."""
+    plain = found.layout == torch.strided and not found.is_quantized and found.device.type == "cpu"
+    alike = found.is_floating_point() == expected.is_floating_point()
+    return plain and alike and found.shape == expected.shape
 
 
 def _own_layers(network: nn.Module) -> list[tuple[str, Tensors]]:

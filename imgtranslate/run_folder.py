@@ -1,9 +1,12 @@
 """A run: the folder in which a training keeps its settings, models, state, metrics and samples."""
 
+import contextlib
 import json
+import os
 import shutil
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,10 @@ import tomli_w
 from imgtranslate.atomic import explained, remove_leftovers, write_text
 from imgtranslate.config import Settings, to_tree
 from imgtranslate.errors import CheckpointError, UsageError
-from imgtranslate.settings import parse_settings
+from imgtranslate.settings import parse_settings, read_settings_text
+
+if sys.platform != "win32":
+    import fcntl
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,16 @@ class Run:
 
     def read_config(self) -> tuple[Settings, dict[str, Any]]:
         """Read settings and record back; raises ``CheckpointError`` if this is no run."""
+        if self.config.exists() and not self.config.is_file():
+            raise CheckpointError(f"{self.config}: not a file. Restore it from a copy")
         try:
-            tree = tomllib.loads(self.config.read_text(encoding="utf-8"))
+            tree = tomllib.loads(read_settings_text(self.config))
         except OSError as error:
             raise CheckpointError(
                 f"{self.folder}: not a run: it has no config.toml. Name a folder that "
                 "`imgtranslate train` made"
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(
                 f"{self.config}: damaged: {error}. Restore it from a copy"
             ) from error
@@ -74,14 +82,43 @@ class Run:
     def rewind_metrics(self, step: int) -> None:
         """Drop what was logged after ``step``, and any line cut short by a kill."""
         if self.metrics.exists():
+            if not self.metrics.is_file():
+                raise CheckpointError(f"{self.metrics}: not a file. Remove it")
             lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
             write_text(self.metrics, "".join(f"{line}\n" for line in kept))
+
+    @contextlib.contextmanager
+    def only_one(self) -> Iterator[None]:
+        """Keep other processes from training this run; the system ends that when this one dies.
+
+        Two of them would mix their lines in ``metrics.jsonl`` and overwrite each other's state.
+        """
+        place = self.folder / ".lock"
+        with explained(place):
+            file = place.open("a")
+        with file:
+            if not _lock(file.fileno()):
+                raise UsageError(
+                    f"{self.folder}: another process is training it. Wait for its end, or stop it"
+                )
+            yield
 
     def remove_leftovers(self) -> None:
         """Remove what a killed process left half-written."""
         remove_leftovers(self.folder)
         remove_leftovers(self.samples)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take a file for this process alone, not for those that it forks; whether it was free."""
+    if sys.platform == "win32":  # there nothing is kept from others
+        return True
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def refuse_existing(out: Path) -> None:
@@ -97,7 +134,8 @@ def refuse_existing(out: Path) -> None:
 
 def begin(out: Path) -> Run:
     """Make the folder in which a run is prepared, beside the place that it will take."""
-    folder = out.with_name(f".{out.name}.new")
+    place = out.absolute()
+    folder = place.with_name(f".{place.name}.{os.getpid()}.new")
     try:
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "samples").mkdir(parents=True)
@@ -113,6 +151,7 @@ def publish(run: Run, out: Path) -> Run:
     try:
         run.folder.rename(out)
     except OSError as error:
+        shutil.rmtree(run.folder, ignore_errors=True)
         raise UsageError(
             f"{out}: cannot be made: {error.strerror}. Choose another place with --out"
         ) from error
@@ -123,5 +162,5 @@ def _step_of(line: str) -> float:
     """The step of a line of metrics; of what is no such line, infinity."""
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return float("inf")

@@ -39,6 +39,7 @@ from imgtranslate.fitting import check_settings
 from imgtranslate.presets import METHODS, PRESETS
 
 S = TypeVar("S", bound=Section)
+LARGEST_TEXT = 64 * 2**20  # bytes of a file of settings; its record lists held-out pictures
 
 SECTIONS: Mapping[str, tuple[type[Section], ...]] = {  # a section's kinds, the default first
     "data": (DataSettings,),
@@ -109,10 +110,22 @@ def parse_assignment(text: str) -> Tree:
     return {section: {key: _toml_value(value.strip())}}
 
 
+def read_settings_text(path: Path) -> str:
+    """Read at most ``LARGEST_TEXT`` of a file of settings: what is named may have no end.
+
+    Raises ``OSError``, ``ValueError`` if it is longer or not UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(LARGEST_TEXT + 1)
+    if len(content) > LARGEST_TEXT:
+        raise ValueError(f"longer than {LARGEST_TEXT} bytes")
+    return content.decode()
+
+
 def read_settings_file(path: Path) -> Tree:
     """Read a TOML file of settings; the ``[record]`` that a run adds to its own is left out."""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(read_settings_text(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}. Give a TOML file") from error
     except (ValueError, RecursionError) as error:
@@ -122,7 +135,7 @@ def read_settings_file(path: Path) -> Tree:
 
 
 _SET_EXAMPLE = "For example --set method.lambda_identity=0.2"
-_FLAGS = {  # settings that are flags of `train` are named as such
+FLAGS = {  # settings that are flags of `train` are named as such
     "data.a": "--a",
     "data.b": "--b",
     "data.pairs": "--pairs",
@@ -204,12 +217,28 @@ def _validated(section: str, cls: type[S], values: Mapping[str, Any]) -> S:
     from pydantic import TypeAdapter, ValidationError
 
     for key, value in values.items():
+        _refuse_of_another_kind(section, cls, key)
         nearest(f"{section}.{key}", [f"{section}.{f.name}" for f in fields_of(cls)], what="setting")
         _refuse_undecodable(f"{section}.{key}", value)
     try:
         return TypeAdapter(cls).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise UsageError(_explain(section, values, error.errors())) from error
+
+
+def _refuse_of_another_kind(section: str, cls: type[Section], key: str) -> None:
+    """A setting that others of the section's kinds have: the kind is wrong, not the spelling."""
+    owners = [
+        kind
+        for kind, other in _kinds(section).items()
+        if key in {field.name for field in fields_of(other)}
+    ]
+    if owners and cls not in map(_kinds(section).get, owners):
+        kind = str(vars(cls)["kind"])
+        raise UsageError(
+            f"{section}.{key}: {kind} has no such setting. Leave it out, or set {section}.kind to "
+            f"{' or '.join(owners)}"
+        )
 
 
 def _refuse_undecodable(name: str, value: Any) -> None:
@@ -219,19 +248,28 @@ def _refuse_undecodable(name: str, value: Any) -> None:
     except UnicodeEncodeError as error:
         shown = str(value).encode(errors="replace").decode()
         raise UsageError(
-            f"{_FLAGS.get(name, name)} {shown}: not valid Unicode. Rename the folder"
+            f"{FLAGS.get(name, name)} {shown}: not valid Unicode. Rename the folder"
         ) from error
 
 
 def _explain(section: str, values: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]) -> str:
     key = str(faults[0]["loc"][0])
-    name = _FLAGS.get(f"{section}.{key}", f"{section}.{key}")
+    name = FLAGS.get(f"{section}.{key}", f"{section}.{key}")
     messages = [str(fault["msg"]) for fault in faults if fault["loc"][0] == key]
     allowed = " or ".join(message.removeprefix("Input should be ") for message in messages)
-    allowed = allowed.replace("a valid integer", "an integer").replace("a valid ", "a ")
+    for said, plain in _PLAIN_WORDS.items():
+        allowed = allowed.replace(said, plain)
     close = difflib.get_close_matches(str(values[key]), re.findall(r"'([\w-]+)'", allowed), n=1)
     hint = f". Did you mean {close[0]}?" if close else ""
-    return f"{name} {values[key]}: not accepted. It should be {allowed}{hint}"
+    return f"{name} {str(values[key])[:100]}: not accepted. It should be {allowed}{hint}"
+
+
+_PLAIN_WORDS = {  # for what pydantic says
+    "a valid integer": "an integer",
+    "a valid boolean": "true or false",
+    "a valid array": "an array",
+    "a valid ": "a ",
+}
 
 
 def _toml_value(text: str) -> Any:

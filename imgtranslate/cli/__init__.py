@@ -1,7 +1,10 @@
 """The command line: parse, call one workflow, show its result. One module per command."""
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -54,17 +57,43 @@ app.command("demo", rich_help_panel=MORE, epilog=demo.EPILOG)(demo.demo)
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status; a fault of the user's is one line."""
+    if list(arguments) == ["help"]:
+        arguments = ["--help"]
     try:
         code = app(list(arguments), prog_name="imgtranslate", standalone_mode=False)
     except ImgTranslateError as error:
         say(f"error: {error}")
         return error.exit_code
     except typer.TyperException as error:
-        say(f"error: {error.format_message()}")
+        say(f"error: {error.format_message().rstrip('.?')}. See imgtranslate --help")
         return error.exit_code
+    except OSError as error:
+        return _refused_by_the_system(error)
     return code if isinstance(code, int) else 0
 
 
 def main() -> None:
     """Run the command line of this process."""
-    sys.exit(run(sys.argv[1:]))
+    if isinstance(sys.stdout, TextIOWrapper):  # a name may be more than the terminal can write
+        sys.stdout.reconfigure(errors="backslashreplace")
+    status = run(sys.argv[1:])
+    sys.exit(max(status, _flush_results()) if isinstance(sys.stdout, TextIOWrapper) else status)
+
+
+def _flush_results() -> int:
+    """Write what is not written yet; 1 if it cannot be, where Python at its exit only complains."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _refused_by_the_system(error)
+    return 0
+
+
+def _refused_by_the_system(error: OSError) -> int:
+    """What no command looked after: a name too long, links in a circle, results cut off."""
+    if isinstance(error, BrokenPipeError):  # whoever read the results has had enough
+        return 1
+    place = "results" if error.filename is None else str(error.filename)[:200]
+    say(f"error: {place}: {error.strerror or error}. Check the name, permissions and free space")
+    return 2 if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else 1

@@ -159,7 +159,7 @@ def train(
     from imgtranslate.device import device_of_gpu
     from imgtranslate.settings import merge, parse_assignment
 
-    _refuse_several(gpu)
+    _refuse_several(gpu, device)
     flags = {
         "data.crop_size": size,
         "data.pair_order": pair_order,
@@ -186,6 +186,7 @@ def train(
         fresh = {"--a": a, "--b": b, "--data": data, "--pairs": pairs, "--out": out}
         others = {"--config": config, "--method": method, "--init": init}
         given = [name for name, value in (*fresh.items(), *others.items()) if value is not None]
+        given += [name for name, on in (("--preset", preset != "paper"), ("--check", check)) if on]
         _refuse_fresh(resume, given)
         _resume(resume, settings, chosen)
         return
@@ -250,7 +251,9 @@ def finish(outcome: "TrainResult", stopped: Stopped) -> None:
     result(str(outcome.run))
 
 
-def _refuse_several(gpu: str | None) -> None:
+def _refuse_several(gpu: str | None, device: str) -> None:
+    if gpu is not None and device != "auto":
+        raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
     if gpu is not None and "," in gpu:
         raise UsageError(f"--gpu {gpu}: one GPU trains a run. Name one, as in --gpu 0")
 
@@ -264,4 +267,5 @@ def _refuse_fresh(run: Path, given: list[str]) -> None:
 
 
 def _number_or_word(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdecimal() else text
+    short = text is not None and text.isdecimal() and len(text) < 10  # digits that Python reads
+    return int(text) if text is not None and short else text

@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 
-from imgtranslate.cli.terminal import say
+from imgtranslate.cli.terminal import printable, say
 from imgtranslate.data.check import DataReport
 from imgtranslate.workflows import events
 
@@ -65,7 +65,8 @@ class TrainingDisplay:
 
     def _say(self, line: str) -> None:
         if self.live:
-            self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            plain = printable(line)
+            self.progress.console.print(plain, markup=False, highlight=False, soft_wrap=True)
         else:
             say(line)
 

@@ -80,8 +80,8 @@ def folder_settings(
         )
     given = (("a", a), ("b", b), ("pairs", pairs))
     tree: Tree = {key: str(path.absolute()) for key, path in given if path}
-    if a and b:
-        tree["name_a"], tree["name_b"] = _domain_names(a.resolve(), b.resolve())
+    if a and b:  # not resolve(), which raises RuntimeError where links go in a circle
+        tree["name_a"], tree["name_b"] = _domain_names(_real(a), _real(b))
     return {"data": tree}
 
 
@@ -241,7 +241,7 @@ def _layout_of(data: Path) -> Tree:
     for letter, part in (("a", "testA"), ("b", "testB")):
         if _has_files(root / part):
             tree[f"held_out_{letter}"] = str(root / part)
-    tree["name_a"], tree["name_b"] = _names_of_data(data.resolve().name)
+    tree["name_a"], tree["name_b"] = _names_of_data(_real(data).name)
     return {"data": tree}
 
 
@@ -258,12 +258,16 @@ def _names_of_data(name: str) -> tuple[str, str]:
 def _domain_names(a: Path, b: Path) -> tuple[str, str]:
     """Take the folders' own names, or those of their nearest parents that differ."""
     for part_a, part_b in zip(reversed(a.parts), reversed(b.parts), strict=False):
-        name_a, name_b = _plain(part_a), _plain(part_b)
+        name_a, name_b = plain_name(part_a), plain_name(part_b)
         if name_a and name_b and name_a != name_b:
             return name_a, name_b
     return "a", "b"
 
 
-def _plain(name: str) -> str:
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def plain_name(name: str) -> str:
     """What of a folder's name is safe in file names everywhere, at most 40 characters."""
     return re.sub(r"[^\w-]+", "-", name).strip("-_")[:40]

@@ -1,6 +1,7 @@
 """Batches for training, by position."""
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -90,11 +91,18 @@ def batches(
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
+        worker_init_fn=_leave_signals_to_the_parent,
     )
     for collated in loader:
         if isinstance(collated, ImageError):
             raise collated
         yield Batch(*(to_device(pixels, device) for pixels in collated))
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the one that trains stops its readers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:

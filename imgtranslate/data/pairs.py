@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from imgtranslate.arrays import ARRAY_SUFFIX
 from imgtranslate.errors import DataError
-from imgtranslate.images import list_images
+from imgtranslate.images import IMAGE_SUFFIXES, list_images
 
 Half = Literal["whole", "left", "right"]
 
@@ -94,7 +95,7 @@ def _read_csv(option: str, file: Path) -> tuple[Listing, Listing]:
             f"{option} {file}: not a folder, and not readable as CSV: {error}. Name a folder of "
             "pictures side by side, or a CSV file of two columns"
         ) from error
-    if rows and not any((file.parent / cell).is_file() for cell in rows[0][1]):
+    if rows and not any(_names_picture(file.parent / cell.strip()) for cell in rows[0][1]):
         rows = rows[1:]
     if not rows:
         raise DataError(f"{option} {file}: no pairs in it. Write two paths in each row")
@@ -103,13 +104,26 @@ def _read_csv(option: str, file: Path) -> tuple[Listing, Listing]:
     return Listing(folder=file.parent, files=a), Listing(folder=file.parent, files=b)
 
 
+def _names_picture(path: Path) -> bool:
+    """Whether a cell is no heading: a file, or by its suffix meant as one and mistyped."""
+    return path.suffix.lower() in {*IMAGE_SUFFIXES, ARRAY_SUFFIX} or _is_file(path)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, or in a circle
+        return False
+
+
 def _pair_of(option: str, file: Path, number: int, row: Sequence[str]) -> tuple[Path, Path]:
     if len(row) != 2:
         raise DataError(
-            f"{option} {file}: row {number} has {len(row)} column(s), not two. Mend that row"
+            f"{option} {file}: row {number} has {len(row)} column(s) between commas, not two. "
+            "Mend that row"
         )
     a, b = (file.parent / cell.strip() for cell in row)
     for path in (a, b):
-        if not path.is_file():
+        if not _is_file(path):
             raise DataError(f"{option} {file}: row {number}: {path}: no such file. Mend that row")
     return a, b

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ class Learner:
         self.device = device
         self.seed = settings.train.seed
         self.ema_decay = settings.train.ema_decay
+        self.crop_size = settings.data.crop_size
         self.max_grad_norm = settings.optimizer.max_grad_norm
         self.method: Method = build_method(settings)
         optimized = {name: part for name, part in self.method.optimized().items() if part}
@@ -121,19 +122,25 @@ class Learner:
         return state
 
     def restore(self, state: Tensors, *, steps_done: int) -> None:
-        """Take up what ``state_tensors`` gave; raises ``KeyError`` or ``RuntimeError`` if unfit."""
+        """Take up what ``state_tensors`` gave.
+
+        Raises ``KeyError``, ``IndexError``, ``ValueError`` or ``RuntimeError`` if it is unfit.
+        """
         for name, network in self.networks.items():
             network.load_state_dict(_part(state, name))
         for name, network in self.averages.items():
             network.load_state_dict(_part(state, f"ema_{name}"))
         for name, pool in self.method.pools().items():
-            pool.restore(_part(state, name), self.device)
+            stored = _part(state, name)
+            _refuse_unfit_pool(stored, count=pool.size, side=self.crop_size)
+            pool.restore(stored, self.device)
         for name, optimizer in self.optimizers.items():
             _restore_moments(optimizer, _part(state, name))
-        sums = _part(state, "loss_sum")
+        sums, counts = _part(state, "loss_sum"), _part(state, "loss_count")
+        _refuse_unfit_sums(sums, counts)
         self.loss_sums = {name: total.to(self.device) for name, total in sums.items()}
-        self.loss_counts = {n: int(count) for n, count in _part(state, "loss_count").items()}
-        self.validations = state["validations"].tolist()
+        self.loss_counts = {name: int(count) for name, count in counts.items()}
+        self.validations = state["validations"].reshape(-1).tolist()
         self.steps_done = steps_done
 
     def _minimise(self, name: str, losses: Mapping[str, Tensor]) -> None:
@@ -232,7 +239,36 @@ def _restore_moments(optimizer: torch.optim.Optimizer, moments: Tensors) -> None
     entries: dict[int, Tensors] = {}
     for name, tensor in moments.items():
         index, _, key = name.partition("/")
+        _refuse_unfit_moment(name, tensor, () if key == "step" else parameters[int(index)].shape)
         if key != "step":  # fused kernels walk weights and moments in one order: lay them out alike
             tensor = torch.empty_like(parameters[int(index)]).copy_(tensor)
         entries.setdefault(int(index), {})[key] = tensor
+    for place, entry in entries.items():
+        if entry.keys() != _MOMENTS[type(optimizer)]:
+            raise ValueError(f"the moments of parameter {place} are {sorted(entry)}")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
+
+
+_MOMENTS = {  # what each optimizer keeps of a parameter
+    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.RMSprop: {"step", "square_avg"},
+}
+
+
+def _refuse_unfit_moment(name: str, moment: Tensor, shape: Sequence[int]) -> None:
+    if tuple(moment.shape) != tuple(shape):
+        raise ValueError(f"{name} is {list(moment.shape)}, not {list(shape)}")
+
+
+def _refuse_unfit_pool(stored: Tensors, *, count: int, side: int) -> None:
+    for images in stored.values():
+        if images.dim() != 4 or len(images) > count or tuple(images.shape[2:]) != (side, side):
+            raise ValueError(f"a pool is {list(images.shape)}, not {count} images of {side} px")
+
+
+def _refuse_unfit_sums(sums: Tensors, counts: Tensors) -> None:
+    if sums.keys() != counts.keys():
+        raise ValueError("losses have a sum or a count alone")
+    for name, count in counts.items():
+        if count.numel() != 1 or sums[name].numel() != 1 or not count >= 1:
+            raise ValueError(f"the sum or the count of loss {name} is not one number")

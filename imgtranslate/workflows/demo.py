@@ -58,7 +58,7 @@ def prepare(folder: Path, *, seed: int) -> DemoData:
         return write_demo_data(folder, seed=seed, train_count=TRAIN_COUNT, test_count=TEST_COUNT)
     except OSError as error:
         raise UsageError(
-            f"{folder}: cannot be written: {error.strerror}. Run the demo in another folder"
+            f"{folder}: cannot be written: {error.strerror or error}. Run it in another folder"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Published weights in, a checkpoint of ours out."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,14 @@ import torch
 from torch import Tensor
 
 from imgtranslate._version import __version__
-from imgtranslate.checkpoint import ENCODER_PREFIX, ModelHeader, save
+from imgtranslate.atomic import explained
+from imgtranslate.checkpoint import (
+    ENCODER_PREFIX,
+    ModelHeader,
+    header_json,
+    parse_model_header,
+    save,
+)
 from imgtranslate.config import UnetConfig
 from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.published import (
@@ -73,6 +81,9 @@ def import_weights(
     tensors = published.tensors
     if encoder is not None:
         header, tensors = _with_encoder(header, tensors, Path(encoder))
+    _refuse_unusable(header, path)
+    with explained(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
     save(place, tensors, header)
     return ImportResult(path=place, header=header)
 
@@ -86,6 +97,8 @@ def _recognised(
         return published if statistics == "training" else with_picture_statistics(published)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    except (IndexError, RuntimeError) as error:  # shapes that no layer of such a network has
+        raise _unknown(path) from error
 
 
 def _with_encoder(
@@ -96,6 +109,8 @@ def _with_encoder(
         found = recognise_encoder(state)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    except (IndexError, RuntimeError) as error:
+        raise _unknown(path) from error
     numbers = header.generator.latent_dim if isinstance(header.generator, UnetConfig) else 0
     if (found.latent_dim, found.in_channels) != (numbers, header.out_channels):
         raise CheckpointError(
@@ -105,6 +120,23 @@ def _with_encoder(
         )
     own = {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in found.tensors.items()}
     return replace(header, encoder=found.config), tensors | own
+
+
+def _unknown(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: no network of the reference repositories. Give a latest_net_G….pth or net_E"
+    )
+
+
+def _refuse_unusable(header: ModelHeader, path: Path) -> None:
+    """What would be written must be what is read again: within the limits, names in Unicode."""
+    try:
+        parse_model_header(json.loads(header_json(header)), path)
+    except CheckpointError as error:
+        why = str(error).partition("damaged: ")[2].partition(". Use another")[0]
+        raise CheckpointError(
+            f"{path}: not usable here: {why}. Give other weights, or other names"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -126,7 +158,10 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse_output(place: Path, *, overwrite: bool) -> None:
+    if place.is_dir():
+        raise UsageError(f"-o {place}: a folder. Name a file, as in -o {place / 'ab.safetensors'}")
     if place.suffix != ".safetensors":
-        raise UsageError(f"-o {place}: not a checkpoint's name. Use {place.stem}.safetensors")
+        name = place.with_suffix(".safetensors")
+        raise UsageError(f"-o {place}: not a checkpoint's name. Use -o {name}")
     if place.exists() and not overwrite:
         raise UsageError(f"-o {place}: exists already. Use --overwrite, or choose another name")

@@ -1,7 +1,8 @@
 """The training loop: from where a learner stands to the end of its schedule, or to a stop."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -115,6 +116,26 @@ _CODE_IGNORED_TEXT = (
     "the code z is being ignored: two samples of one picture differ by {:.2%} of the range. "
     "Train longer, or raise method.lambda_latent"
 )
+
+
+@contextmanager
+def memory_explained(run: Run) -> Iterator[None]:
+    """Turn what torch says where the memory does not do into one line; it says so by text alone."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error)
+        if "DataLoader worker" in said and "killed" in said:
+            raise ImgTranslateError(
+                f"{run.folder}: a process that reads pictures was killed, most likely for want of "
+                f"memory. Go on with --resume {run.folder} --workers 0"
+            ) from error
+        if "out of memory" in said or "allocate memory" in said:
+            raise ImgTranslateError(
+                f"{run.folder}: the memory is too small for these settings. Begin another run with "
+                "a smaller --size, --batch-size or --base-channels"
+            ) from error
+        raise
 
 
 def _progress(

@@ -12,7 +12,7 @@ from imgtranslate.checkpoint import ENCODER_PREFIX, ModelHeader, StateHeader, lo
 from imgtranslate.config import Settings, is_paired
 from imgtranslate.data.check import DataReport
 from imgtranslate.data.folders import Domain, find_domains, relative_name, without, without_pairs
-from imgtranslate.errors import CheckpointError
+from imgtranslate.errors import CheckpointError, DataError
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.run_folder import Run
 
@@ -60,8 +60,14 @@ def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{run.state}: does not fit the settings in {run.config.name}: "
-            f"{(str(error) or repr(error)).splitlines()[0]}. Restore both from one copy"
+            f"{_one_line(error)}. Restore both from one copy"
         ) from error
+
+
+def _one_line(error: Exception) -> str:
+    """What torch says over many lines, or a missing name alone, cut to one that can be read."""
+    said = f"{error} is missing" if isinstance(error, KeyError) else str(error) or repr(error)
+    return " ".join(said.split())[:300].rstrip(".")
 
 
 def record_of(report: DataReport) -> dict[str, Any]:
@@ -83,15 +89,32 @@ def record_of(report: DataReport) -> dict[str, Any]:
 
 def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> tuple[Domain, Domain]:
     """List the pictures that the run was begun with, in their order."""
-    held_out = tuple(
-        tuple(Path(path) for path in record.get(f"held_out_{letter}", [])) for letter in "ab"
-    )
+    held_out = tuple(_held_out(record, letter) for letter in "ab")
     paired = is_paired(settings.method)
     found = find_domains(settings.data, paired=paired, held_out=(held_out[0], held_out[1]))
-    gone = [[d.folder / name for name in record.get(f"left_out_{d.letter}", [])] for d in found]
+    gone = [[d.folder / name for name in _names(record, f"left_out_{d.letter}")] for d in found]
     if paired or settings.data.pairs:
         return without_pairs(found, (gone[0], gone[1]))
     return without(found[0], gone[0]), without(found[1], gone[1])
+
+
+def _held_out(record: Mapping[str, Any], letter: str) -> tuple[Path, ...]:
+    files = tuple(Path(name) for name in _names(record, f"held_out_{letter}"))
+    gone = [file for file in files if not file.is_file()]
+    if gone:
+        raise DataError(
+            f"{gone[0]}: a held-out picture, and not there. Put it back, or mend "
+            f"record.held_out_{letter}"
+        )
+    return files
+
+
+def _names(record: Mapping[str, Any], key: str) -> list[str]:
+    """What a person may have edited: a list of names of files."""
+    names = record.get(key, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"record.{key}: not a list of names. Write one")
+    return names
 
 
 def has_changed(domain: Domain, record: Mapping[str, Any]) -> bool:

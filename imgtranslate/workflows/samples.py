@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from imgtranslate.atomic import explained
 from imgtranslate.config import Settings, latent_dim
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.stream import Purpose, random_at
@@ -31,6 +32,8 @@ def write_samples(
         else:
             titles, columns = _looks(models["ab"], settings, domains, learner.device)
     figure = comparison(list(zip(*columns, strict=True)), titles=titles)
+    with explained(run.samples):  # it may have been tidied away
+        run.samples.mkdir(exist_ok=True)
     write_image(run.samples / f"step_{learner.steps_done:07d}.png", Picture(pixels=figure))
 
 

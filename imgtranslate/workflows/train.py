@@ -1,5 +1,6 @@
 """Training: plan everything that can go wrong first, then learn, then go on where it stopped."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,20 @@ import torch
 from imgtranslate.checkpoint import read_state_header
 from imgtranslate.config import CycleGanConfig, DataSettings, Settings, is_paired, to_tree
 from imgtranslate.data.check import DataReport, check_data
-from imgtranslate.data.folders import Domain, find_domains, folder_settings
+from imgtranslate.data.folders import Domain, find_domains, folder_settings, plain_name
 from imgtranslate.device import choose_device
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import DataError, ImgTranslateError, UsageError
+from imgtranslate.fitting import check_settings
 from imgtranslate.methods.learner import Learner
 from imgtranslate.run_folder import Run, begin, publish, refuse_existing
-from imgtranslate.settings import build_settings, merge, nested, parse_settings, read_settings_file
+from imgtranslate.settings import (
+    FLAGS,
+    build_settings,
+    merge,
+    nested,
+    parse_settings,
+    read_settings_file,
+)
 from imgtranslate.workflows.events import (
     Checking,
     Notice,
@@ -26,7 +35,7 @@ from imgtranslate.workflows.events import (
     never,
 )
 from imgtranslate.workflows.initial import check_initial, load_initial
-from imgtranslate.workflows.learn import learn
+from imgtranslate.workflows.learn import learn, memory_explained
 from imgtranslate.workflows.run_state import (
     domains_of_run,
     has_changed,
@@ -35,6 +44,7 @@ from imgtranslate.workflows.run_state import (
     save_run,
 )
 
+Domains = tuple[Domain, Domain]
 RESUMABLE = (  # settings that may change on a resume
     "schedule.epochs",
     "schedule.decay_epochs",
@@ -143,10 +153,15 @@ def start(plan: Plan, *, report: Report = ignore, stop: Stop = never) -> TrainRe
     if plan.init is not None:
         load_initial(learner, plan.init, say=lambda text: report(Notice(text=text)))
     run = begin(plan.out)
-    run.write_config(plan.settings, record_of(plan.report))
-    save_run(run, learner, plan.settings)
+    try:
+        run.write_config(plan.settings, record_of(plan.report))
+        save_run(run, learner, plan.settings)
+    except ImgTranslateError:  # a full disk: what was prepared would only fill it
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
     run = publish(run, plan.out)
-    return learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
+    with run.only_one(), memory_explained(run):
+        return learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
 
 
 def resume(
@@ -166,19 +181,21 @@ def resume(
     folder = Run(Path(run))
     kept, record = folder.read_config()
     changed = _changed(kept, settings or {})
-    header = read_state_header(folder.state)
-    domains = domains_of_run(changed, record)
+    domains = _domains_of_run(folder, changed, record)
     for domain in domains:
         if has_changed(domain, record):
             gone = f"{domain.folder}: its pictures have changed since the run began"
             report(Notice(text=f"{gone}. Training goes on, but not as it would have"))
-    learner = Learner(changed, choose_device(device))
-    restore_run(learner, folder, header)
-    if changed != kept:
-        folder.write_config(changed, record)
-    folder.remove_leftovers()
-    folder.rewind_metrics(header.step)
-    return learn(folder, learner, changed, domains, None, report, stop)
+    chosen = choose_device(device)
+    with folder.only_one(), memory_explained(folder):
+        header = read_state_header(folder.state)
+        learner = Learner(changed, chosen)
+        restore_run(learner, folder, header)
+        if changed != kept:
+            folder.write_config(changed, record)
+        folder.remove_leftovers()
+        folder.rewind_metrics(header.step)
+        return learn(folder, learner, changed, domains, None, report, stop)
 
 
 def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
@@ -186,7 +203,8 @@ def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
     for name in settings:
         if name not in RESUMABLE:
             raise UsageError(
-                f"{name}: cannot change on --resume. These can: {', '.join(RESUMABLE)}"
+                f"{FLAGS.get(name, name)}: cannot change on --resume. Leave it out; these can: "
+                f"{', '.join(FLAGS.get(each, each) for each in RESUMABLE)}"
             )
     changed = parse_settings(merge(to_tree(kept), nested(settings)))
     by_epochs = settings.keys() & {"schedule.epochs", "schedule.decay_epochs"}
@@ -195,7 +213,15 @@ def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
             "--epochs, --decay-epochs: this run's schedule counts steps. Extend it with "
             "--set schedule.constant_steps=… or --set schedule.decay_steps=…"
         )
+    check_settings(changed)  # the file may have been edited
     return changed
+
+
+def _domains_of_run(folder: Run, settings: Settings, record: Mapping[str, Any]) -> Domains:
+    try:
+        return domains_of_run(settings, record)
+    except DataError as error:
+        raise DataError(f"{folder.config}: {error}, in this file if it has moved") from error
 
 
 def _check_validation(settings: Settings, domains: tuple[Domain, Domain]) -> None:
@@ -210,7 +236,7 @@ def _check_validation(settings: Settings, domains: tuple[Domain, Domain]) -> Non
 def _name_of_run(data: DataSettings) -> str:
     """``horses2zebras``, or the name of the folder or file of pairs."""
     if not data.pairs:
-        return f"{data.name_a}2{data.name_b}"
+        return f"{plain_name(data.name_a) or 'a'}2{plain_name(data.name_b) or 'b'}"
     place = Path(data.pairs)
     return (place.parent.name if place.name == "train" else place.stem) or "pairs"
 
