@@ -78,6 +78,8 @@ def read_list(source: BinaryIO, *, zero: bool) -> list[Input]:
 
 def below_root(path: Path) -> Path:
     """The path without what would lead out of the folder that it is put in."""
+    if not path.anchor and ".." not in path.parts:
+        return path
     return Path(*(part for part in path.parts if part not in (path.anchor, "..")))
 
 

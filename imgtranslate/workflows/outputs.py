@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from imgtranslate.arrays import ARRAY_SUFFIX
@@ -23,19 +24,19 @@ class Output:
         """Whether one picture goes to stdout."""
         return self.text == PIPE
 
-    @property
+    @cached_property
     def is_pattern(self) -> bool:
         """Whether it has fields that each picture fills."""
         return self.text is not None and not self.is_pipe and is_pattern(self.text)
 
-    @property
+    @cached_property
     def is_file(self) -> bool:
         """Whether it names one file, and not a folder."""
         if self.text is None or self.is_pipe or self.is_pattern or self.text.endswith("/"):
             return False
         return _is_picture(Path(self.text).suffix) and not Path(self.text).is_dir()
 
-    @property
+    @cached_property
     def folder(self) -> Path | None:
         """The folder that nothing leaves; None where results go beside their inputs, or are one."""
         if self.text is None or self.is_pipe or self.is_file:
