@@ -3,33 +3,22 @@
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
-from test_translate_cli import CONFIG, digests, picture, run, save_model
+from test_translate_cli import digests, picture, run, save_model
 
 from imgtranslate import checkpoint
-from imgtranslate.atomic import replacing
 from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.errors import UsageError
-from imgtranslate.translator import Translator, load
+from imgtranslate.translator import load
 from imgtranslate.workflows.inputs import read_list
-from imgtranslate.workflows.looks import Looks, choose
 from imgtranslate.workflows.outputs import Output
-from imgtranslate.workflows.pipeline import Room, grouped, in_order, read_ahead, write_behind
-from imgtranslate.workflows.plan import Selection, plan_translation
-from imgtranslate.workflows.shards import Shard, parse_shard, shard_of_process
-from imgtranslate.workflows.stages import Model
-from imgtranslate.workflows.translate import BATCH, run_jobs
+from imgtranslate.workflows.plan import plan_translation
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -135,7 +124,6 @@ def test_what_pipes_cannot_carry_is_refused(
 
 
 def test_stdin_that_is_no_picture_fails(
-    there: Path,
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],
@@ -168,7 +156,10 @@ def test_a_closed_pipe_ends_quietly(there: Path, model: Path) -> None:
 
 
 def test_a_list_of_names(
-    there: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    there: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
     names = [b"in/a.png", b"./in/sub/a.png", "in/日 本\n.png".encode(), b"in/\xff.png"]
     for name in names:
@@ -179,20 +170,21 @@ def test_a_list_of_names(
     assert sorted(digests(there / "out")) == sorted(
         os.fsdecode(name).removeprefix("./") for name in names
     )
-    assert "failed: in/none.png: cannot be read: No such file" in capsys.readouterr().err
+    assert b"failed: in/none.png: cannot be read: No such file" in capfdbinary.readouterr().err
 
     (there / "list.txt").write_bytes(b"in/a.png\r\n\nin/sub/a.png\n")
     assert run("--files-from", "list.txt", "--model", model, "-o", "two") == 0
     assert sorted(digests(there / "two")) == ["in/a.png", "in/sub/a.png"]
 
 
-def test_a_list_does_not_lead_out_of_the_output_folder(there: Path, header: ModelHeader) -> None:
-    listed = b"/etc/x.png\0../../y.png\0a/../../z.png\0..\0"
+def test_a_list_does_not_lead_out_of_the_output_folder(header: ModelHeader) -> None:
+    listed = b"/etc/x.png\0../../y.png\0a/../../z.png\0..\0/\0"
     assert targets(header, [], "out", listed=listed) == [
         "out/etc/x.png",
         "out/y.png",
         "out/a/z.png",
         "out/...png",
+        "out/.png",
     ]
 
 
@@ -239,7 +231,9 @@ def test_a_pattern_names_each_output(there: Path, header: ModelHeader) -> None:
         "out/sub/zebras-x.jpg",
         "out/zebras-y.png",
     ]
-    assert targets(header, ["in/sub/x.jpg"], "out/{dir}/{stem}-{number}.png") == ["out/in/sub/x-1.png"]
+    assert targets(header, ["in/sub/x.jpg"], "out/{dir}/{stem}-{number}.png") == [
+        "out/in/sub/x-1.png"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -259,13 +253,14 @@ def test_a_pattern_that_cannot_be(
 ) -> None:
     (there / "a.jpg").touch()
     (there / "b.jpg").touch()
-    with pytest.raises(UsageError, match="-o|both") as caught:
+    with pytest.raises(UsageError, match=r"-o|both") as caught:
         targets(header, ["a.jpg", "b.jpg"], pattern)
     assert said in str(caught.value)
 
 
 def test_no_name_leads_out_of_the_output_folder(there: Path, header: ModelHeader) -> None:
-    picture(there / "in/...jpg")
+    (there / "in").mkdir()
+    (there / "in/...jpg").touch()
     with pytest.raises(UsageError, match="would leave out"):
         targets(header, ["in/...jpg"], "out/{stem}/{number}.png")
     picture(there / "in/sub/x.png")
@@ -282,7 +277,9 @@ def test_no_name_leads_out_of_the_output_folder(there: Path, header: ModelHeader
     assert targets(evil, ["in/sub/x.png"], "here/{domain}/{name}") == ["here/evil/x.png"]
 
 
-def test_a_link_in_place_of_an_output_is_replaced_and_not_followed(there: Path, model: Path) -> None:
+def test_a_link_in_place_of_an_output_is_replaced_and_not_followed(
+    there: Path, model: Path
+) -> None:
     picture(there / "in/a.png")
     kept = picture(there / "kept.png", seed=5)
     before = kept.read_bytes()
@@ -291,3 +288,106 @@ def test_a_link_in_place_of_an_output_is_replaced_and_not_followed(there: Path, 
     assert run("in", "-o", "out", "--model", model, "--overwrite") == 0
     assert kept.read_bytes() == before
     assert not (there / "out/a.png").is_symlink()
+
+
+# Several models, some of the inputs
+
+
+def test_several_models_each_give_a_picture(
+    there: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night = save_model(there / "night.safetensors", target="night")
+    for name in ("in/a.png", "in/sub/b.png"):
+        picture(there / name)
+    models = ("--model", model, "--model", night)
+    assert run("in", *models, "-o", "out", "--json") == 0
+    written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["output"], line["model"]) for line in written] == [
+        ("out/a.zebras.png", str(model)),
+        ("out/a.night.png", str(night)),
+        ("out/sub/b.zebras.png", str(model)),
+        ("out/sub/b.night.png", str(night)),
+    ]
+    assert run("in/a.png", *models) == 0
+    assert sorted(digests(there / "in")) == [
+        "a.night.png",
+        "a.png",
+        "a.zebras.png",
+        "sub/b.png",
+    ]
+    assert run("in", "--model", model, "--model", model, "-o", "two") == 2
+    assert "--model: two of them would write two/a.night.zebras.png" in capsys.readouterr().err
+    assert not (there / "two").exists()
+
+
+def test_a_limit_is_said(there: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for index in range(4):
+        picture(there / f"in/{index}.png")
+    assert run("in", "--model", model, "-o", "out", "--limit", "3") == 0
+    assert sorted(digests(there / "out")) == ["0.png", "1.png", "2.png"]
+    assert "--limit 3: the first 3 of 4 pictures" in capsys.readouterr().err
+    assert run("in", "--model", model, "-o", "other", "--limit", "9") == 0
+    assert "--limit" not in capsys.readouterr().err
+
+
+def test_errors_are_ignored_when_asked(
+    there: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(there / "in/a.png")
+    (there / "in/b.png").touch()
+    assert run("in", "--model", model, "-o", "out", "--ignore-errors") == 0
+    assert "failed: in/b.png: an empty file" in capsys.readouterr().err
+
+
+def test_large_pictures_are_told_of_once_and_resized_when_asked(
+    there: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(2):
+        picture(there / f"in/{index}.png", size=(300, 193))
+    picture(there / "exact.png", size=(300, 192))
+    assert run("exact.png", "in", "--model", model, "-o", "out") == 0
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "--resize" in line]
+    assert told.startswith("in/0.png: its shorter side is over 3 times the 64 px")
+    assert run("in", "--model", model, "-o", "small", "--resize", "64") == 0
+    assert "--resize" not in capsys.readouterr().err
+    with Image.open("out/0.png") as whole, Image.open("small/0.png") as small:
+        assert (whole.size, small.size) == ((300, 193), (99, 64))
+
+
+def test_the_first_frame_is_taken_where_an_output_holds_one(
+    there: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [Image.open(picture(there / f"{index}.png", seed=index)) for index in range(3)]
+    frames[0].save(there / "in.gif", save_all=True, append_images=frames[1:])
+    assert run("in.gif", "--model", model) == 0
+    with Image.open("in.zebras.gif") as image:
+        assert image.n_frames == 3
+    assert run("in.gif", "--model", model, "-o", "one.jpg", "--json") == 0
+    out, err = capsys.readouterr()
+    reason = json.loads(out.splitlines()[-1])["reason"]
+    assert reason == "the first of several frames, as .jpg holds one"
+    assert f"in.gif: {reason}" in err
+
+
+def test_shards_share_a_tree_and_their_lines_make_the_whole(
+    there: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(24):
+        picture(there / f"in/{index % 4}/{index}.png", seed=index)
+    assert run("in", "--model", model, "-o", "whole", "--json") == 0
+    whole = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines: list[dict[str, object]] = []
+    for number in (1, 2, 3):
+        if number == 2:
+            monkeypatch.setenv("RANK", "1")
+            monkeypatch.setenv("WORLD_SIZE", "3")
+            monkeypatch.setenv("LOCAL_RANK", "0")
+            assert run("in", "--model", model, "-o", "parts", "--json") == 0
+        else:
+            share = f"{number}/3"
+            assert run("in", "--model", model, "-o", "parts", "--json", "--shard", share) == 0
+        out, err = capsys.readouterr()
+        assert f"shard {number}/3: " in err
+        lines += map(json.loads, out.splitlines())
+    assert digests(there / "parts") == digests(there / "whole")
+    assert sorted(str(line["input"]) for line in lines) == sorted(line["input"] for line in whole)

@@ -78,9 +78,10 @@ def read_list(source: BinaryIO, *, zero: bool) -> list[Input]:
 
 def below_root(path: Path) -> Path:
     """The path without what would lead out of the folder that it is put in."""
-    if not path.anchor and ".." not in path.parts:
+    if path.name and not path.anchor and ".." not in path.parts:
         return path
-    return Path(*(part for part in path.parts if part not in (path.anchor, "..")))
+    parts = [part for part in path.parts if part not in (path.anchor, "..")]
+    return Path(*parts or ["unnamed"])
 
 
 def _piped(*, pipe: bool) -> Input:

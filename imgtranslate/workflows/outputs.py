@@ -64,9 +64,8 @@ def check_output(output: Output, *, channels: int) -> None:
         suffix_of(output.file_format, channels=channels)
     if output.text is not None and output.is_pattern:
         check_pattern(output.text)
-        suffix = Path(output.text).suffix
-        if suffix != ".{ext}":
-            _check_suffix(output, suffix.lower(), channels=channels)
+        if not output.text.endswith((".{ext}", "{name}")):
+            _check_suffix(output, Path(output.text).suffix.lower(), channels=channels)
     if output.text is not None and output.is_file:
         _check_suffix(output, Path(output.text).suffix.lower(), channels=channels)
 

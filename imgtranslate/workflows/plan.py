@@ -79,7 +79,8 @@ def plan_translation(
         for look in numbers
         for target in [_target(source, naming, look=look if looks > 1 and not grid else None)]
     )
-    chosen = _chosen(_without_own_outputs(planned, output, notice), selection, notice)
+    planned = _without_own_outputs(planned, output, notice)
+    chosen = _chosen(planned, selection, notice)
     _check_inputs_kept(chosen, planned, replaceable=_replaceable(output, selection.existing))
     targets = [job.target for job in chosen if isinstance(job.target, Path)]
     _check_targets(targets, output=output, existing=selection.existing)

@@ -9,20 +9,21 @@ from typing import Any, BinaryIO, Literal
 
 from imgtranslate.atomic import explained
 from imgtranslate.errors import ImageError, ImgTranslateError
-from imgtranslate.images import Codes, Picture
-from imgtranslate.translator import Translator
-from imgtranslate.workflows.frames import (
+from imgtranslate.images import (
+    Alpha,
+    Codes,
+    Picture,
     encode_image,
     holds_frames,
     read_frames,
     resized,
     write_image,
 )
+from imgtranslate.translator import Translator
 from imgtranslate.workflows.inputs import Place
 from imgtranslate.workflows.looks import Chosen, draw_grid
 from imgtranslate.workflows.plan import Existing, Job
 
-Alpha = Literal["keep", "drop", "matte"]
 Status = Literal["written", "skipped", "failed"]
 PIPE_LIMIT = 2**32  # bytes that are taken from stdin
 
