@@ -50,7 +50,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             path = current / entry.name
             if entry.name.startswith("."):
                 continue
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 yield path
             elif (real := path.resolve()) not in above:
                 stack.append((path, above | {real}))
@@ -64,3 +64,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(
             f"{folder}: cannot be listed: {error.strerror}. Mend its permissions or leave it out"
         ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Not so a link that leads in a circle, which the system refuses to follow."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -84,6 +84,11 @@ def below_root(path: Path) -> Path:
     return Path(*parts or ["unnamed"])
 
 
+def real(path: Path) -> Path:
+    """The path without links; where they lead in a circle, as far as they go."""
+    return Path(os.path.realpath(path))
+
+
 def _piped(*, pipe: bool) -> Input:
     if not pipe:
         raise UsageError("-: this command does not read from a pipe. Name a file or a folder")
@@ -146,7 +151,7 @@ def _left_out(picture: Input, ignore: Callable[[Path], bool], own: Callable[[Pat
 
 def _inside(output: Path | None, *, base: Path) -> Callable[[Path], bool]:
     """Whether a folder lies in the output folder, where that is below ``base``."""
-    if output is None or base.resolve() not in output.resolve().parents:
+    if output is None or real(base) not in real(output).parents:
         return _nothing
-    place = output.resolve()
-    return lru_cache(maxsize=1024)(lambda folder: folder.resolve().is_relative_to(place))
+    place = real(output)
+    return lru_cache(maxsize=1024)(lambda folder: real(folder).is_relative_to(place))

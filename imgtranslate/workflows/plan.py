@@ -8,7 +8,7 @@ from typing import Literal
 
 from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.errors import UsageError
-from imgtranslate.workflows.inputs import PIPE, Input, Place, list_inputs
+from imgtranslate.workflows.inputs import PIPE, Input, Place, list_inputs, real
 from imgtranslate.workflows.outputs import BESIDE, Naming, Output, check_output, target_of
 from imgtranslate.workflows.shards import WHOLE, Shard
 
@@ -206,7 +206,7 @@ def _check_inputs_kept(
 
 
 def _check_targets(targets: Sequence[Path], *, output: Output, existing: Existing) -> None:
-    root = None if output.folder is None else output.folder.resolve()
+    root = None if output.folder is None else real(output.folder)
     for folder in dict.fromkeys(target.parent for target in targets):
         _check_folder(folder, root=root)
     present = [target for target in targets if os.path.lexists(target)]
@@ -223,7 +223,7 @@ def _check_folder(folder: Path, *, root: Path | None) -> None:
     nearest_existing = next((f for f in (folder, *folder.parents) if os.path.lexists(f)), folder)
     if not nearest_existing.is_dir():
         raise UsageError(f"{nearest_existing}: a file, not a folder. Name another output by -o")
-    if root is not None and not folder.resolve().is_relative_to(root):
+    if root is not None and not real(folder).is_relative_to(root):
         raise UsageError(
             f"{folder}: a link leads out of the output folder {root}. Remove it or name its end"
         )
