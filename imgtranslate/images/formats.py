@@ -61,7 +61,8 @@ _TIFF = Writer(
     file_format="TIFF",
     has_alpha=True,
     has_frames=True,
-    depths=("uint8", "uint16", "int32", "float32"),
+    most_channels=2**16 - 1,
+    depths=("uint8", "uint16", "int32", "float16", "float32"),
     exif_limit=_LARGE,
     xmp_limit=_LARGE,
 )

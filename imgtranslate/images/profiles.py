@@ -14,16 +14,16 @@ _GRID = 33  # nodes a channel, between which colours of more than 8 bits are int
 _BANDS = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 
 
-def to_srgb(
-    pixels: AnyPixels, profile: bytes | None, *, white: float
-) -> tuple[AnyPixels, bytes | None]:
+def to_srgb(pixels: AnyPixels, profile: object, *, white: float) -> tuple[AnyPixels, bytes | None]:
     """Convert grey or colour (h, w, 1 | 3) to sRGB; with it goes the profile that now holds.
 
     A profile that is damaged, or of another number of channels, is left out of account. Pixels
     that are sRGB already are not touched and keep their own profile.
     """
     bands = "L" if pixels.shape[2] == 1 else "RGB"
-    if profile is None or _space(profile) != bands:
+    if not isinstance(profile, bytes) or pixels.shape[2] not in (1, 3):
+        return pixels, None
+    if _space(profile) != bands:
         return pixels, None
     if _means_srgb(profile):
         return pixels, profile
