@@ -16,9 +16,14 @@ def power(gamma: float) -> bytes:
     return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
 
 
+def parametric(*numbers: float) -> bytes:
+    """A curve of the kind that has so many numbers."""
+    kind = (1, 3, 4, 5, 7).index(len(numbers))
+    return b"para\0\0\0\0" + struct.pack(">HH", kind, 0) + _fixed(*numbers)
+
+
 def srgb_curve() -> bytes:
-    numbers = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-    return b"para\0\0\0\0\0\3\0\0" + _fixed(*numbers)
+    return parametric(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
 def build(space: bytes, tags: dict[bytes, bytes]) -> bytes:

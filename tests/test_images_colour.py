@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
-from profiles import adobe_rgb, build, grey, power, srgb_curve
+from profiles import adobe_rgb, build, grey, parametric, power, srgb_curve
 
 from imgtranslate.errors import UsageError
 from imgtranslate.images import (
@@ -21,7 +21,8 @@ from imgtranslate.images import (
     to_pil,
     write_image,
 )
-from imgtranslate.images.profiles import srgb_profile
+from imgtranslate.images.matrices import shares_of_srgb
+from imgtranslate.images.profiles import _between_nodes, srgb_profile, to_srgb
 
 COLOURS = np.array([[[200, 30, 40], [0, 255, 0], [20, 60, 200], [128, 128, 128]]], np.uint8)
 XMP = (
@@ -85,9 +86,37 @@ def test_more_than_8_bits_are_converted_too(tmp_path: Path, dtype: str) -> None:
     tifffile.imwrite(tmp_path / "in.tif", samples, photometric="rgb", extratags=tags)
     picture = read_image(tmp_path / "in.tif", channels=3)
     assert picture.pixels.dtype == dtype
-    assert np.abs(picture.pixels / white * 255 - adobe_to_srgb(ramp[None] * 255)).max() < 1.5
-    assert len(np.unique(picture.pixels[..., 0])) > 2900
+    assert np.abs(picture.pixels / white * 255 - adobe_to_srgb(ramp[None] * 255)).max() < 0.1
+    assert len(np.unique(picture.pixels[..., 2])) > 2900
     assert picture.icc_profile == srgb_profile()
+
+
+def test_tables_are_followed_in_16_bits_too() -> None:
+    assert shares_of_srgb(np.zeros((1, 3)), build(b"RGB ", {b"A2B0": bytes(40)})) is None
+    shares = np.linspace(0.2, 1, 500)[:, None] * np.array([1.0, 0.9, 0.8])
+    found = _between_nodes(shares, adobe_rgb(), "RGB")
+    assert np.abs(found * 255 - adobe_to_srgb(shares * 255)).max() < 1.5
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (2.2,),
+        (1.8, 1.0, 0.0),
+        (1.8, 1.0, 0.0, 0.0),
+        (3.0, 1 / 1.16, 0.16 / 1.16, 1 / 9.033, 0.08),
+        (3.0, 1 / 1.16, 0.16 / 1.16, 1 / 9.033, 0.08, 0.0, 0.0),
+        (2.2, 0.9, 0.05),
+        (2.0, 0.85, 0.1, 0.02),
+    ],
+)
+def test_every_kind_of_curve_is_that_of_lcms(numbers: tuple[float, ...]) -> None:
+    profile = grey(parametric(*numbers))
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, 256, 1)
+    coarse, _ = to_srgb(ramp, profile, white=255.0)
+    fine, _ = to_srgb(ramp.astype(np.uint16) * 257, profile, white=65_535.0)
+    assert not np.array_equal(coarse, ramp)
+    assert np.abs(fine / 257 - coarse)[:, 8:].max() <= 1
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
