@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,6 +14,7 @@ ARRAY_SUFFIX = ".npy"
 LARGEST_ARRAY = 2**33  # bytes
 ARRAY_DEPTHS = ("uint8", "uint16", "int32", "float16", "float32")
 
+_HEADER_ERRORS = (ValueError, EOFError, TypeError, SyntaxError, OverflowError, TokenError)
 _MAGIC = b"\x93NUMPY"
 
 
@@ -34,7 +36,7 @@ def read_array(source: Path | BinaryIO, *, channels: int) -> NDArray[Any]:
     """
     try:
         stored = _mapped(source) if isinstance(source, Path) else _unpacked(source)
-    except (ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
+    except _HEADER_ERRORS as error:
         raise ImageError("not an array that numpy saved. Replace or remove it") from error
     if stored.dtype.name not in ARRAY_DEPTHS or stored.ndim not in (2, 3) or 0 in stored.shape:
         raise ImageError(

@@ -25,7 +25,7 @@ class Levels:
     pixels: AnyPixels  # (h, w, 1 | 3)
     white: float
     alpha: AnyPixels | None = None  # (h, w)
-    profile: bytes | None = None
+    profile: object = None  # bytes, unless the file is damaged
 
 
 @dataclass(frozen=True, kw_only=True)

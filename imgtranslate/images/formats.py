@@ -17,6 +17,7 @@ class Writer:
     file_format: str  # Pillow's name
     has_alpha: bool = False
     has_frames: bool = False
+    once: int | None = None  # how an animation says that it runs once
     most_channels: int = 4
     longest_side: int = 2**31 - 1  # px
     depths: tuple[str, ...] = ("uint8",)
@@ -51,6 +52,7 @@ _PNG = Writer(
     file_format="PNG",
     has_alpha=True,
     has_frames=True,
+    once=1,
     depths=("uint8", "uint16"),
     exif_limit=_LARGE,
     xmp_limit=_LARGE,
@@ -61,7 +63,8 @@ _TIFF = Writer(
     file_format="TIFF",
     has_alpha=True,
     has_frames=True,
-    depths=("uint8", "uint16", "int32", "float32"),
+    most_channels=2**16 - 1,
+    depths=("uint8", "uint16", "int32", "float16", "float32"),
     exif_limit=_LARGE,
     xmp_limit=_LARGE,
 )
@@ -70,6 +73,7 @@ _WEBP = Writer(
     longest_side=16_383,
     has_alpha=True,
     has_frames=True,
+    once=1,
     exif_limit=_LARGE,
     xmp_limit=_LARGE,
     options={"lossless": True, "exact": True},

@@ -47,7 +47,7 @@ class Shared:
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\b")
+        warnings.filterwarnings("ignore", module=r"(PIL|numpy)\b")
         yield
 
 

@@ -36,25 +36,39 @@ def turned(pixels: AnyPixels, orientation: int) -> AnyPixels:
     return np.ascontiguousarray(swapped[::rows, ::columns])
 
 
-def exif_of(image: Image.Image, *, srgb: bool) -> bytes | None:
-    """The EXIF block without what no longer holds: the orientation and the thumbnail.
-
-    ``srgb``: the pixels were converted, so that it must not name another colour space.
-    """
+def exif_of(image: Image.Image) -> bytes | None:
+    """The EXIF block without what no longer holds: the orientation and the thumbnail."""
     try:
         exif = _described(image)
         exif.pop(ORIENTATION, None)
-        if srgb and EXIF_IFD in exif and _COLOUR_SPACE in exif.get_ifd(EXIF_IFD):
-            exif.get_ifd(EXIF_IFD)[_COLOUR_SPACE] = _SRGB
         block = exif.tobytes() if exif else b""
     except DECODER_ERRORS:
         return None
     return block if 0 < len(block) <= _LIMIT else None
 
 
+def srgb_exif(block: bytes | None) -> bytes | None:
+    """The EXIF block of pixels that are sRGB now, which must not name another space."""
+    if block is None:
+        return None
+    try:
+        exif = Image.Exif()
+        exif.load(block)
+        if EXIF_IFD not in exif or _COLOUR_SPACE not in exif.get_ifd(EXIF_IFD):
+            return block
+        exif.get_ifd(EXIF_IFD)[_COLOUR_SPACE] = _SRGB
+        return exif.tobytes()
+    except DECODER_ERRORS:
+        return block
+
+
 def xmp_of(image: Image.Image) -> bytes | None:
     """The XMP packet, in which the orientation is reset."""
-    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    return cleaned_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+
+
+def cleaned_xmp(found: object) -> bytes | None:
+    """XMP as bytes, the orientation reset; None for what is none."""
     packet = found.encode(errors="replace") if isinstance(found, str) else found
     if not isinstance(packet, bytes) or not 0 < len(packet) <= _LIMIT:
         return None

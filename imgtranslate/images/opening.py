@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
@@ -96,6 +97,7 @@ def decoding(source: Source | str, *, allow_huge: bool = False) -> Iterator[None
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(quiet())
+            stack.enter_context(np.errstate(all="ignore"))  # files of floats hold any numbers
             if allow_huge:
                 stack.enter_context(unlimited())
             yield

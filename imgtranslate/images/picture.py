@@ -107,8 +107,9 @@ def refuse_white(picture: Picture) -> None:
 
 
 def _rescaled(values: AnyPixels, old: float, new: float, dtype: np.dtype[Any]) -> Any:
-    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=old, neginf=0.0)
-    return rounded(numbers * (new / old), white=new, dtype=dtype)
+    with np.errstate(invalid="ignore", over="ignore"):  # files hold any numbers, and none
+        numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=old, neginf=0.0)
+        return rounded(numbers * (new / old), white=new, dtype=dtype)
 
 
 def _resampled(pixels: AnyPixels, size: tuple[int, int], *, white: float) -> Any:

@@ -2,35 +2,37 @@
 
 import functools
 import io
+import struct
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from imgtranslate.images.matrices import Floats, shares_of_srgb
 from imgtranslate.images.values import AnyPixels, Pixels, rounded
 
 _DATE = slice(24, 36)  # of the header of a profile: when it was made
 _GRID = 33  # nodes a channel, between which colours of more than 8 bits are interpolated
+_ROWS = 64  # converted at a time
 _BANDS = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 
 
-def to_srgb(
-    pixels: AnyPixels, profile: bytes | None, *, white: float
-) -> tuple[AnyPixels, bytes | None]:
+def to_srgb(pixels: AnyPixels, profile: object, *, white: float) -> tuple[AnyPixels, bytes | None]:
     """Convert grey or colour (h, w, 1 | 3) to sRGB; with it goes the profile that now holds.
 
     A profile that is damaged, or of another number of channels, is left out of account. Pixels
     that are sRGB already are not touched and keep their own profile.
     """
     bands = "L" if pixels.shape[2] == 1 else "RGB"
-    if profile is None or _space(profile) != bands:
+    if not isinstance(profile, bytes) or pixels.shape[2] not in (1, 3):
+        return pixels, None
+    if _space(profile) != bands:
         return pixels, None
     if _means_srgb(profile):
         return pixels, profile
     if pixels.dtype == np.uint8:
         converted: AnyPixels = _converted(pixels, profile, bands)
     else:
-        converted = _interpolated(pixels, profile, bands, white=white)
+        converted = _in_rows(pixels, profile, bands, white=white)
     return converted, srgb_profile()
 
 
@@ -92,20 +94,37 @@ def _converted(pixels: Pixels, profile: bytes, bands: str) -> Pixels:
     return changed if bands == "RGB" else np.ascontiguousarray(changed[..., :1])
 
 
-def _interpolated(pixels: AnyPixels, profile: bytes, bands: str, *, white: float) -> AnyPixels:
-    """Convert more than 8 bits, which lcms is not given: by the shift of the nodes around."""
-    channels = pixels.shape[2]
+def _in_rows(pixels: AnyPixels, profile: bytes, bands: str, *, white: float) -> AnyPixels:
+    """Convert more than 8 bits, which lcms is not given; row by row, to spare the memory."""
+    shares = functools.partial(_shares, profile=profile, bands=bands)
+    levels = np.empty(pixels.shape, pixels.dtype)
+    for row in range(0, pixels.shape[0], _ROWS):
+        part = pixels[row : row + _ROWS] / white
+        overshoot = part - np.clip(part, 0, 1)
+        converted = np.where(np.isfinite(part), white * (shares(part) + overshoot), part)
+        levels[row : row + _ROWS] = rounded(converted, white=white, dtype=pixels.dtype)
+    return levels
+
+
+def _shares(part: Floats, *, profile: bytes, bands: str) -> Floats:
+    """Exactly where the profile is curves and a matrix, else between nodes of its tables."""
+    try:
+        exact = shares_of_srgb(part, profile)
+    except (ValueError, KeyError, IndexError, struct.error, np.linalg.LinAlgError):
+        exact = None
+    return _between_nodes(part, profile, bands) if exact is None else exact
+
+
+def _between_nodes(part: Floats, profile: bytes, bands: str) -> Floats:
+    """Shares (..., c), shifted as the nodes around them are."""
+    channels = part.shape[-1]
     nodes = _nodes(_GRID, channels)
     shift = (_converted(nodes, profile, bands).astype(np.float64) - nodes) / 255
-    shifts = shift.reshape(*[_GRID] * channels, channels)
-    levels = np.empty(pixels.shape, np.float64)
-    for row in range(pixels.shape[0]):  # row by row: the working memory stays small
-        levels[row] = pixels[row] + white * _between(shifts, pixels[row] / white)
-    converted: AnyPixels = rounded(levels, white=white, dtype=pixels.dtype)
-    return converted
+    flat = part.reshape(-1, channels)
+    return (flat + _between(shift.reshape(*[_GRID] * channels, channels), flat)).reshape(part.shape)
 
 
-def _between(shifts: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def _between(shifts: Floats, shares: Floats) -> Floats:
     """Interpolate linearly in each channel: shares (n, c) in 0 to 1 find shifts (n, c)."""
     places = np.clip(np.nan_to_num(shares), 0, 1) * (_GRID - 1)
     lower = np.minimum(places.astype(np.intp), _GRID - 2)

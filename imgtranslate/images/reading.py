@@ -3,6 +3,9 @@
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -10,8 +13,17 @@ from PIL import Image
 from imgtranslate.arrays import is_array, read_array
 from imgtranslate.errors import ImageError
 from imgtranslate.images.depth import Again, Levels, levels_of, white_of
+from imgtranslate.images.layers import Layers, find_layers, read_layers
 from imgtranslate.images.limits import refuse_bomb, refuse_long_bomb
-from imgtranslate.images.metadata import exif_of, orientation_of, turned, xmp_of
+from imgtranslate.images.metadata import (
+    ORIENTATION,
+    cleaned_xmp,
+    exif_of,
+    orientation_of,
+    srgb_exif,
+    turned,
+    xmp_of,
+)
 from imgtranslate.images.opening import (
     Source,
     decoding,
@@ -52,7 +64,12 @@ def read_frames(
         yield _read_array(source, channels=channels)
         return
     total = 0
-    for picture in _frames(source, channels=channels, allow_huge=allow_huge):
+    with decoding(source, allow_huge=allow_huge):
+        layered = _has_layers(source, allow_huge=allow_huge)
+    frames = (_layered_pages if layered else _frames)(
+        source, channels=channels, allow_huge=allow_huge
+    )
+    for picture in frames:
         total += picture.pixels.shape[0] * picture.pixels.shape[1]
         with decoding(source):
             refuse_long_bomb(total, allow_huge=allow_huge)
@@ -66,7 +83,7 @@ def picture_from_pil(image: Image.Image, *, channels: int, alpha: Alpha = "keep"
     """
     with decoding("image"):
         refuse_bomb(image.size)
-        return with_alpha(_picture(image, levels_of(image), channels=channels), alpha)
+        return with_alpha(_picture(levels_of(image), _about(image), channels=channels), alpha)
 
 
 def _frames(source: Source, *, channels: int, allow_huge: bool) -> Iterator[Picture]:
@@ -81,7 +98,8 @@ def _frames(source: Source, *, channels: int, allow_huge: bool) -> Iterator[Pict
                     return
                 refuse_bomb(image.size, allow_huge=allow_huge)
                 again = Again(source=source, frame=place, allow_huge=allow_huge)
-                picture = _picture(image, levels_of(image, again), channels=channels)
+                levels = levels_of(image, again)
+                picture = _picture(levels, _about(image), channels=channels)
             yield picture
 
 
@@ -100,24 +118,87 @@ def _sought(image: Image.Image, place: int) -> bool:
     return True
 
 
-def _picture(image: Image.Image, levels: Levels, *, channels: int) -> Picture:
-    pixels, profile = to_srgb(levels.pixels, levels.profile, white=levels.white)
-    orientation = orientation_of(image)
-    alpha = None if levels.alpha is None else turned(levels.alpha, orientation)
-    pixels, alpha = _with_channels(
-        turned(pixels, orientation), alpha, channels=channels, white=levels.white
+def _has_layers(source: Source, *, allow_huge: bool) -> bool:
+    with _as_file(source) as file:
+        return find_layers(file, allow_huge=allow_huge) is not None
+
+
+def _layered_pages(source: Source, *, channels: int, allow_huge: bool) -> Iterator[Picture]:
+    with _as_file(source) as file:
+        pages = read_layers(file, allow_huge=allow_huge)
+        while True:
+            with decoding(source):
+                found = next(pages, None)
+                if found is None:
+                    return
+                picture = _layered_picture(*found, channels=channels)
+            yield picture
+
+
+def _layered_picture(layers: Layers, samples: AnyPixels, *, channels: int) -> Picture:
+    pixels, alpha = (samples[..., :-1], samples[..., -1]) if layers.has_alpha else (samples, None)
+    levels = Levels(
+        pixels=pixels, white=white_of(samples), alpha=alpha, profile=layers.tags.get(34675)
     )
+    about = About(
+        orientation=layers.tags.get(ORIENTATION, 1),
+        exif=layers.exif,
+        xmp=cleaned_xmp(layers.tags.get(700)),
+        file_format="TIFF",
+    )
+    return _picture(levels, about, channels=channels)
+
+
+@contextlib.contextmanager
+def _as_file(source: Source) -> Iterator[BinaryIO]:
+    if not isinstance(source, Path):
+        source.seek(0)
+        yield source
+        return
+    with source.open("rb") as file:
+        yield file
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a file says beside the pixels, as it is stored."""
+
+    orientation: int = 1
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    duration: float | None = None
+    loop: int | None = None
+    file_format: str | None = None
+
+
+def _about(image: Image.Image) -> About:
     moving = has_frames(image)
+    return About(
+        orientation=orientation_of(image),
+        exif=exif_of(image),
+        xmp=xmp_of(image),
+        duration=_duration(image) if moving and image.format != "TIFF" else None,
+        loop=_loop(image) if moving else None,
+        file_format=image.format,
+    )
+
+
+def _picture(levels: Levels, about: About, *, channels: int) -> Picture:
+    pixels, profile = to_srgb(levels.pixels, levels.profile, white=levels.white)
+    alpha = None if levels.alpha is None else turned(levels.alpha, about.orientation)
+    pixels, alpha = _with_channels(
+        turned(pixels, about.orientation), alpha, channels=channels, white=levels.white
+    )
     return Picture(
         pixels=pixels,
         white=levels.white,
         alpha=alpha,
         icc_profile=profile,
-        exif=exif_of(image, srgb=profile is not None),
-        xmp=xmp_of(image),
-        duration=_duration(image) if moving and image.format != "TIFF" else None,
-        loop=_loop(image) if moving else None,
-        file_format=image.format,
+        exif=about.exif if profile is None else srgb_exif(about.exif),
+        xmp=about.xmp,
+        duration=about.duration,
+        loop=about.loop,
+        file_format=about.file_format,
     )
 
 
@@ -131,14 +212,20 @@ def _loop(image: Image.Image) -> int | None:
     return found if isinstance(found, int) and 0 <= found < 2**16 else None
 
 
+_MORE = "TIFF or .npy of as many"
+
+
 def _with_channels(
     pixels: AnyPixels, alpha: AnyPixels | None, *, channels: int, white: float
 ) -> tuple[AnyPixels, AnyPixels | None]:
     """Grey or colour as asked for; alpha as the last of 2 or 4 channels, else beside them."""
-    if channels > 4 or (channels in (2, 4) and alpha is None):
+    found = pixels.shape[2] + (alpha is not None)
+    if found == channels and alpha is None:
+        return pixels, None
+    if channels > 4 or (channels in (2, 4) and alpha is None) or pixels.shape[2] not in (1, 3):
         raise ImageError(
-            f"{pixels.shape[2] + (alpha is not None)} channels, not {channels}. Give "
-            + ("pictures with transparency" if channels in (2, 4) else ".npy arrays")
+            f"{found} channels, not {channels}. Give "
+            + ("pictures with transparency" if channels in (2, 4) else _MORE)
         )
     fitting = _grey(pixels, white=white) if channels <= 2 else _colour(pixels)
     if channels in (2, 4) and alpha is not None:

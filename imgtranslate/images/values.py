@@ -16,7 +16,8 @@ def to_network(pixels: AnyPixels, *, white: float = 255.0) -> Values:
 
     Floats may overshoot; where they are not numbers the network sees black.
     """
-    values = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+    with np.errstate(invalid="ignore"):  # floats of files need not be numbers
+        values = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
     if pixels.dtype.kind == "f":
         np.nan_to_num(values, copy=False, nan=0.0, posinf=white, neginf=0.0)
     values /= white / 2
@@ -39,7 +40,8 @@ def rounded(levels: NDArray[Any], *, white: float, dtype: DTypeLike) -> Any:
     kind = np.dtype(dtype)
     if kind.kind == "f":
         most = float(np.finfo(kind).max)
-        return np.clip(levels, -most, most).astype(kind)
+        with np.errstate(invalid="ignore"):
+            return np.clip(levels, -most, most).astype(kind)
     return np.rint(np.clip(levels, 0, white)).astype(kind)
 
 

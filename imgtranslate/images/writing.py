@@ -194,7 +194,8 @@ def _save_by_pillow(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -
     if writer.file_format == "PNG" and "xmp" in options:
         options["pnginfo"] = _png_text(options.pop("xmp"))
     if len(frames) > 1:
-        options |= _animation(frames) | {"append_images": pictures[1:], "save_all": True}
+        options |= {"append_images": pictures[1:], "save_all": True}
+        options |= _animation(frames, once=writer.once)
     pictures[0].save(file, format=writer.file_format, **options)
 
 
@@ -208,11 +209,11 @@ def _png_text(xmp: bytes) -> PngInfo:
     return text
 
 
-def _animation(frames: Sequence[Picture]) -> dict[str, Any]:
+def _animation(frames: Sequence[Picture], *, once: int | None) -> dict[str, Any]:
     """How long each frame is shown, in ms, and how often all of them."""
     durations = [round(_FRAME if frame.duration is None else frame.duration) for frame in frames]
-    once = {} if frames[0].loop is None else {"loop": frames[0].loop}
-    return {"duration": durations, **once}
+    loop = once if frames[0].loop is None else frames[0].loop
+    return _present({"duration": durations, "loop": loop})
 
 
 _FRAME = 100.0  # ms, of a frame whose file does not say, such as a page
