@@ -3,12 +3,16 @@
 import contextlib
 import errno
 import os
+import platform
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from imgtranslate.errors import ImgTranslateError
 
 TEMPORARY_PREFIX = ".imgtranslate-"
+_LEFTOVER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<node>.*)-(?P<process>\d+)-\w+\.tmp")
 
 
 @contextlib.contextmanager
@@ -18,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     On any failure the temporary file is removed and what stood at ``path`` stays. A full disk or
     a folder that cannot be written becomes one line.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}.tmp{path.suffix}")
+    temporary = _temporary(path)
     with explained(path):
         try:
             yield temporary
@@ -44,9 +48,39 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left of files that it was writing in ``folder``."""
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*.tmp*"):
-        path.unlink(missing_ok=True)
+    """Remove what killed processes left of files that they were writing in ``folder``.
+
+    What a process writes that runs on this machine, or on another one, stays.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _LEFTOVER.match(entry.name)
+            if found and found["node"] == _node() and not _runs(int(found["process"])):
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A name that no other process, thread or machine takes, short whatever ``path`` is called."""
+    unique = f"{_node()}-{os.getpid()}-{secrets.token_hex(8)}"
+    suffix = path.suffix if len(path.suffix) < 10 else ""
+    return path.with_name(f"{TEMPORARY_PREFIX}{unique}.tmp{suffix}")
+
+
+def _node() -> str:
+    return re.sub(r"\W+", "_", platform.node())[:60]
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine lives; where that cannot be asked, it does."""
+    if os.name == "nt":  # there, a signal of 0 would stop it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

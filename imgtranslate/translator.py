@@ -14,10 +14,13 @@ from imgtranslate.config import latent_dim, size_multiple, smallest_side, smalle
 from imgtranslate.engines import Engine
 from imgtranslate.errors import CheckpointError, ImageError, UsageError
 from imgtranslate.images import (
+    Alpha,
+    AnyPixels,
     Codes,
     Picture,
     Pixels,
     Values,
+    eight_bits,
     pad_to,
     picture_from_pil,
     to_network,
@@ -57,15 +60,19 @@ class Translator:
         seed: int | None = None,
         z: Sequence[float] | Codes | None = None,
         style: Image.Image | None = None,
+        alpha: Alpha = "keep",
     ) -> Image.Image:
-        """Translate one image: upright, of the size displayed, alpha untouched.
+        """Translate one image: upright, in sRGB, of the size displayed.
+
+        ``alpha``: transparency is kept as it is (``keep``), left out (``drop``), or the image is
+        laid over white first (``matte``).
 
         A model with a code z has many looks. At most one of these chooses one, else it is
         ``seed=0``: ``seed``, a number; ``z``, the code; ``style``, a picture of the target to take
         it from. Raises ``ImageError`` if an image is damaged or too big for the memory,
         ``UsageError`` if the model has no code or one of another length.
         """
-        picture = picture_from_pil(image, channels=self.header.in_channels)
+        picture = picture_from_pil(image, channels=self.header.in_channels, alpha=alpha)
         code = self._chosen(picture.pixels, seed=seed, z=z, style=style)
         return to_pil(self.translate_picture(picture, z=code))
 
@@ -74,24 +81,50 @@ class Translator:
         return [self(image) for image in images]
 
     def translate_picture(self, picture: Picture, *, z: Codes | None = None) -> Picture:
-        """Translate the pixels; alpha, profile and EXIF are carried over."""
-        return replace(picture, pixels=self.translate_pixels(picture.pixels, z=z))
+        """Translate the pixels, in their depth; alpha, profile, EXIF and XMP are carried over."""
+        pixels = self.translate_pixels(picture.pixels, z=z, white=picture.white)
+        return replace(picture, pixels=pixels)
 
-    def translate_pixels(self, pixels: Pixels, *, z: Codes | None = None) -> Pixels:
-        """Translate uint8 (h, w, in_channels) into uint8 (h, w, out_channels).
+    def translate_pixels(
+        self, pixels: AnyPixels, *, z: Codes | None = None, white: float = 255.0
+    ) -> AnyPixels:
+        """Translate (h, w, in_channels) of any depth into (h, w, out_channels) of the same.
 
         ``z``: (latent_dim,), else that of seed 0 where there is a code.
         """
         if z is None and self.latent_dim:
             z = self.draw(0, pixels)
-        return to_pixels(self.translate_values(to_network(pixels), z=z))
+        values = self.translate_values(to_network(pixels, white=white), z=z)
+        translated: AnyPixels = to_pixels(values, white=white, dtype=pixels.dtype)
+        return translated
+
+    def translate_together(
+        self, pictures: Sequence[Picture], *, codes: Sequence[Codes | None]
+    ) -> list[Picture]:
+        """Translate 8-bit pictures of one size in one run of the network, as suits a GPU.
+
+        ``codes``: one for each picture, or None where there is no code. The last bit may differ
+        from what a picture gives alone. Raises ``ImageError`` if one of them fails.
+        """
+        config = self.header.generator
+        height, width = pictures[0].pixels.shape[:2]
+        values = np.stack([to_network(picture.pixels) for picture in pictures])
+        beside = [np.concatenate(z) for z in zip(*map(self._beside, codes), strict=True)]
+        padded = pad_to(values, multiple=size_multiple(config), least=smallest_side(config))
+        outputs = self._engine.run(padded, *beside)[:, :, :height, :width]
+        if np.isnan(outputs).any():
+            raise ImageError("the network answers with values that are not numbers. Run it alone")
+        return [
+            replace(picture, pixels=to_pixels(output))
+            for picture, output in zip(pictures, outputs, strict=True)
+        ]
 
     @property
     def latent_dim(self) -> int:
         """How many numbers the code z has; 0 where a picture has one translation only."""
         return latent_dim(self.header.generator)
 
-    def draw(self, seed: int, pixels: Pixels | None = None) -> Codes:
+    def draw(self, seed: int, pixels: AnyPixels | None = None) -> Codes:
         """Draw a code of normal(0, 1), (latent_dim,): a function of the seed and the picture.
 
         By what is in the picture, not by its name or place, so that neither matters. Without
@@ -109,7 +142,7 @@ class Translator:
 
         Raises ``UsageError`` if the model has no encoder, ``ImageError`` if the image is damaged.
         """
-        picture = picture_from_pil(image, channels=self.header.out_channels)
+        picture = eight_bits(picture_from_pil(image, channels=self.header.out_channels))
         return self.encode_pixels(picture.pixels)
 
     def encode_pixels(self, pixels: Pixels) -> Codes:
@@ -124,7 +157,7 @@ class Translator:
 
     def _chosen(
         self,
-        pixels: Pixels,
+        pixels: AnyPixels,
         *,
         seed: int | None,
         z: Sequence[float] | Codes | None,

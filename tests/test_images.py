@@ -16,6 +16,7 @@ from imgtranslate.errors import DataError, ImageError, UsageError
 from imgtranslate.images import (
     IMAGE_SUFFIXES,
     Picture,
+    eight_bits,
     list_images,
     mirror_indices,
     pad_to,
@@ -176,13 +177,17 @@ def test_a_ramp_of_16_bits_is_scaled_with_rounding(tmp_path: Path, suffix: str):
     ramp[-1, -1] = 65_535
     path = saved(Image.fromarray(ramp), tmp_path / f"in{suffix}")
     expected = np.rint(ramp / 257).astype(np.uint8)
-    assert np.array_equal(read_image(path, channels=1).pixels[..., 0], expected)
+    picture = read_image(path, channels=1)
+    assert picture.pixels.dtype == np.uint16
+    assert np.array_equal(eight_bits(picture).pixels[..., 0], expected)
 
 
 def test_16_bits_may_mark_one_value_as_transparent():
     image = Image.fromarray(np.array([[0, 514]], dtype=np.uint16))
     image.info["transparency"] = 514
     picture = picture_from_pil(image, channels=1)
+    assert picture.pixels.ravel().tolist() == [0, 514]
+    picture = eight_bits(picture)
     assert picture.pixels.ravel().tolist() == [0, 2]
     assert picture.alpha is not None
     assert picture.alpha.tolist() == [[255, 0]]
@@ -190,15 +195,19 @@ def test_16_bits_may_mark_one_value_as_transparent():
 
 def test_integers_of_32_bits_are_read_as_16_and_beyond_that_refused():
     image = Image.fromarray(np.array([[0, 65_535]], dtype=np.int32))
-    assert picture_from_pil(image, channels=1).pixels.ravel().tolist() == [0, 255]
-    with pytest.raises(ImageError, match=r"image: its brightest value is 1e\+06"):
-        picture_from_pil(Image.fromarray(np.array([[10**6]], dtype=np.int32)), channels=1)
+    picture = eight_bits(picture_from_pil(image, channels=1))
+    assert picture.pixels.ravel().tolist() == [0, 255]
+    for values, said in (([[10**6]], r"from 0 to 1e\+06"), ([[-1024, 3071]], "from -1024 to 3071")):
+        with pytest.raises(ImageError, match=f"image: its values go {said}"):
+            picture_from_pil(Image.fromarray(np.array(values, dtype=np.int32)), channels=1)
 
 
 @pytest.mark.parametrize("white", [1, 255, 65_535])
 def test_floats_are_scaled_by_the_white_that_they_seem_to_have(white: int):
     values = np.array([[0, 0.5, 1, 1.1, -0.1, np.nan]], dtype=np.float32) * white
-    pixels = picture_from_pil(Image.fromarray(values), channels=1).pixels
+    picture = picture_from_pil(Image.fromarray(values), channels=1)
+    assert (picture.white, picture.pixels.dtype) == (white, np.float32)
+    pixels = eight_bits(picture).pixels
     assert pixels.ravel().tolist() == [0, 128, 255, 255, 0, 0]
 
 
@@ -408,8 +417,8 @@ def test_a_missing_folder_and_a_file_are_named(tmp_path: Path):
 
 def test_suffixes_are_those_of_pillow():
     Image.init()
-    unknown = IMAGE_SUFFIXES - set(Image.EXTENSION) - {".avif", ".avifs", ".qoi"}  # newer Pillows'
-    assert not unknown
+    unknown = IMAGE_SUFFIXES - set(Image.EXTENSION) - {".avif", ".avifs", ".qoi"}
+    assert unknown <= {".heic", ".heif", ".hif"}  # with the extra
     assert set(writable_suffixes()) - {ARRAY_SUFFIX} <= IMAGE_SUFFIXES
 
 

@@ -114,7 +114,8 @@ def test_only_the_command_line_stands_above_the_workflows() -> None:
 
 
 def test_translating_knows_neither_methods_nor_networks() -> None:
-    for module in ("imgtranslate.workflows.translate", "imgtranslate.workflows.inputs"):
+    for name in ("translate", "inputs", "outputs", "plan", "stages", "pipeline", "shards"):
+        module = f"imgtranslate.workflows.{name}"
         assert not imported_parts(module) & {"methods", "networks", "builders", "data"}, module
 
 

@@ -1,8 +1,10 @@
 import hashlib
 import json
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +19,12 @@ from imgtranslate.config import ResnetConfig
 from imgtranslate.errors import UsageError
 from imgtranslate.networks import initialise
 from imgtranslate.translator import Translator, load
-from imgtranslate.workflows.outputs import safe_name
-from imgtranslate.workflows.translate import (
-    Outcome,
-    plan_translation,
-    run_jobs,
-    translate_folder,
-)
+from imgtranslate.workflows import stages
+from imgtranslate.workflows.looks import Looks, choose
+from imgtranslate.workflows.outputs import Output, safe_name
+from imgtranslate.workflows.plan import Existing, Selection, plan_translation
+from imgtranslate.workflows.stages import Model
+from imgtranslate.workflows.translate import run_jobs, translate_folder
 
 CONFIG = ResnetConfig(base_channels=4, num_blocks=1)
 
@@ -31,7 +32,12 @@ CONFIG = ResnetConfig(base_channels=4, num_blocks=1)
 def save_model(path: Path, *, target: str = "zebras") -> Path:
     network = build_generator(CONFIG, in_channels=3, out_channels=3)
     initialise(network, init="normal", gain=0.1, generator=torch.Generator().manual_seed(0))
-    header = ModelHeader(
+    checkpoint.save(path, network.state_dict(), header(target=target))
+    return path
+
+
+def header(*, target: str = "zebras") -> ModelHeader:
+    return ModelHeader(
         generator=CONFIG,
         in_channels=3,
         out_channels=3,
@@ -43,8 +49,6 @@ def save_model(path: Path, *, target: str = "zebras") -> Path:
         method="cyclegan",
         step=1,
     )
-    checkpoint.save(path, network.state_dict(), header)
-    return path
 
 
 def picture(path: Path, *, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:
@@ -78,12 +82,21 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def plan(inputs: Sequence[str], output: str | None = None, **options: str) -> dict[str, str]:
+def plan(
+    inputs: Sequence[str],
+    output: str | None = None,
+    *,
+    file_format: str | None = None,
+    existing: Existing = "refuse",
+) -> dict[str, str]:
     """The plan as {input: output}, with plain slashes."""
     jobs = plan_translation(
-        inputs, domain="zebras", output=None if output is None else Path(output), **options
+        inputs,
+        models=[header()],
+        output=Output(text=output, file_format=file_format),
+        selection=Selection(existing=existing),
     )
-    return {job.source.as_posix(): job.target.as_posix() for job in jobs}
+    return {Path(job.source).as_posix(): Path(job.target).as_posix() for job in jobs}
 
 
 # Where results go
@@ -181,7 +194,6 @@ def test_inputs_that_are_not_there(there: Path):
     assert refused(["no.jpg"]).startswith("no.jpg: no such file")
     assert refused(["*.jpg"]).startswith("*.jpg: nothing matches")
     assert refused(["empty"], "out").startswith("empty: no pictures")
-    assert refused(["-"]).startswith("-: reading from a pipe is not supported")
 
 
 def test_a_folder_needs_an_output_folder(there: Path):
@@ -393,29 +405,53 @@ def test_a_name_too_long_for_the_disk_fails_alone(
     assert (there / "a.zebras.png").is_file()
 
 
-def test_stopping_leaves_no_half_written_file(
-    there: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_finishes_what_was_begun_and_says_how_far_it_came(
+    there: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
 ):
-    for index in range(3):
+    for index in range(9):
         picture(there / f"in/{index}.png", seed=index)
-    save, count = Image.Image.save, 0
+    together, count = stages.translate_work, 0
 
-    def interrupted(image: Image.Image, *arguments: object, **options: object) -> None:
+    def signalled(*arguments: Any, **options: Any) -> Any:
         nonlocal count
         count += 1
-        save(image, *arguments, **options)
         if count == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
+        return together(*arguments, **options)
 
-    monkeypatch.setattr(Image.Image, "save", interrupted)
-    assert run("in", "--model", model, "-o", "out") == 130
-    assert list(digests(there / "out")) == ["0.png"]
-    assert "stopped: translated 1 of 3" in capsys.readouterr().err
+    monkeypatch.setattr("imgtranslate.workflows.translate.translate_work", signalled)
+    assert run("in", "--model", model, "-o", "out") == 128 + number
+    out, err = capsys.readouterr()
+    assert list(digests(there / "out")) == ["0.png", "1.png"]
+    assert out == "out/0.png\nout/1.png\n"
+    assert "stopping after this picture" in err
+    assert "stopped: translated 2 of 9" in err
 
     monkeypatch.undo()
     monkeypatch.chdir(there)
     assert run("in", "--model", model, "-o", "out", "--skip-existing") == 0
-    assert len(digests(there / "out")) == 3
+    assert len(digests(there / "out")) == 9
+
+
+def test_an_interruption_at_once_leaves_no_half_written_file(
+    there: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for index in range(3):
+        picture(there / f"in/{index}.png", seed=index)
+    save = Image.Image.save
+
+    def interrupted(image: Image.Image, *arguments: Any, **options: Any) -> None:
+        save(image, *arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    assert run("in", "--model", model, "-o", "out") == 130
+    assert digests(there / "out") == {}
 
 
 def test_a_python_user_gets_what_the_command_writes(there: Path, model: Path):
@@ -441,9 +477,10 @@ def test_an_identity_gives_back_a_tree_exactly(there: Path):
 
     for suffix in ("png", "webp", "bmp", "tif", "tga"):
         picture(there / f"in/a.{suffix}", size=(13, 7))
-    jobs = plan_translation(["in"], domain="", output=Path("out"))
-    outcomes: list[Outcome] = list(run_jobs(jobs, translator=Translator(Identity())))
-    for outcome in outcomes:
+    translator = Translator(Identity())
+    jobs = plan_translation(["in"], models=[translator.header], output=Output(text="out"))
+    model = Model(translator=translator, chosen=choose(Looks(), translator))
+    for outcome in run_jobs(jobs, models=[model]):
         with Image.open(outcome.input) as before, Image.open(outcome.output) as after:
             assert after.format == before.format
             assert after.convert("RGB").tobytes() == before.convert("RGB").tobytes()

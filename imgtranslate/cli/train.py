@@ -1,15 +1,11 @@
 """``imgtranslate train``."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imgtranslate.cli.stopping import Stopped, stop_on_signals
 from imgtranslate.cli.terminal import examples, result, say
 from imgtranslate.errors import UsageError
 
@@ -27,6 +23,7 @@ EPILOG = examples(
 DATA = "Pictures"
 SIZE = "Method, size and schedule"
 RUN = "Run"
+STOPPING = "stopping after this step, then saving"
 
 
 def train(
@@ -199,7 +196,7 @@ def _train(options: dict[str, Any], *, only_check: bool) -> None:
     from imgtranslate.cli.training_display import TrainingDisplay
     from imgtranslate.workflows.train import plan_training, start
 
-    with TrainingDisplay() as display, stop_on_signals() as stopped:
+    with TrainingDisplay() as display, stop_on_signals(STOPPING) as stopped:
         plan = plan_training(**options, report=display.show)
         if only_check:
             display.show_data(plan.report)
@@ -211,35 +208,9 @@ def _resume(run: Path, settings: dict[str, Any], device: str) -> None:
     from imgtranslate.cli.training_display import TrainingDisplay
     from imgtranslate.workflows.train import resume
 
-    with TrainingDisplay() as display, stop_on_signals() as stopped:
+    with TrainingDisplay() as display, stop_on_signals(STOPPING) as stopped:
         report, stop = display.show, stopped.is_set
         finish(resume(run, settings=settings, device=device, report=report, stop=stop), stopped)
-
-
-class Stopped(threading.Event):
-    """Set by a signal, whose number it remembers."""
-
-    signal_number = 0
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Stopped]:
-    """Ask for a clean stop on the first Ctrl-C or SIGTERM; the second one ends at once."""
-    stopped = Stopped()
-
-    def ask(number: int, _: FrameType | None) -> None:
-        stopped.signal_number = number
-        stopped.set()
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        say("stopping after this step, then saving. Once more to stop at once")
-
-    before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def finish(outcome: "TrainResult", stopped: Stopped) -> None:
@@ -247,7 +218,7 @@ def finish(outcome: "TrainResult", stopped: Stopped) -> None:
     if not outcome.finished and stopped.is_set():
         say(f"stopped at step {outcome.step} of {outcome.total_steps}. Go on with:")
         say(f"  imgtranslate train --resume {outcome.run}")
-        raise typer.Exit(128 + stopped.signal_number)
+        raise typer.Exit(stopped.exit_code)
     result(str(outcome.run))
 
 

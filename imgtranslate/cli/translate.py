@@ -1,55 +1,63 @@
 """``imgtranslate translate``."""
 
-import json
 import os
 import sys
-import time
-from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imgtranslate.cli.terminal import examples, is_terminal, printable, result, say
+from imgtranslate.cli.looks_options import looks_of
+from imgtranslate.cli.stopping import stop_on_signals
+from imgtranslate.cli.terminal import examples, printable, say
+from imgtranslate.cli.translating_display import Display
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
     from imgtranslate.checkpoint import ModelHeader
+    from imgtranslate.workflows.inputs import Input
     from imgtranslate.workflows.looks import Looks
-    from imgtranslate.workflows.translate import Existing, Outcome
+    from imgtranslate.workflows.plan import Existing, Job
+    from imgtranslate.workflows.shards import Shard
+    from imgtranslate.workflows.stages import Model
 
 EPILOG = examples(
     "imgtranslate translate in.jpg --model ab.safetensors",
     "imgtranslate translate in.jpg --model runs/horses2zebras -o out.png",
     "imgtranslate translate ./photos --model ab.safetensors -o ./zebras --skip-existing",
+    "cat in.jpg | imgtranslate translate - --model ab.safetensors > out.png",
     "imgtranslate translate edges.png --model runs/labels2photos --samples 6 --seed 0",
     "imgtranslate translate '*.jpg' --model ab.safetensors -o ./zebras --format png --json",
 )
+FOLDERS = "Folders and machines"
+PICTURES = "Pictures"
 LOOKS = "Looks, of models with a code"
 MOST = 10_000  # looks of one picture
-PLAIN_SECONDS = 30.0  # between plain lines
+STOPPING = "stopping after this picture"
 
 
 def translate(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders of them, globs.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="INPUT...", help="Pictures, folders of them, globs; - is stdin."),
+    ] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE|RUN", help="ab.safetensors, or a run: its best, else last."),
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE|RUN", help="ab.safetensors, or a run: its best, else last. Repeatable."
+        ),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
-            metavar="FILE|DIR",
-            help="A file if it ends in an image suffix, else a folder; else beside the input.",
+            metavar="FILE|DIR|-|PATTERN",
+            help="A file if it ends in an image suffix, else a folder; - is stdout; "
+            "or '{dir}/{stem}.{domain}.{ext}'. Else beside the input.",
         ),
-    ] = None,
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="png, jpg, …; else that of each input.")
     ] = None,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out what is there already.")
@@ -59,6 +67,56 @@ def translate(
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="A line of JSON for each picture, not its path.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+    files_from: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="A list of inputs.", rich_help_panel=FOLDERS),
+    ] = None,
+    zero: Annotated[
+        bool,
+        typer.Option("-0", "--null", help="It is that of find -print0.", rich_help_panel=FOLDERS),
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only the first N pictures.", rich_help_panel=FOLDERS),
+    ] = None,
+    ignore_errors: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-errors", help="Exit 0 where pictures fail.", rich_help_panel=FOLDERS
+        ),
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="3/16",
+            help="This share of the inputs, by their names. Of torchrun by itself.",
+            rich_help_panel=FOLDERS,
+        ),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="png, jpg, …; else that of each input.", rich_help_panel=PICTURES
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Of JPEG, WebP, AVIF.", rich_help_panel=PICTURES),
+    ] = None,
+    resize: Annotated[
+        int | None,
+        typer.Option(min=1, help="Shorter side first made N px.", rich_help_panel=PICTURES),
+    ] = None,
+    alpha: Annotated[
+        Literal["keep", "drop", "matte"],
+        typer.Option(help="Of transparency.", rich_help_panel=PICTURES),
+    ] = "keep",
+    allow_huge: Annotated[
+        bool,
+        typer.Option("--allow-huge", help="Read what may be a bomb.", rich_help_panel=PICTURES),
     ] = False,
     samples: Annotated[
         int | None,
@@ -92,8 +150,6 @@ def translate(
     grid: Annotated[
         bool, typer.Option("--grid", help="All looks in one picture.", rich_help_panel=LOOKS)
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
 ) -> None:
     """Translate pictures of any size, each into one of the same size.
 
@@ -102,11 +158,14 @@ def translate(
     One bad picture does not stop the rest: the last line counts, the exit status is then 1.
     """
     from imgtranslate.checkpoint import read_model_header
-    from imgtranslate.translator import find_model, load
-    from imgtranslate.workflows.looks import choose, refuse_unfit
-    from imgtranslate.workflows.translate import plan_translation, run_jobs
+    from imgtranslate.translator import find_model
+    from imgtranslate.workflows.looks import refuse_unfit
+    from imgtranslate.workflows.outputs import Output, pipe_suffix
+    from imgtranslate.workflows.plan import Selection, plan_translation
+    from imgtranslate.workflows.stages import Options
+    from imgtranslate.workflows.translate import run_jobs
 
-    looks = _looks(
+    looks = looks_of(
         samples=samples,
         seed=seed,
         sync=sync,
@@ -118,150 +177,47 @@ def translate(
         grid=grid,
     )
     existing = _existing(skip=skip_existing, overwrite=overwrite)
-    path = find_model(_given(model))
-    header = read_model_header(path)
-    refuse_unfit(looks, header)
+    listed = _listed(files_from, zero=zero)
+    paths = [find_model(path) for path in _given(model)]
+    headers = [read_model_header(path) for path in paths]
+    for header in headers:
+        refuse_unfit(looks, header)
+    out = Output(text=output, file_format=file_format)
     jobs = plan_translation(
-        inputs,
-        domain=header.target,
-        output=output,
-        file_format=file_format,
-        existing=existing,
+        _some(inputs, listed),
+        models=headers,
+        output=out,
+        listed=listed or (),
         looks=looks.count,
         grid=grid,
-        channels=(header.in_channels, header.out_channels),
+        selection=Selection(shard=_shard(shard), limit=limit, existing=existing),
+        notice=say,
     )
-    translator = load(path, device=_device(device, gpu))
-    chosen = choose(looks, translator)
-    say(_headline(header, translator.device))
-    with Display(total=len(jobs), as_json=as_json) as display:
-        for outcome in run_jobs(jobs, translator=translator, existing=existing, chosen=chosen):
+    piped = _refuse_terminal(jobs)
+    models = _loaded(paths, looks, device=_device(device, gpu))
+    options = Options(
+        existing=existing,
+        alpha=alpha,
+        allow_huge=allow_huge,
+        resize=resize,
+        quality=quality,
+        stdin=sys.stdin.buffer,
+        stdout=sys.stdout.buffer,
+        pipe_suffix=pipe_suffix(out, channels=3 if grid else headers[0].out_channels),
+    )
+    with (
+        stop_on_signals(STOPPING) as stopped,
+        Display(total=len(jobs), as_json=as_json, pictures_on_stdout=piped) as display,
+        closing(
+            run_jobs(jobs, models=models, options=options, stop=stopped.is_set, notice=display.say)
+        ) as outcomes,
+    ):
+        for outcome in outcomes:
             display.show(outcome)
-    if display.failed:
+    if stopped.is_set() and not display.finished:
+        raise typer.Exit(stopped.exit_code)
+    if display.failed and not ignore_errors:
         raise typer.Exit(1)
-
-
-class Display:
-    """Results on stdout, failures and progress on stderr, a count at the end."""
-
-    def __init__(self, *, total: int, as_json: bool) -> None:
-        from rich.console import Console
-        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        self._total = total
-        self._as_json = as_json
-        self._counts: Counter[str] = Counter()
-        self._start = self._said_at = time.monotonic()
-        self._bar = Progress(
-            *Progress.get_default_columns()[:2],
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            redirect_stdout=False,  # rich would send it to stderr
-            transient=True,
-            disable=total == 1 or not is_terminal(),
-        )
-        self._task = self._bar.add_task("translating", total=total)
-
-    def __enter__(self) -> Self:
-        """Draw from now on."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leave the terminal as it was and say how many of what there were."""
-        self._bar.stop()
-        say(self._summary())
-
-    @property
-    def failed(self) -> bool:
-        """Whether any picture failed."""
-        return self._counts["failed"] > 0
-
-    def show(self, outcome: "Outcome") -> None:
-        """Count and show what became of one picture."""
-        self._counts[outcome.status] += 1
-        if outcome.status == "failed":
-            self._say(f"failed: {outcome.input}: {outcome.reason}")
-        if self._as_json:
-            self._result(json.dumps(outcome.to_json()))
-        elif outcome.status == "written":
-            self._result(str(outcome.output))
-        self._bar.advance(self._task)
-        self._plain_line()
-
-    def _say(self, line: str) -> None:
-        if self._bar.live.is_started:
-            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-        else:
-            say(line)
-
-    def _result(self, line: str) -> None:
-        """A path goes into a pipe byte by byte as it is, and to a person without control codes."""
-        if not sys.stdout.isatty():
-            typer.echo(os.fsencode(line))
-        elif self._bar.live.is_started:
-            self._say(line)
-        else:
-            result(printable(line))
-
-    def _plain_line(self) -> None:
-        now, done = time.monotonic(), self._counts.total()
-        if not self._bar.disable or now - self._said_at < PLAIN_SECONDS or done == self._total:
-            return
-        self._said_at = now
-        minutes = (now - self._start) / done * (self._total - done) / 60
-        say(f"{done} of {self._total}, about {minutes:.0f} min left")
-
-    def _summary(self) -> str:
-        counts = ", ".join(f"{self._counts[s]} {s}" for s in ("written", "skipped", "failed"))
-        stopped = "" if self._counts.total() == self._total else "stopped: "
-        return f"{stopped}translated {self._counts['written']} of {self._total}: {counts}"
-
-
-def _looks(
-    *,
-    samples: int | None,
-    seed: int | None,
-    sync: bool,
-    style: Path | None,
-    z: str | None,
-    z_file: Path | None,
-    path: tuple[Path, Path] | None,
-    frames: int | None,
-    grid: bool,
-) -> "Looks":
-    """What was asked for; ``UsageError`` for two ways at once."""
-    from imgtranslate.workflows.looks import Looks, parse_codes, read_codes
-
-    ways = {"--style": style, "--z": z, "--z-file": z_file, "--interpolate": path}
-    drawn = {"--samples": samples, "--seed": seed, "--sync": sync or None}
-    given = [name for name, value in ways.items() if value is not None]
-    given += [name for name, value in drawn.items() if value is not None][:1]
-    if len(given) > 1:
-        raise UsageError(f"{given[0]}, {given[1]}: both choose the look. Give one of them")
-    if frames is not None and path is None:
-        raise UsageError("--frames: counts the looks of --interpolate. Give both")
-    codes = parse_codes(z) if z is not None else read_codes(z_file) if z_file else ()
-    return Looks(
-        options=(*given, *(["--grid"] if grid else [])),
-        samples=samples or 1,
-        seed=seed or 0,
-        sync=sync,
-        codes=codes,
-        style=style,
-        path=path,
-        frames=frames or 8,
-    )
-
-
-def _headline(header: "ModelHeader", device: str) -> str:
-    return printable(f"{header.source} -> {header.target} on {device}")
 
 
 def _existing(*, skip: bool, overwrite: bool) -> "Existing":
@@ -270,15 +226,79 @@ def _existing(*, skip: bool, overwrite: bool) -> "Existing":
     return "skip" if skip else "overwrite" if overwrite else "refuse"
 
 
-def _given(model: Path | None) -> Path:
-    if model is None:
+def _listed(files_from: str | None, *, zero: bool) -> "list[Input] | None":
+    """The pictures of a list; None without one."""
+    from imgtranslate.workflows.inputs import read_list
+
+    if files_from is None:
+        if zero:
+            raise UsageError("-0: says how a list is written. Give one by --files-from")
+        return None
+    if files_from == "-":
+        return read_list(sys.stdin.buffer, zero=zero)
+    try:
+        with Path(files_from).open("rb") as file:
+            return read_list(file, zero=zero)
+    except OSError as error:
+        raise UsageError(
+            f"--files-from {files_from}: cannot be read: {error.strerror}. Check the name"
+        ) from error
+
+
+def _some(inputs: list[str] | None, listed: "list[Input] | None") -> list[str]:
+    """What was named; a list may be empty, a command line without inputs may not."""
+    if not inputs and listed is None:
+        raise UsageError("INPUT: not given. Name a picture, a folder, a glob, or - for stdin")
+    if "-" in (inputs or ()) and sys.stdin.isatty():
+        raise UsageError("-: stdin is a terminal. Pipe a picture into it, or name a file")
+    return inputs or []
+
+
+def _given(models: list[Path] | None) -> list[Path]:
+    if not models:
         raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
-    return model
+    return models
+
+
+def _shard(text: str | None) -> "Shard":
+    from imgtranslate.workflows.shards import parse_shard, shard_of_process
+
+    return shard_of_process(os.environ) if text is None else parse_shard(text)
 
 
 def _device(device: str, gpu: str | None) -> str:
-    if gpu is None:
-        return device
-    from imgtranslate.device import device_of_gpu
+    if gpu is not None:
+        from imgtranslate.device import device_of_gpu
 
-    return device_of_gpu(gpu)
+        return device_of_gpu(gpu)
+    if device == "auto" and "LOCAL_RANK" in os.environ:
+        from imgtranslate.workflows.shards import device_of_process
+
+        return device_of_process(os.environ)
+    return device
+
+
+def _refuse_terminal(jobs: "Sequence[Job]") -> bool:
+    """Whether a picture goes to stdout, which must not be a terminal."""
+    piped = any(job.target == "-" for job in jobs)
+    if piped and sys.stdout.isatty():
+        raise UsageError("-o -: stdout is a terminal. Send it to a file or a pipe, or name a file")
+    return piped
+
+
+def _loaded(paths: Sequence[Path], looks: "Looks", *, device: str) -> "list[Model]":
+    from imgtranslate.translator import load
+    from imgtranslate.workflows.looks import choose
+    from imgtranslate.workflows.stages import Model
+
+    models = []
+    for path in paths:
+        translator = load(path, device=device)
+        name = str(path) if len(paths) > 1 else None
+        models.append(Model(translator=translator, chosen=choose(looks, translator), name=name))
+        say(_headline(translator.header, translator.device))
+    return models
+
+
+def _headline(header: "ModelHeader", device: str) -> str:
+    return printable(f"{header.source} -> {header.target} on {device}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from imgtranslate.config import DataSettings, Tree
 from imgtranslate.data.pairs import Half, Listing, list_folder, list_pairs, match_by_name
 from imgtranslate.errors import DataError, ImageError
-from imgtranslate.images import Pixels, read_image
+from imgtranslate.images import Pixels, eight_bits, read_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Domain:
 
     def read(self, path: Path, *, channels: int) -> Pixels:
         """Read a picture of this side: uint8 (h, w, channels). Raises ``ImageError``."""
-        pixels = read_image(path, channels=channels).pixels
+        pixels = eight_bits(read_image(path, channels=channels)).pixels
         middle = pixels.shape[1] // 2
         if self.half != "whole" and middle == 0:
             raise ImageError(f"{path}: one pixel wide, so it has no halves. Remove it")

@@ -10,7 +10,7 @@ import numpy as np
 
 from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.images import Pixels, read_image
+from imgtranslate.images import Pixels, eight_bits, read_image
 from imgtranslate.metrics import mean_absolute_error, psnr
 from imgtranslate.translator import Direction, Translator
 
@@ -147,7 +147,7 @@ def check_picture(
     """Check one picture with two models that are known to be a pair."""
     direction = forward.header.direction
     try:
-        real = read_image(path, channels=forward.header.in_channels).pixels
+        real = eight_bits(read_image(path, channels=forward.header.in_channels)).pixels
         fake = forward.translate_pixels(real)
         recovered = backward.translate_pixels(fake)
     except ImgTranslateError as error:

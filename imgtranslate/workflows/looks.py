@@ -11,7 +11,7 @@ from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.config import latent_dim
 from imgtranslate.errors import ImageError, UsageError
 from imgtranslate.figures import comparison
-from imgtranslate.images import Codes, Picture, Pixels, read_image
+from imgtranslate.images import Codes, Picture, Pixels, eight_bits, read_image
 from imgtranslate.translator import Translator, to_code
 
 _SMALLEST_CELL, _LARGEST_CELL = 128, 1024  # px, of a grid
@@ -109,6 +109,7 @@ def interpolate(first: Codes, last: Codes, share: float) -> Codes:
 
 def draw_grid(picture: Picture, codes: Sequence[Codes | None], translator: Translator) -> Picture:
     """Draw the picture and its looks in one row, each at its own size up to 1024 px."""
+    picture = eight_bits(picture)
     looks = [translator.translate_pixels(picture.pixels, z=code) for code in codes]
     header = translator.header
     titles = [header.source, *(f"{header.target} {number + 1}" for number in range(len(looks)))]
@@ -186,7 +187,7 @@ def _named(looks: Looks) -> str:
 
 def _read_style(path: Path, looks: Looks, translator: Translator) -> Codes:
     try:
-        picture = read_image(path, channels=translator.header.out_channels)
+        picture = eight_bits(read_image(path, channels=translator.header.out_channels))
     except ImageError as error:
         raise UsageError(f"{_named(looks)} {error}") from error
     return translator.encode_pixels(picture.pixels)

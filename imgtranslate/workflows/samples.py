@@ -92,7 +92,8 @@ def _looks(
 
 
 def _pixels(values: Tensor) -> Pixels:
-    return to_pixels(values[0].cpu().numpy())
+    pixels: Pixels = to_pixels(values[0].cpu().numpy())
+    return pixels
 
 
 def _full(column: Sequence[Pixels]) -> list[Pixels]:

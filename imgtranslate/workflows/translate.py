@@ -1,124 +1,72 @@
-"""Pictures in, translated pictures out: first a plan that finds every wrong use, then the work."""
+"""Pictures in, translated pictures out: reading, network and writing at the same time."""
 
-import functools
+import itertools
+import math
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TypeVar
 
-from imgtranslate.atomic import explained
-from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.images import (
-    Picture,
-    read_image,
-    write_image,
+import numpy as np
+
+from imgtranslate.atomic import remove_leftovers
+from imgtranslate.translator import Direction, load
+from imgtranslate.workflows.looks import Looks, choose
+from imgtranslate.workflows.outputs import Output
+from imgtranslate.workflows.pipeline import Room, grouped, in_order, read_ahead, write_behind
+from imgtranslate.workflows.plan import Existing, Job, Selection, plan_translation, silent
+from imgtranslate.workflows.stages import (
+    PLAIN,
+    Model,
+    Options,
+    Outcome,
+    Work,
+    read_work,
+    translate_work,
+    write_work,
 )
-from imgtranslate.translator import Direction, Translator, load
-from imgtranslate.workflows.inputs import Input, list_inputs
-from imgtranslate.workflows.looks import Chosen, Looks, choose, draw_grid
-from imgtranslate.workflows.outputs import checked_file, names_file, suffix_of, target_of
 
-Existing = Literal["refuse", "skip", "overwrite"]
-Status = Literal["written", "skipped", "failed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One picture to translate and where it goes."""
-
-    source: Path
-    target: Path
-    look: int | None = 0  # which of the looks asked for; None draws all of them in one figure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one picture."""
-
-    input: Path
-    output: Path
-    status: Status
-    reason: str = ""
-    size: tuple[int, int] | None = None  # width, height in px
-    seconds: float = 0.0
-    sample: int | None = None  # which of its picture, from 1, where a model has many looks
-    seed: int | None = None  # of the code, where it was drawn; of the first one in a grid
-
-    def to_json(self) -> dict[str, Any]:
-        """The same with plain values, for a line of JSON."""
-        return {**vars(self), "input": str(self.input), "output": str(self.output)}
-
-
-def plan_translation(
-    inputs: Sequence[str | Path],
-    *,
-    domain: str,
-    output: Path | None = None,
-    file_format: str | None = None,
-    existing: Existing = "refuse",
-    looks: int = 1,
-    grid: bool = False,
-    channels: tuple[int, int] = (3, 3),
-) -> list[Job]:
-    """Say what will be written where, in order, and touch nothing.
-
-    ``inputs`` are files, folders and globs; ``domain`` names what comes out. Each picture has
-    so many ``looks``, a file each or all in one ``grid``. ``channels``: of inputs and outputs.
-
-    Raises
-    ------
-    ``UsageError`` for whatever would go wrong by the names alone: an input that is missing, two
-    inputs for one output, an output that exists or is an input itself.
-
-    """
-    sources = list_inputs(inputs, channels=channels[0], ignore=_inside(output, inputs))
-    one_file, written = output is not None and names_file(output), 3 if grid else channels[1]
-    if output is not None and one_file:
-        if looks > 1 and not grid:
-            raise UsageError(f"-o {output}: one file, {looks} looks. Name a folder, or add --grid")
-        target = checked_file(output, file_format=file_format, channels=written)
-        jobs = [Job(source=_only(sources, output), target=target, look=None if grid else 0)]
-    else:
-        suffix = suffix_of(file_format, channels=written) if file_format else None
-        jobs = [
-            job
-            for source in sources
-            for job in _jobs_of(
-                source.path,
-                target_of(source, domain=domain, output=output, suffix=suffix, channels=written),
-                looks=looks,
-                grid=grid,
-            )
-        ]
-    jobs = _distinct(jobs)
-    _check_inputs_kept(jobs, replaceable=one_file and existing == "overwrite")
-    _check_targets(jobs, existing=existing)
-    return jobs
+BATCH = 8  # pictures of one size that a GPU gets at once
+_BATCH_PIXELS = 2**21  # in one batch
+_TOO_LARGE = 3  # times the size trained at
+Item = TypeVar("Item")
 
 
 def run_jobs(
-    jobs: Iterable[Job],
+    jobs: Sequence[Job],
     *,
-    translator: Translator,
-    existing: Existing = "refuse",
-    chosen: Chosen | None = None,
-) -> Iterator[Outcome]:
-    """Translate one picture after the other; one that fails is told and does not stop the rest."""
-    chosen = chosen or choose(Looks(), translator)
-    read = functools.lru_cache(maxsize=1)(
-        functools.partial(read_image, channels=translator.header.in_channels)
+    models: Sequence[Model],
+    options: Options = PLAIN,
+    stop: Callable[[], bool] = lambda: False,
+    notice: Callable[[str], None] = silent,
+) -> Generator[Outcome]:
+    """Translate pictures and yield what became of each, in the order of the jobs.
+
+    One that fails does not stop the rest. Once ``stop`` says so, nothing more is begun, and what
+    was translated is still written. ``notice`` is told, once, of pictures far larger than those
+    trained on. On the CPU each picture runs by itself, on CUDA with others of its size.
+    """
+    workers = min(4, os.cpu_count() or 1)
+    tasks = _while_not(stop, _tasks(jobs, models))
+    read = partial(read_work, models=models, options=options)
+    write = partial(write_work, models=models, options=options)
+
+    for folder in {job.target.parent for job in jobs if isinstance(job.target, Path)}:
+        remove_leftovers(folder)
+    tasks_read = read_ahead(
+        read, tasks, workers=workers, size=_size_of_all, room=Room(most=2 * workers)
     )
-    for job in jobs:
-        if existing == "skip" and job.target.exists():
-            outcome = Outcome(
-                input=job.source, output=job.target, status="skipped", reason="exists"
-            )
-        else:
-            outcome = _translate(job, translator, chosen=chosen, read=read)
-        number = None if job.look is None else chosen.number(job.look)
-        yield replace(outcome, sample=number, seed=chosen.seed(job.look or 0))
+    works = _while_not(stop, itertools.chain.from_iterable(tasks_read))
+    if options.resize is None:
+        works = _watched(works, models, notice)
+    together = partial(_batch_size, models=models)
+    groups = grouped(works, key=_kind, most=together, window=4 * BATCH)
+    made = (work for group in groups for work in _translated(group, models))
+    written = write_behind(
+        write, made, workers=workers, size=lambda work: work.size, room=Room(most=2 * workers)
+    )
+    yield from in_order(written)
 
 
 def translate_folder(
@@ -136,122 +84,65 @@ def translate_folder(
     Wrong use raises ``UsageError`` at once; pictures are translated as the outcomes are taken.
     """
     translator = load(model, device=device, direction=direction)
-    header = translator.header
     jobs = plan_translation(
         [folder],
-        domain=header.target,
-        output=Path(output),
-        file_format=file_format,
-        existing=existing,
-        channels=(header.in_channels, header.out_channels),
+        models=[translator.header],
+        output=Output(text=os.fspath(output), file_format=file_format),
+        selection=Selection(existing=existing),
     )
-    return run_jobs(jobs, translator=translator, existing=existing)
+    models = [Model(translator=translator, chosen=choose(Looks(), translator))]
+    return run_jobs(jobs, models=models, options=Options(existing=existing))
 
 
-def _jobs_of(source: Path, target: Path, *, looks: int, grid: bool) -> list[Job]:
-    """One job for each look; several are numbered from 1."""
-    if grid or looks == 1:
-        return [Job(source=source, target=target, look=None if grid else 0)]
-    return [
-        Job(source=source, target=target.with_stem(f"{target.stem}.{look + 1}"), look=look)
-        for look in range(looks)
-    ]
+def _tasks(jobs: Sequence[Job], models: Sequence[Model]) -> Iterator[list[tuple[int, Job]]]:
+    """Jobs that stand together and read one picture in one way, with their numbers."""
+
+    def reading(numbered: tuple[int, Job]) -> Hashable:
+        job = numbered[1]
+        return job.source, models[job.model].translator.header.in_channels
+
+    return (list(task) for _, task in itertools.groupby(enumerate(jobs), reading))
 
 
-def _translate(
-    job: Job, translator: Translator, *, chosen: Chosen, read: Callable[[Path], Picture]
-) -> Outcome:
-    start = time.perf_counter()
-    try:
-        picture = read(job.source)
-        looks = range(chosen.looks.count) if job.look is None else (job.look,)
-        codes = [chosen.code(look, picture.pixels, translator) for look in looks]
-        if job.look is None:
-            translated = draw_grid(picture, codes, translator)
-        else:
-            translated = translator.translate_picture(picture, z=codes[0])
-        with explained(job.target.parent):
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(job.target, translated)
-    except ImgTranslateError as error:
-        reason = str(error).removeprefix(f"{job.source}: ")
-        return Outcome(input=job.source, output=job.target, status="failed", reason=reason)
-    height, width = translated.pixels.shape[:2]
-    return Outcome(
-        input=job.source,
-        output=job.target,
-        status="written",
-        size=(width, height),
-        seconds=round(time.perf_counter() - start, 4),
-    )
+def _while_not(stop: Callable[[], bool], items: Iterable[Item]) -> Iterator[Item]:
+    return itertools.takewhile(lambda _: not stop(), items)
 
 
-def _inside(output: Path | None, inputs: Sequence[str | Path]) -> Callable[[Path], bool]:
-    """Whether a picture lies in an output folder that is inside an input folder."""
-    folders = {Path(name).resolve() for name in inputs}
-    if output is None or folders.isdisjoint(output.resolve().parents):
-        return lambda _: False
-    place = output.resolve()
-    return lambda path: path.resolve().is_relative_to(place)
-
-
-def _only(sources: Sequence[Input], output: Path) -> Path:
-    if len(sources) != 1 or sources[0].in_folder:
-        raise UsageError(
-            f"-o {output}: one file for {len(sources)} picture(s) of a folder or list. "
-            "Name a folder, without an image suffix"
-        )
-    return sources[0].path
-
-
-def _distinct(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs without repetitions; two inputs for one output are refused."""
-    chosen: dict[str, Job] = {}
-    for job in jobs:
-        other = chosen.setdefault(os.path.normcase(job.target.absolute()), job)
-        if _identity(other.source) != _identity(job.source):
-            raise UsageError(
-                f"{other.source} and {job.source}: both would be written to {job.target}. "
-                "Translate them into different folders"
+def _watched(
+    works: Iterator[Work], models: Sequence[Model], notice: Callable[[str], None]
+) -> Iterator[Work]:
+    """Say of the first picture that is far larger than those trained on that it is."""
+    for work in works:
+        trained = models[work.job.model].translator.header.crop_size
+        if work.frames and min(work.frames[0].pixels.shape[:2]) > _TOO_LARGE * trained:
+            notice(
+                f"{work.job.source}: its shorter side is over {_TOO_LARGE} times the {trained} px "
+                f"that the model was trained at, which may look weak. Try --resize {trained}"
             )
-    return list(chosen.values())
+            yield work
+            break
+        yield work
+    yield from works
 
 
-def _check_inputs_kept(jobs: Sequence[Job], *, replaceable: bool) -> None:
-    existing = [job.target for job in jobs if os.path.lexists(job.target)]
-    inputs = {_identity(job.source) for job in jobs} if existing else set()
-    for target in existing:
-        if _identity(target) in inputs and not replaceable:
-            raise UsageError(
-                f"{target}: an input itself, which would be overwritten. Name another output by -o"
-            )
+def _kind(work: Work) -> Hashable:
+    """The same for pictures that one run of a network can translate."""
+    return work.job.model, *(frame.pixels.shape for frame in work.frames)
 
 
-def _check_targets(jobs: Sequence[Job], *, existing: Existing) -> None:
-    for folder in dict.fromkeys(job.target.parent for job in jobs):
-        _check_folder(folder)
-    present = [job.target for job in jobs if os.path.lexists(job.target)]
-    for target in present:
-        if target.is_dir():
-            raise UsageError(f"{target}: a folder stands where a picture goes. Name another output")
-    if present and existing == "refuse":
-        more = f" (and {len(present) - 1} more)" if len(present) > 1 else ""
-        raise UsageError(f"{present[0]}{more}: exists. Add --overwrite or --skip-existing")
+def _batch_size(work: Work, *, models: Sequence[Model]) -> int:
+    """How many such pictures run together: as the same bytes are promised, one on the CPU."""
+    on_gpu = models[work.job.model].translator.device.startswith("cuda")
+    still = len(work.frames) == 1 and work.job.look is not None
+    if not (on_gpu and still and work.frames[0].pixels.dtype == np.uint8):
+        return 1
+    pixels = math.prod(work.frames[0].pixels.shape[:2])
+    return max(1, min(BATCH, _BATCH_PIXELS // pixels))
 
 
-def _check_folder(folder: Path) -> None:
-    """Folders are made when the first picture goes there; here only whether that could work."""
-    nearest_existing = next((f for f in (folder, *folder.parents) if os.path.lexists(f)), folder)
-    if not nearest_existing.is_dir():
-        raise UsageError(f"{nearest_existing}: a file, not a folder. Name another output by -o")
-    if not os.access(nearest_existing, os.W_OK | os.X_OK):
-        raise UsageError(f"{nearest_existing}: no permission to write here. Name another output")
+def _translated(group: list[Work], models: Sequence[Model]) -> list[Work]:
+    return translate_work(group, models=models) if group[0].frames else group
 
 
-def _identity(path: Path) -> tuple[int, int] | str:
-    """The same for all names of one file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return str(path.absolute())
-    return (status.st_dev, status.st_ino)
+def _size_of_all(works: list[Work]) -> int:
+    return max(work.size for work in works)

@@ -1,0 +1,1 @@
+"""What the package costs beside a bare textbook loop; run from the top of the repository."""

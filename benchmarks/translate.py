@@ -1,0 +1,166 @@
+"""``translate`` of a folder beside the bare network in a loop over decoded arrays.
+
+Both run in one process, in turn, on the same weights and pictures; start-up is left out.
+``python -m benchmarks.translate --json`` prints one object.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from torch import nn
+
+from imgtranslate import checkpoint
+from imgtranslate.builders import build_generator
+from imgtranslate.checkpoint import ModelHeader
+from imgtranslate.config import ResnetConfig
+from imgtranslate.networks import initialise
+from imgtranslate.translator import load
+from imgtranslate.workflows.looks import Looks, choose
+from imgtranslate.workflows.outputs import Output
+from imgtranslate.workflows.plan import Selection, plan_translation
+from imgtranslate.workflows.stages import Model, Options
+from imgtranslate.workflows.translate import run_jobs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is measured."""
+
+    size: int
+    base_channels: int
+    blocks: int
+    images: int
+    device: str
+    suffix: str
+
+
+def main(
+    size: Annotated[int, typer.Option(help="Side of the pictures, px.")] = 256,
+    base_channels: int = 64,
+    blocks: int = 9,
+    images: Annotated[int, typer.Option(help="In the folder.")] = 10,
+    runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 5,
+    device: str = "cpu",
+    suffix: Annotated[str, typer.Option(help="Of the pictures.")] = ".jpg",
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Compare a folder through ``translate`` with the bare network over decoded arrays."""
+    setting = Setting(
+        size=size,
+        base_channels=base_channels,
+        blocks=blocks,
+        images=images,
+        device=device,
+        suffix=suffix,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        textbook, ours = measured(setting, Path(folder), runs=runs)
+    row = {
+        "textbook_s": round(statistics.median(textbook), 4),
+        "ours_s": round(statistics.median(ours), 4),
+        "ratio": round(statistics.median(t / o for t, o in zip(textbook, ours, strict=True)), 4),
+        "runs": runs,
+    }
+    if as_json:
+        typer.echo(json.dumps(row))
+        return
+    typer.echo(f"{images} pictures, {size} px, {base_channels} channels, {blocks} blocks, {device}")
+    for name, value in row.items():
+        typer.echo(f"{name:12}{value:>10}")
+
+
+def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float], list[float]]:
+    """Seconds of each run for the whole folder: the textbook's and ours, in turn."""
+    network = build_network(setting)
+    model = save(network, setting, folder / "ab.safetensors")
+    arrays = draw(setting, folder / "in")
+    translator = load(model, device=setting.device)
+    loaded = Model(translator=translator, chosen=choose(Looks(), translator))
+    textbook, ours = [], []
+    for run in range(-1, runs):  # one to warm up
+        seconds = loop_over(network, arrays, device=setting.device)
+        own_seconds = translate(loaded, folder / "in", folder / "out")
+        if run >= 0:
+            textbook.append(seconds)
+            ours.append(own_seconds)
+    return textbook, ours
+
+
+@torch.inference_mode()
+def loop_over(network: nn.Module, arrays: list[np.ndarray], *, device: str) -> float:
+    """The textbook: each decoded array through the network, and its answer back on the host."""
+    network.to(device).eval()
+    start = time.perf_counter()
+    for array in arrays:
+        values = torch.from_numpy(array).permute(2, 0, 1)[None].to(device).float() / 127.5 - 1
+        network(values).cpu().numpy()
+    return time.perf_counter() - start
+
+
+def translate(model: Model, folder: Path, output: Path) -> float:
+    """What the command does once the model is loaded: plan, read, run, write."""
+    start = time.perf_counter()
+    jobs = plan_translation(
+        [folder],
+        models=[model.translator.header],
+        output=Output(text=str(output)),
+        selection=Selection(existing="overwrite"),
+    )
+    outcomes = list(run_jobs(jobs, models=[model], options=Options(existing="overwrite")))
+    seconds = time.perf_counter() - start
+    if any(outcome.status != "written" for outcome in outcomes):
+        raise RuntimeError("a picture was not written")
+    return seconds
+
+
+def build_network(setting: Setting) -> nn.Module:
+    """A generator with random weights."""
+    config = ResnetConfig(base_channels=setting.base_channels, num_blocks=setting.blocks)
+    network = build_generator(config, in_channels=3, out_channels=3)
+    initialise(network, init="normal", gain=0.02, generator=torch.Generator().manual_seed(0))
+    return network
+
+
+def save(network: nn.Module, setting: Setting, path: Path) -> Path:
+    """Write the model that ``translate`` loads."""
+    header = ModelHeader(
+        generator=ResnetConfig(base_channels=setting.base_channels, num_blocks=setting.blocks),
+        in_channels=3,
+        out_channels=3,
+        direction="ab",
+        source="a",
+        target="b",
+        load_size=setting.size,
+        crop_size=setting.size,
+        method="cyclegan",
+        step=0,
+    )
+    checkpoint.save(path, network.state_dict(), header)
+    return path
+
+
+def draw(setting: Setting, folder: Path) -> list[np.ndarray]:
+    """Write smooth random pictures, and return them as they decode."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    arrays = []
+    for index in range(setting.images):
+        coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
+        path = folder / f"{index}{setting.suffix}"
+        coarse.resize((setting.size, setting.size), Image.Resampling.BICUBIC).save(path)
+        with Image.open(path) as image:
+            arrays.append(np.array(image.convert("RGB")))
+    return arrays
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,40 @@
+"""Ctrl-C and SIGTERM ask for a clean stop; a second one ends at once."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from imgtranslate.cli.terminal import say
+
+
+class Stopped(threading.Event):
+    """Set by a signal, whose number it remembers."""
+
+    signal_number = 0
+
+    @property
+    def exit_code(self) -> int:
+        """What shells expect after that signal."""
+        return 128 + self.signal_number
+
+
+@contextmanager
+def stop_on_signals(words: str) -> Iterator[Stopped]:
+    """Ask for a clean stop on the first Ctrl-C or SIGTERM, and say so; the second ends at once."""
+    stopped = Stopped()
+
+    def ask(number: int, _: FrameType | None) -> None:
+        stopped.signal_number = number
+        stopped.set()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        say(f"{words}. Once more to stop at once")
+
+    before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,74 @@
+"""Which files of a folder are pictures, by their names alone."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgtranslate.arrays import ARRAY_SUFFIX
+from imgtranslate.errors import DataError
+
+HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})  # read with the extra [heif]
+
+# What Pillow decodes by itself. A list of our own, so that a folder holds the same pictures on
+# every machine and no plugin is imported to read it; a test holds it against Pillow's registry.
+# Left out: what Pillow hands to other programs (.eps, .ps, .wmf) or only names (.hdf, .grib).
+# fmt: off
+IMAGE_SUFFIXES = HEIF_SUFFIXES | {
+    ".apng", ".avif", ".avifs", ".blp", ".bmp", ".bw", ".cur", ".dcx", ".dds", ".dib", ".fit",
+    ".fits", ".flc", ".fli", ".ftc", ".ftu", ".gbr", ".gif", ".icb", ".icns", ".ico", ".im",
+    ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo",
+    ".msp", ".pbm", ".pcd", ".pcx", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".pxr",
+    ".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".tif", ".tiff", ".vda", ".vst", ".webp",
+    ".xbm", ".xpm",
+}
+# fmt: on
+
+
+def list_images(folder: Path, *, channels: int = 3) -> list[Path]:
+    """All pictures in ``folder`` and below, by suffix, in the order of their names.
+
+    Arrays (``.npy``) are among them where pictures have more channels than formats hold.
+
+    Hidden files and folders are left out; links are followed, but not in circles. Raises
+    ``DataError`` if the folder, or one below it, cannot be listed.
+    """
+    if not folder.exists():
+        raise DataError(f"{folder}: no such folder. Name a folder of pictures")
+    if not folder.is_dir():
+        raise DataError(f"{folder}: a file, not a folder. Name a folder of pictures")
+    suffixes = IMAGE_SUFFIXES if channels <= 4 else {*IMAGE_SUFFIXES, ARRAY_SUFFIX}
+    found = (path for path in _walk(folder) if path.suffix.lower() in suffixes)
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below, hidden ones left out; a link back to a folder above is not followed."""
+    stack = [(folder, frozenset({folder.resolve()}))]
+    while stack:
+        current, above = stack.pop()
+        for entry in _entries(current):
+            path = current / entry.name
+            if entry.name.startswith("."):
+                continue
+            if not _is_folder(entry):
+                yield path
+            elif (real := path.resolve()) not in above:
+                stack.append((path, above | {real}))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be listed: {error.strerror}. Mend its permissions or leave it out"
+        ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Not so a link that leads in a circle, which the system refuses to follow."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
