@@ -75,6 +75,7 @@ MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
     "networks": set(),
     "losses": set(),
     "metrics": set(),
+    "intervals": set(),
     "builders": {"config", "networks"},
     "published": {"builders", "config", "errors"},
 }
@@ -211,7 +212,16 @@ def test_no_module_is_a_drawer() -> None:
 
 
 def test_the_bottom_knows_no_torch() -> None:
-    for module in ("images", "errors", "config", "atomic", "metrics", "figures", "translator"):
+    for module in (
+        "images",
+        "errors",
+        "config",
+        "atomic",
+        "metrics",
+        "intervals",
+        "figures",
+        "translator",
+    ):
         outside = {name.split(".")[0] for name in imports(f"imgtranslate.{module}")}
         assert not outside & {"torch", "torchvision"}, module
 
