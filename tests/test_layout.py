@@ -76,6 +76,8 @@ MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
     "losses": set(),
     "metrics": set(),
     "intervals": set(),
+    "degradations": {"errors"},
+    "thumbnails": set(),
     "builders": {"config", "networks"},
     "published": {"builders", "config", "errors"},
 }
@@ -219,6 +221,8 @@ def test_the_bottom_knows_no_torch() -> None:
         "atomic",
         "metrics",
         "intervals",
+        "degradations",
+        "thumbnails",
         "figures",
         "translator",
     ):
