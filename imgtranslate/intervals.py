@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+Values = NDArray[np.float64]
+
 RESAMPLES = 2000
+_DRAWS = 500_000  # at once, so that the memory stays small
 
 
 def bootstrap_interval(
-    values: Sequence[float] | NDArray[np.float64], *, seed: int = 0, level: float = 0.95
+    values: Sequence[float] | Values, *, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
     """The interval of the mean of ``values``, as (low, high); the same for the same values.
 
@@ -22,8 +25,14 @@ def bootstrap_interval(
         raise ValueError(f"values of shape {numbers.shape}: one or more finite numbers are needed")
     if not 0 < level < 1:
         raise ValueError(f"level {level}: between 0 and 1 is needed")
-    rng = np.random.default_rng(seed)
-    draws = (rng.integers(numbers.size, size=numbers.size) for _ in range(RESAMPLES))
-    means = np.fromiter((numbers[draw].mean() for draw in draws), dtype=np.float64)
+    means = _resampled_means(numbers, np.random.default_rng(seed))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _resampled_means(numbers: Values, rng: np.random.Generator) -> Values:
+    """The means of as many values drawn with replacement, some resamples at a time."""
+    at_once = max(1, _DRAWS // numbers.size)
+    counts = (min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once))
+    draws = (rng.integers(numbers.size, size=(count, numbers.size)) for count in counts)
+    return np.concatenate([numbers[draw].mean(axis=1) for draw in draws])

@@ -8,7 +8,7 @@ Pixels = NDArray[np.uint8]
 Values = NDArray[np.float64]
 
 _SIDE = 8  # px, of a thumbnail
-_BRIGHTNESS_SIDE = 32  # px, where brightness is compared
+_BRIGHTNESS_SIDE = 16  # px, where brightness is compared: coarser than texture
 _FLAT = 1.0  # levels of 255: what varies less has no bright and dark places
 
 

@@ -178,3 +178,100 @@ def checkered(cover: Map, amplitude: float) -> tuple[Map, Map]:
         return (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / 4
 
     return there, back
+
+
+def masked_bits(cover: Map, bits: int) -> tuple[Map, Map]:
+    """Low bits that look like noise: flipped by a fixed random mask."""
+    there, back = low_bits(cover, bits)
+
+    def mask(x: Array) -> Array:
+        return np.random.default_rng(7).integers(0, 1 << bits, x.shape, np.uint8)
+
+    return lambda x: there(x) ^ mask(x), lambda y: back(y ^ mask(y))
+
+
+def spread_bits(cover: Map) -> tuple[Map, Map]:
+    """The picture at half size, all 8 bits of it, two in each of four neighbours."""
+    corners = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+    def there(x: Array) -> Array:
+        fake = cover(x) & np.uint8(0xFC)
+        half = x[::2, ::2]
+        for place, (row, column) in enumerate(corners):
+            fake[row::2, column::2] |= half >> np.uint8(2 * place) & np.uint8(3)
+        return fake
+
+    def back(y: Array) -> Array:
+        half = np.zeros_like(y[::2, ::2])
+        for place, (row, column) in enumerate(corners):
+            half |= (y[row::2, column::2] & np.uint8(3)) << np.uint8(2 * place)
+        return half.repeat(2, axis=0).repeat(2, axis=1)
+
+    return there, back
+
+
+def remainder(cover: Map, step: int) -> tuple[Map, Map]:
+    """The picture modulo a small step on top of a posterised cover, stretched on the way back."""
+
+    def there(x: Array) -> Array:
+        return saved(cover(x) // step * step + x / 256 * step)
+
+    def back(y: Array) -> Array:
+        return saved((y % step + 0.5) * 256 / step)
+
+    return there, back
+
+
+def in_blue(cover: Map) -> tuple[Map, Map]:
+    """The brightness alone, in four bits of blue, on a cover without it."""
+
+    def there(x: Array) -> Array:
+        fake = cover(x).copy()
+        fake[..., 2] = fake[..., 2] & 0xF0 | grey(x)[..., 0] >> 4
+        return fake
+
+    def back(y: Array) -> Array:
+        return np.repeat((y[..., 2:] & np.uint8(15)) << 4, 3, axis=-1) + np.uint8(8)
+
+    return there, back
+
+
+def embroidered(x: Array) -> Array:
+    """Texture by place and brightness on the same colours, as a good network paints it."""
+    rows, columns = np.indices(x.shape[:2])
+    wave = np.sin(rows * 1.6 + x.mean(axis=2) / 30) * np.cos(columns * 0.8)
+    return saved(x * 0.75 + 30 + 25 * wave[..., None])
+
+
+def smoothed(y: Array) -> Array:
+    return saved((blurred(1.2)(y).astype(float) - 30) / 0.75)
+
+
+def sigmoid(strength: float) -> tuple[Map, Map]:
+    edge = np.tanh(strength)
+    there = lut(lambda v: 127.5 * (1 + np.tanh(strength * (v / 127.5 - 1)) / edge))
+    back = lut(lambda v: 127.5 * (1 + np.arctanh((v / 127.5 - 1) * edge) / strength))
+    return there, back
+
+
+def negative(x: Array) -> Array:
+    return 255 - x
+
+
+def moved(pixels: int) -> Map:
+    return lambda x: np.roll(x, pixels, axis=1)
+
+
+def halved(x: Array) -> Array:
+    image = Image.fromarray(x)
+    small = image.resize((max(1, image.width // 2), max(1, image.height // 2)))
+    return np.asarray(small.resize(image.size))
+
+
+def one_of(colours: tuple[tuple[int, int, int], ...]) -> Map:
+    """A few outputs whatever comes in."""
+
+    def chosen(x: Array) -> Array:
+        return constant(*colours[int(x.astype(np.int64).sum()) % len(colours)])(x)
+
+    return chosen

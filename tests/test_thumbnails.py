@@ -1,15 +1,12 @@
 import numpy as np
 import pytest
 
+from imgtranslate.data.demo import draw_scene, render_painting
 from imgtranslate.thumbnails import Pixels, brightness_agreement, thumbnail
 
 
-def scene(*, seed: int = 0, size: tuple[int, int] = (60, 80)) -> Pixels:
-    """A bright sky over dark ground, with blobs."""
-    rng = np.random.default_rng(seed)
-    blobs = np.kron(rng.integers(0, 90, (6, 8, 3)), np.ones((10, 10, 1)))
-    sky = np.linspace(150, 0, size[0])[:, None, None]
-    return np.clip(blobs + sky, 0, 255).astype(np.uint8)
+def scene(seed: int = 0) -> Pixels:
+    return render_painting(draw_scene(seed, "held_out", 0))
 
 
 def test_a_thumbnail_averages() -> None:
@@ -36,10 +33,8 @@ def test_brightness_agrees_with_itself_and_not_with_the_negative() -> None:
 
 
 def test_upside_down_is_no_negative() -> None:
-    values = [brightness_agreement(scene(seed=i), scene(seed=i)[::-1]) for i in range(5)]
-    assert min(value for value in values if value is not None) > -0.2
-    negatives = [brightness_agreement(scene(seed=i), 255 - scene(seed=i)) for i in range(5)]
-    assert max(value for value in negatives if value is not None) < -0.9
+    values = [brightness_agreement(scene(i), scene(i)[::-1]) or 0 for i in range(20)]
+    assert np.mean(values) > -0.15  # of the brightness alone it would be -0.4
 
 
 def test_flat_pictures_have_no_bright_places() -> None:

@@ -22,9 +22,9 @@ VERDICTS: tuple[Verdict, ...] = (*FAULTS, "healthy", "not judged")
 
 SMALL_CHANGE = 0.03  # of the full range, over whole pictures
 SMALL_LOCAL_CHANGE = 0.1  # where a picture changes most, over a 64th of it
-INVERTED = -0.2
+INVERTED = -0.3
 FRAGILE = 5.0  # times the harm itself; a contrast of a fifth that is stretched back has 4.4
-WORSE = 1.5  # times the error without harm
+WORSE = 1.2  # times the error without harm
 ALIKE = 0.1  # of the distance of the inputs
 TWINS = 0.5  # of the pictures
 POOR_CYCLE = 0.1  # of the full range
