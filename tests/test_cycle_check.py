@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from generator_pairs import AB, BA, Formula
 from PIL import Image
 
 from imgtranslate import checkpoint
@@ -15,52 +16,35 @@ from imgtranslate.builders import build_generator
 from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.cli.cycle_check import cycle_check as command
 from imgtranslate.cli.terminal import say
-from imgtranslate.config import DataSettings, ResnetConfig, Settings
+from imgtranslate.config import DataSettings, Settings
+from imgtranslate.degradations import DEGRADATIONS as KINDS
+from imgtranslate.degradations import degrade, seed_of
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.images import Values
-from imgtranslate.networks import initialise
+from imgtranslate.images import Values, to_network, to_pixels
+from imgtranslate.metrics import ssim
 from imgtranslate.run_folder import Run
-from imgtranslate.translator import Translator
-from imgtranslate.workflows.cycle_check import (
-    CycleFailure,
-    CycleReport,
-    CycleResult,
-    CycleScore,
-    cycle_check,
-    summarise,
-)
+from imgtranslate.translator import Translator, load
+from imgtranslate.workflows.cycle_check import check_picture, cycle_check
 from imgtranslate.workflows.cycle_files import (
     check_sources,
     find_sources,
     held_out_sources,
+    identity_errors,
     strip_targets,
 )
-
-LEVEL = 2 / 255  # one of the 8-bit levels, in [-1, 1]
-CONFIG = ResnetConfig(base_channels=4, num_blocks=1)
-AB = ModelHeader(
-    generator=CONFIG,
-    in_channels=3,
-    out_channels=3,
-    direction="ab",
-    source="horses",
-    target="zebras",
-    load_size=73,
-    crop_size=64,
-    method="cyclegan",
-    step=1,
+from imgtranslate.workflows.cycle_report import CycleReport
+from imgtranslate.workflows.cycle_scores import (
+    CycleFailure,
+    CycleResult,
+    CycleScore,
+    Harm,
+    Looks,
+    summarise,
 )
-BA = replace(AB, direction="ba", source="zebras", target="horses")
 
-
-class Formula:
-    """An engine that is a formula instead of a network."""
-
-    device = "cpu"
-
-    def __init__(self, header: ModelHeader, formula: Callable[[Values], Values]) -> None:
-        self.header = header
-        self.run = formula
+VERDICT = "collapsed"  # of networks whose weights are zero
+GREY = np.full((8, 8, 3), 100, np.uint8)
+LEVEL = 2 / 255  # one of the 8-bit levels, in [-1, 1]
 
 
 def pair(
@@ -100,7 +84,20 @@ def only_score(path: Path, translators: dict[str, Translator]) -> CycleScore:
 
 
 def score(path: str, *, mae: float, psnr: float = 20.0, direction: str = "ab") -> CycleScore:
-    return CycleScore(path=Path(path), direction=direction, mae=mae, psnr=psnr, change=0.5)
+    harms = {kind: Harm(mae=mae, own=0.01) for kind in ("png", "jpeg", "noise", "blur")}
+    return CycleScore(
+        path=Path(path),
+        direction=direction,
+        mae=mae,
+        psnr=psnr,
+        ssim=0.9,
+        change=0.5,
+        identity=mae / 2,
+        brightness=0.8,
+        mae_float=mae,
+        harms=harms,
+        looks=(Looks(real=GREY, fake=GREY + 99, recovered=GREY),),
+    )
 
 
 # What is measured
@@ -162,6 +159,52 @@ def test_two_models_that_are_no_pair_are_refused_at_once(backward: ModelHeader, 
         )
 
 
+def test_ssim_brightness_and_identity_are_those_of_the_definition(tmp_path: Path) -> None:
+    path = picture(tmp_path / "x.png", size=(40, 30))
+    found = only_score(path, pair(same, brighter(10)))
+    assert found.identity == pytest.approx(10 / 255)  # of the way back alone
+    assert found.brightness == pytest.approx(1)
+    real = pixels(path)
+    assert found.ssim == pytest.approx(ssim(real, real + 10))
+    assert only_score(path, pair(lambda x: -x, same)).brightness == pytest.approx(-1)
+    flat = tmp_path / "flat.png"
+    Image.new("RGB", (9, 9), (90, 80, 70)).save(flat)
+    assert only_score(flat, pair(same, same)).brightness is None
+
+
+def test_each_harm_is_done_to_the_fake_before_it_goes_back(tmp_path: Path) -> None:
+    seen: list[Values] = []
+
+    def back(x: Values) -> Values:
+        seen.append(x[0])
+        return x
+
+    path = picture(tmp_path / "x.png", size=(40, 32))
+    translators = pair(brighter(20), back)
+    result = check_picture(path, **translators)
+    assert isinstance(result, CycleResult)
+    fake = to_network(result.fake)
+    wanted = [to_network(degrade(result.fake, kind, seed=seed_of(result.real))) for kind in KINDS]
+    assert all((a == b).all() for a, b in zip([fake, *wanted], seen, strict=False))
+    for kind, values in zip(KINDS, wanted, strict=True):
+        shift = np.abs(to_pixels(values).astype(int) - result.real).mean() / 255
+        assert result.score.harms[kind].mae == pytest.approx(shift)
+        assert (result.recovered_after[kind] == to_pixels(values)).all()
+
+
+def test_what_rounding_costs_is_told_from_the_cycle_itself(tmp_path: Path) -> None:
+    path = picture(tmp_path / "x.png")
+    found = only_score(path, pair(lambda x: x / 1000, lambda x: x * 1000))
+    assert found.mae_float < 0.001
+    assert found.harms["png"].mae == found.mae > 0.1
+
+
+def test_the_same_picture_gives_the_same_figures_under_any_name(tmp_path: Path) -> None:
+    first, second = picture(tmp_path / "x.png"), picture(tmp_path / "deep/other.png")
+    translators = pair(same, lambda x: x * np.float32(0.9))
+    assert only_score(first, translators).numbers == only_score(second, translators).numbers
+
+
 # What is said of many pictures
 
 
@@ -169,29 +212,48 @@ def test_a_summary_counts_averages_and_names_the_worst() -> None:
     scores = [score(f"{i}.png", mae=i / 100) for i in range(8)]
     summary = summarise([*scores, score("equal.png", mae=0.09, psnr=math.inf)])
     assert summary.count == 9
-    assert summary.mae is not None
-    assert summary.mae.mean == pytest.approx(0.37 / 9)
-    assert summary.mae.std == pytest.approx(np.std([i / 100 for i in range(8)] + [0.09]))
-    assert summary.psnr is not None
-    assert (summary.psnr.mean, summary.psnr.std) == (20, 0)  # infinity is left out
+    mae, psnr = summary.numbers["mae"], summary.numbers["psnr"]
+    assert mae is not None
+    assert mae.mean == pytest.approx(0.37 / 9)
+    assert mae.std == pytest.approx(np.std([i / 100 for i in range(8)] + [0.09]))
+    assert 0 < mae.low < mae.mean < mae.high < 0.09
+    assert psnr is not None
+    assert (psnr.mean, psnr.std, psnr.count) == (20, 0, 8)  # infinity is left out
     assert [s.path.stem for s in summary.worst] == ["equal", "7", "6", "5", "4"]
 
 
 def test_a_summary_of_nothing_has_no_numbers() -> None:
     summary = summarise([])
-    assert (summary.count, summary.mae, summary.psnr, summary.worst) == (0, None, None, ())
+    assert (summary.count, summary.numbers, summary.worst) == (0, {}, ())
 
 
 @pytest.mark.parametrize(
-    ("limit", "verdict"), [(None, "not judged"), (0.25, "failed"), (0.3, "passed")]
+    ("limit", "fallen"),
+    [(None, []), (0.25, ["ba: the mean error 0.3000 is above 0.25"]), (0.3, [])],
 )
-def test_the_verdict_is_that_of_the_worse_direction(limit: float | None, verdict: str) -> None:
+def test_the_limit_holds_for_each_direction(limit: float | None, fallen: list[str]) -> None:
     scores = (score("x", mae=0.1), score("y", mae=0.3, direction="ba"))
-    assert CycleReport(outcomes=scores, fail_above=limit).verdict == verdict
+    assert CycleReport(outcomes=scores, fail_above=limit).shortfalls == fallen
 
 
-def test_nothing_measured_does_not_pass() -> None:
-    assert CycleReport(outcomes=(), fail_above=1.0).verdict == "failed"
+def test_nothing_measured_is_not_judged_and_passes_no_gate() -> None:
+    assert CycleReport(outcomes=()).verdict == "not judged"
+    assert CycleReport(outcomes=()).shortfalls == []
+    assert CycleReport(outcomes=(), fail_above=1.0).shortfalls
+    assert CycleReport(outcomes=(), fail_on=("collapsed",)).shortfalls
+
+
+def test_a_direction_has_the_identity_error_of_its_own_generator() -> None:
+    scores = (score("x", mae=0.1), score("y", mae=0.3, direction="ba"))
+    directions = CycleReport(outcomes=scores).directions
+    assert directions["ab"].identity is not None
+    assert directions["ba"].identity is not None
+    assert directions["ab"].identity.mean == 0.15  # measured on the picture of b
+    assert directions["ba"].identity.mean == 0.05
+    alone = CycleReport(outcomes=scores[:1])
+    assert alone.directions["ab"].identity is None
+    more = CycleReport(outcomes=scores[:1], identities={"ab": [0.2, 0.4]})
+    assert more.to_json()["summary"]["directions"]["ab"]["identity"]["mean"] == pytest.approx(0.3)
 
 
 # Which pictures
@@ -296,9 +358,9 @@ def run(*arguments: str | Path) -> int:
 
 
 def save_model(path: Path, header: ModelHeader) -> None:
-    network = build_generator(CONFIG, in_channels=3, out_channels=3)
-    initialise(network, init="normal", gain=0.1, generator=torch.Generator().manual_seed(0))
-    checkpoint.save(path, network.state_dict(), header)
+    network = build_generator(header.generator, in_channels=3, out_channels=3)
+    zeros = {name: torch.zeros_like(weight) for name, weight in network.state_dict().items()}
+    checkpoint.save(path, zeros, header)
 
 
 @pytest.fixture(scope="module")
@@ -320,22 +382,38 @@ def test_json_is_one_object(trained: Path, capsys: pytest.CaptureFixture[str]) -
     report = json.loads(capsys.readouterr().out)
     assert set(report) == {"images", "summary", "verdict"}
     assert [row["direction"] for row in report["images"]] == ["ab", "ab", "ba"]
-    assert set(report["images"][0]) == {"path", "direction", "mae", "psnr", "change", "error"}
+    assert set(report["images"][0]) == {
+        *("path", "direction", "mae", "psnr", "ssim", "change", "identity", "brightness"),
+        *("mae_float", "mae_png", "mae_jpeg", "mae_noise", "mae_blur"),
+        *("own_png", "own_jpeg", "own_noise", "own_blur", "error"),
+    }
     assert report["summary"]["count"] == 3
     assert report["summary"]["mae"]["mean"] == pytest.approx(
         sum(row["mae"] for row in report["images"]) / 3
     )
     assert set(report["summary"]["directions"]) == {"ab", "ba"}
-    assert report["verdict"] == "not judged"
+    assert report["summary"]["directions"]["ab"]["verdict"] == report["verdict"] == VERDICT
+    assert report["summary"]["directions"]["ab"]["findings"][0]["figure"] > 0
 
 
-@pytest.mark.parametrize(("limit", "code", "verdict"), [("1", 0, "passed"), ("0", 1, "failed")])
-def test_fail_above_sets_the_exit_status(
-    trained: Path, capsys: pytest.CaptureFixture[str], limit: str, code: int, verdict: str
+@pytest.mark.parametrize(
+    ("gate", "code", "fallen"),
+    [
+        (["--fail-above", "1"], 0, 0),
+        (["--fail-above", "0"], 1, 1),
+        (["--fail-on", "healthy", "--fail-on", "inverts_brightness"], 0, 0),
+        (["--fail-on", VERDICT], 1, 1),
+        (["--fail-on", VERDICT.upper(), "--fail-on", "does-nothing", "--fail-above", "0"], 1, 2),
+    ],
+)
+def test_gates_set_the_exit_status(
+    trained: Path, capsys: pytest.CaptureFixture[str], gate: list[str], code: int, fallen: int
 ) -> None:
     models = ["--ab", trained / "ab.safetensors", "--ba", trained / "ba.safetensors"]
-    assert run(trained / "a", *models, "--fail-above", limit, "--json") == code
-    assert json.loads(capsys.readouterr().out)["verdict"] == verdict
+    assert run(trained / "a", *models, *gate, "--json") == code
+    report = json.loads(capsys.readouterr().out)
+    assert report["verdict"] == VERDICT
+    assert len(report["summary"]["shortfalls"]) == fallen
 
 
 def test_the_table_is_short(
@@ -350,9 +428,23 @@ def test_the_table_is_short(
     assert "… and 3 more" in lines
     assert sum(line.split(" ")[0].endswith(".png") for line in lines) == 20 + 5
     assert any("mean of 23" in line for line in lines)
-    assert "23 of 24 measured" in lines[-1]
+    assert lines[-1] == f"verdict: {VERDICT} (23 of 24 measured)"
+    assert max(map(len, lines)) < 90
     assert f"failed: {tmp_path / 'bad.png'}: " in captured.err
     assert not list(tmp_path.rglob("*.cycle.png"))
+
+
+def test_named_pictures_of_a_run_borrow_the_other_side_for_identity(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(trained / "a", "--run", trained, "--json") == 0
+    found = json.loads(capsys.readouterr().out)["summary"]["directions"]["ab"]["identity"]
+    assert found["count"] == 1
+    ab = load(trained / "ab.safetensors", device="cpu")
+    assert found["mean"] == pytest.approx(identity_errors(trained, translator=ab)[0])
+    models = ["--ab", trained / "ab.safetensors", "--ba", trained / "ba.safetensors"]
+    assert run(trained / "a", *models) == 0
+    assert "no pictures of b at hand" in capsys.readouterr().out
 
 
 def test_from_b_goes_the_other_way(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -370,6 +462,7 @@ def test_from_b_goes_the_other_way(trained: Path, capsys: pytest.CaptureFixture[
         (["a", "--ab", "ab.safetensors", "--ba", "ab.safetensors"], "do not form a pair"),
         (["a", "--run", ".", "--from", "c"], "--from c"),
         (["a", "--run", ".", "--fail-above", "8"], "--fail-above 8"),
+        (["a", "--run", ".", "--fail-on", "colapsed"], "Did you mean collapsed?"),
         (["a", "--run", ".", "-o", "a/x.png"], "an input itself"),
         (["a", "--run", ".", "-o", "config.toml"], "not a folder"),
         (["a", "--run", ".", "-o", "figure.psd"], "cannot be written"),

@@ -76,6 +76,9 @@ MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
     "networks": set(),
     "losses": set(),
     "metrics": set(),
+    "intervals": set(),
+    "degradations": {"errors"},
+    "thumbnails": set(),
     "builders": {"config", "networks"},
     "published": {"builders", "config", "errors"},
 }
@@ -213,7 +216,18 @@ def test_no_module_is_a_drawer() -> None:
 
 
 def test_the_bottom_knows_no_torch() -> None:
-    for module in ("images", "errors", "config", "atomic", "metrics", "figures", "translator"):
+    for module in (
+        "images",
+        "errors",
+        "config",
+        "atomic",
+        "metrics",
+        "intervals",
+        "degradations",
+        "thumbnails",
+        "figures",
+        "translator",
+    ):
         outside = {name.split(".")[0] for name in imports(f"imgtranslate.{module}")}
         assert not outside & {"torch", "torchvision"}, module
 

@@ -1,34 +1,28 @@
 """``imgtranslate cycle-check``."""
 
 import json
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import examples, is_terminal, printable, result, say
+from imgtranslate.cli.terminal import examples, is_terminal, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.translator import Translator
-    from imgtranslate.workflows.cycle_check import (
-        CycleFailure,
-        CycleReport,
-        CycleScore,
-        CycleSummary,
-    )
+    from imgtranslate.translator import Direction, Translator
     from imgtranslate.workflows.cycle_files import CycleSource, Domain
+    from imgtranslate.workflows.cycle_scores import CycleFailure, CycleScore
+    from imgtranslate.workflows.verdicts import Verdict
 
 EPILOG = examples(
     "imgtranslate cycle-check --run runs/horses2zebras",
     "imgtranslate cycle-check ./horses --run runs/horses2zebras -o cycles.png",
     "imgtranslate cycle-check ./zebras --run runs/horses2zebras --from b --json",
     "imgtranslate cycle-check ./horses --ab ab.safetensors --ba ba.safetensors --fail-above 0.1",
+    "imgtranslate cycle-check --run runs/horses2zebras --fail-on collapsed --fail-on does-nothing",
 )
-ROWS = 20  # of the table
-SHORTEST_NAME, LONGEST_NAME = 28, 44  # characters
 
 
 def cycle_check(
@@ -70,20 +64,32 @@ def cycle_check(
         float | None,
         typer.Option(metavar="X", help="Exit 1 if the mean error is above X, 0 to 1."),
     ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VERDICT",
+            help="Exit 1 on hides-information, collapsed, inverts-brightness or does-nothing; "
+            "repeatable.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
 ) -> None:
-    """Translate pictures there and back and measure what came back.
+    """Translate pictures there and back, measure what came back, and say what is wrong.
 
-    The error is the mean of |F(G(x)) - x|, from 0 to 1, the full range. The
-    change is how much the translation differs from the picture. Both are
-    measured on 8-bit pictures, as saved files would be. The exit status is 1
-    if a picture failed or the limit is passed.
+    The error is the mean of |F(G(x)) - x|, from 0 to 1, the full range; it is
+    measured again after the translation was saved as JPEG, with slight noise
+    and slightly blurred. The change is how much the translation differs from
+    the picture. The verdict is healthy, or hides information, collapsed,
+    inverts brightness, does nothing. The exit status is 1 if a picture failed,
+    the limit is passed or a verdict of --fail-on is found.
     """
-    from imgtranslate.workflows.cycle_check import CycleReport
+    from imgtranslate.cli.cycle_table import table
     from imgtranslate.workflows.cycle_files import check_sources, refuse_output
+    from imgtranslate.workflows.cycle_report import CycleReport
 
     _check_limit(fail_above)
+    verdicts = tuple(_verdict(name) for name in fail_on or [])
     models = _models(run, ab, ba)
     sources = _sources(inputs or [], run, start, models)
     if output is not None:
@@ -91,13 +97,26 @@ def cycle_check(
     forward, backward = _load(models, device=device, gpu=gpu)
     outcomes = check_sources(sources, ab=forward, ba=backward, output=output)
     report = CycleReport(
-        outcomes=tuple(_followed(outcomes, total=len(sources))), fail_above=fail_above
+        outcomes=tuple(_followed(outcomes, total=len(sources))),
+        identities=_identities(sources, run, forward, backward),
+        fail_above=fail_above,
+        fail_on=verdicts,
     )
     for failure in report.failures:
         say(f"failed: {failure.path}: {failure.reason}")
-    result(json.dumps(report.to_json()) if as_json else "\n".join(_table(report)))
-    if report.failures or report.verdict == "failed":
+    result(json.dumps(report.to_json()) if as_json else "\n".join(table(report)))
+    if report.failures or report.shortfalls:
         raise typer.Exit(1)
+
+
+def _verdict(name: str) -> "Verdict":
+    """The verdict that a person names, with or without hyphens."""
+    from imgtranslate.errors import nearest
+    from imgtranslate.workflows.verdicts import VERDICTS
+
+    spelled = {verdict.replace(" ", "-"): verdict for verdict in VERDICTS}
+    dashed = "-".join(name.lower().replace("_", " ").replace("-", " ").split())
+    return spelled[nearest(dashed, spelled, what="--fail-on")]
 
 
 def _check_limit(fail_above: float | None) -> None:
@@ -164,6 +183,19 @@ def _load(
     return ab, ba
 
 
+def _identities(
+    sources: list["CycleSource"], run: Path | None, ab: "Translator", ba: "Translator"
+) -> dict["Direction", list[float]]:
+    """The identity errors of the way there, where the pictures are of one side only."""
+    from imgtranslate.workflows.cycle_files import identity_errors
+
+    directions = {source.direction for source in sources}
+    if run is None or len(directions) != 1:
+        return {}
+    (direction,) = directions
+    return {direction: identity_errors(run, translator=ab if direction == "ab" else ba)}
+
+
 def _followed(
     outcomes: Iterator["CycleScore | CycleFailure"], *, total: int
 ) -> Iterable["CycleScore | CycleFailure"]:
@@ -179,64 +211,3 @@ def _followed(
         transient=True,
         disable=total == 1 or not is_terminal(),
     )
-
-
-def _table(report: "CycleReport") -> list[str]:
-    """The pictures, the means and the worst, for a person to read."""
-    scores, width = report.scores, _name_width(report)
-    lines = [f"{'':{width}}  {'error':>7}  {'PSNR':>8}  {'change':>7}"]
-    lines += [_score_line(score, width) for score in scores[:ROWS]]
-    if len(scores) > ROWS:
-        lines.append(f"… and {len(scores) - ROWS} more")
-    for direction, summary in report.directions.items():
-        lines += ["", *_summary_lines(f"{direction[0]} to {direction[1]} and back", summary, width)]
-    lines += ["", _verdict_line(report)]
-    return lines
-
-
-def _summary_lines(name: str, summary: "CycleSummary", width: int) -> list[str]:
-    spreads = (summary.mae, summary.psnr, summary.change)
-    means = [spread.mean if spread else None for spread in spreads]
-    deviations = [spread.std if spread else None for spread in spreads]
-    lines = [
-        _line(f"{name}: mean of {summary.count}", means, width),
-        _line("standard deviation", deviations, width),
-    ]
-    if summary.count > len(summary.worst):
-        lines.append(f"worst {len(summary.worst)}")
-        lines += [_score_line(score, width) for score in summary.worst]
-    return lines
-
-
-def _score_line(score: "CycleScore", width: int) -> str:
-    return _line(_short(str(score.path), width), [score.mae, score.psnr, score.change], width)
-
-
-def _line(name: str, numbers: Sequence[float | None], width: int) -> str:
-    error, ratio, change = numbers
-    cells = (_number(error, "7.4f"), _number(ratio, "5.1f", " dB"), _number(change, "7.4f"))
-    return f"{name:{width}}  {cells[0]:>7}  {cells[1]:>8}  {cells[2]:>7}"
-
-
-def _number(number: float | None, form: str, unit: str = "") -> str:
-    if number is None:
-        return "-"
-    return "equal" if math.isinf(number) else f"{number:{form}}{unit}"
-
-
-def _name_width(report: "CycleReport") -> int:
-    names = [len(printable(str(score.path))) for score in report.scores]
-    return min(max([*names, SHORTEST_NAME]), LONGEST_NAME)
-
-
-def _short(name: str, width: int) -> str:
-    """The end of a name, which tells more than its beginning."""
-    name = printable(name)
-    return name if len(name) <= width else f"…{name[1 - width :]}"
-
-
-def _verdict_line(report: "CycleReport") -> str:
-    measured = f"{len(report.scores)} of {len(report.outcomes)} measured"
-    if report.fail_above is None:
-        return measured
-    return f"{measured}, {report.verdict}: limit {report.fail_above:g}"

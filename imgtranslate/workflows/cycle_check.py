@@ -1,131 +1,26 @@
 """Cycle check: translate there and back, and measure what came back."""
 
-import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from imgtranslate.checkpoint import ModelHeader
+from imgtranslate.degradations import DEGRADATIONS, degrade, seed_of
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.images import Pixels, eight_bits, read_image
-from imgtranslate.metrics import mean_absolute_error, psnr
-from imgtranslate.translator import Direction, Translator
-
-Verdict = Literal["passed", "failed", "not judged"]
-
-WORST = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class CycleScore:
-    """How one picture came back."""
-
-    path: Path
-    direction: Direction  # of the first translation
-    mae: float  # of the recovered picture, as a fraction of the full range
-    psnr: float  # of the recovered picture, dB; infinite where nothing differs
-    change: float | None  # mean |fake - real|, a fraction; None where the channels differ
-
-    def to_json(self) -> dict[str, Any]:
-        """The same with plain values; an infinite PSNR becomes null."""
-        values = {"mae": self.mae, "psnr": _finite(self.psnr), "change": self.change}
-        return {"path": str(self.path), "direction": self.direction, **values, "error": None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CycleFailure:
-    """A picture that could not be checked."""
-
-    path: Path
-    direction: Direction
-    reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """A row with the keys of ``CycleScore``'s."""
-        values = {"mae": None, "psnr": None, "change": None}
-        row = {"path": str(self.path), "direction": self.direction, **values}
-        return {**row, "error": self.reason}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CycleResult:
-    """A score and the pictures that it was measured on."""
-
-    score: CycleScore
-    real: Pixels
-    fake: Pixels
-    recovered: Pixels
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """A number over many pictures."""
-
-    mean: float
-    std: float  # of these pictures, divided by their count
-
-
-@dataclass(frozen=True, kw_only=True)
-class CycleSummary:
-    """Numbers over all pictures of one or both directions; None where no picture has one."""
-
-    count: int
-    mae: Spread | None
-    psnr: Spread | None  # of the pictures where it is finite
-    change: Spread | None
-    worst: tuple[CycleScore, ...]  # by MAE, the worst first
-
-    def to_json(self) -> dict[str, Any]:
-        """The same with plain values."""
-        spreads = {"mae": self.mae, "psnr": self.psnr, "change": self.change}
-        plain = {name: spread and vars(spread) for name, spread in spreads.items()}
-        worst = [{"path": str(score.path), "mae": score.mae} for score in self.worst]
-        return {"count": self.count, **plain, "worst": worst}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CycleReport:
-    """What a whole check found, and whether that is good enough."""
-
-    outcomes: tuple[CycleScore | CycleFailure, ...]
-    fail_above: float | None = None  # the largest mean MAE of either direction that passes
-
-    @property
-    def scores(self) -> list[CycleScore]:
-        """The pictures that were measured."""
-        return [outcome for outcome in self.outcomes if isinstance(outcome, CycleScore)]
-
-    @property
-    def failures(self) -> list[CycleFailure]:
-        """The pictures that could not be."""
-        return [outcome for outcome in self.outcomes if isinstance(outcome, CycleFailure)]
-
-    @property
-    def directions(self) -> dict[Direction, CycleSummary]:
-        """A summary of each direction that a picture was measured in, ``ab`` first."""
-        groups: dict[Direction, CycleSummary] = {}
-        for direction in sorted({score.direction for score in self.scores}):
-            groups[direction] = summarise(s for s in self.scores if s.direction == direction)
-        return groups
-
-    @property
-    def verdict(self) -> Verdict:
-        """``failed`` if either direction is above the limit, or nothing could be measured."""
-        if self.fail_above is None:
-            return "not judged"
-        means = [summary.mae.mean for summary in self.directions.values() if summary.mae]
-        return "passed" if means and max(means) <= self.fail_above else "failed"
-
-    def to_json(self) -> dict[str, Any]:
-        """Rows, summary and verdict as plain values."""
-        summary = summarise(self.scores).to_json()
-        summary["failed"] = len(self.failures)
-        summary["directions"] = {key: value.to_json() for key, value in self.directions.items()}
-        rows = [outcome.to_json() for outcome in self.outcomes]
-        return {"images": rows, "summary": summary, "verdict": self.verdict}
+from imgtranslate.images import (
+    Codes,
+    Pixels,
+    Values,
+    eight_bits,
+    read_image,
+    to_network,
+    to_pixels,
+)
+from imgtranslate.metrics import mean_absolute_error, psnr, ssim
+from imgtranslate.thumbnails import brightness_agreement, thumbnail
+from imgtranslate.translator import Translator
+from imgtranslate.workflows.cycle_scores import CycleFailure, CycleResult, CycleScore, Harm, Looks
 
 
 def cycle_check(
@@ -138,41 +33,33 @@ def cycle_check(
     told and does not stop the rest. Raises ``UsageError`` if the two models are not a pair.
     """
     refuse_unless_pair(forward.header, backward.header)
-    return (check_picture(path, forward=forward, backward=backward) for path in images)
+    return (
+        check_picture(path, forward=forward, backward=backward, turned=place == 0)
+        for place, path in enumerate(images)
+    )
 
 
 def check_picture(
-    path: Path, *, forward: Translator, backward: Translator
+    path: Path, *, forward: Translator, backward: Translator, turned: bool = False
 ) -> CycleResult | CycleFailure:
-    """Check one picture with two models that are known to be a pair."""
-    direction = forward.header.direction
+    """Check one picture with two models that are known to be a pair.
+
+    ``turned``: also translate it upside down, so that even a single picture can tell whether
+    everything is translated alike.
+    """
     try:
         real = eight_bits(read_image(path, channels=forward.header.in_channels)).pixels
-        fake = forward.translate_pixels(real)
-        recovered = backward.translate_pixels(fake)
+        return _measure(path, real, forward=forward, backward=backward, turned=turned)
     except ImgTranslateError as error:
         reason = str(error).removeprefix(f"{path}: ")
-        return CycleFailure(path=path, direction=direction, reason=reason)
-    score = CycleScore(
-        path=path,
-        direction=direction,
-        mae=mean_absolute_error(recovered, real),
-        psnr=psnr(recovered, real),
-        change=mean_absolute_error(fake, real) if fake.shape == real.shape else None,
-    )
-    return CycleResult(score=score, real=real, fake=fake, recovered=recovered)
+        return CycleFailure(path=path, direction=forward.header.direction, reason=reason)
 
 
-def summarise(scores: Iterable[CycleScore]) -> CycleSummary:
-    """Mean and spread of each number, and the worst pictures."""
-    scores = list(scores)
-    return CycleSummary(
-        count=len(scores),
-        mae=_spread(score.mae for score in scores),
-        psnr=_spread(score.psnr for score in scores if math.isfinite(score.psnr)),
-        change=_spread(score.change for score in scores if score.change is not None),
-        worst=tuple(sorted(scores, key=lambda score: -score.mae)[:WORST]),
-    )
+def identity_error(real: Pixels, translator: Translator) -> float | None:
+    """How much a picture of the target domain is changed; None where the channels differ."""
+    if translator.header.in_channels != translator.header.out_channels:
+        return None
+    return mean_absolute_error(translator.translate_pixels(real), real)
 
 
 def refuse_unless_pair(forward: ModelHeader, backward: ModelHeader) -> None:
@@ -195,15 +82,68 @@ def refuse_unless_pair(forward: ModelHeader, backward: ModelHeader) -> None:
         )
 
 
-def _spread(numbers: Iterable[float]) -> Spread | None:
-    values = np.fromiter(numbers, dtype=np.float64)
-    if not values.size:
-        return None
-    return Spread(mean=float(values.mean()), std=float(values.std()))
+def _measure(
+    path: Path, real: Pixels, *, forward: Translator, backward: Translator, turned: bool
+) -> CycleResult:
+    values = forward.translate_values(to_network(real), z=_code(forward, real))
+    fake = to_pixels(values)
+    z = _code(backward, fake)
+    recovered = backward.translate_pixels(fake, z=z)
+    harmed = {kind: degrade(fake, kind, seed=seed_of(real)) for kind in DEGRADATIONS}
+    after = {kind: backward.translate_pixels(pixels, z=z) for kind, pixels in harmed.items()}
+    others = [_turned_looks(real, forward=forward, backward=backward)] if turned else []
+    rounding = Harm(mae=mean_absolute_error(recovered, real), own=_rounding(values, fake))
+    score = CycleScore(
+        path=path,
+        direction=forward.header.direction,
+        mae=rounding.mae,
+        psnr=psnr(recovered, real),
+        ssim=ssim(recovered, real),
+        change=mean_absolute_error(fake, real) if fake.shape == real.shape else None,
+        identity=identity_error(real, backward),
+        brightness=brightness_agreement(real, fake),
+        mae_float=_float_error(real, values, backward=backward, z=z),
+        harms={"png": rounding, **_harms(real, fake, harmed=harmed, after=after)},
+        looks=(_looks(real, fake, recovered), *others),
+    )
+    return CycleResult(
+        score=score, real=real, fake=fake, recovered=recovered, recovered_after=after
+    )
 
 
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+def _harms(
+    real: Pixels, fake: Pixels, *, harmed: Mapping[str, Pixels], after: Mapping[str, Pixels]
+) -> dict[str, Harm]:
+    """What each harm does to the cycle, and to the pictures themselves."""
+    harms = {}
+    for kind, pixels in harmed.items():
+        of_real = mean_absolute_error(degrade(real, kind, seed=seed_of(real)), real)
+        own = max(mean_absolute_error(pixels, fake), of_real)
+        harms[kind] = Harm(mae=mean_absolute_error(after[kind], real), own=own)
+    return harms
+
+
+def _code(translator: Translator, pixels: Pixels) -> Codes | None:
+    return translator.draw(0, pixels) if translator.latent_dim else None
+
+
+def _float_error(real: Pixels, fake: Values, *, backward: Translator, z: Codes | None) -> float:
+    recovered = to_pixels(backward.translate_values(fake, z=z))
+    return mean_absolute_error(recovered, real)
+
+
+def _rounding(values: Values, fake: Pixels) -> float:
+    return float(np.abs(to_network(fake) - values).mean()) / 2  # values span 2
+
+
+def _looks(real: Pixels, fake: Pixels, recovered: Pixels) -> Looks:
+    return Looks(real=thumbnail(real), fake=thumbnail(fake), recovered=thumbnail(recovered))
+
+
+def _turned_looks(real: Pixels, *, forward: Translator, backward: Translator) -> Looks:
+    turned = np.ascontiguousarray(real[::-1, ::-1])
+    fake = forward.translate_pixels(turned)
+    return _looks(turned, fake, backward.translate_pixels(fake))
 
 
 def _way(header: ModelHeader) -> str:

@@ -17,24 +17,26 @@ from imgtranslate.images import (
     IMAGE_SUFFIXES,
     Picture,
     Pixels,
+    eight_bits,
+    read_image,
     writable_suffixes,
     write_image,
 )
 from imgtranslate.run_folder import Run
 from imgtranslate.translator import Direction, Translator
 from imgtranslate.workflows.cycle_check import (
-    CycleFailure,
-    CycleResult,
-    CycleScore,
     check_picture,
+    identity_error,
     refuse_unless_pair,
 )
+from imgtranslate.workflows.cycle_scores import CycleFailure, CycleResult, CycleScore
 from imgtranslate.workflows.inputs import list_inputs
 
 Domain = Literal["a", "b"]
 Outcomes = Iterator[CycleResult | CycleFailure]
 
 FIGURE_ROWS = 8
+IDENTITY_PICTURES = 32
 STRIP_SUFFIX = ".cycle.png"
 _SMALLEST_CELL, _LARGEST_CELL = 256, 1024  # px, of a strip
 
@@ -72,11 +74,10 @@ def find_sources(
 
 def held_out_sources(run: Path, *, domains: Iterable[Domain]) -> list[CycleSource]:
     """List the pictures that a run set aside; raises ``UsageError`` if there are none."""
-    _, record = Run(run).read_config()
     sources = [
         CycleSource(path=path, relative=Path(domain, path.name), domain=domain)
         for domain in domains
-        for path in map(Path, record.get(f"held_out_{domain}", []))
+        for path in _held_out(run, domain=domain)
     ]
     if not sources:
         raise UsageError(
@@ -84,6 +85,17 @@ def held_out_sources(run: Path, *, domains: Iterable[Domain]) -> list[CycleSourc
             f"imgtranslate cycle-check ./photos --run {run}"
         )
     return sources
+
+
+def identity_errors(run: Path, *, translator: Translator) -> list[float]:
+    """How much a generator changes held-out pictures of its target domain, at most 32 of them.
+
+    None where the run has no such pictures, they cannot be read, or the channels differ.
+    """
+    header = translator.header
+    paths = _held_out(run, domain="b" if header.direction == "ab" else "a")[:IDENTITY_PICTURES]
+    errors = (_identity_of(path, translator) for path in paths)
+    return [error for error in errors if error is not None]
 
 
 def is_figure(output: Path) -> bool:
@@ -134,11 +146,16 @@ def check_sources(
 
 
 def strip(result: CycleResult, *, forward: ModelHeader) -> Pixels:
-    """Draw one picture's Real | Fake | Recovered at its own size, up to 1024 px each."""
+    """Draw one picture's Real | Fake | Recovered at its own size, up to 1024 px each.
+
+    Below: what is recovered after the fake was harmed.
+    """
     longest = max(result.real.shape[:2])
     cell = min(max(longest, _SMALLEST_CELL), _LARGEST_CELL)
     titles = [f"Real {forward.source}", f"Fake {forward.target}", f"Recovered {forward.source}"]
-    return comparison([_row(result)], titles=titles, captions=[_caption(result)], cell=cell)
+    rows = [_row(result), list(result.recovered_after.values())]
+    captions = [_caption(result), _harm_caption(result)]
+    return comparison(rows, titles=titles, captions=captions, cell=cell)
 
 
 def figure(results: Sequence[CycleResult]) -> Pixels:
@@ -150,10 +167,31 @@ def figure(results: Sequence[CycleResult]) -> Pixels:
     )
 
 
+def _held_out(run: Path, *, domain: Domain) -> list[Path]:
+    _, record = Run(run).read_config()
+    return [Path(path) for path in record.get(f"held_out_{domain}", [])]
+
+
+def _identity_of(path: Path, translator: Translator) -> float | None:
+    try:
+        real = eight_bits(read_image(path, channels=translator.header.out_channels)).pixels
+        return identity_error(real, translator)
+    except ImgTranslateError:
+        return None
+
+
 def _check_each(sources: Iterable[CycleSource], *, ab: Translator, ba: Translator) -> Outcomes:
+    """Check each; the first of a direction that can be measured also turned upside down."""
+    turned: set[Direction] = set()
     for source in sources:
-        forward, backward = (ab, ba) if source.direction == "ab" else (ba, ab)
-        yield check_picture(source.path, forward=forward, backward=backward)
+        direction = source.direction
+        forward, backward = (ab, ba) if direction == "ab" else (ba, ab)
+        outcome = check_picture(
+            source.path, forward=forward, backward=backward, turned=direction not in turned
+        )
+        if isinstance(outcome, CycleResult):
+            turned.add(direction)
+        yield outcome
 
 
 def _with_figure(outcomes: Outcomes, path: Path, *, count: int) -> Outcomes:
@@ -213,3 +251,9 @@ def _caption(result: CycleResult) -> str:
     score = result.score
     ratio = "equal" if math.isinf(score.psnr) else f"{score.psnr:.1f} dB"
     return f"{score.path.name} · error {score.mae:.4f} · {ratio}"
+
+
+def _harm_caption(result: CycleResult) -> str:
+    harms = result.score.harms
+    errors = (f"after {kind}: error {harms[kind].mae:.4f}" for kind in result.recovered_after)
+    return "Recovered " + " · ".join(errors)

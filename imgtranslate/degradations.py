@@ -1,0 +1,72 @@
+"""Slight harm that a saved picture meets on its way, none of which a person would mind."""
+
+import hashlib
+import io
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from imgtranslate.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+
+DEGRADATIONS = ("jpeg", "noise", "blur")
+JPEG_QUALITY = 90
+NOISE = 2.0  # levels of 255, one standard deviation
+BLUR = 0.7  # px, one standard deviation
+_LONGEST_JPEG = 65_500  # px, of a side
+
+
+def degrade(pixels: Pixels, kind: str, *, seed: int) -> Pixels:
+    """Harm uint8 (h, w, c) slightly; the same pixels and seed give the same result.
+
+    ``kind`` is one of ``DEGRADATIONS``; only noise uses the seed. Raises ``ImageError`` for a
+    picture that JPEG cannot hold.
+    """
+    match kind:
+        case "jpeg":
+            return _through_jpeg(pixels)
+        case "noise":
+            return _with_noise(pixels, seed=seed)
+        case "blur":
+            return _for_each_plane(pixels, _blurred)
+        case _:
+            raise ValueError(f"{kind}: one of {', '.join(DEGRADATIONS)} is needed")
+
+
+def seed_of(pixels: Pixels) -> int:
+    """A seed that depends on what is in the picture and on nothing else."""
+    content = str(pixels.shape).encode() + pixels.tobytes()
+    return int.from_bytes(hashlib.sha256(content).digest())
+
+
+def _through_jpeg(pixels: Pixels) -> Pixels:
+    """Grey and colour as such; of pictures with other channels each channel as a grey one."""
+    if max(pixels.shape[:2]) > _LONGEST_JPEG:
+        raise ImageError(f"longer than {_LONGEST_JPEG:,} px, which JPEG cannot hold. Cut it first")
+    if pixels.shape[2] == 3:
+        return np.array(_saved_as_jpeg(Image.fromarray(pixels)))
+    return _for_each_plane(pixels, _saved_as_jpeg)
+
+
+def _saved_as_jpeg(image: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, format="JPEG", quality=JPEG_QUALITY)
+    return Image.open(file)
+
+
+def _with_noise(pixels: Pixels, *, seed: int) -> Pixels:
+    noise = np.random.default_rng(seed).standard_normal(pixels.shape, dtype=np.float32)
+    noisy: Pixels = np.rint(np.clip(pixels + NOISE * noise, 0, 255)).astype(np.uint8)
+    return noisy
+
+
+def _blurred(image: Image.Image) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(BLUR))
+
+
+def _for_each_plane(pixels: Pixels, harm: Callable[[Image.Image], Image.Image]) -> Pixels:
+    planes = (np.ascontiguousarray(pixels[..., i]) for i in range(pixels.shape[2]))
+    return np.stack([np.asarray(harm(Image.fromarray(plane))) for plane in planes], axis=-1)
