@@ -26,13 +26,16 @@ def pixel_accuracy(confusions: Values) -> Values:
 
 def class_accuracy(confusions: Values) -> Values:
     """The mean over classes of the share found; as published, a class without pixels counts 0."""
-    return _share(_hits(confusions), confusions.sum(-1)).mean(-1)
+    shares: Values = _share(_hits(confusions), confusions.sum(-1)).mean(-1)
+    return shares
 
 
 def class_iou(confusions: Values) -> Values:
     """The mean over classes of intersection over union; a class without pixels counts 0."""
     hits = _hits(confusions)
-    return _share(hits, confusions.sum(-1) + confusions.sum(-2) - hits).mean(-1)
+    union = confusions.sum(-1) + confusions.sum(-2) - hits
+    shares: Values = _share(hits, union).mean(-1)
+    return shares
 
 
 SCORES: dict[str, Callable[[Values], Values]] = {

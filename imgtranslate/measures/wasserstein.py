@@ -6,7 +6,7 @@ shadows. Unlike there, both sets are brought to the channels' mean and deviation
 patches, not each to its own: so wrong colours count.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,8 +143,7 @@ def _blurred(values: Floats) -> Floats:
 def _along(values: Floats, axis: int) -> Floats:
     padding = [(2, 2) if n == axis else (0, 0) for n in range(3)]
     windows = sliding_window_view(np.pad(values, padding, mode="reflect"), 5, axis=axis)
-    blurred: Floats = windows @ _KERNEL
-    return blurred
+    return np.asarray(windows @ _KERNEL, dtype=np.float32)
 
 
 def _enlarged(values: Floats, size: tuple[int, int]) -> Floats:
