@@ -126,9 +126,8 @@ def evaluate(
         *(_of_run(run, places, start, resize=resize, device=chosen) for run in runs or []),
         *(_of_model(file, places, start, resize=resize, device=chosen) for file in model or []),
     ]
-    options = Options(
-        limit=limit, samples=samples, seed=seed, palette=palette, inception=inception, lpips=lpips
-    )
+    options = Options(limit=limit, samples=samples, seed=seed, palette=palette)
+    options = _with_weights(options, inception=inception, lpips=lpips)
     options = _with_segmenter(
         options, columns[0][0], given=segmenter, place=train_segmenter, steps=segmenter_steps
     )
@@ -199,6 +198,21 @@ def _directions(start: str | None) -> list["Direction"]:
             return ["ba"]
         case _:
             return ["ab", "ba"]
+
+
+def _with_weights(options: "Options", *, inception: Path | None, lpips: Path | None) -> "Options":
+    """The same with the networks that others have learnt."""
+    from dataclasses import replace
+
+    if inception is not None:
+        from imgtranslate.measures.inception import load_inception
+
+        options = replace(options, inception=load_inception(inception))
+    if lpips is not None:
+        from imgtranslate.measures.lpips import load_lpips
+
+        options = replace(options, lpips=load_lpips(lpips))
+    return options
 
 
 def _with_segmenter(

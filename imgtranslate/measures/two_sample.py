@@ -1,4 +1,4 @@
-"""Can a small classifier tell translated pictures from real ones (arXiv 1610.06545)?
+"""How well a small classifier tells translated pictures from real ones (arXiv 1610.06545).
 
 It learns on one half of the pictures and is asked about the other, then the halves change places,
 so that each picture is judged once by a classifier that never saw it. 0.5 is the best result.

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from imgtranslate.images import Pixels
-from imgtranslate.measures.estimate import Estimate, Values
+from imgtranslate.measures.estimate import Estimate, Values, distance_of, half_samples
 
 Floats = NDArray[np.float32]
 Reader = Callable[[int], Pixels]  # the n-th picture of a set
@@ -24,8 +24,6 @@ SMALLEST = 16  # px, of the shorter side of a level
 DIRECTIONS = 64
 _PATCHES = 128  # of a picture and level, fewer where there are many pictures
 _MOST_PATCHES = 4096  # of a set and level
-_HALVES = 100
-_DEVIATIONS = 1.96  # of a normal distribution, for 95 %
 _KERNEL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
 
 
@@ -54,13 +52,13 @@ def sliced_wasserstein(
         raise ValueError(f"{count} pictures of {shortest} px: 2 of {SMALLEST} px are needed")
     levels = int(np.log2(shortest / SMALLEST)) + 1
     sets = [_patches(read, count, levels=levels, seed=seed) for read in (real, fake)]
-    halves = _half_samples(count, seed=seed)
+    halves = half_samples(count, seed=seed)
     rows = [
         _distances(*_shadows(sets[0][n], sets[1][n], seed=seed + n), halves) for n in range(levels)
     ]
     names = [f"1/{2**n}" for n in range(levels)]
-    found = {name: _estimate(row, count) for name, row in zip(names, rows, strict=True)}
-    return {"mean": _estimate(np.mean(rows, axis=0), count), **found}
+    found = {name: distance_of(row, count) for name, row in zip(names, rows, strict=True)}
+    return {"mean": distance_of(np.mean(rows, axis=0), count), **found}
 
 
 def laplacian_pyramid(pixels: Pixels, *, levels: int) -> list[Floats]:
@@ -111,29 +109,6 @@ def _distances(real: _Shadow, fake: _Shadow, halves: NDArray[np.bool_]) -> Value
         np.abs(real.of(mine) - fake.of(theirs)).mean(dtype=np.float64) for mine, theirs in halves
     ]
     return np.array([whole, *parts])
-
-
-def _half_samples(count: int, *, seed: int) -> NDArray[np.bool_]:
-    """Which pictures of either set are in: (halves, 2, count), half of them each."""
-    rng = np.random.default_rng([seed, count])
-    numbers = rng.permuted(np.tile(np.arange(count), (_HALVES, 2, 1)), axis=2)
-    return numbers < count // 2
-
-
-def _estimate(distances: Values, count: int) -> Estimate:
-    """Half samples scatter as whole ones would drawn anew, but lie too far out: so centred.
-
-    The bootstrap would draw pictures twice, and duplicates lie far from the other set.
-    """
-    whole, parts = float(distances[0]), distances[1:]
-    half = _DEVIATIONS * float(parts.std())
-    return Estimate(
-        value=whole,
-        interval=(max(whole - half, 0.0), whole + half),
-        replicates=whole + parts - parts.mean(),
-        count=count,
-        better="lower",
-    )
 
 
 def _blurred(values: Floats) -> Floats:

@@ -5,9 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from imgtranslate.data.gallery import Gallery
+from imgtranslate.images import Pixels
 from imgtranslate.measures.estimate import Estimate, mean_of
+from imgtranslate.measures.inception import WANTED as INCEPTION_WANTED
+from imgtranslate.measures.inception import inception_distances, inception_features
+from imgtranslate.measures.lpips import SMALLEST as SMALLEST_LOOK
+from imgtranslate.measures.lpips import WANTED as LPIPS_WANTED
+from imgtranslate.measures.lpips import lpips
 from imgtranslate.measures.palette import Palette
 from imgtranslate.measures.segmentation import confusion, segmentation_scores
 from imgtranslate.measures.segmenter import Segmenter
@@ -17,6 +24,7 @@ from imgtranslate.metrics import mean_absolute_error, psnr, ssim
 from imgtranslate.translator import Translator
 from imgtranslate.workflows.label_sides import LabelSides, find_sides
 
+LEAST_FEATURES = 4  # pictures of either kind, for FID and KID
 Found = dict[str, Estimate] | str  # figures, or why there are none and what to do
 
 
@@ -29,8 +37,8 @@ class Options:
     seed: int = 0
     palette: Path | None = None
     segmenter: Segmenter | None = None
-    inception: Path | None = None
-    lpips: Path | None = None
+    inception: nn.Module | None = None
+    lpips: nn.Module | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +81,6 @@ def measure(
 def _each(
     shots: Shots, options: Options, *, tell: Callable[[str], None]
 ) -> Iterator[tuple[str, Found]]:
-    from imgtranslate.workflows.evaluation_perceptual import inception_distances, perceptual
-
     yield "L1, PSNR, SSIM", _pair_errors(shots)
     sides = find_sides(shots.sources, shots.targets, shots.learnt, options.palette)
     yield "FCN score", _fcn_score(shots, sides, options)
@@ -84,8 +90,9 @@ def _each(
     tell("two-sample test")
     yield "two-sample test", _two_sample(shots, options)
     yield "diversity", _diversity(shots, options)
-    yield "FID, KID", inception_distances(shots, options)
-    yield "LPIPS", perceptual(shots, options)
+    yield "FID, KID", _inception(shots, options)
+    yield "LPIPS", _lpips(shots, options)
+    yield "diversity, LPIPS", _lpips_diversity(shots, options)
 
 
 def _pair_errors(shots: Shots) -> Found:
@@ -191,6 +198,13 @@ def _diversity(shots: Shots, options: Options) -> Found:
         return "the model has no code, so a picture has one look"
     if options.samples < 2:
         return "one look of each picture. Give --samples 2 or more"
+    return {"diversity_l1": _mean_apart(shots, options, mean_absolute_error)}
+
+
+def _mean_apart(
+    shots: Shots, options: Options, distance: Callable[[Pixels, Pixels], float]
+) -> Estimate:
+    """The mean distance between all pairs of looks of a picture."""
     means = []
     for real in shots.sources.pictures():
         looks = [
@@ -198,5 +212,48 @@ def _diversity(shots: Shots, options: Options) -> Found:
             for seed in range(options.seed, options.seed + options.samples)
         ]
         pairs = [(x, y) for n, x in enumerate(looks) for y in looks[:n]]
-        means.append(float(np.mean([mean_absolute_error(x, y) for x, y in pairs])))
-    return {"diversity_l1": mean_of(means, better="higher")}
+        means.append(float(np.mean([distance(x, y) for x, y in pairs])))
+    return mean_of(means, better="higher")
+
+
+def _inception(shots: Shots, options: Options) -> Found:
+    if options.inception is None:
+        return f"no weights. Give --inception FILE, {INCEPTION_WANTED}"
+    if shots.targets is None or shots.common < LEAST_FEATURES:
+        return f"{shots.common} picture(s) of either kind. It takes {LEAST_FEATURES}"
+    if shots.fakes.channels != 3:
+        return f"it reads 3 channels, not {shots.fakes.channels}"
+    real, fake = (
+        inception_features(options.inception, gallery.read, shots.common)
+        for gallery in (shots.targets, shots.fakes)
+    )
+    return inception_distances(real, fake, seed=options.seed)
+
+
+def _lpips(shots: Shots, options: Options) -> Found:
+    network = _lpips_network(shots, options)
+    if isinstance(network, str):
+        return network
+    if shots.targets is None or not shots.paired:
+        return "the pictures are not paired. Give --pairs, or --paired with --a and --b"
+    pairs = zip(shots.fakes.pictures(), shots.targets.pictures(), strict=True)
+    return {"lpips": mean_of([lpips(network, x, y) for x, y in pairs], better="lower")}
+
+
+def _lpips_diversity(shots: Shots, options: Options) -> Found:
+    network = _lpips_network(shots, options)
+    if isinstance(network, str):
+        return network
+    if not shots.translator.latent_dim or options.samples < 2:
+        return "it takes a model with a code, and --samples 2 or more"
+    apart = _mean_apart(shots, options, lambda x, y: lpips(network, x, y))
+    return {"diversity_lpips": apart}
+
+
+def _lpips_network(shots: Shots, options: Options) -> nn.Module | str:
+    """The network, or why it cannot be used."""
+    if options.lpips is None:
+        return f"no weights. Give --lpips FILE, {LPIPS_WANTED}"
+    if shots.fakes.channels != 3 or shots.shortest < SMALLEST_LOOK:
+        return f"it reads pictures of 3 channels and {SMALLEST_LOOK} px or more"
+    return options.lpips

@@ -13,7 +13,7 @@ from imgtranslate.measures.segmenter import Segmenter, train_segmenter
 from imgtranslate.workflows.evaluation_subjects import Subject
 
 _LOOKED_AT = 30  # pictures of a side
-_NOT_LABELS = "few flat colours are not to be seen. If they are, give --palette FILE"
+_NOT_LABELS = "no few flat colours are seen in them. If they are, give --palette FILE"
 
 
 @dataclass(frozen=True, kw_only=True)
