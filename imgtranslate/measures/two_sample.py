@@ -20,13 +20,14 @@ from imgtranslate.measures.estimate import Estimate, Values, pooled
 Reader = Callable[[int], Pixels]
 LEAST_PICTURES = 8  # of each set
 _CROP = 64  # px
-_STEPS, _BATCH = 200, 8  # of each set
+STEPS = 150
+_BATCH = 8  # of each set
 _VIEWS = 6  # crops of a picture
 _Z = 1.959964  # of a normal distribution, for 95 %
 
 
 def two_sample_test(
-    real: Reader, fake: Reader, *, count: int, channels: int, seed: int = 0
+    real: Reader, fake: Reader, *, count: int, channels: int, seed: int = 0, steps: int = STEPS
 ) -> Estimate:
     """The share of ``count`` real and ``count`` fake pictures told rightly.
 
@@ -40,7 +41,7 @@ def two_sample_test(
     halves = crops[:, : count // 2], crops[:, count // 2 :]
     right = []
     for number, (learnt, judged) in enumerate((halves, halves[::-1])):
-        network = _learn(learnt, channels=channels, seed=seed + number)
+        network = _learn(learnt, channels=channels, seed=seed + number, steps=steps)
         right.append(np.stack([_logits(network, judged[0]) > 0, _logits(network, judged[1]) < 0]))
     return _estimate(np.concatenate(right, axis=1).T.astype(np.float64))
 
@@ -66,13 +67,13 @@ def _estimate(right: Values) -> Estimate:
     )
 
 
-def _learn(crops: Pixels, *, channels: int, seed: int) -> nn.Module:
+def _learn(crops: Pixels, *, channels: int, seed: int, steps: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _network(channels)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     answers = torch.tensor([1.0] * _BATCH + [0.0] * _BATCH)
-    for batch in _batches(crops, seed=seed):
+    for batch in _batches(crops, seed=seed, steps=steps):
         loss = F.binary_cross_entropy_with_logits(network(batch).mean((1, 2, 3)), answers)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -80,10 +81,10 @@ def _learn(crops: Pixels, *, channels: int, seed: int) -> nn.Module:
     return network.eval()
 
 
-def _batches(crops: Pixels, *, seed: int) -> Iterator[Tensor]:
+def _batches(crops: Pixels, *, seed: int, steps: int) -> Iterator[Tensor]:
     """Crops (16, channels, 64, 64), real ones first, mirrored at random."""
     rng = np.random.default_rng([seed, crops.shape[1]])
-    for _ in range(_STEPS):
+    for _ in range(steps):
         numbers = rng.integers(crops.shape[1], size=(2, _BATCH))
         views = rng.integers(_VIEWS, size=(2, _BATCH))
         chosen = [kind[n, v] for kind, n, v in zip(crops, numbers, views, strict=True)]
