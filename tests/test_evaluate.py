@@ -142,9 +142,8 @@ def test_two_models_stand_side_by_side(folder: Path, capsys: pytest.CaptureFixtu
         assert word in out
 
 
-def test_a_model_against_itself_does_not_differ(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_model_against_itself_does_not_differ(capsys: pytest.CaptureFixture[str]) -> None:
     models = ("--model", "ab.safetensors", "--model", "ab.safetensors")
     report = json.loads(run(*models, *BOTH, "--limit", "4", "--json", capsys=capsys)[1])
     for difference in report["differences"]["ab"].values():
@@ -206,8 +205,9 @@ def test_a_broken_picture_is_told_and_left_out_with_its_partner(
         ),
     ],
 )
+@pytest.mark.usefixtures("folder")
 def test_wrong_use_is_one_line(
-    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
+    capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
 ) -> None:
     status, out, err = run(*arguments, capsys=capsys)
     assert (status, out) == (2, "")
@@ -216,7 +216,7 @@ def test_wrong_use_is_one_line(
 
 
 def test_looks_apart_are_diverse(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = UnetConfig(base_channels=4, depth=4, latent_dim=2, z_at="all")
+    config = UnetConfig(base_channels=4, depth=5, latent_dim=2, z_at="all")
     model(folder / "ab.safetensors", replace(HEADER, generator=config, method="bicyclegan"))
     options = ("--model", "ab.safetensors", "--a", "labels", "--limit", "2", "--json")
     found = json.loads(run(*options, "--samples", "3", capsys=capsys)[1])["runs"][0][0]
@@ -245,9 +245,8 @@ def test_a_segmenter_is_kept_with_its_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_fcn_score_tells_photos_from_noise(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("folder")
+def test_the_fcn_score_tells_photos_from_noise(capsys: pytest.CaptureFixture[str]) -> None:
     """Through the command line: a segmenter trained on the pairs of a run."""
     settings = ["--preset", "tiny", "--size", "32", "--steps", "1", "--device", "cpu"]
     data = ["--a", "labels", "--b", "photos", "--method", "pix2pix", "--out", "run"]
