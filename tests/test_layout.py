@@ -87,6 +87,7 @@ NEVER_IMPORT = {
     "translator": ABOVE | {"methods", "networks", "builders", "data", "losses"},
     "engines": ABOVE | {"methods", "translator", "data", "losses"},
     "methods": ABOVE | {"translator", "engines"},
+    "measures": ABOVE | {"methods", "networks", "engines", "translator", "data", "builders"},
     "data": ABOVE | {"methods", "networks", "engines", "translator", "builders", "losses"},
     "run_folder": ABOVE | {"methods", "networks", "engines", "translator", "data", "losses"},
 }

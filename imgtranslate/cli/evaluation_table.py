@@ -1,0 +1,160 @@
+"""What ``imgtranslate evaluate`` found, as tables for a person and as JSON."""
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from imgtranslate.cli.terminal import printable, result
+from imgtranslate.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from imgtranslate.measures.estimate import Difference, Estimate
+    from imgtranslate.workflows.evaluate import Evaluation
+
+Columns = list["Evaluation"]  # of one direction, one for each run
+_WIDTH = 120  # characters, where no terminal says otherwise
+_ARROWS = {"lower": "↓", "higher": "↑"}
+_TITLES = {
+    "l1": "L1",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "fcn_pixel_accuracy": "FCN pixel accuracy",
+    "fcn_class_accuracy": "FCN class accuracy",
+    "fcn_class_iou": "FCN class IoU",
+    "fcn_real_pixel_accuracy": "  of real photos: pixel accuracy",
+    "fcn_real_class_accuracy": "  of real photos: class accuracy",
+    "fcn_real_class_iou": "  of real photos: class IoU",
+    "label_pixel_accuracy": "labels: pixel accuracy",
+    "label_class_accuracy": "labels: class accuracy",
+    "label_class_iou": "labels: class IoU",
+    "swd": "sliced Wasserstein distance",
+    "two_sample_accuracy": "told from real ones (0.5: not)",
+    "fid": "FID",
+    "kid": "KID",
+    "diversity_l1": "diversity, L1",
+    "diversity_lpips": "diversity, LPIPS",
+}
+
+
+def to_json(found: list[Columns]) -> dict[str, Any]:
+    """``found`` of each run; with two runs, what they differ by in each direction."""
+    report: dict[str, Any] = {"runs": [[one.to_json() for one in column] for column in found]}
+    if len(found) > 1:
+        report["differences"] = {
+            pair[0].direction: {name: _plain(d) for name, d in _differences(pair).items()}
+            for pair in by_direction(found)
+        }
+    return report
+
+
+def write_tables(found: list[Columns]) -> None:
+    """One table of each direction to stdout, and below it what was left out."""
+    from rich.console import Console
+
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, width=_WIDTH)
+    for columns in by_direction(found):
+        console.print(_table(columns))
+        for line in _notes(columns):
+            result(printable(line))
+
+
+def by_direction(found: list[Columns]) -> list[Columns]:
+    """The evaluations side by side. Raises ``UsageError`` if two runs share no direction."""
+    rows = [
+        [one, *(other for column in found[1:] for other in column if _alike(one, other))]
+        for one in found[0]
+    ]
+    full = [row for row in rows if len(row) == len(found)]
+    if not full:
+        raise UsageError("RUN: the two translate opposite ways. Name two that share a direction")
+    return full
+
+
+def _alike(one: "Evaluation", other: "Evaluation") -> bool:
+    return one.direction == other.direction
+
+
+def _table(columns: Columns) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    header = columns[0].subject.header
+    table = Table(
+        title=Text(printable(f"{header.source} to {header.target}")), title_justify="left"
+    )
+    table.add_column("measure", no_wrap=True)
+    for one in columns:
+        table.add_column(Text(printable(one.subject.name)), justify="right")
+    apart = _differences(columns)
+    if len(columns) > 1:
+        table.add_column("difference", justify="right")
+    for name in _names(columns):
+        cells = [_cell(one.estimates.get(name)) for one in columns]
+        difference = [_difference_cell(apart.get(name))] if len(columns) > 1 else []
+        table.add_row(_title(name, columns), *cells, *difference)
+    return table
+
+
+def _names(columns: Columns) -> list[str]:
+    return list(dict.fromkeys(name for one in columns for name in one.estimates))
+
+
+def _title(name: str, columns: Columns) -> str:
+    better = next(one.estimates[name].better for one in columns if name in one.estimates)
+    title = _TITLES.get(name, f"  at {name.removeprefix('swd_')} of the size")
+    return f"{title} {_ARROWS[better]}"
+
+
+def _cell(estimate: "Estimate | None") -> str:
+    if estimate is None:
+        return "-"
+    low, high = estimate.interval
+    return f"{_figure(estimate.value)} ({_figure(low)} to {_figure(high)})"
+
+
+def _difference_cell(difference: "Difference | None") -> str:
+    if difference is None:
+        return "-"
+    low, high = difference.interval
+    mark = "" if difference.is_clear else " unclear"
+    return f"{_figure(difference.value, '+')} ({_figure(low, '+')} to {_figure(high, '+')}){mark}"
+
+
+def _figure(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.{2 if abs(value) >= 2 else 4}f}"
+
+
+def _differences(columns: Columns) -> "dict[str, Difference]":
+    from imgtranslate.workflows.evaluate import differences
+
+    return differences(columns[0], columns[1]) if len(columns) > 1 else {}
+
+
+def _plain(difference: "Difference") -> dict[str, Any]:
+    return {"value": difference.value, "interval": list(difference.interval)}
+
+
+def _notes(columns: Columns) -> Iterator[str]:
+    for one in columns:
+        yield f"{one.subject.name}: {_counts(one)}"
+    for measure, reason in columns[0].left_out.items():
+        yield f"left out: {measure}: {reason}"
+    if len(columns) > 1 and columns[0].shots.sources.files != columns[1].shots.sources.files:
+        yield "the pictures are not the same, so the difference is that of two separate draws"
+
+
+def _counts(one: "Evaluation") -> str:
+    shots = one.shots
+    real = len(shots.targets) if shots.targets is not None else 0
+    sizes = [f"{width}x{height}" for width, height in shots.sizes]
+    size = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes, {sizes[0]} to {sizes[-1]}"
+    kind = "pairs" if one.subject.paired else f"{real} real ones"
+    resized = f"resized ({shots.sources.resample})" if one.resize else "not resized"
+    return (
+        f"step {one.subject.header.step}, {len(shots.fakes)} pictures, {kind}, {size} px, {resized}"
+    )

@@ -1,0 +1,41 @@
+"""LPIPS (arXiv 1801.03924): how far apart two pictures look to AlexNet.
+
+The linear layers (version 0.1) come with torchmetrics; AlexNet's own weights are a file of the
+user's.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from imgtranslate.images import Pixels, to_network
+from imgtranslate.measures.outside_weights import read_weights, unfit, without_extra
+
+WANTED = "alexnet-owt-7be5be79.pth of torchvision"
+SMALLEST = 64  # px; what is smaller does not reach AlexNet's last layers
+_OPTION = "--lpips"
+
+
+def load_lpips(path: Path) -> nn.Module:
+    """Build the network with AlexNet's weights. Raises ``UsageError`` if it cannot be."""
+    try:
+        from torchmetrics.functional.image.lpips import _NoTrainLpips
+    except ImportError as error:
+        raise without_extra(_OPTION) from error
+    weights = read_weights(_OPTION, path)
+    network: nn.Module = _NoTrainLpips(net="alex", pnet_rand=True)  # random, so nothing is fetched
+    backbone = network.get_submodule("net")
+    names = {name: f"features.{name.partition('.')[2]}" for name in backbone.state_dict()}
+    try:
+        backbone.load_state_dict({name: weights[theirs] for name, theirs in names.items()})
+    except (KeyError, RuntimeError) as error:
+        raise unfit(_OPTION, path, wanted=WANTED) from error
+    return network
+
+
+@torch.inference_mode()
+def lpips(network: nn.Module, x: Pixels, y: Pixels) -> float:
+    """The distance of two pictures of one size, (h, w, 3); 0 for equal ones."""
+    pair = [torch.from_numpy(to_network(pixels))[None] for pixels in (x, y)]
+    return float(network(*pair))

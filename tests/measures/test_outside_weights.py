@@ -1,0 +1,101 @@
+"""FID, KID and LPIPS on random weights of the right shape; no network is asked for anything."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from imgtranslate.errors import CheckpointError
+from imgtranslate.measures.inception import (
+    frechet_distance,
+    inception_distances,
+    inception_features,
+    kernel_distance,
+    load_inception,
+)
+from imgtranslate.measures.lpips import load_lpips, lpips
+from imgtranslate.measures.outside_weights import read_weights
+
+torchmetrics = pytest.importorskip("torchmetrics")
+
+
+class Features(torch.nn.Module):
+    num_features = 8
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_fid_is_that_of_torchmetrics() -> None:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(30, 8)), rng.normal(0.2, 1.3, size=(30, 8))
+    metric = FrechetInceptionDistance(feature=Features()).set_dtype(torch.float64)
+    metric.update(torch.tensor(real), real=True)
+    metric.update(torch.tensor(fake), real=False)
+    assert frechet_distance(real, fake) == pytest.approx(float(metric.compute()), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance`")
+def test_kid_is_that_of_torchmetrics() -> None:
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(30, 8)), rng.normal(0.2, 1.3, size=(30, 8))
+    metric = KernelInceptionDistance(feature=Features(), subsets=1, subset_size=30)
+    metric.update(torch.tensor(real), real=True)
+    metric.update(torch.tensor(fake), real=False)
+    assert kernel_distance(real, fake) == pytest.approx(float(metric.compute()[0]), rel=1e-5)
+
+
+def test_lpips_with_weights_of_a_file(tmp_path: Path) -> None:
+    from torchvision.models import alexnet
+
+    torch.manual_seed(0)
+    torch.save(alexnet(weights=None).features.state_dict(), tmp_path / "bare.pth")
+    with pytest.raises(CheckpointError, match=r"another network. Give alexnet-owt"):
+        load_lpips(tmp_path / "bare.pth")
+    torch.save(alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
+    network = load_lpips(tmp_path / "alexnet.pth")
+    x = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert lpips(network, x, x) == 0
+    assert lpips(network, x, x // 2) > lpips(network, x, x - x // 16) > 0
+
+
+def test_a_file_of_weights_cannot_run_anything(tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
+
+    (tmp_path / "w.pth").write_bytes(pickle.dumps(Hostile()))
+    torch.save({"state": Hostile()}, tmp_path / "v.pth")
+    for name in ("w.pth", "v.pth"):
+        for load in (load_inception, load_lpips):
+            with pytest.raises(CheckpointError, match="not a file of weights alone"):
+                load(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match="more than the weights of one network"):
+        read_weights("--lpips", tmp_path / "list.pth")
+
+
+@pytest.mark.slow  # Inception is large
+def test_fid_and_kid_with_weights_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    extractor = module.FeatureExtractorInceptionV3
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(extractor, "load_state_dict", lambda *_: None)
+        torch.save(extractor("random", ["2048"]).state_dict(), tmp_path / "w.pth")
+    network = load_inception(tmp_path / "w.pth")
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 40, 3), np.uint8)
+    features = inception_features(network, pictures.__getitem__, 4)
+    assert features.shape == (4, 2048)
+    found = inception_distances(features, features)
+    assert found["fid"].value == pytest.approx(0, abs=1e-6)
+    assert set(found) == {"fid", "kid"}
