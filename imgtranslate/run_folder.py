@@ -1,9 +1,11 @@
 """A run: the folder in which a training keeps its settings, models, state, metrics and samples."""
 
+import contextlib
 import json
+import math
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from imgtranslate.atomic import explained, remove_leftovers, write_text
 from imgtranslate.config import Settings, to_tree
 from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.settings import parse_settings
+
+FRESH_BEST, OLD_BEST = ".best.new", ".best.old"  # while ``best`` is exchanged
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Run:
     def metrics(self) -> Path:
         """One JSON object a line, one line every ``train.log_every`` steps."""
         return self.folder / "metrics.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """The models of the best validation so far."""
+        return self.folder / "best"
 
     @property
     def samples(self) -> Path:
@@ -66,6 +75,13 @@ class Run:
         record = tree.pop("record", {})
         return parse_settings(tree), record if isinstance(record, dict) else {}
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """What was logged so far; what is no line of metrics is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]
+
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one line."""
         with explained(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
@@ -78,8 +94,24 @@ class Run:
             kept = [line for line in lines if _step_of(line) <= step]
             write_text(self.metrics, "".join(f"{line}\n" for line in kept))
 
+    @contextlib.contextmanager
+    def replacing_best(self) -> Iterator["Run"]:
+        """Yield an empty folder that takes the place of ``best`` at once, on success."""
+        fresh, old = self.folder / FRESH_BEST, self.folder / OLD_BEST
+        with explained(self.best):
+            for half in (fresh, old):
+                shutil.rmtree(half, ignore_errors=True)
+            fresh.mkdir()
+            yield Run(fresh)
+            if self.best.exists():
+                self.best.rename(old)
+            fresh.rename(self.best)
+            shutil.rmtree(old, ignore_errors=True)
+
     def remove_leftovers(self) -> None:
         """Remove what a killed process left half-written."""
+        for half in (self.folder / FRESH_BEST, self.folder / OLD_BEST):
+            shutil.rmtree(half, ignore_errors=True)
         remove_leftovers(self.folder)
         remove_leftovers(self.samples)
 
