@@ -267,7 +267,7 @@ class TrainSettings(Section):
     ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # 0: the weights themselves
     save_every: Count = 1000  # steps
     sample_every: Count = 500
-    validate_every: Count = 1000
+    validate_every: Count = 500
     log_every: Count = 50
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -20,6 +21,8 @@ from imgtranslate.settings import parse_settings, read_settings_text
 
 if sys.platform != "win32":
     import fcntl
+
+FRESH_BEST, OLD_BEST = ".best.new", ".best.old"  # while ``best`` is exchanged
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Run:
     def metrics(self) -> Path:
         """One JSON object a line, one line every ``train.log_every`` steps."""
         return self.folder / "metrics.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """The models of the best validation so far."""
+        return self.folder / "best"
 
     @property
     def samples(self) -> Path:
@@ -74,6 +82,13 @@ class Run:
         record = tree.pop("record", {})
         return parse_settings(tree), record if isinstance(record, dict) else {}
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """What was logged so far; what is no line of metrics is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]
+
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one line."""
         with explained(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
@@ -104,8 +119,24 @@ class Run:
                 )
             yield
 
+    @contextlib.contextmanager
+    def replacing_best(self) -> Iterator["Run"]:
+        """Yield an empty folder that takes the place of ``best`` at once, on success."""
+        fresh, old = self.folder / FRESH_BEST, self.folder / OLD_BEST
+        with explained(self.best):
+            for half in (fresh, old):
+                shutil.rmtree(half, ignore_errors=True)
+            fresh.mkdir()
+            yield Run(fresh)
+            if self.best.exists():
+                self.best.rename(old)
+            fresh.rename(self.best)
+            shutil.rmtree(old, ignore_errors=True)
+
     def remove_leftovers(self) -> None:
         """Remove what a killed process left half-written."""
+        for half in (self.folder / FRESH_BEST, self.folder / OLD_BEST):
+            shutil.rmtree(half, ignore_errors=True)
         remove_leftovers(self.folder)
         remove_leftovers(self.samples)
 

@@ -25,6 +25,7 @@ class TrainingDisplay:
         self.progress = Progress(*_columns(), console=console, disable=not self.live)
         self.task: TaskID | None = None
         self.said_at = float("-inf")
+        self.validated = ""  # the last one
 
     def __enter__(self) -> Self:
         """Draw from now on."""
@@ -51,6 +52,10 @@ class TrainingDisplay:
                 self._step(event)
             case events.Forecast():
                 self._say(_forecast(event))
+            case events.Validated():
+                self.validated = _validated(event)
+            case events.Unwell():
+                self._say(f"warning: {event.text}")
             case events.Notice():
                 self._say(f"notice: {event.text}")
             case events.Saved():
@@ -97,10 +102,13 @@ class TrainingDisplay:
 
     def _step(self, event: events.Progress) -> None:
         if self.live and self.task is not None:
-            self.progress.update(self.task, completed=event.step, details=_details(event))
+            self.progress.update(self.task, completed=event.step, details=self._details(event))
         elif event.step == event.total_steps or time.monotonic() - self.said_at > PLAIN_SECONDS:
             self.said_at = time.monotonic()
-            say(f"step {event.step}/{event.total_steps} {_details(event)}")
+            say(f"step {event.step}/{event.total_steps} {self._details(event)}")
+
+    def _details(self, event: events.Progress) -> str:
+        return f"{_details(event)} {self.validated}".rstrip()
 
 
 def _columns() -> list[ProgressColumn]:
@@ -118,6 +126,10 @@ def _details(event: events.Progress) -> str:
         f"epoch {event.epoch}/{event.total_epochs} eta {_duration(event.remaining_seconds)} "
         f"{event.images_per_second:.1f} img/s data {event.waiting:.0%} {losses}"
     ).rstrip()
+
+
+def _validated(event: events.Validated) -> str:
+    return f"validation {event.value:.3g} (best {event.best:.3g} at step {event.best_step})"
 
 
 def _forecast(event: events.Forecast) -> str:

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -55,12 +56,16 @@ class SampleDataset(Dataset[Sample | ImageError]):
         except ImageError as error:
             return error
 
+    def file_at(self, position: int, *, side: int) -> Path:
+        """The file that the sample of ``side`` (0 or 1) at a position is cut from."""
+        files = self.domains[side].files
+        drawn = 0 if self.paired else side
+        return files[index_at(position, count=len(files), seed=self.seed, side=drawn)]
+
     def _sample(self, position: int, *, side: int) -> Pixels:
         drawn = 0 if self.paired else side  # one draw for both sides of a pair
         domain, data = self.domains[side], self.data
-        count = len(domain.files)
-        index = index_at(position, count=count, seed=self.seed, side=drawn)
-        pixels = domain.read(domain.files[index], channels=self.channels[side])
+        pixels = domain.read(self.file_at(position, side=side), channels=self.channels[side])
         pixels = resize_shorter(pixels, data.load_size, resample=self.resamples[side])
         geometry = draw_geometry(
             pixels.shape[:2],

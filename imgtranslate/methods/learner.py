@@ -25,6 +25,7 @@ from imgtranslate.methods.step import Losses, Method, Networks, evaluating, mini
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
 
 Tensors = dict[str, Tensor]
+SOUND = -1  # no step has broken
 
 
 class Learner:
@@ -56,13 +57,15 @@ class Learner:
         self.steps_done = 0
         self.loss_sums: Tensors = {}  # since the last call of take_mean_losses
         self.loss_counts: dict[str, int] = {}
-        self.validations: list[float] = []  # what the plateau schedule looks back on
+        self.validations: list[float] = []  # for the plateau schedule and the best checkpoint
+        self.rate_factor = 1.0  # of the learning rate; lower once the losses were not finite
+        self.broken_at = torch.tensor(SOUND, device=device)  # the first step without finite losses
 
     def step(self, batch: Batch, *, learning_rate: float) -> None:
         """Learn from one batch."""
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * self.rate_factor
         torch.manual_seed(integer_at(self.seed, Purpose.LAYERS, self.steps_done))  # dropout
         rng = random_at(self.seed, Purpose.POOL, self.steps_done)
         losses = self.method.step(batch, self._minimise, rng, number=self.steps_done)
@@ -89,9 +92,19 @@ class Learner:
             measured = self.method.measures(batch, rng)
         return {name: float(value) for name, value in measured.items()}
 
-    def is_finite(self) -> bool:
-        """Whether every loss since the last call of ``take_mean_losses`` was a number."""
-        return all(math.isfinite(float(total)) for total in self.loss_sums.values())
+    def first_broken_step(self) -> int | None:
+        """The first step, counted from 1, whose losses were not all finite."""
+        step = int(self.broken_at)
+        return None if step == SOUND else step
+
+    def is_sound(self) -> bool:
+        """Whether all that would be saved is finite; of a weight that is not, no loss tells yet."""
+        state = self.state_tensors().values()
+        return all(bool(t.isfinite().all()) for t in state if t.is_floating_point())
+
+    def is_best(self) -> bool:
+        """Whether the last validation is better than all before."""
+        return bool(self.validations) and best_of(self.validations) == len(self.validations) - 1
 
     def models(self) -> dict[str, tuple[nn.Module, nn.Module | None]]:
         """Generator and encoder to use, by direction: averaged ones where averaging is on."""
@@ -114,6 +127,7 @@ class Learner:
             **{f"loss_sum/{name}": total for name, total in self.loss_sums.items()},
             **{f"loss_count/{n}": torch.tensor(count) for n, count in self.loss_counts.items()},
             "validations": torch.tensor(self.validations, dtype=torch.float64),
+            "rate_factor": torch.tensor(self.rate_factor, dtype=torch.float64),
         }
         for name, pool in self.method.pools().items():
             state |= {f"{name}/{key}": tensor for key, tensor in pool.tensors().items()}
@@ -141,6 +155,8 @@ class Learner:
         self.loss_sums = {name: total.to(self.device) for name, total in sums.items()}
         self.loss_counts = {name: int(count) for name, count in counts.items()}
         self.validations = state["validations"].reshape(-1).tolist()
+        self.rate_factor = float(state["rate_factor"])
+        self.broken_at.fill_(SOUND)
         self.steps_done = steps_done
 
     def _minimise(self, name: str, losses: Mapping[str, Tensor]) -> None:
@@ -151,6 +167,9 @@ class Learner:
         for name, loss in losses.items():
             self.loss_sums[name] = self.loss_sums.get(name, 0) + loss.detach()
             self.loss_counts[name] = self.loss_counts.get(name, 0) + 1
+        finite = torch.stack([loss.detach().isfinite() for loss in losses.values()]).all()
+        first = (self.broken_at == SOUND) & ~finite  # asked on the device: no step waits for it
+        self.broken_at.masked_fill_(first, self.steps_done + 1)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -163,6 +182,11 @@ class Learner:
                     value.lerp_(current[key], 1 - decay)
                 else:  # batch norm's counter
                     value.copy_(current[key])
+
+
+def best_of(validations: Sequence[float]) -> int:
+    """The place of the best of some validations, the first of equals; what is no number is last."""
+    return min(range(len(validations)), key=lambda n: (math.isnan(validations[n]), validations[n]))
 
 
 def parameter_count(learner: Learner) -> int:

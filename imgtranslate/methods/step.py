@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from imgtranslate.data.loader import Batch
 from imgtranslate.methods.pool import ImagePool
 
+LARGEST_GRADIENT = 1e6  # of one weight; those of ordinary pictures are below 1e3
+
 Losses = dict[str, Tensor]
 Networks = dict[str, nn.Module]
 Minimise = Callable[[str, Mapping[str, Tensor]], None]
@@ -98,10 +100,23 @@ def minimise(
     if not losses:
         return
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-    if max_grad_norm:
-        for group in optimizer.param_groups:
+    for group in optimizer.param_groups:
+        _tame(group["params"])
+        if max_grad_norm:
             nn.utils.clip_grad_norm_(group["params"], max_grad_norm)
     optimizer.step()
+
+
+def _tame(weights: list[nn.Parameter]) -> None:
+    """Bound gradients that have exploded, as they do behind many norms of flat pictures.
+
+    Each such norm multiplies by up to 316, and Adam keeps squares. Of a loss that is not finite
+    nothing is learnt.
+    """
+    for weight in weights:
+        if weight.grad is not None:
+            weight.grad.nan_to_num_(0.0, LARGEST_GRADIENT, -LARGEST_GRADIENT)
+    nn.utils.clip_grad_value_(weights, LARGEST_GRADIENT)
 
 
 def detached(fake: Tensor | None) -> Tensor | None:

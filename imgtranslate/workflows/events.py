@@ -60,13 +60,31 @@ class Saved:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validated:
+    """The run was measured on held-out pictures; lower is better."""
+
+    step: int
+    value: float
+    best: float  # so far, this one included
+    best_step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unwell:
+    """Something is wrong with the training; one line with the figure and what to do."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """Something that the person should know; one line."""
 
     text: str
 
 
-Event = Checking | Started | Progress | Forecast | Saved | Notice
+Event = Checking | Started | Progress | Forecast | Saved | Validated | Unwell | Notice
 Report = Callable[[Event], None]
 Stop = Callable[[], bool]
 

@@ -9,14 +9,13 @@ import torch
 from imgtranslate.config import Settings, is_paired
 from imgtranslate.data.check import DataReport
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.loader import SampleDataset, batches, choose_workers
+from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.methods.schedule import Schedule, build_schedule
 from imgtranslate.run_folder import Run
 from imgtranslate.workflows.events import (
     Forecast,
-    Notice,
     Progress,
     Report,
     Saved,
@@ -24,14 +23,14 @@ from imgtranslate.workflows.events import (
     Stop,
     TrainResult,
 )
+from imgtranslate.workflows.journal import Journal
 from imgtranslate.workflows.pace import Pace
-from imgtranslate.workflows.run_state import save_run
+from imgtranslate.workflows.run_state import save_best, save_run
+from imgtranslate.workflows.safety_net import SafetyNet
 from imgtranslate.workflows.samples import write_samples
-from imgtranslate.workflows.validate import validate
+from imgtranslate.workflows.validate import Validation
 
 SAVE_SECONDS = 600.0  # the most that a crash may cost where steps are slow
-Row = dict[str, float]
-CODE_STEPS, CODE_IGNORED = 500, 0.01  # samples of one input nearer than this: z does nothing
 FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # after which the rest of the schedule is foretold
 
 
@@ -59,63 +58,78 @@ def learn(
         )
     )
 
-    # Samples are read in the order of positions, from where the state stands.
-    stream = batches(
-        SampleDataset(*domains, settings, paired=is_paired(settings.method)),
-        first_position=first * settings.train.batch_size,
-        batch_size=settings.train.batch_size,
-        num_batches=max(0, total - first),
-        workers=choose_workers(settings.data.workers, learner.device),
-        device=learner.device,
-    )
-    pace = Pace()
+    dataset = SampleDataset(*domains, settings, paired=is_paired(settings.method))
+    validation = Validation(settings=settings, domains=domains)
+    journal = Journal(run=run, schedule=schedule, settings=settings, report=report)
+    net = SafetyNet(run=run, settings=settings, dataset=dataset)
+    every, pace = settings.train, Pace()
     losses: dict[str, float] = {}
-    saved_at, saved_step, foretold, warned = time.monotonic(), first, False, False
+    saved_at, foretold = time.monotonic(), False
 
-    for batch in pace.waiting_for(stream):
-        step = learner.steps_done
-        rate = schedule.learning_rate(step, learner.validations)
+    for batch in pace.waiting_for(_samples(dataset, learner, settings, total)):
+        rate = schedule.learning_rate(learner.steps_done, learner.validations)
         learner.step(batch, learning_rate=rate)
         done = learner.steps_done
 
         # What is written depends on the step alone, so that a resumed run writes the same.
-        logged, row = done % settings.train.log_every == 0, Row()
-        if logged:
-            _refuse_non_finite(learner, run, saved_step)
-            losses = row = learner.take_mean_losses() | learner.measures(batch)
-            if not warned and done >= CODE_STEPS and row.get("diversity", 1) < CODE_IGNORED:
-                warned = True
-                report(Notice(text=_CODE_IGNORED_TEXT.format(row["diversity"])))
-        if done % settings.train.validate_every == 0:
-            row = row | validate(learner, settings, domains)
-        if row:
-            run.append_metrics({"step": done, "epoch": schedule.epoch(step), "lr": rate, **row})
-        if done % settings.train.sample_every == 0 or done == total:
+        logging, validating = done % every.log_every == 0, done % every.validate_every == 0
+        drawing = done % every.sample_every == 0 or done == total
+        if (logging or validating or drawing) and net.catches(learner, thorough=validating):
+            journal.begin_again(net.line, learner, learning_rate=rate)
+            continue
+        row = learner.take_mean_losses() | learner.measures(batch) if logging else {}
+        losses = row or losses
+        if validating:
+            row |= validation.measure(learner)
+        journal.write(row, learner, learning_rate=rate)
+        if drawing:
             write_samples(run, learner, settings, domains)
 
-        report(_progress(done, schedule, losses, logged, pace))
+        report(_progress(done, schedule, losses, logging, pace))
         if not foretold and _is_steady(pace):
             foretold = True
             report(_forecast(pace, total - done, learner.device))
 
-        # The state is saved by the step, and by the pace where steps are slow.
-        stopping = stop()
-        due = done % settings.train.save_every == 0 or time.monotonic() - saved_at > SAVE_SECONDS
-        if due or stopping or done == total:
-            _refuse_non_finite(learner, run, saved_step)
+        # The state is saved by the step, by the pace where steps are slow, and with every best: it
+        # comes first, and should a kill come between, a resume mends the other.
+        stopping, best = stop(), validating and bool(row) and learner.is_best()
+        due = done % every.save_every == 0 or time.monotonic() - saved_at > SAVE_SECONDS
+        if due or best or stopping or done == total:
+            if net.catches(learner, thorough=True):
+                journal.begin_again(net.line, learner, learning_rate=rate)
+                continue
             save_run(run, learner, settings)
-            saved_at, saved_step = time.monotonic(), done
+            saved_at = time.monotonic()
             report(Saved(step=done))
+        if best:
+            save_best(run, learner, settings)
         if stopping:
             break
         pace.tick()
     return TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
 
 
-_CODE_IGNORED_TEXT = (
-    "the code z is being ignored: two samples of one picture differ by {:.2%} of the range. "
-    "Train longer, or raise method.lambda_latent"
-)
+def _samples(
+    dataset: SampleDataset, learner: Learner, settings: Settings, total: int
+) -> Iterator[Batch]:
+    """Batches in the order of positions, from where the learner stands, also once it was set back.
+
+    Each must have been learnt from before the next is asked for.
+    """
+    while learner.steps_done < total:
+        step, size = learner.steps_done, settings.train.batch_size
+        stream = batches(
+            dataset,
+            first_position=step * size,
+            batch_size=size,
+            num_batches=total - step,
+            workers=choose_workers(settings.data.workers, learner.device),
+            device=learner.device,
+        )
+        for expected, batch in enumerate(stream, start=step + 1):
+            yield batch
+            if learner.steps_done != expected:
+                break
 
 
 @contextmanager
@@ -166,11 +180,3 @@ def _forecast(pace: Pace, steps: int, device: torch.device) -> Forecast:
         seconds_per_step=pace.seconds_per_step(),
         device=device.type,
     )
-
-
-def _refuse_non_finite(learner: Learner, run: Run, saved_step: int) -> None:
-    if not learner.is_finite():
-        raise ImgTranslateError(
-            f"{run.folder}: the losses are not finite at step {learner.steps_done}. The state of "
-            f"step {saved_step} is kept; start anew with a lower --lr or another --seed"
-        )

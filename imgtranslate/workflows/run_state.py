@@ -19,18 +19,37 @@ from imgtranslate.run_folder import Run
 
 def save_run(run: Run, learner: Learner, settings: Settings) -> None:
     """Write the models, then the state; each whole or not at all."""
-    for direction, (generator, encoder) in learner.models().items():
-        tensors = generator.state_dict()
-        if encoder is not None:
-            tensors |= {f"{ENCODER_PREFIX}{n}": t for n, t in encoder.state_dict().items()}
-        header = _model_header(direction, settings, learner.steps_done)
-        save(run.model(direction), tensors, header)
+    _save_models(run, learner, settings)
     state_header = StateHeader(
         step=learner.steps_done,
         positions=learner.steps_done * settings.train.batch_size,
         parameters=parameter_count(learner),
     )
     save(run.state, learner.state_tensors(), state_header)
+
+
+def save_best(run: Run, learner: Learner, settings: Settings) -> None:
+    """Keep the models of this step as the best, all of them at once.
+
+    The state of the step should be saved before: if this is cut short, ``mend_best`` does it.
+    """
+    with run.replacing_best() as best:
+        _save_models(best, learner, settings)
+
+
+def mend_best(run: Run, learner: Learner, settings: Settings) -> None:
+    """Keep the models as the best if the state was saved for that, and a kill came between."""
+    if learner.is_best() and learner.steps_done % settings.train.validate_every == 0:
+        save_best(run, learner, settings)
+
+
+def _save_models(run: Run, learner: Learner, settings: Settings) -> None:
+    for direction, (generator, encoder) in learner.models().items():
+        tensors = generator.state_dict()
+        if encoder is not None:
+            tensors |= {f"{ENCODER_PREFIX}{n}": t for n, t in encoder.state_dict().items()}
+        header = _model_header(direction, settings, learner.steps_done)
+        save(run.model(direction), tensors, header)
 
 
 def _model_header(direction: str, settings: Settings, step: int) -> ModelHeader:

@@ -39,6 +39,7 @@ from imgtranslate.workflows.learn import learn, memory_explained
 from imgtranslate.workflows.run_state import (
     domains_of_run,
     has_changed,
+    mend_best,
     record_of,
     restore_run,
     save_run,
@@ -195,6 +196,7 @@ def resume(
             folder.write_config(changed, record)
         folder.remove_leftovers()
         folder.rewind_metrics(header.step)
+        mend_best(folder, learner, changed)
         return learn(folder, learner, changed, domains, None, report, stop)
 
 
