@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from imgtranslate._version import __version__
-from imgtranslate.cli import cycle_check, demo, export, import_, train, translate
+from imgtranslate.cli import cycle_check, demo, export, import_, report, study, train, translate
 from imgtranslate.cli.terminal import examples, say
 from imgtranslate.errors import ImgTranslateError
 
@@ -47,6 +47,8 @@ app.command("train", rich_help_panel=MAIN, epilog=train.EPILOG)(train.train)
 app.command("translate", rich_help_panel=MAIN, epilog=translate.EPILOG)(translate.translate)
 app.command("cycle-check", rich_help_panel=MAIN, epilog=cycle_check.EPILOG)(cycle_check.cycle_check)
 app.command("export", rich_help_panel=MAIN, epilog=export.EPILOG)(export.export)
+app.command("report", rich_help_panel=MORE, epilog=report.EPILOG)(report.report)
+app.command("study", rich_help_panel=MORE, epilog=study.EPILOG)(study.study)
 app.command("import", rich_help_panel=MORE, epilog=import_.EPILOG)(import_.import_)
 app.command("demo", rich_help_panel=MORE, epilog=demo.EPILOG)(demo.demo)
 

@@ -12,7 +12,7 @@ from imgtranslate.config import CycleGanConfig, DataSettings, Settings, is_paire
 from imgtranslate.data.check import DataReport, check_data
 from imgtranslate.data.folders import Domain, find_domains, folder_settings
 from imgtranslate.device import choose_device
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.methods.learner import Learner
 from imgtranslate.run_folder import Run, begin, publish, refuse_existing
 from imgtranslate.settings import build_settings, merge, nested, parse_settings, read_settings_file
@@ -27,6 +27,7 @@ from imgtranslate.workflows.events import (
 )
 from imgtranslate.workflows.initial import check_initial, load_initial
 from imgtranslate.workflows.learn import learn
+from imgtranslate.workflows.report import write_report
 from imgtranslate.workflows.run_state import (
     domains_of_run,
     has_changed,
@@ -35,6 +36,7 @@ from imgtranslate.workflows.run_state import (
     save_run,
 )
 
+PICTURES_AT_END = 8  # of each side, in the page that ends a training
 RESUMABLE = (  # settings that may change on a resume
     "schedule.epochs",
     "schedule.decay_epochs",
@@ -146,7 +148,8 @@ def start(plan: Plan, *, report: Report = ignore, stop: Stop = never) -> TrainRe
     run.write_config(plan.settings, record_of(plan.report))
     save_run(run, learner, plan.settings)
     run = publish(run, plan.out)
-    return learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
+    result = learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
+    return _reported(result, report, device=str(plan.device))
 
 
 def resume(
@@ -178,7 +181,18 @@ def resume(
         folder.write_config(changed, record)
     folder.remove_leftovers()
     folder.rewind_metrics(header.step)
-    return learn(folder, learner, changed, domains, None, report, stop)
+    result = learn(folder, learner, changed, domains, None, report, stop)
+    return _reported(result, report, device=str(learner.device))
+
+
+def _reported(result: TrainResult, report: Report, *, device: str) -> TrainResult:
+    """Write the run's page at its end; a run whose page cannot be written is a run all the same."""
+    if result.finished:
+        try:
+            write_report(result.run, count=PICTURES_AT_END, device=device)
+        except ImgTranslateError as error:
+            report(Notice(text=f"no report: {error}"))
+    return result
 
 
 def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
