@@ -76,6 +76,7 @@ MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
     "losses": set(),
     "metrics": set(),
     "builders": {"config", "networks"},
+    "pages": {"images"},
     "published": {"builders", "config", "errors"},
 }
 NEVER_IMPORT = {

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 
 import numpy as np
 from PIL import Image
@@ -9,7 +10,7 @@ from PIL import Image
 from imgtranslate.images import Pixels
 
 QUALITY = 82
-_SHRINK = 0.8
+_SHRINK = 0.95  # at most, a try
 _SMALLEST = 16  # px
 
 
@@ -28,10 +29,12 @@ def to_webp(pixels: Pixels, *, side: int, most_bytes: int, quality: int = QUALIT
         fitted = picture.copy()
         fitted.thumbnail((side, side), Image.Resampling.LANCZOS)
         content = io.BytesIO()
-        fitted.save(content, format="WEBP", quality=quality)
-        if content.tell() <= most_bytes or side <= _SMALLEST:
+        fitted.save(content, format="WEBP", quality=quality, method=2)
+        size = content.tell()
+        if size <= most_bytes or side <= _SMALLEST:
             return content.getvalue()
-        side = max(_SMALLEST, int(min(side, max(picture.size)) * _SHRINK))
+        scale = min(_SHRINK, math.sqrt(most_bytes / size))  # bytes go about with the area
+        side = max(_SMALLEST, int(max(fitted.size) * scale))
 
 
 def to_address(content: bytes) -> str:

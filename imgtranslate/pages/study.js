@@ -62,7 +62,10 @@ function load(index) {
 }
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-const painted = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+/* Once the screen has been drawn; soon, where nothing is drawn. */
+const painted = () => Promise.race([
+  new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); }), pause(100),
+]);
 
 function counted(index) {
   if (index < data.practice) return `Practice ${index + 1} of ${data.practice}`;

@@ -12,7 +12,6 @@ from imgtranslate.config import Settings, Tree, to_tree
 from imgtranslate.data.folders import Domain
 from imgtranslate.pages import shown
 from imgtranslate.run_folder import Run
-from imgtranslate.settings import build_settings
 
 LONGEST_VALUE = 400  # characters
 LONGEST_FILE = 100_000
@@ -81,15 +80,9 @@ def recipe_of(run: Run, settings: Settings) -> dict[str, str]:
 
 
 def _defaults(settings: Settings) -> Settings:
-    """What the method alone would have given, at this run's size."""
-    data = {"a": settings.data.a, "b": settings.data.b, "crop_size": settings.data.crop_size}
-    kinds = {
-        name: {"kind": section["kind"]}
-        for name, section in to_tree(settings).items()
-        if name in ("generator", "discriminator", "encoder")
-    }
-    layers: list[Tree] = [{"data": data, **kinds}]
-    return build_settings(method=settings.method.kind, layers=layers)
+    """The default of every setting that this run has, whatever its method or size."""
+    sections = {name: type(section)() for name, section in vars(settings).items() if section}
+    return Settings(**sections)
 
 
 def _flat(tree: Tree) -> Iterator[tuple[str, Any]]:

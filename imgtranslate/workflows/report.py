@@ -28,7 +28,7 @@ from imgtranslate.workflows.gallery import (
 from imgtranslate.workflows.run_state import domains_of_run
 
 COUNT = 24  # held-out pictures of each side
-SAMPLES, SAMPLE_SIDE = 30, 1400  # pictures over time; px
+SAMPLES, SAMPLE_SIDE = 24, 1200  # pictures over time; px
 PICTURE_SIDE = 360  # px
 SAMPLES_BYTES, PICTURES_BYTES = 2_500_000, 3_000_000  # of all together, before base64
 ROWS, NAMED = 2000, 200  # of the table; of a foreign file's numbers
