@@ -11,7 +11,7 @@ import html
 import json
 import math
 from collections.abc import Mapping
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
@@ -48,7 +48,7 @@ def number(value: float | None) -> float | None:
 
 
 def _part(name: str) -> str:
-    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _block(data: Mapping[str, Any]) -> str:

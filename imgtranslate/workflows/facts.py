@@ -14,7 +14,7 @@ from imgtranslate.pages import shown
 from imgtranslate.run_folder import Run
 
 LONGEST_VALUE = 400  # characters
-LONGEST_FILE = 100_000
+LONGEST_FILE = 30_000
 
 
 def settings_of(settings: Settings) -> list[dict[str, Any]]:

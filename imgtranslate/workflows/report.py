@@ -30,8 +30,9 @@ from imgtranslate.workflows.run_state import domains_of_run
 COUNT = 24  # held-out pictures of each side
 SAMPLES, SAMPLE_SIDE = 24, 1200  # pictures over time; px
 PICTURE_SIDE = 360  # px
-SAMPLES_BYTES, PICTURES_BYTES = 2_500_000, 3_000_000  # of all together, before base64
-ROWS, NAMED = 2000, 200  # of the table; of a foreign file's numbers
+SAMPLES_BYTES, PICTURES_BYTES = 2_200_000, 2_600_000  # of all together, before base64
+ROWS, NAMED = 5000, 200  # of the table; of a foreign file's numbers
+LONGEST_NAME = 64  # characters, of a file
 MEASURES = ("error", "psnr", "ssim", "change")
 Progress = Callable[[int, int], None]
 
@@ -123,7 +124,10 @@ def _pictures(
 
 
 def _row(entry: Shown | Missing, *, most_bytes: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": shown(entry.path.name), "direction": entry.direction}
+    row: dict[str, Any] = {
+        "name": shown(entry.path.name, limit=LONGEST_NAME),
+        "direction": entry.direction,
+    }
     if isinstance(entry, Missing):
         return {**row, "fault": shown(entry.reason)}
     row |= {
@@ -215,7 +219,7 @@ def _checked_row(row: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {"error": row.get("mae")} | {name: row.get(name) for name in MEASURES[1:]}
     fault = row.get("error")
     return {
-        "name": shown(Path(str(row.get("path", ""))).name),
+        "name": shown(Path(str(row.get("path", ""))).name, limit=LONGEST_NAME),
         "direction": "ba" if row.get("direction") == "ba" else "ab",
         **{name: number(v) if isinstance(v, float) else None for name, v in numbers.items()},
         **({"fault": shown(str(fault))} if fault else {}),

@@ -15,7 +15,7 @@ from imgtranslate.workflows.report import write_report
 from imgtranslate.workflows.study import write_study
 
 BROWSER = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no chromium here")]
 HOSTILE = "<img src=x onerror=\"document.title='gone'\">.png"
 
 COLLECT = """
@@ -40,7 +40,7 @@ def browse(page: Path, script: str, *, policy: bool = False) -> dict[str, Any]:
         text = text.replace("</body>", f"{COLLECT}<script>{script}</script></body>")
     copy = page.with_name("copy.html")
     copy.write_text(text, "utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000"]
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=100000000"]
     profile = f"--user-data-dir={page.parent / 'profile'}"
     command = [BROWSER, *options, profile, "--dump-dom", copy.as_uri()]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout

@@ -267,7 +267,7 @@ def test_5000_pictures_stay_below_the_limit(tmp_path: Path) -> None:
     assert len(data["pictures"]) == 12
     assert data["pictures"][5]["name"].startswith("4999")  # spread from the first to the last
     assert data["samples"][-1]["step"] == 8
-    assert len(data["checked"]) == ROWS
+    assert len(data["checked"]) == ROWS == 5000
 
 
 def test_a_picture_is_shrunk_until_it_fits() -> None:
@@ -350,9 +350,14 @@ def test_a_training_ends_with_its_page(tmp_path: Path, monkeypatch: pytest.Monke
     for side in ("a", "b"):
         for n in range(12):
             picture(tmp_path / side / f"{n}.png", seed=n, size=(40, 40))
-    options = {"a": tmp_path / "a", "b": tmp_path / "b", "preset": "tiny", "device": "cpu"}
-    settings = {"data.crop_size": 32, "train.steps": 2, "train.log_every": 1}
-    result = train_workflow.train(**options, out=tmp_path / "run", settings=settings)
+    result = train_workflow.train(
+        a=tmp_path / "a",
+        b=tmp_path / "b",
+        out=tmp_path / "run",
+        preset="tiny",
+        device="cpu",
+        settings={"data.crop_size": 32, "train.steps": 2, "train.log_every": 1},
+    )
     data = data_of(result.run / "report.html")
     assert data["progress"]["step"] == data["progress"]["total"] == 2
     assert [row["direction"] for row in data["pictures"]] == ["ab", "ba"]
@@ -364,7 +369,6 @@ def test_a_training_ends_with_its_page(tmp_path: Path, monkeypatch: pytest.Monke
 
     events: list[object] = []
     monkeypatch.setattr(train_workflow, "write_report", refused)
-    settings |= {"train.steps": 3}
     result = train_workflow.resume(
         result.run, settings={"train.steps": 3}, device="cpu", report=events.append
     )
