@@ -80,6 +80,7 @@ MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
     "degradations": {"errors"},
     "thumbnails": set(),
     "builders": {"config", "networks"},
+    "pages": {"images"},
     "published": {"builders", "config", "errors"},
 }
 NEVER_IMPORT = {

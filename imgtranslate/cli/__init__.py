@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from imgtranslate._version import __version__
-from imgtranslate.cli import cycle_check, demo, evaluate, export, import_, info, train, translate
+from imgtranslate.cli import (
+    cycle_check,
+    demo,
+    evaluate,
+    export,
+    import_,
+    info,
+    report,
+    study,
+    train,
+    translate,
+)
 from imgtranslate.cli.terminal import examples, say
 from imgtranslate.errors import ImgTranslateError
 
@@ -51,6 +62,8 @@ app.command("translate", rich_help_panel=MAIN, epilog=translate.EPILOG)(translat
 app.command("cycle-check", rich_help_panel=MAIN, epilog=cycle_check.EPILOG)(cycle_check.cycle_check)
 app.command("export", rich_help_panel=MAIN, epilog=export.EPILOG)(export.export)
 app.command("evaluate", rich_help_panel=MORE, epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command("report", rich_help_panel=MORE, epilog=report.EPILOG)(report.report)
+app.command("study", rich_help_panel=MORE, epilog=study.EPILOG)(study.study)
 app.command("import", rich_help_panel=MORE, epilog=import_.EPILOG)(import_.import_)
 app.command("info", rich_help_panel=MORE, epilog=info.EPILOG)(info.info)
 app.command("demo", rich_help_panel=MORE, epilog=demo.EPILOG)(demo.demo)

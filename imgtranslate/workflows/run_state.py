@@ -95,6 +95,8 @@ def record_of(report: DataReport) -> dict[str, Any]:
         "imgtranslate": __version__,
         "torch": str(torch.__version__),
         "python": platform.python_version(),
+        "facts": list(report.lines),
+        "warnings": list(report.warnings),
     }
     for domain, left_out in zip(report.domains, report.left_out, strict=True):
         record |= {

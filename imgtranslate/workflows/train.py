@@ -36,6 +36,7 @@ from imgtranslate.workflows.events import (
 )
 from imgtranslate.workflows.initial import check_initial, load_initial
 from imgtranslate.workflows.learn import learn, memory_explained
+from imgtranslate.workflows.report import write_report
 from imgtranslate.workflows.run_state import (
     domains_of_run,
     has_changed,
@@ -46,6 +47,7 @@ from imgtranslate.workflows.run_state import (
 )
 
 Domains = tuple[Domain, Domain]
+PICTURES_AT_END = 8  # of each side, in the page that ends a training
 RESUMABLE = (  # settings that may change on a resume
     "schedule.epochs",
     "schedule.decay_epochs",
@@ -162,7 +164,8 @@ def start(plan: Plan, *, report: Report = ignore, stop: Stop = never) -> TrainRe
         raise
     run = publish(run, plan.out)
     with run.only_one(), memory_explained(run):
-        return learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
+        result = learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
+    return _reported(result, report, device=str(plan.device))
 
 
 def resume(
@@ -197,7 +200,18 @@ def resume(
         folder.remove_leftovers()
         folder.rewind_metrics(header.step)
         mend_best(folder, learner, changed)
-        return learn(folder, learner, changed, domains, None, report, stop)
+        result = learn(folder, learner, changed, domains, None, report, stop)
+    return _reported(result, report, device=str(chosen))
+
+
+def _reported(result: TrainResult, report: Report, *, device: str) -> TrainResult:
+    """Write the run's page at its end; a run whose page cannot be written is a run all the same."""
+    if result.finished:
+        try:
+            write_report(result.run, count=PICTURES_AT_END, device=device)
+        except ImgTranslateError as error:
+            report(Notice(text=f"no report: {error}"))
+    return result
 
 
 def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:

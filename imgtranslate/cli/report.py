@@ -1,0 +1,52 @@
+"""``imgtranslate report``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imgtranslate.cli.terminal import examples, is_terminal, result
+
+EPILOG = examples(
+    "imgtranslate report runs/horses2zebras",
+    "imgtranslate report runs/horses2zebras -o horses2zebras.html",
+)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Else RUN/report.html; replaced if there."
+        ),
+    ] = None,
+    count: Annotated[
+        int,
+        typer.Option(min=0, max=100, help="Held-out pictures of each side to translate and show."),
+    ] = 24,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+) -> None:
+    """Write one page that shows what a run has learnt, and whether to trust it.
+
+    Curves, samples over time, held-out pictures with their numbers, settings,
+    data, warnings. One HTML file below 10 MB that needs no network.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from imgtranslate.device import device_of_gpu
+    from imgtranslate.workflows.report import write_report
+
+    chosen = device_of_gpu(gpu) if gpu is not None else device
+    with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal()) as bar:
+        task = bar.add_task("translating", total=None)
+        page = write_report(
+            run,
+            output=output,
+            count=count,
+            device=chosen,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    result(str(page))

@@ -1,0 +1,68 @@
+"""Pages that people open: one HTML file each, which needs no network and runs no foreign word.
+
+A page is its template with style and script inside, and one block of JSON. What came from outside
+stands in that block alone and reaches the page as text, never as markup; the policy on top allows
+this style, this script and pictures inside the file, and nothing else.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+
+Page = Literal["report", "study"]
+LONGEST_TEXT = 160  # characters
+
+
+def render(page: Page, data: Mapping[str, Any], *, title: str) -> str:
+    """Lay ``data``, plain values and finite numbers, into a page of its own."""
+    style = _part("base.css") + _part(f"{page}.css")
+    script = _part("base.js") + _part(f"{page}.js")
+    return Template(_part(f"{page}.html")).substitute(
+        title=html.escape(shown(title)),
+        policy=_policy(style=style, script=script),
+        style=style,
+        script=script,
+        data=_block(data),
+    )
+
+
+def shown(text: str, *, limit: int = LONGEST_TEXT) -> str:
+    """The text as a page may show it: control codes spelled out, the middle of a long one cut."""
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(plain) <= limit:
+        return plain
+    return f"{plain[: limit // 3]}…{plain[len(plain) - (limit - limit // 3 - 1) :]}"
+
+
+def number(value: float | None) -> float | None:
+    """Six digits of a number that JSON can hold; None of any other."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.6g}")
+
+
+def _part(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _block(data: Mapping[str, Any]) -> str:
+    """JSON in ASCII in which no tag, comment or entity can begin."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+
+
+def _policy(*, style: str, script: str) -> str:
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+        f"style-src {_digest(style)}; script-src {_digest(script)}"
+    )
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,194 @@
+
+const EXPOSURE = 1000, FIXATION = 600; // milliseconds
+const stage = at("stage");
+const better = data.mode === "better";
+const total = data.trials.length, scored = total - data.practice;
+const answers = [];
+let waiting = null; // what the next key does
+
+/* 0 where the right answer is on the left, or the first model's picture. */
+function sideOf(index) {
+  const [mask, masked] = data.key.map((part) => atob(part).charCodeAt(index));
+  return mask ^ masked;
+}
+
+/* The score interval of a share (Wilson 1927), 95 %. */
+function wilson(hits, count) {
+  const z = 1.959964, share = hits / count, wide = z * z / count;
+  const middle = (share + wide / 2) / (1 + wide);
+  const half = (z / (1 + wide)) * Math.sqrt(share * (1 - share) / count + wide / (4 * count));
+  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+}
+
+function show(...parts) {
+  stage.replaceChildren(...parts);
+}
+
+function button(text, act, first = true) {
+  return make("button", { type: "button", class: first ? "first go" : "go", onclick: act }, text);
+}
+
+addEventListener("keydown", (event) => {
+  if (!waiting || event.repeat || event.altKey || event.ctrlKey || event.metaKey) return;
+  const act = waiting[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+function intro() {
+  at("line").firstChild.style.width = "0";
+  answers.length = 0;
+  const start = () => trial(0);
+  const keys = make("p", {}, "Answer with the buttons, or with the keys ", make("kbd", {}, "←"), " and ", make("kbd", {}, "→"), ".");
+  const real = `One of each two pictures is a real ${data.target}; a computer made the other.`;
+  const lines = better
+    ? [`You see a picture (${data.source}) and two translations of it (to ${data.target}). Choose the better one: the more convincing ${data.target} that still shows the same scene.`,
+      `${whole(total)} in all. Take your time.`]
+    : [`${real} Both show for one second. Then say which was real.`,
+      (data.practice ? `First ${whole(data.practice)} to practise, with the answer shown. Then ${whole(scored)} that count.` : `${whole(scored)} in all.`)];
+  show(
+    make("h1", { class: "name" }, better ? "Which is better?" : "Which one is real?"),
+    make("div", { class: "words name" }, ...lines.map((text) => make("p", {}, text)), keys,
+      make("p", { class: "pale" }, "Your answers stay in this browser. Nothing is sent.")),
+    button("Start", start),
+  );
+  waiting = { Enter: start, " ": start };
+}
+
+function load(index) {
+  const image = picture(data.pictures[index], "");
+  return image.decode().then(() => image, () => image);
+}
+
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+/* Once the screen has been drawn; soon, where nothing is drawn. */
+const painted = () => Promise.race([
+  new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); }), pause(100),
+]);
+
+function counted(index) {
+  if (index < data.practice) return `Practice ${index + 1} of ${data.practice}`;
+  return `${index - data.practice + 1} of ${scored}`;
+}
+
+async function trial(index) {
+  waiting = null;
+  const cells = [make("div", { class: "cell" }), make("div", { class: "cell" })];
+  const cross = make("div", { class: "cross", "aria-hidden": "true" }, "+");
+  const ask = make("div", { class: "ask", "aria-live": "polite" });
+  const pair = make("div", { class: "pair" }, ...cells, cross);
+  const parts = [make("p", { class: "count" }, counted(index)), pair, ask];
+  const images = await Promise.all(data.trials[index].map(load));
+  if (better) parts.splice(1, 0, make("div", { class: "cell" }, images[2]));
+  show(...parts);
+  if (!better) await pause(FIXATION);
+  cross.remove();
+  cells.forEach((cell, i) => cell.append(images[i]));
+  await painted();
+  const began = performance.now();
+  let seen = null;
+  if (!better) {
+    await pause(EXPOSURE);
+    cells.forEach((cell) => cell.replaceChildren());
+    seen = Math.round(performance.now() - began);
+  }
+  question(index, { cells, images, ask, seen });
+}
+
+function question(index, { cells, images, ask, seen }) {
+  const asked = performance.now();
+  const answer = (side) => {
+    waiting = null;
+    const key = sideOf(index);
+    answers.push({ index, practice: index < data.practice, key, side, seen, took: Math.round(performance.now() - asked) });
+    at("line").firstChild.style.width = `${100 * (index + 1) / total}%`;
+    if (index < data.practice) return feedback(index, { cells, images, ask, right: key === side });
+    return next(index);
+  };
+  ask.replaceChildren(
+    make("p", {}, better ? "Which is better?" : "Which was real?"),
+    make("div", { class: "row" }, button("← Left", () => answer(0)), button("Right →", () => answer(1))),
+  );
+  waiting = { ArrowLeft: () => answer(0), ArrowRight: () => answer(1) };
+}
+
+function feedback(index, { cells, images, ask, right }) {
+  cells.forEach((cell, i) => cell.replaceChildren(images[i]));
+  cells[sideOf(index)].classList.add("right");
+  const go = () => next(index);
+  ask.replaceChildren(
+    make("p", { class: "verdict" }, right ? "Right." : `No: the real one is ${sideOf(index) ? "on the right" : "on the left"}.`),
+    button("Go on", go));
+  waiting = { Enter: go, " ": go };
+}
+
+function next(index) {
+  if (index + 1 === total) return result();
+  if (index + 1 === data.practice) {
+    const go = () => trial(index + 1);
+    show(make("h1", {}, "Now it counts"), make("p", {}, `${whole(scored)} pairs, without answers.`), button("Go on", go));
+    waiting = { Enter: go, " ": go };
+    return undefined;
+  }
+  return trial(index + 1);
+}
+
+function scale(share, [low, high]) {
+  const x = (value) => (20 + value * 440).toFixed(1);
+  const space = "http://www.w3.org/2000/svg";
+  const part = (tag, attributes, text = "") => {
+    const element = document.createElementNS(space, tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.textContent = text;
+    return element;
+  };
+  const drawing = part("svg", { viewBox: "0 0 480 62", role: "img", "aria-label": `${percent(share)}, interval ${percent(low)} to ${percent(high)}` });
+  drawing.append(
+    part("line", { x1: 20, x2: 460, y1: 24, y2: 24, stroke: "var(--line)", "stroke-width": 8, "stroke-linecap": "round" }),
+    part("line", { x1: x(low), x2: x(high), y1: 24, y2: 24, stroke: "var(--accent)", "stroke-width": 8, "stroke-linecap": "round", opacity: 0.45 }),
+    part("line", { x1: x(0.5), x2: x(0.5), y1: 10, y2: 38, stroke: "var(--pale)", "stroke-dasharray": "3 3" }),
+    part("circle", { cx: x(share), cy: 24, r: 8, fill: "var(--accent)" }),
+    part("text", { x: 20, y: 56 }, "0\u2009%"),
+    part("text", { x: x(0.5), y: 56, "text-anchor": "middle" }, better ? "as good" : "chance: cannot be told apart"),
+    part("text", { x: 460, y: 56, "text-anchor": "end" }, "100\u2009%"),
+  );
+  return make("div", { class: "scale" }, drawing);
+}
+
+function result() {
+  waiting = null;
+  const counting = answers.filter((each) => !each.practice);
+  const hits = counting.filter((each) => (better ? each.side === each.key : each.side !== each.key)).length;
+  const share = hits / counting.length, interval = wilson(hits, counting.length);
+  const between = `95\u2009% interval ${percent(interval[0])} to ${percent(interval[1])}`;
+  const words = better
+    ? `${data.models[0]} was preferred to ${data.models[1]} ${hits} times of ${counting.length}; ${between}.`
+    : `You took the fake for real ${hits} times of ${counting.length}; ${between}.`;
+  stage.dataset.hits = hits;
+  show(
+    make("h1", {}, better ? "The first model was preferred" : "Share fooled"),
+    make("div", { class: "share" }, percent(share)),
+    scale(share, interval),
+    make("div", { class: "words name" }, make("p", {}, words),
+      make("p", { class: "pale" }, "One person on few pairs says little: collect the CSV of several.")),
+    make("div", { class: "row" }, button("Download CSV", download), button("Once more", intro, false)),
+  );
+}
+
+function csv() {
+  const side = (value) => (value ? "right" : "left");
+  const head = ["trial", "scored", better ? "first_model" : "real", "answer", better ? "preferred_first" : "fooled", "shown_ms", "answer_ms"];
+  const rows = answers.map((each) => [each.index + 1, Number(!each.practice), side(each.key), side(each.side),
+    Number(better ? each.side === each.key : each.side !== each.key), each.seen ?? "", each.took]);
+  return `${[head, ...rows].map((row) => row.join(",")).join("\r\n")}\r\n`;
+}
+
+function download() {
+  const address = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+  make("a", { href: address, download: better ? "study-compare.csv" : "study.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+}
+
+intro();
+document.documentElement.dataset.ready = "yes";
