@@ -192,6 +192,22 @@ def test_each_harm_is_done_to_the_fake_before_it_goes_back(tmp_path: Path) -> No
         assert (result.recovered_after[kind] == to_pixels(values)).all()
 
 
+def test_what_a_harm_does_by_itself_is_the_larger_of_both_pictures(tmp_path: Path) -> None:
+    path = picture(tmp_path / "x.png", size=(40, 32))
+    real = pixels(path)
+
+    def own(pixels: np.ndarray) -> float:
+        blurred = degrade(pixels, "blur", seed=0).astype(int)
+        return float(np.abs(blurred - pixels).mean() / 255)
+
+    stronger = np.clip(2 * real.astype(int) - 128, 0, 255).astype(np.uint8)
+    there = pair(lambda _: to_network(stronger)[None], same)
+    assert only_score(path, there).harms["blur"].own == pytest.approx(own(stronger))
+    assert only_score(path, pair(lambda x: x * 0, same)).harms["blur"].own == pytest.approx(
+        own(real)
+    )
+
+
 def test_what_rounding_costs_is_told_from_the_cycle_itself(tmp_path: Path) -> None:
     path = picture(tmp_path / "x.png")
     found = only_score(path, pair(lambda x: x / 1000, lambda x: x * 1000))

@@ -277,6 +277,21 @@ def test_flat_pictures_are_told_apart_too(wanted: str, pair: Pair, flat: list[Pa
     assert judged(flat, pair).verdict == wanted
 
 
+def test_a_small_place_that_changes_much_is_not_nothing(scenes: list[Path]) -> None:
+    def painted(x: Array) -> Array:
+        fake = x.copy()
+        fake[24:32, 24:32] ^= np.uint8(0x80)
+        return fake
+
+    judgement = judged(scenes, (painted, painted))
+    assert judgement.verdict == "healthy", judgement.reason
+
+
+def test_a_single_flat_picture_shows_a_collapse(flat: list[Path]) -> None:
+    assert judged(flat[:1], (FLAT, same)).verdict == "collapsed"
+    assert judged(flat[:1], (SWAPPED, SWAPPED)).verdict == "healthy"
+
+
 def test_pictures_that_are_all_alike_are_no_collapse(tmp_path: Path) -> None:
     alike = saved_pictures(tmp_path, [np.full((20, 20, 3), (90, 40, 10), np.uint8)] * 3)
     assert judged(alike, (SWAPPED, SWAPPED)).verdict == "healthy"

@@ -44,8 +44,8 @@ def check_picture(
 ) -> CycleResult | CycleFailure:
     """Check one picture with two models that are known to be a pair.
 
-    ``turned``: also translate it upside down, so that even a single picture can tell whether
-    everything is translated alike.
+    ``turned``: also translate its negative upside down, so that even a single picture, and a flat
+    one, can tell whether everything is translated alike.
     """
     try:
         real = eight_bits(read_image(path, channels=forward.header.in_channels)).pixels
@@ -141,7 +141,7 @@ def _looks(real: Pixels, fake: Pixels, recovered: Pixels) -> Looks:
 
 
 def _turned_looks(real: Pixels, *, forward: Translator, backward: Translator) -> Looks:
-    turned = np.ascontiguousarray(real[::-1, ::-1])
+    turned = np.ascontiguousarray(255 - real[::-1, ::-1])
     fake = forward.translate_pixels(turned)
     return _looks(turned, fake, backward.translate_pixels(fake))
 

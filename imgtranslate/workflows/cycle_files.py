@@ -181,7 +181,7 @@ def _identity_of(path: Path, translator: Translator) -> float | None:
 
 
 def _check_each(sources: Iterable[CycleSource], *, ab: Translator, ba: Translator) -> Outcomes:
-    """Check each; the first of a direction that can be measured also turned upside down."""
+    """Check each; the first of a direction that can be measured also turned."""
     turned: set[Direction] = set()
     for source in sources:
         direction = source.direction

@@ -46,7 +46,7 @@ class CycleScore:
     brightness: float | None  # of fake and picture, from -1, inverted, to 1; None where flat
     mae_float: float  # with a fake that is not rounded to 8 bits
     harms: Mapping[str, Harm]  # png (the rounding alone, so its mae is ``mae``), jpeg, noise, blur
-    looks: tuple[Looks, ...] = ()  # of the picture; of the first one also turned upside down
+    looks: tuple[Looks, ...] = ()  # of the picture; of the first one also turned
 
     @property
     def numbers(self) -> dict[str, float | None]:
