@@ -74,15 +74,20 @@ def _eight_bits(image: Image.Image) -> Levels:
         inks = inks_to_srgb(image)
         plain, profile = (inks or image.convert("RGB")), (srgb_profile() if inks else None)
     elif image.has_transparency_data:
-        plain = image.convert("RGBA")
+        plain = _in_mode(image, "RGBA")
     else:
-        plain = image.convert("L" if image.mode in ("1", "L") else "RGB")
+        plain = _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
     if image.mode in _OTHER_SPACES or not isinstance(profile, bytes):
         profile = None
     grey = image.mode in ("1", "L", "LA", "La")
-    colour = np.asarray(plain.convert("L" if grey else "RGB"))
-    alpha = np.asarray(plain.getchannel("A")) if plain.mode == "RGBA" else None
+    colour = np.array(_in_mode(plain, "L" if grey else "RGB"))
+    alpha = np.array(plain.getchannel("A")) if plain.mode == "RGBA" else None
     return Levels(pixels=_with_bands(colour), white=255.0, alpha=alpha, profile=profile)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Converted without a copy of what is so already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 _OTHER_SPACES = ("LAB", "HSV", "YCbCr")  # Pillow converts them; what a profile says is lost
