@@ -1,7 +1,7 @@
 """What a run keeps of a learner and of its data, and how both are found again."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,8 @@ def record_of(report: DataReport) -> dict[str, Any]:
         "imgtranslate": __version__,
         "torch": str(torch.__version__),
         "python": platform.python_version(),
-        "facts": list(report.lines),
-        "warnings": list(report.warnings),
+        "facts": _writable(report.lines),
+        "warnings": _writable(report.warnings),
     }
     for domain, left_out in zip(report.domains, report.left_out, strict=True):
         record |= {
@@ -106,6 +106,11 @@ def record_of(report: DataReport) -> dict[str, Any]:
             f"held_out_{domain.letter}": [str(f.absolute()) for f in domain.held_out],
         }
     return record
+
+
+def _writable(lines: Iterable[str]) -> list[str]:
+    """Lines that may name files of any bytes, as UTF-8 can hold them."""
+    return [line.encode(errors="backslashreplace").decode() for line in lines]
 
 
 def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> tuple[Domain, Domain]:

@@ -40,7 +40,9 @@ def make_run(
     sides = []
     for letter in "ab":
         picture(folder / letter / "train.png", seed=5)
-        sides.append([picture(folder / f"held_{letter}/{n}.png", seed=n) for n in (1, 2)])
+        sides.append(
+            [picture(folder / f"held_{letter}/{n}.png", seed=ord(letter) + n) for n in (1, 2)]
+        )
     run = Run(folder / "run")
     run.samples.mkdir(parents=True)
     aside = held_out or (sides[0], sides[1])

@@ -67,6 +67,8 @@ def test_nothing_on_the_page_tells_which_is_real(tmp_path: Path) -> None:
     assert sorted(used) == list(range(40))
     real = [is_real(data, index) for index in range(40)]
     assert 2 < sum(real[:20]) < 18  # neither kind stands first
+    assert 2 < sum(real[::2]) < 18  # nor in turns
+    assert real[::2] != [not each for each in real[1::2]]
     assert ".png" not in page.read_text("utf-8")
 
 
