@@ -292,7 +292,7 @@ def test_a_wrong_option_leads_to_the_help(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("generator.depth=6", "resnet has no such setting. Leave it out, or set generator.kind to"),
+        ("generator.depth=6", "generator.depth: resnet has none. Leave it out, or set generator"),
         ("method.lambda_l1=6", "set method.kind to pix2pix or bicyclegan"),
         ("data.flip=yes", "data.flip yes: not accepted. It should be true or false"),
         ("schedule.milestones=5", "It should be an array"),
