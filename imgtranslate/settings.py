@@ -236,7 +236,7 @@ def _refuse_of_another_kind(section: str, cls: type[Section], key: str) -> None:
     if owners and cls not in map(_kinds(section).get, owners):
         kind = str(vars(cls)["kind"])
         raise UsageError(
-            f"{section}.{key}: {kind} has no such setting. Leave it out, or set {section}.kind to "
+            f"setting {section}.{key}: {kind} has none. Leave it out, or set {section}.kind to "
             f"{' or '.join(owners)}"
         )
 

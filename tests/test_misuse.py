@@ -27,6 +27,7 @@ from imgtranslate.cli import run
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.methods.learner import Learner
 from imgtranslate.run_folder import Run, begin
+from imgtranslate.workflows.looks import read_codes
 from imgtranslate.workflows.train import resume, train
 
 SMALL = {
@@ -291,7 +292,7 @@ def test_a_wrong_option_leads_to_the_help(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("generator.depth=6", "resnet has no such setting. Leave it out, or set generator.kind to"),
+        ("generator.depth=6", "generator.depth: resnet has none. Leave it out, or set generator"),
         ("method.lambda_l1=6", "set method.kind to pix2pix or bicyclegan"),
         ("data.flip=yes", "data.flip yes: not accepted. It should be true or false"),
         ("schedule.milestones=5", "It should be an array"),
@@ -429,3 +430,12 @@ def test_ctrl_c_is_answered_once_whatever_the_readers(home: Path, tmp_path: Path
         said += training.stderr.read()
     assert training.returncode == 130
     assert said.count("stopping after this step") == 1
+
+
+def test_a_file_of_codes_may_have_no_end() -> None:
+    with pytest.raises(ImgTranslateError, match="longer than"):
+        read_codes(Path("/dev/zero"))
+
+
+def test_the_demo_takes_a_seed_that_train_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--seed" in refused(capsys, "demo", "--seed", str(2**63))

@@ -12,7 +12,9 @@ EPILOG = examples("imgtranslate demo", "imgtranslate demo --seed 1")
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Of the pictures and of the training.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of the pictures and of the training.", min=0, max=2**63 - 1)
+    ] = 0,
     steps: Annotated[
         int | None, typer.Option(help="Stop training here: sooner done, and worse.", min=1)
     ] = None,

@@ -57,8 +57,9 @@ def prepare(folder: Path, *, seed: int) -> DemoData:
             shutil.rmtree(folder)
         return write_demo_data(folder, seed=seed, train_count=TRAIN_COUNT, test_count=TEST_COUNT)
     except OSError as error:
+        why = error.strerror or error
         raise UsageError(
-            f"{folder}: cannot be written: {error.strerror or error}. Run it in another folder"
+            f"{folder}: cannot be written: {why}. Run the demo in another folder"
         ) from error
 
 

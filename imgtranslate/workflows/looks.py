@@ -14,6 +14,7 @@ from imgtranslate.figures import comparison
 from imgtranslate.images import Codes, Picture, Pixels, eight_bits, read_image
 from imgtranslate.translator import Translator, to_code
 
+_LARGEST_TEXT = 2**24  # bytes of a file of codes
 _SMALLEST_CELL, _LARGEST_CELL = 128, 1024  # px, of a grid
 
 
@@ -135,11 +136,15 @@ def read_codes(path: Path) -> tuple[tuple[float, ...], ...]:
 
 def _read_lines(path: Path) -> tuple[tuple[float, ...], ...]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        with path.open("rb") as file:  # what is named may have no end
+            content = file.read(_LARGEST_TEXT + 1)
+        lines = content.decode("utf-8-sig").splitlines()
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         raise _unreadable(path, "not text") from error
+    if len(content) > _LARGEST_TEXT:
+        raise _unreadable(path, f"longer than {_LARGEST_TEXT} bytes")
     return tuple(
         _numbers(line, where=f"--z-file {path}: line {number}")
         for number, line in enumerate(lines, 1)
