@@ -92,6 +92,25 @@ def test_what_does_not_fit_is_named_and_nothing_is_left(pictures: Path) -> None:
     assert not (pictures / "second").exists()
 
 
+def test_a_run_of_another_method_has_nothing_to_begin_with(pictures: Path) -> None:
+    imgtranslate.train(
+        a=pictures / "a",
+        b=pictures / "b",
+        method="pix2pix",
+        out=pictures / "pairs",
+        settings={
+            "data.crop_size": 32,
+            "generator.base_channels": 4,
+            "train.steps": 1,
+            "discriminator.num_layers": 1,
+        },
+        device="cpu",
+    )
+    with pytest.raises(UsageError, match="none of its networks"):
+        train(pictures, "second", init=pictures / "pairs")
+    assert not (pictures / "second").exists()
+
+
 def test_it_is_not_resume(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(pictures, "first")
     run = str(pictures / "first")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgtranslate.cli.stopping import Stopped, stop_on_signals
-from imgtranslate.cli.terminal import examples, result, say
+from imgtranslate.cli.terminal import examples, printable, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -198,10 +198,11 @@ def _train(options: dict[str, Any], *, only_check: bool) -> None:
 
     with TrainingDisplay() as display, stop_on_signals(STOPPING) as stopped:
         plan = plan_training(**options, report=display.show)
-        if only_check:
-            display.show_data(plan.report)
+        if not only_check:
+            finish(start(plan, report=display.show, stop=stopped.is_set), stopped)
             return
-        finish(start(plan, report=display.show, stop=stopped.is_set), stopped)
+    for line in (*plan.report.lines, *(f"warning: {text}" for text in plan.report.warnings)):
+        result(printable(line))
 
 
 def _resume(run: Path, settings: dict[str, Any], device: str) -> None:

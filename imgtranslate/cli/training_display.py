@@ -86,7 +86,7 @@ class TrainingDisplay:
         verb = "continuing" if event.report is None else "training"
         self._say(
             f"{verb} {event.run} on {event.device}: {event.parameters / 1e6:.1f} million weights, "
-            f"{event.total_steps} steps in {event.total_epochs} epochs"
+            f"{event.total_steps} steps in {event.total_epochs} epoch(s)"
         )
         if event.step >= event.total_steps:
             self._say(

@@ -36,6 +36,11 @@ def load_initial(learner: Learner, source: Path, *, say: Callable[[str], None]) 
     loaded. Raises ``UsageError`` naming the first tensor that does not fit.
     """
     found = _of_run(source) if source.is_dir() else _of_model(source, learner)
+    if found.keys().isdisjoint(learner.networks):
+        raise UsageError(
+            f"--init {source}: none of its networks is one of this method's. Name a run of it, or "
+            "a model file"
+        )
     for name, network in learner.networks.items():
         if name not in found:
             say(f"{name}: new")

@@ -83,6 +83,16 @@ def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
         ) from error
 
 
+def refuse_other_batches(run: Run, header: StateHeader, settings: Settings) -> None:
+    """Raise ``CheckpointError`` if steps were made with batches of another size."""
+    if header.positions != header.step * settings.train.batch_size:
+        raise CheckpointError(
+            f"{run.state}: {header.step} steps over {header.positions} pictures do not fit the "
+            f"train.batch_size {settings.train.batch_size} in {run.config.name}. Restore both from "
+            "one copy"
+        )
+
+
 def _one_line(error: Exception) -> str:
     """What torch says over many lines, or a missing name alone, cut to one that can be read."""
     said = f"{error} is missing" if isinstance(error, KeyError) else str(error) or repr(error)

@@ -42,6 +42,7 @@ from imgtranslate.workflows.run_state import (
     has_changed,
     mend_best,
     record_of,
+    refuse_other_batches,
     restore_run,
     save_run,
 )
@@ -193,6 +194,7 @@ def resume(
     chosen = choose_device(device)
     with folder.only_one(), memory_explained(folder):
         header = read_state_header(folder.state)
+        refuse_other_batches(folder, header, changed)
         learner = Learner(changed, chosen)
         restore_run(learner, folder, header)
         if changed != kept:
