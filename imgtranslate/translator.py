@@ -1,10 +1,10 @@
 """What a Python user holds: a picture in, the translated picture out."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 from PIL import Image
@@ -18,12 +18,18 @@ from imgtranslate.images import (
     Picture,
     Pixels,
     Values,
+    fitting_side,
+    mirror_indices,
     pad_to,
     picture_from_pil,
     to_network,
     to_pil,
     to_pixels,
 )
+from imgtranslate.memory import Tile
+
+if TYPE_CHECKING:
+    from imgtranslate.engines.any_size import AnySize
 
 Direction = Literal["ab", "ba"]
 
@@ -33,11 +39,12 @@ class Translator:
     """A trained generator, ready to use; the same picture always gives the same bytes.
 
     Pictures of any size are mirrored up to what the network takes, run one at a time and cut
-    back, never resampled.
+    back, never resampled. With ``sizes`` those too big for the memory are run in strips.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, sizes: "AnySize | None" = None) -> None:
         self._engine = engine
+        self._sizes = sizes
 
     @property
     def header(self) -> ModelHeader:
@@ -83,7 +90,36 @@ class Translator:
         """
         if z is None and self.latent_dim:
             z = self.draw(0, pixels)
-        return to_pixels(self.translate_values(to_network(pixels), z=z))
+        if self._sizes is None:
+            return to_pixels(self.translate_values(to_network(pixels), z=z))
+        height, width = pixels.shape[:2]
+        output = np.empty((height, width, self.header.out_channels), pixels.dtype)
+        for start, values in self._parts(pixels, z=z, sizes=self._sizes):
+            if start >= height:
+                break
+            part = to_pixels(_numbers(values[:, : height - start, :width]))
+            output[start : start + len(part)] = part
+        return output
+
+    def _parts(
+        self, pixels: Pixels, *, z: Codes | None, sizes: "AnySize"
+    ) -> Iterator[tuple[int, Values]]:
+        config = self.header.generator
+        multiple, least = size_multiple(config), smallest_side(config)
+        at_rows, at_columns = (
+            mirror_indices(side, fitting_side(side, multiple=multiple, least=least))
+            for side in pixels.shape[:2]
+        )
+
+        def read(rows: slice, columns: slice) -> Values:
+            return to_network(pixels[at_rows[rows][:, None], at_columns[columns]])
+
+        return sizes.run(
+            read,
+            *self._beside(z),
+            size=(len(at_rows), len(at_columns)),
+            whole=lambda: self.translate_values(to_network(pixels), z=z),
+        )
 
     @property
     def latent_dim(self) -> int:
@@ -151,13 +187,7 @@ class Translator:
         height, width = values.shape[-2:]
         code = self._beside(z)
         padded = pad_to(values, multiple=size_multiple(config), least=smallest_side(config))
-        output = self._engine.run(padded[None], *code)[0, :, :height, :width]
-        if np.isnan(output).any():
-            raise ImageError(
-                "the network answers with values that are not numbers. "
-                "Use an earlier checkpoint of the run"
-            )
-        return output
+        return _numbers(self._engine.run(padded[None], *code)[0, :, :height, :width])
 
     def _beside(self, z: Codes | None) -> tuple[Codes, ...]:
         """What the network is given beside the picture: nothing, or the codes (1, latent_dim)."""
@@ -166,6 +196,16 @@ class Translator:
                 raise _without_code("z")
             return ()
         return (to_code(z, self.latent_dim)[None],)
+
+
+def _numbers(values: Values) -> Values:
+    """The values; ``ImageError`` if some are not numbers."""
+    if np.isnan(values).any():
+        raise ImageError(
+            "the network answers with values that are not numbers. "
+            "Use an earlier checkpoint of the run"
+        )
+    return values
 
 
 def to_code(numbers: Sequence[float] | Codes | None, count: int, *, where: str = "z") -> Codes:
@@ -183,15 +223,29 @@ def _without_code(name: str) -> UsageError:
     return UsageError(f"{name}: this model has no code z, it has one look. Leave it out")
 
 
-def load(model: str | Path, *, device: str = "auto", direction: Direction = "ab") -> Translator:
+def load(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    direction: Direction = "ab",
+    tile: Tile = "auto",
+    memory: int | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> Translator:
     """Load a model file, or the ``direction`` of a run's folder: ``best/`` if there, else the last.
+
+    Pictures that need more than ``memory`` bytes, half of what is free unless given, are run in
+    strips of rows, with the same result. ``tile``: ``auto``; ``off``, never; or the rows of a
+    strip. ``notice`` gets a line where that had to be changed or the result suffers.
 
     Raises ``CheckpointError`` if it is missing, damaged or foreign, ``UsageError`` if the device
     is not there.
     """
+    from imgtranslate.engines.any_size import AnySize
     from imgtranslate.engines.torch_engine import TorchEngine
 
-    return Translator(TorchEngine.load(find_model(model, direction=direction), device=device))
+    engine = TorchEngine.load(find_model(model, direction=direction), device=device)
+    return Translator(engine, sizes=AnySize(engine, tile=tile, memory=memory, notice=notice))
 
 
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:

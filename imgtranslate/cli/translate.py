@@ -94,6 +94,12 @@ def translate(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+    tile: Annotated[
+        str, typer.Option(metavar="auto|off|N", help="In strips: when too big, never, of N rows.")
+    ] = "auto",
+    memory: Annotated[
+        str | None, typer.Option(metavar="4G", help="To work in; else half of what is free.")
+    ] = None,
 ) -> None:
     """Translate pictures of any size, each into one of the same size.
 
@@ -102,6 +108,7 @@ def translate(
     One bad picture does not stop the rest: the last line counts, the exit status is then 1.
     """
     from imgtranslate.checkpoint import read_model_header
+    from imgtranslate.memory import parse_memory, parse_tile
     from imgtranslate.translator import find_model, load
     from imgtranslate.workflows.looks import choose, refuse_unfit
     from imgtranslate.workflows.translate import plan_translation, run_jobs
@@ -117,6 +124,8 @@ def translate(
         frames=frames,
         grid=grid,
     )
+    rows = parse_tile(tile)
+    room = None if memory is None else parse_memory(memory)
     existing = _existing(skip=skip_existing, overwrite=overwrite)
     path = find_model(_given(model))
     header = read_model_header(path)
@@ -131,7 +140,13 @@ def translate(
         grid=grid,
         channels=(header.in_channels, header.out_channels),
     )
-    translator = load(path, device=_device(device, gpu))
+    translator = load(
+        path,
+        device=_device(device, gpu),
+        tile=rows,
+        memory=room,
+        notice=lambda line: say(printable(line)),
+    )
     chosen = choose(looks, translator)
     say(_headline(header, translator.device))
     with Display(total=len(jobs), as_json=as_json) as display:
