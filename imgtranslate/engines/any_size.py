@@ -175,10 +175,10 @@ def tiling_of(config: GeneratorConfig, *, pixels: int) -> Tiling:
     """Cut into tiles that have about so many pixels with their margins."""
     unit = size_multiple(config)
     margin = unit if isinstance(config, UnetConfig) else 8 * config.num_blocks + 40  # its field
-    core = max(math.isqrt(pixels) - 2 * margin, 64)
+    core = (math.isqrt(pixels) - 2 * margin) // unit * unit
     sample = _up(256, unit)
     return Tiling(
-        core=_up(core, unit),
+        core=max(core, _up(64, unit)),
         margin=margin,
         sample=sample,
         samples=min(max(math.isqrt(pixels) // sample, 1), 4),

@@ -69,12 +69,12 @@ def _run_block(block: ResidualBlock, x: Map, *, stages: Stages) -> Map:
 
 def _run_unet(network: UnetGenerator, x: Map, z: Tensor | None, *, stages: Stages) -> Map:
     skips: list[Map] = []
-    for layer in cast(Iterable[DownLayer], network.down):
-        x = _run_down(layer, x, z, stages=stages)
+    for down in cast(Iterable[DownLayer], network.down):
+        x = _run_down(down, x, z, stages=stages)
         skips.append(x)
     x = skips.pop()
-    for layer in cast(Iterable[UnetUpLayer], network.up):
-        x = stages.run(pointwise(x, F.relu), layer.upsample, layer.norm)
+    for up in cast(Iterable[UnetUpLayer], network.up):
+        x = stages.run(pointwise(x, F.relu), up.upsample, up.norm)
         x = joined(skips.pop(), x) if network.skip_first else joined(x, skips.pop())
     return pointwise(local(pointwise(x, F.relu), network.head), torch.tanh)
 
