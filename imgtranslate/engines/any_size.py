@@ -176,12 +176,12 @@ def tiling_of(config: GeneratorConfig, *, pixels: int) -> Tiling:
     unit = size_multiple(config)
     margin = unit if isinstance(config, UnetConfig) else 8 * config.num_blocks + 40  # its field
     core = (math.isqrt(pixels) - 2 * margin) // unit * unit
-    sample = _up(256, unit)
+    sample = _up(64, unit)
     return Tiling(
         core=max(core, _up(64, unit)),
         margin=margin,
         sample=sample,
-        samples=min(max(math.isqrt(pixels) // sample, 1), 4),
+        samples=min(max(math.isqrt(pixels) // sample, 1), 16),
     )
 
 

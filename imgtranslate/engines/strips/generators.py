@@ -108,11 +108,11 @@ def _plane(code: PlaneCode, z: Tensor, *, like: Map) -> Map:
     plane = F.interpolate(plane, size=(code.side, like.width), mode="bilinear")
 
     def rows(start: int, stop: int) -> Tensor:
-        places = torch.arange(start, stop, device=plane.device, dtype=torch.float64)
+        places = torch.arange(start, stop, dtype=torch.float64)
         places = ((places + 0.5) * (code.side / like.height) - 0.5).clamp(min=0)
         above = places.floor().long()
         below = (above + 1).clamp(max=code.side - 1)
-        share = (places - above).to(plane.dtype)[:, None]
+        share = (places - above).to(plane)[:, None]
         return plane[:, :, above] * (1 - share) + plane[:, :, below] * share
 
     return replace(like, channels=1, rows=rows, row_bytes=4 * like.width)
