@@ -220,7 +220,7 @@ def smooth(width: int, height: int) -> Image.Image:
 def test_without_a_scratch_the_norms_are_sampled_and_it_says_so(folder: Path, name: str) -> None:
     path, image, lines = folder / f"{name}.safetensors", smooth(700, 500), list[str]()
     whole = load(path, device="cpu", tile="off")(image)
-    sampled = load(path, device="cpu", memory=1000, notice=lines.append)(image)
+    sampled = load(path, device="cpu", tile=700, memory=1000, notice=lines.append)(image)
     assert len(lines) == 1
     assert "colours are only estimated, from samples. Set TMPDIR" in lines[0]
     assert levels_apart(whole, sampled)[0] < 8

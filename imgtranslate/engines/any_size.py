@@ -176,7 +176,7 @@ def tiling_of(config: GeneratorConfig, *, pixels: int) -> Tiling:
     unit = size_multiple(config)
     margin = unit if isinstance(config, UnetConfig) else 8 * config.num_blocks + 40  # its field
     core = (math.isqrt(pixels) - 2 * margin) // unit * unit
-    sample = _up(64, unit)
+    sample = _up(256 if isinstance(config, UnetConfig) else 64, unit)  # a UNet sees far
     return Tiling(
         core=max(core, _up(64, unit)),
         margin=margin,
