@@ -28,6 +28,10 @@ class ImageError(ImgTranslateError):
     """A picture that cannot be read or written."""
 
 
+class MemoryShortageError(ImageError):
+    """A picture for which the memory does not do; the same in smaller parts may work."""
+
+
 class CheckpointError(UsageError):
     """A model file or training state that is damaged, foreign or does not fit."""
 

@@ -1,10 +1,10 @@
 """What a Python user holds: a picture in, the translated picture out."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 from PIL import Image
@@ -21,13 +21,19 @@ from imgtranslate.images import (
     Pixels,
     Values,
     eight_bits,
+    fitting_side,
+    mirror_indices,
     pad_to,
     picture_from_pil,
     to_network,
     to_pil,
     to_pixels,
 )
+from imgtranslate.memory import Tile
 from imgtranslate.onnx_metadata import is_onnx
+
+if TYPE_CHECKING:
+    from imgtranslate.engines.any_size import AnySize
 
 Direction = Literal["ab", "ba"]
 
@@ -37,11 +43,12 @@ class Translator:
     """A trained generator, ready to use; the same picture always gives the same bytes.
 
     Pictures of any size are mirrored up to what the network takes, run one at a time and cut
-    back, never resampled.
+    back, never resampled. With ``sizes`` those too big for the memory are run in strips.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, sizes: "AnySize | None" = None) -> None:
         self._engine = engine
+        self._sizes = sizes
 
     @property
     def header(self) -> ModelHeader:
@@ -94,9 +101,19 @@ class Translator:
         """
         if z is None and self.latent_dim:
             z = self.draw(0, pixels)
-        values = self.translate_values(to_network(pixels, white=white), z=z)
-        translated: AnyPixels = to_pixels(values, white=white, dtype=pixels.dtype)
-        return translated
+        if self._sizes is None:
+            values = self.translate_values(to_network(pixels, white=white), z=z)
+            translated: AnyPixels = to_pixels(values, white=white, dtype=pixels.dtype)
+            return translated
+        height, width = pixels.shape[:2]
+        output = np.empty((height, width, self.header.out_channels), pixels.dtype)
+        for start, values in self._parts(pixels, z=z, white=white, sizes=self._sizes):
+            if start >= height:
+                break
+            values = _numbers(values[:, : height - start, :width])
+            part = to_pixels(values, white=white, dtype=pixels.dtype)
+            output[start : start + len(part)] = part
+        return output
 
     def translate_together(
         self, pictures: Sequence[Picture], *, codes: Sequence[Codes | None]
@@ -111,13 +128,32 @@ class Translator:
         values = np.stack([to_network(picture.pixels) for picture in pictures])
         beside = [np.concatenate(z) for z in zip(*map(self._beside, codes), strict=True)]
         padded = pad_to(values, multiple=size_multiple(config), least=smallest_side(config))
-        outputs = self._engine.run(padded, *beside)[:, :, :height, :width]
-        if np.isnan(outputs).any():
-            raise ImageError("the network answers with values that are not numbers. Run it alone")
+        outputs = _numbers(self._engine.run(padded, *beside)[:, :, :height, :width])
         return [
             replace(picture, pixels=to_pixels(output))
             for picture, output in zip(pictures, outputs, strict=True)
         ]
+
+    def _parts(
+        self, pixels: AnyPixels, *, z: Codes | None, white: float, sizes: "AnySize"
+    ) -> Iterator[tuple[int, Values]]:
+        """What comes out, in rows from a first one on: all at once, or in strips."""
+        config = self.header.generator
+        multiple, least = size_multiple(config), smallest_side(config)
+        at_rows, at_columns = (
+            mirror_indices(side, fitting_side(side, multiple=multiple, least=least))
+            for side in pixels.shape[:2]
+        )
+
+        def read(rows: slice, columns: slice) -> Values:
+            return to_network(pixels[at_rows[rows][:, None], at_columns[columns]], white=white)
+
+        return sizes.run(
+            read,
+            *self._beside(z),
+            size=(len(at_rows), len(at_columns)),
+            whole=lambda: self.translate_values(to_network(pixels, white=white), z=z),
+        )
 
     @property
     def latent_dim(self) -> int:
@@ -185,13 +221,7 @@ class Translator:
         height, width = values.shape[-2:]
         code = self._beside(z)
         padded = pad_to(values, multiple=size_multiple(config), least=smallest_side(config))
-        output = self._engine.run(padded[None], *code)[0, :, :height, :width]
-        if np.isnan(output).any():
-            raise ImageError(
-                "the network answers with values that are not numbers. "
-                "Use an earlier checkpoint of the run"
-            )
-        return output
+        return _numbers(self._engine.run(padded[None], *code)[0, :, :height, :width])
 
     def _beside(self, z: Codes | None) -> tuple[Codes, ...]:
         """What the network is given beside the picture: nothing, or the codes (1, latent_dim)."""
@@ -200,6 +230,16 @@ class Translator:
                 raise _without_code("z")
             return ()
         return (to_code(z, self.latent_dim)[None],)
+
+
+def _numbers(values: Values) -> Values:
+    """The values; ``ImageError`` if some are not numbers."""
+    if np.isnan(values).any():
+        raise ImageError(
+            "the network answers with values that are not numbers. "
+            "Use an earlier checkpoint of the run"
+        )
+    return values
 
 
 def to_code(numbers: Sequence[float] | Codes | None, count: int, *, where: str = "z") -> Codes:
@@ -217,21 +257,40 @@ def _without_code(name: str) -> UsageError:
     return UsageError(f"{name}: this model has no code z, it has one look. Leave it out")
 
 
-def load(model: str | Path, *, device: str = "auto", direction: Direction = "ab") -> Translator:
+def load(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    direction: Direction = "ab",
+    tile: Tile = "auto",
+    memory: int | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> Translator:
     """Load a model file, or the ``direction`` of a run's folder: ``best/`` if there, else the last.
 
-    The file decides what runs it: torch a ``.safetensors``, ONNX Runtime an ``.onnx``. Raises
-    ``CheckpointError`` if it is missing, damaged or foreign, ``UsageError`` if the device is not
-    there.
+    The file decides what runs it: torch a ``.safetensors``, ONNX Runtime an ``.onnx``.
+
+    Pictures that need more than ``memory`` bytes, half of what is free unless given, are run in
+    strips of rows in torch, with the same result. ``tile``: ``auto``; ``off``, never; or the rows
+    of a strip. ``notice`` gets a line where that had to be changed or the result suffers.
+
+    Raises ``CheckpointError`` if it is missing, damaged or foreign, ``UsageError`` if the device
+    is not there, or an export is to run in strips.
     """
     path = find_model(model, direction=direction)
     if is_onnx(path):
         from imgtranslate.engines.onnx_engine import OnnxEngine
 
+        if isinstance(tile, int) or memory is not None:
+            raise UsageError(
+                f"{path}: an export runs pictures whole, not in strips. Use the .safetensors model"
+            )
         return Translator(OnnxEngine.load(path, device=device))
+    from imgtranslate.engines.any_size import AnySize
     from imgtranslate.engines.torch_engine import TorchEngine
 
-    return Translator(TorchEngine.load(path, device=device))
+    engine = TorchEngine.load(path, device=device)
+    return Translator(engine, sizes=AnySize(engine, tile=tile, memory=memory, notice=notice))
 
 
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:

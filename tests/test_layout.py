@@ -73,6 +73,7 @@ MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
     "checkpoint": {"atomic", "config", "errors", "onnx_metadata"},
     "arrays": {"atomic", "errors"},
     "images": {"arrays", "atomic", "errors"},
+    "memory": {"errors"},
     "networks": set(),
     "losses": set(),
     "metrics": set(),

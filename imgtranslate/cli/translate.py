@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +18,7 @@ from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
     from imgtranslate.checkpoint import ModelHeader
+    from imgtranslate.translator import Translator
     from imgtranslate.workflows.inputs import Input
     from imgtranslate.workflows.looks import Looks
     from imgtranslate.workflows.plan import Existing, Job
@@ -106,6 +108,20 @@ def translate(
         int | None,
         typer.Option(min=1, max=100, help="Of JPEG, WebP, AVIF.", rich_help_panel=PICTURES),
     ] = None,
+    tile: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|N",
+            help="In strips: when too big, never, of N rows.",
+            rich_help_panel=PICTURES,
+        ),
+    ] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="4G", help="To work in; else half of what is free.", rich_help_panel=PICTURES
+        ),
+    ] = None,
     resize: Annotated[
         int | None,
         typer.Option(min=1, help="Shorter side first made N px.", rich_help_panel=PICTURES),
@@ -158,7 +174,8 @@ def translate(
     One bad picture does not stop the rest: the last line counts, the exit status is then 1.
     """
     from imgtranslate.checkpoint import read_model_header
-    from imgtranslate.translator import find_model
+    from imgtranslate.memory import parse_memory, parse_tile
+    from imgtranslate.translator import find_model, load
     from imgtranslate.workflows.looks import refuse_unfit
     from imgtranslate.workflows.outputs import Output, pipe_suffix
     from imgtranslate.workflows.plan import Selection, plan_translation
@@ -176,6 +193,8 @@ def translate(
         frames=frames,
         grid=grid,
     )
+    rows = parse_tile(tile)
+    room = None if memory is None else parse_memory(memory)
     existing = _existing(skip=skip_existing, overwrite=overwrite)
     listed = _listed(files_from, zero=zero)
     paths = [find_model(path) for path in _given(model)]
@@ -194,7 +213,12 @@ def translate(
         notice=say,
     )
     piped = _refuse_terminal(jobs)
-    models = _loaded(paths, looks, device=_device(device, gpu))
+    display = Display(total=len(jobs), as_json=as_json, pictures_on_stdout=piped)
+    models = _loaded(
+        paths,
+        looks,
+        load=partial(load, device=_device(device, gpu), tile=rows, memory=room, notice=display.say),
+    )
     options = Options(
         existing=existing,
         alpha=alpha,
@@ -207,7 +231,7 @@ def translate(
     )
     with (
         stop_on_signals(STOPPING) as stopped,
-        Display(total=len(jobs), as_json=as_json, pictures_on_stdout=piped) as display,
+        display,
         closing(
             run_jobs(jobs, models=models, options=options, stop=stopped.is_set, notice=display.say)
         ) as outcomes,
@@ -286,14 +310,15 @@ def _refuse_terminal(jobs: "Sequence[Job]") -> bool:
     return piped
 
 
-def _loaded(paths: Sequence[Path], looks: "Looks", *, device: str) -> "list[Model]":
-    from imgtranslate.translator import load
+def _loaded(
+    paths: Sequence[Path], looks: "Looks", *, load: "Callable[[Path], Translator]"
+) -> "list[Model]":
     from imgtranslate.workflows.looks import choose
     from imgtranslate.workflows.stages import Model
 
     models = []
     for path in paths:
-        translator = load(path, device=device)
+        translator = load(path)
         name = str(path) if len(paths) > 1 else None
         models.append(Model(translator=translator, chosen=choose(looks, translator), name=name))
         say(_headline(translator.header, translator.device))

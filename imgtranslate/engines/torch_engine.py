@@ -1,5 +1,8 @@
-"""The generator in torch: the only module on the way of `translate` that imports it."""
+"""The generator in torch: with `strips`, all on the way of `translate` that imports it."""
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
@@ -15,8 +18,15 @@ from imgtranslate.checkpoint import (
 )
 from imgtranslate.config import latent_dim
 from imgtranslate.device import choose_device
-from imgtranslate.errors import CheckpointError, ImageError
+from imgtranslate.engines.strips.generators import run_generator
+from imgtranslate.engines.strips.maps import ReadPixels, picture
+from imgtranslate.engines.strips.sampled import Tiling, run_sampled
+from imgtranslate.engines.strips.scratch import Scratch
+from imgtranslate.engines.strips.stages import Stages
+from imgtranslate.errors import CheckpointError, MemoryShortageError
 from imgtranslate.images import Codes, Values
+from imgtranslate.memory import available_memory
+from imgtranslate.networks import ResnetGenerator, UnetGenerator
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # name to dtype and shape
 
@@ -27,7 +37,7 @@ class TorchEngine:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: ResnetGenerator | UnetGenerator,
         *,
         header: ModelHeader,
         device: torch.device,
@@ -80,11 +90,55 @@ class TorchEngine:
         ``z``: (n, latent_dim), for a generator that takes a code.
         """
         inputs = [torch.tensor(v, device=self._device) for v in (values, z) if v is not None]
-        try:
+        with _explaining(values.shape[-2:]):
             output: Values = self._network(*inputs).cpu().numpy()
-        except RuntimeError as error:
-            raise _explained(error, values) from error
         return output
+
+    @torch.inference_mode()
+    def run_strips(
+        self,
+        read: ReadPixels,
+        z: Codes | None = None,
+        *,
+        size: tuple[int, int],
+        strip_bytes: int,
+        kept_bytes: int,
+    ) -> Iterator[tuple[int, Values]]:
+        """Yield where strips of rows begin, and the strips, (out, n, width).
+
+        Together they are what ``run`` makes of all that ``read`` gives; ``size``: its fitting
+        height and width. ``z``: (1, latent_dim). A strip of the heaviest map takes about
+        ``strip_bytes``; maps between stages take ``kept_bytes`` of memory, then the disk.
+        Raises ``ImageError`` if that is full.
+        """
+        heaviest = self._header.generator.base_channels * size[0] * size[1] // 2
+        scratch = Scratch(memory=kept_bytes, device=self._device)
+        stages = Stages(scratch, strip_bytes=strip_bytes, heaviest=heaviest)
+        channels, code = self._header.in_channels, self._code(z)
+        with _explaining(size):
+            image = picture(read, channels=channels, size=size, device=self._device)
+            output = run_generator(self._network, image, code, stages=stages)
+            for start, rows in stages.strips(output):
+                yield start, rows[0].cpu().numpy()
+
+    @torch.inference_mode()
+    def run_sampled(
+        self, read: ReadPixels, z: Codes | None = None, *, size: tuple[int, int], tiling: Tiling
+    ) -> Iterator[tuple[int, Values]]:
+        """The same by tiles, near and without a scratch: see ``sampled``."""
+        device, code = self._device, self._code(z)
+        with _explaining(size):
+            yield from run_sampled(
+                self._network, read, code, size=size, tiling=tiling, device=device
+            )
+
+    def free_memory(self) -> int:
+        """Bytes that can be taken where it computes."""
+        if self._device.type != "cuda":
+            return available_memory()
+        reserved = torch.cuda.memory_reserved(self._device)
+        unused = reserved - torch.cuda.memory_allocated(self._device)
+        return torch.cuda.mem_get_info(self._device)[0] + unused
 
     @torch.inference_mode()
     def encode(self, values: Values) -> Codes:
@@ -94,23 +148,32 @@ class TorchEngine:
         """
         if self._encoder is None:
             raise CheckpointError("the model has no encoder, which a style needs. Use --samples")
-        try:
+        with _explaining(values.shape[-2:]):
             mean, _ = self._encoder(torch.tensor(values, device=self._device))
-        except RuntimeError as error:
-            raise _explained(error, values) from error
         codes: Codes = mean.cpu().numpy()
         return codes
 
+    def _code(self, z: Codes | None) -> torch.Tensor | None:
+        return None if z is None else torch.tensor(z, device=self._device)
 
-def _explained(error: RuntimeError, values: Values) -> Exception:
+
+@contextlib.contextmanager
+def _explaining(size: tuple[int, ...]) -> Iterator[None]:
     """Torch says by the text alone that the memory did not do; anything else is a bug."""
-    if "out of memory" not in str(error) and "allocate memory" not in str(error):
-        return error
-    height, width = values.shape[-2:]
-    return ImageError(f"{width} x {height} px do not fit into the memory. Shrink or cut it first")
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _SHORTAGE.search(str(error)):
+            raise
+        height, width = size
+        raise MemoryShortageError(
+            f"{width} x {height} px do not fit into the memory. Shrink or cut it first"
+        ) from error
 
 
-def _build(header: ModelHeader) -> tuple[nn.Module, nn.Module | None]:
+def _build(
+    header: ModelHeader,
+) -> tuple[ResnetGenerator | UnetGenerator, nn.Module | None]:
     """Build generator and encoder without memory for their weights."""
     with torch.device("meta"):
         network = build_generator(
@@ -162,4 +225,5 @@ def _describe(entry: tuple[str, tuple[int, ...]] | None) -> str:
     return "absent" if entry is None else f"{entry[0]} {list(entry[1])}"
 
 
+_SHORTAGE = re.compile("out of memory|allocate memory|not enough memory")
 _DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # safetensors' names

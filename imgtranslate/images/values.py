@@ -55,6 +55,11 @@ def mirror_indices(size: int, padded: int) -> NDArray[np.intp]:
     return np.minimum(walk, period - walk) if size > 1 else walk
 
 
+def fitting_side(side: int, *, multiple: int, least: int) -> int:
+    """The next side that is a multiple of ``multiple`` and no shorter than ``least``."""
+    return -(-max(side, least) // multiple) * multiple
+
+
 def pad_to(values: Values, *, multiple: int, least: int) -> Values:
     """Mirror (..., h, w) to the right and below, up to the next fitting sides.
 
@@ -62,13 +67,9 @@ def pad_to(values: Values, *, multiple: int, least: int) -> Values:
     are, and then the array is returned itself.
     """
     height, width = values.shape[-2:]
-    rows = mirror_indices(height, _fitting_side(height, multiple=multiple, least=least))
-    columns = mirror_indices(width, _fitting_side(width, multiple=multiple, least=least))
+    rows = mirror_indices(height, fitting_side(height, multiple=multiple, least=least))
+    columns = mirror_indices(width, fitting_side(width, multiple=multiple, least=least))
     if (len(rows), len(columns)) == (height, width):
         return values
     padded: Values = values[..., rows[:, None], columns]
     return padded
-
-
-def _fitting_side(side: int, *, multiple: int, least: int) -> int:
-    return -(-max(side, least) // multiple) * multiple

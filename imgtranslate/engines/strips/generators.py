@@ -1,0 +1,118 @@
+"""The two families, walked through stage by stage: what their ``forward`` says, said of maps.
+
+A map that was replaced is let go at once, for its room in the scratch is needed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+from torch import Tensor, nn
+
+from imgtranslate.engines.strips.maps import Map, added, joined, local, pointwise
+from imgtranslate.engines.strips.stages import Stages
+from imgtranslate.networks import ResnetGenerator, UnetGenerator
+from imgtranslate.networks.resnet import ConvLayer, ResidualBlock
+from imgtranslate.networks.resnet import UpLayer as ResnetUpLayer
+from imgtranslate.networks.unet import DownLayer, NoCode, PlaneCode
+from imgtranslate.networks.unet import UpLayer as UnetUpLayer
+
+Generator = ResnetGenerator | UnetGenerator
+
+
+def run_generator(network: Generator, image: Map, z: Tensor | None, *, stages: Stages) -> Map:
+    """Compute all that the last stage needs; its rows are then (1, out, n, w) in [-1, 1].
+
+    ``z``: (1, latent_dim), where the network takes a code.
+    """
+    match network:
+        case ResnetGenerator():
+            return _run_resnet(network, image, stages=stages)
+        case UnetGenerator():
+            return _run_unet(network, image, z, stages=stages)
+
+
+def _run_resnet(network: ResnetGenerator, image: Map, *, stages: Stages) -> Map:
+    x = _run_layer(network.stem, image, stages=stages)
+    for layer in network.down:
+        x = _run_layer(layer, x, stages=stages)
+    for layer in network.blocks:
+        x = _run_layer(layer, x, stages=stages)
+    for layer in network.up:
+        x = _run_layer(layer, x, stages=stages)
+    return pointwise(local(x, network.head), torch.tanh)
+
+
+def _run_layer(layer: nn.Module, x: Map, *, stages: Stages) -> Map:
+    match layer:
+        case ConvLayer():
+            return pointwise(stages.run(x, layer.conv, layer.norm), F.relu)
+        case ResnetUpLayer():
+            return pointwise(stages.run(x, layer.upsample, layer.norm), F.relu)
+        case ResidualBlock():
+            return _run_block(layer, x, stages=stages)
+        case nn.Sequential():
+            for part in layer:
+                x = _run_layer(part, x, stages=stages)
+            return x
+        case _:
+            return stages.run(x, layer)
+
+
+def _run_block(block: ResidualBlock, x: Map, *, stages: Stages) -> Map:
+    h = pointwise(stages.run(x, block.conv1, block.norm1), F.relu)
+    h = stages.run(h, block.conv2, block.norm2)
+    return stages.kept(added(x, h))
+
+
+def _run_unet(network: UnetGenerator, x: Map, z: Tensor | None, *, stages: Stages) -> Map:
+    skips: list[Map] = []
+    for down in cast(Iterable[DownLayer], network.down):
+        x = _run_down(down, x, z, stages=stages)
+        skips.append(x)
+    x = skips.pop()
+    for up in cast(Iterable[UnetUpLayer], network.up):
+        x = stages.run(pointwise(x, F.relu), up.upsample, up.norm)
+        x = joined(skips.pop(), x) if network.skip_first else joined(x, skips.pop())
+    return pointwise(local(pointwise(x, F.relu), network.head), torch.tanh)
+
+
+def _run_down(layer: DownLayer, x: Map, z: Tensor | None, *, stages: Stages) -> Map:
+    x = _with_code(layer.code, x, z)
+    if not isinstance(layer.activation, nn.Identity):
+        x = pointwise(x, lambda rows: F.leaky_relu(rows, 0.2))
+    return stages.run(x, layer.conv, layer.norm)
+
+
+def _with_code(code: nn.Module, x: Map, z: Tensor | None) -> Map:
+    if z is None or isinstance(code, NoCode):
+        return x
+    if isinstance(code, PlaneCode):
+        return joined(x, _plane(code, z, like=x))
+    return joined(x, _tiled(z, like=x))
+
+
+def _tiled(z: Tensor, *, like: Map) -> Map:
+    def rows(start: int, stop: int) -> Tensor:
+        return z[:, :, None, None].expand(-1, -1, stop - start, like.width)
+
+    channels = z.shape[1]
+    return replace(like, channels=channels, rows=rows, row_bytes=4 * channels * like.width)
+
+
+def _plane(code: PlaneCode, z: Tensor, *, like: Map) -> Map:
+    """The plane, stretched to the width at once and to the height by rows, as bilinear does."""
+    plane = code.linear(z).view(1, 1, code.side, code.side)
+    plane = F.interpolate(plane, size=(code.side, like.width), mode="bilinear")
+
+    def rows(start: int, stop: int) -> Tensor:
+        places = torch.arange(start, stop, dtype=torch.float64)
+        places = ((places + 0.5) * (code.side / like.height) - 0.5).clamp(min=0)
+        above = places.floor().long()
+        below = (above + 1).clamp(max=code.side - 1)
+        share = (places - above).to(plane)[:, None]
+        return plane[:, :, above] * (1 - share) + plane[:, :, below] * share
+
+    return replace(like, channels=1, rows=rows, row_bytes=4 * like.width)

@@ -1,0 +1,141 @@
+"""Where feature maps lie between two stages: in memory while there is room, else in files."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Protocol, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imgtranslate.errors import ImageError
+
+
+class Kept(Protocol):
+    """A map that is written once, strip by strip, and then read."""
+
+    def write(self, start: int, rows: Tensor) -> None:
+        """Keep (1, channels, n, width) from row ``start`` on."""
+        ...
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Give (1, channels, stop - start, width)."""
+        ...
+
+
+@final
+class Scratch:
+    """Room for maps of float32; a map's room is free again once nobody holds it.
+
+    At most ``memory`` bytes of it in memory. ``peak``: most bytes that were taken at a time.
+    """
+
+    def __init__(self, *, memory: int, device: torch.device, folder: Path | None = None) -> None:
+        self._memory = memory
+        self._device = device
+        self._folder = folder or scratch_folder()
+        self._in_memory = self._used = self.peak = 0
+
+    def new(self, *, channels: int, height: int, width: int) -> Kept:
+        """Make room for a map; ``ImageError`` if no file can be made for it."""
+        size = 4 * channels * height * width
+        in_memory = self._in_memory + size <= self._memory
+        shape = (channels, height, width)
+        kept = (
+            InMemory(shape, device=self._device)
+            if in_memory
+            else InFile(shape, device=self._device, folder=self._folder)
+        )
+        self._take(size, in_memory=in_memory)
+        weakref.finalize(kept, self._take, -size, in_memory=in_memory)
+        return kept
+
+    def _take(self, size: int, *, in_memory: bool) -> None:
+        self._used += size
+        self._in_memory += size if in_memory else 0
+        self.peak = max(self.peak, self._used)
+
+
+@final
+class InMemory:
+    """A map beside the device, in the memory of the machine."""
+
+    def __init__(self, shape: tuple[int, int, int], *, device: torch.device) -> None:
+        self._values = torch.empty((1, *shape))
+        self._device = device
+
+    def write(self, start: int, rows: Tensor) -> None:
+        """Keep (1, channels, n, width) from row ``start`` on."""
+        self._values[:, :, start : start + rows.shape[2]] = rows.cpu()
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Give (1, channels, stop - start, width)."""
+        return self._values[:, :, start:stop].to(self._device)
+
+
+@final
+class InFile:
+    """A map in a file without a name, row after row, so that a strip is one stretch of it.
+
+    Read and written rather than mapped: mapped pages count as this process's memory, and a disk
+    that is full would end it by a signal.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], *, device: torch.device, folder: Path) -> None:
+        self._channels, _, self._width = shape
+        self._device = device
+        self._folder = folder
+        with _explained(folder):
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+
+    def write(self, start: int, rows: Tensor) -> None:
+        """Keep (1, channels, n, width) from row ``start`` on."""
+        values = rows[0].transpose(0, 1).contiguous().cpu().numpy()  # (n, channels, width)
+        with _explained(self._folder):
+            self._file.seek(start * self._row_bytes)
+            self._file.write(values.data)
+            self._file.flush()
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Give (1, channels, stop - start, width)."""
+        values = np.empty((stop - start, self._channels, self._width), np.float32)
+        with _explained(self._folder):
+            self._file.seek(start * self._row_bytes)
+            self._file.readinto(values.data.cast("B"))  # type: ignore[attr-defined]
+        rows = torch.from_numpy(values).to(self._device)
+        return rows.transpose(0, 1).contiguous()[None]
+
+    @property
+    def _row_bytes(self) -> int:
+        return 4 * self._channels * self._width
+
+
+def scratch_folder() -> Path:
+    """TMPDIR, else /var/tmp: /tmp lies in memory on many machines, where it would help nobody."""
+    named = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    large = Path("/var/tmp")
+    if not named and large.is_dir() and os.access(large, os.W_OK):
+        return large
+    return Path(tempfile.gettempdir())
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that can be written there."""
+    return shutil.disk_usage(folder).free
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ImageError(
+            f"{folder}: no room to work in: {error.strerror or error}. "
+            "Free some, or set TMPDIR to a folder that has it"
+        ) from error
