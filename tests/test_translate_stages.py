@@ -56,6 +56,21 @@ def test_reading_goes_ahead_as_far_as_there_is_room_and_keeps_the_order() -> Non
     assert max(begun) <= 20 + 4
 
 
+def test_reading_that_nobody_waits_for_is_not_begun() -> None:
+    begun: list[int] = []
+
+    def read(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.05)
+        return number
+
+    room = Room(most=20, budget=100)
+    ahead = read_ahead(read, range(100), workers=1, size=lambda _: 1, room=room)
+    assert [next(ahead), next(ahead)] == [0, 1]
+    ahead.close()
+    assert len(begun) < 10
+
+
 def test_large_results_are_read_one_by_one() -> None:
     room = Room(most=8, budget=100)
     assert room.places == 1

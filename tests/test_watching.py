@@ -308,7 +308,7 @@ def test_generators_that_do_not_learn_are_told_within_500_steps(
 ) -> None:
     freeze_generators(monkeypatch)
     told: list[Event] = []
-    changes = {"train.steps": 300, "train.log_every": 50, "train.validate_every": 500}
+    changes = {"train.steps": 400, "train.log_every": 50, "train.validate_every": 500}
     out = run(
         pictures, tmp_path / "run", told=told, **changes, **{"discriminator.base_channels": 8}
     )

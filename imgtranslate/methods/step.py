@@ -115,8 +115,7 @@ def _tame(weights: list[nn.Parameter]) -> None:
     """
     for weight in weights:
         if weight.grad is not None:
-            weight.grad.nan_to_num_(0.0, LARGEST_GRADIENT, -LARGEST_GRADIENT)
-    nn.utils.clip_grad_value_(weights, LARGEST_GRADIENT)
+            weight.grad.nan_to_num_(0.0).clamp_(-LARGEST_GRADIENT, LARGEST_GRADIENT)
 
 
 def detached(fake: Tensor | None) -> Tensor | None:

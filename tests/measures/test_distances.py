@@ -58,13 +58,14 @@ def test_the_distance_sees_colour() -> None:
 def test_the_interval_of_a_distance_is_about_right() -> None:
     """It holds what other pictures of the same kind give, and is not endless."""
     found = [
-        sliced_wasserstein(a.__getitem__, b.__getitem__, count=12, shortest=48)["mean"]
+        sliced_wasserstein(a.__getitem__, b.__getitem__, count=12, shortest=48)["1/1"]
         for a, b in (
             (scenes(12, seed=2 * n), scenes(12, seed=2 * n + 1, fine=30)) for n in range(2)
         )
     ]
     low, high = found[0].interval
-    assert all(low - 0.02 < one.value < high + 0.02 for one in found)
+    half = (high - low) / 2
+    assert all(low - half < one.value < high + half for one in found)
     assert high - low < found[0].value
 
 
@@ -95,8 +96,8 @@ def test_wilson_by_a_table() -> None:
 
 def test_frechet_distance_of_known_normal_distributions() -> None:
     rng = np.random.default_rng(0)
-    x, y = rng.normal(0, 1, (4000, 4)), rng.normal(1, 2, (4000, 4))
-    assert frechet_distance(x, y) == pytest.approx(4 * 1 + 4 * 1, rel=0.1)
+    x, y = rng.normal(0, 1, (300, 4)), rng.normal(1, 2, (300, 4))
+    assert frechet_distance(x, y) == pytest.approx(4 * 1 + 4 * 1, rel=0.25)
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
 
 
