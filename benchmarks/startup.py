@@ -1,0 +1,90 @@
+"""From a cold start to one picture: ``imgtranslate translate`` beside the barest script in torch.
+
+The script imports torch, builds a generator of the same size from plain modules and runs it once
+over noise. Whole processes, in turn. ``python -m benchmarks.startup --json`` prints one object.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.translate import Setting, build_network, draw, save
+
+BARE = """
+import torch
+from torch import nn
+
+def conv(i, o, k, s=1, p=0):
+    return [nn.Conv2d(i, o, k, s, p), nn.InstanceNorm2d(o), nn.ReLU(True)]
+
+class Block(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        pad = nn.ReflectionPad2d(1)
+        self.b = nn.Sequential(pad, *conv(c, c, 3), pad, nn.Conv2d(c, c, 3), nn.InstanceNorm2d(c))
+    def forward(self, x):
+        return x + self.b(x)
+
+def up(i, o):
+    return [nn.ConvTranspose2d(i, o, 3, 2, 1, 1), nn.InstanceNorm2d(o), nn.ReLU(True)]
+
+c = {base}
+net = nn.Sequential(
+    nn.ReflectionPad2d(3), *conv(3, c, 7), *conv(c, 2 * c, 3, 2, 1), *conv(2 * c, 4 * c, 3, 2, 1),
+    *[Block(4 * c) for _ in range({blocks})], *up(4 * c, 2 * c), *up(2 * c, c),
+    nn.ReflectionPad2d(3), nn.Conv2d(c, 3, 7), nn.Tanh()).eval()
+with torch.inference_mode():
+    net(torch.rand(1, 3, {size}, {size}) * 2 - 1)
+"""
+
+
+def main(
+    size: Annotated[int, typer.Option(help="Side of the picture, px.")] = 256,
+    base_channels: int = 64,
+    blocks: int = 9,
+    runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Time both processes from their start to their end."""
+    setting = Setting(
+        size=size, base_channels=base_channels, blocks=blocks, images=1, device="cpu", suffix=".jpg"
+    )
+    bare = [sys.executable, "-c", BARE.format(base=base_channels, blocks=blocks, size=size)]
+    help_ = [sys.executable, "-m", "imgtranslate", "--help"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = save(build_network(setting), setting, folder / "ab.safetensors")
+        draw(setting, folder / "in")
+        options = ["--model", str(model), "-o", str(folder / "out.png"), "--overwrite"]
+        (source,) = (folder / "in").iterdir()
+        ours = [sys.executable, "-m", "imgtranslate", "translate", str(source), *options]
+        times = [(_seconds(bare), _seconds(ours), _seconds(help_)) for _ in range(runs + 1)][1:]
+    textbook_s, ours_s, help_s = (statistics.median(column) for column in zip(*times, strict=True))
+    row = {
+        "textbook_s": round(textbook_s, 3),
+        "ours_s": round(ours_s, 3),
+        "ratio": round(statistics.median(t / o for t, o, _ in times), 3),
+        "difference_s": round(statistics.median(o - t for t, o, _ in times), 3),
+        "help_s": round(help_s, 3),
+        "runs": runs,
+    }
+    typer.echo(json.dumps(row) if as_json else "\n".join(f"{k:14}{v:>8}" for k, v in row.items()))
+
+
+def _seconds(command: list[str]) -> float:
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # for both alike
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    typer.run(main)
