@@ -1,5 +1,7 @@
-"""One thread: on busy cores two of them wait for each other far longer than they compute."""
+"""One thread for each process of tests, which share the cores; none spins while it waits."""
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for commands run as processes
+# before torch is imported, and for commands run as processes
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

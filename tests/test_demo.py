@@ -1,11 +1,8 @@
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from imgtranslate import cli
 from imgtranslate.data.demo import draw_scene, render_painting, render_stitches
@@ -86,17 +83,7 @@ def test_the_demo_runs_its_commands_and_says_when_it_falls_short(
         assert (FOLDER / name).exists(), name
 
 
-@pytest.fixture
-def all_cores() -> Iterator[None]:
-    """As many threads as a person's run would have; other tests go on with one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("all_cores")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_demo_translates(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
