@@ -320,6 +320,48 @@ def test_several_models_each_give_a_picture(
     assert not (there / "two").exists()
 
 
+def test_a_name_that_is_too_long_does_not_stop_a_continued_run(there: Path, model: Path) -> None:
+    long = picture(there / f"{'x' * 250}.png")
+    picture(there / "in.png")
+    assert run(long.name, "in.png", "--model", model, "--skip-existing") == 1
+    assert (there / "in.zebras.png").exists()
+
+
+def test_a_list_of_find_print0_asks_for_its_option(
+    there: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (there / "list").write_bytes(b"a/in.png\0b/in.png\0")
+    assert run("--files-from", "list", "--model", model, "-o", "out") == 2
+    assert capsys.readouterr().err == (
+        "error: --files-from: zero bytes between its names. Add -0, or list one a line\n"
+    )
+
+
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_a_daemon_may_start_it_without_streams(there: Path, model: Path, stream: int) -> None:
+    picture(there / "in.png")
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {stream}>&-', "sh", *command("in.png", "--model", model)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert (there / "in.zebras.png").exists()
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_comes_out_of_a_closed_stdin(model: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command("-", "--model", model)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "failed: -: an empty file" in done.stderr
+
+
 def test_a_limit_is_said(there: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for index in range(4):
         picture(there / f"in/{index}.png")

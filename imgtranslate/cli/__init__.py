@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Literal, TextIO
 
 import typer
 
@@ -88,10 +88,22 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process."""
+    _open_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):  # a name may be more than the terminal can write
         sys.stdout.reconfigure(errors="backslashreplace")
     status = run(sys.argv[1:])
     sys.exit(max(status, _flush_results()) if isinstance(sys.stdout, TextIOWrapper) else status)
+
+
+def _open_closed_streams() -> None:
+    """Make up for streams that a daemon was started without: else files would get their numbers."""
+    sys.stdin = sys.stdin or _nothing("r")
+    sys.stdout = sys.stdout or _nothing("w")
+    sys.stderr = sys.stderr or _nothing("w")
+
+
+def _nothing(mode: Literal["r", "w"]) -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")
 
 
 def _flush_results() -> int:
