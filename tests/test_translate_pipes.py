@@ -3,11 +3,13 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from test_translate_cli import digests, picture, run, save_model
@@ -349,6 +351,46 @@ def test_a_daemon_may_start_it_without_streams(there: Path, model: Path, stream:
     assert done.returncode == 0
     assert (there / "in.zebras.png").exists()
     assert "Traceback" not in done.stderr
+
+
+def test_damage_is_one_line_whatever_libraries_say_of_it(there: Path, model: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(there / "in.tif", compression="tiff_lzw")
+    content = bytearray((there / "in.tif").read_bytes())
+    with Image.open(there / "in.tif") as image:
+        (place,) = image.tag_v2[273]  # type: ignore[attr-defined]
+    content[place : place + 2000] = b"\xff" * 2000
+    (there / "in.tif").write_bytes(content)
+    done = subprocess.run(
+        command("in.tif", "--model", model, "-o", "out.tif", "--device", "cpu"),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    headline, failed, count = done.stderr.splitlines()
+    assert failed.startswith("failed: in.tif: damaged: ")
+    assert (headline, count) == (
+        "horses -> zebras on cpu",
+        "translated 0 of 1: 0 written, 0 skipped, 1 failed",
+    )
+
+
+def test_a_signal_may_come_in_the_middle_of_a_line() -> None:
+    script = (
+        "import sys; from imgtranslate.cli.stopping import stop_on_signals\n"
+        "with stop_on_signals('stopping') as stopped:\n"
+        "    sys.stderr.write('x' * 10**6); sys.stderr.flush()\n"
+        "sys.exit(stopped.exit_code)"
+    )
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, env=buffered)
+    assert process.stderr is not None
+    assert process.stderr.read(1) == b"x"  # the rest does not fit into the pipe
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.endswith(b"xstopping. Once more to stop at once\n")
 
 
 def test_nothing_comes_out_of_a_closed_stdin(model: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from imgtranslate.cli.looks_options import looks_of
 from imgtranslate.cli.stopping import stop_on_signals
-from imgtranslate.cli.terminal import examples, printable, say
+from imgtranslate.cli.terminal import examples, printable, say, stderr_to_ourselves
 from imgtranslate.cli.translating_display import Display
 from imgtranslate.errors import UsageError
 
@@ -230,6 +230,7 @@ def translate(
         pipe_suffix=pipe_suffix(out, channels=3 if grid else headers[0].out_channels),
     )
     with (
+        stderr_to_ourselves(),
         stop_on_signals(STOPPING) as stopped,
         display,
         closing(
