@@ -339,6 +339,11 @@ def test_a_list_of_find_print0_asks_for_its_option(
     )
 
 
+def test_stdin_is_a_list_or_a_picture(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-", "--files-from", "-", "--model", model, "-o", "out") == 2
+    assert capsys.readouterr().err.startswith("error: -: stdin is the list of --files-from already")
+
+
 @pytest.mark.parametrize("stream", [0, 1, 2])
 def test_a_daemon_may_start_it_without_streams(there: Path, model: Path, stream: int) -> None:
     picture(there / "in.png")

@@ -196,7 +196,7 @@ def translate(
     rows = parse_tile(tile)
     room = None if memory is None else parse_memory(memory)
     existing = _existing(skip=skip_existing, overwrite=overwrite)
-    listed = _listed(files_from, zero=zero)
+    listed = _listed(files_from, inputs, zero=zero)
     paths = [find_model(path) for path in _given(model)]
     headers = [read_model_header(path) for path in paths]
     for header in headers:
@@ -251,7 +251,9 @@ def _existing(*, skip: bool, overwrite: bool) -> "Existing":
     return "skip" if skip else "overwrite" if overwrite else "refuse"
 
 
-def _listed(files_from: str | None, *, zero: bool) -> "list[Input] | None":
+def _listed(
+    files_from: str | None, inputs: list[str] | None, *, zero: bool
+) -> "list[Input] | None":
     """The pictures of a list; None without one."""
     from imgtranslate.workflows.inputs import read_list
 
@@ -259,6 +261,8 @@ def _listed(files_from: str | None, *, zero: bool) -> "list[Input] | None":
         if zero:
             raise UsageError("-0: says how a list is written. Give one by --files-from")
         return None
+    if files_from == "-" and "-" in (inputs or ()):
+        raise UsageError("-: stdin is the list of --files-from already. Name the picture in it")
     if files_from == "-":
         return read_list(sys.stdin.buffer, zero=zero)
     try:
