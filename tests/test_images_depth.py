@@ -321,6 +321,27 @@ def test_deep_pictures_are_turned_upright_as_others(
     assert np.array_equal(eight_bits(read).alpha, wanted.alpha)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_a_plain_tiff_on_its_side_is_turned_upright(
+    mode: str, orientation: int, tmp_path: Path
+) -> None:
+    """From a path, which Pillow would map into memory, as from a stream, which it cannot."""
+    noise = picture("uint16", 1) if mode == "I;16" else picture("uint8", 4)
+    pixels = noise.pixels[..., 0] if mode == "I;16" else noise.pixels
+    stored = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = stored if mode in ("I;16", "RGBA") else stored.convert("RGB").convert(mode)
+    stored.save(tmp_path / "in.tif", exif=exif)
+    wanted = read_image(io.BytesIO((tmp_path / "in.tif").read_bytes()), channels=3)
+    assert wanted.pixels.shape[:2] == ((23, 19) if orientation > 4 else (19, 23))
+    assert_same(read_image(tmp_path / "in.tif", channels=3), wanted)
+    with Image.open(tmp_path / "in.tif") as lazy:
+        assert_same(picture_from_pil(lazy, channels=3), wanted)
+        assert lazy.filename == str(tmp_path / "in.tif")
+
+
 def test_colours_of_16_bits_become_grey_without_loss_of_levels() -> None:
     ramp = np.repeat(np.arange(65_536, dtype=np.uint16).reshape(256, 256, 1), 3, axis=2)
     content = io.BytesIO(encode_image(Picture(pixels=ramp, white=65_535.0), suffix=".png"))

@@ -41,12 +41,28 @@ class Again:
 def levels_of(image: Image.Image, again: Again | None = None) -> Levels:
     """Decode an image of any mode; with ``again`` also the lower bytes that Pillow leaves out."""
     rawmode = _deep_rawmode(image) if again and isinstance(image, ImageFile) else None
-    image.load()
+    _load(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _deep_grey(image)
     if again and rawmode:
         return _deep_colour(image, rawmode, again)
     return _eight_bits(image)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode, without mapping the file into memory.
+
+    Pillow 13 maps a TIFF that stands on its side with its sides exchanged, and whoever shortens a
+    mapped file ends the process.
+    """
+    if not isinstance(image, ImageFile):
+        image.load()
+        return
+    name, image.filename = image.filename, ""
+    try:
+        image.load()
+    finally:
+        image.filename = name
 
 
 def white_of(values: NDArray[Any]) -> float:
