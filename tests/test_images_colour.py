@@ -257,6 +257,17 @@ def test_16_bits_keep_what_the_file_says(tmp_path: Path, suffix: str) -> None:
     assert dict(exif.get_ifd(0x8825)) == {1: "N"}
 
 
+def test_a_jpeg_keeps_as_much_as_it_has_room_for() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 65_499
+    content = encode_image(
+        Picture(pixels=np.zeros((8, 8, 3), np.uint8), xmp=b"x" * 65_504, exif=exif.tobytes()),
+        suffix=".jpg",
+    )
+    read = read_image(io.BytesIO(content), channels=3)
+    assert (read.xmp, read.exif) == (b"x" * 65_504, exif.tobytes())
+
+
 def test_what_a_jpeg_has_no_room_for_is_left_out(tmp_path: Path) -> None:
     picture = Picture(pixels=np.zeros((8, 8, 3), np.uint8), xmp=b"x" * 70_000, exif=b"y" * 70_000)
     write_image(tmp_path / "out.jpg", picture)

@@ -3,11 +3,13 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from test_translate_cli import digests, picture, run, save_model
@@ -318,6 +320,93 @@ def test_several_models_each_give_a_picture(
     assert run("in", "--model", model, "--model", model, "-o", "two") == 2
     assert "--model: two of them would write two/a.night.zebras.png" in capsys.readouterr().err
     assert not (there / "two").exists()
+
+
+def test_a_name_that_is_too_long_does_not_stop_a_continued_run(there: Path, model: Path) -> None:
+    long = picture(there / f"{'x' * 250}.png")
+    picture(there / "in.png")
+    assert run(long.name, "in.png", "--model", model, "--skip-existing") == 1
+    assert (there / "in.zebras.png").exists()
+
+
+def test_a_list_of_find_print0_asks_for_its_option(
+    there: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (there / "list").write_bytes(b"a/in.png\0b/in.png\0")
+    assert run("--files-from", "list", "--model", model, "-o", "out") == 2
+    assert capsys.readouterr().err == (
+        "error: --files-from: zero bytes between its names. Add -0, or list one a line\n"
+    )
+
+
+def test_stdin_is_a_list_or_a_picture(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-", "--files-from", "-", "--model", model, "-o", "out") == 2
+    assert capsys.readouterr().err.startswith("error: -: stdin is the list of --files-from already")
+
+
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_a_daemon_may_start_it_without_streams(there: Path, model: Path, stream: int) -> None:
+    picture(there / "in.png")
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {stream}>&-', "sh", *command("in.png", "--model", model)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert (there / "in.zebras.png").exists()
+    assert "Traceback" not in done.stderr
+
+
+def test_damage_is_one_line_whatever_libraries_say_of_it(there: Path, model: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(there / "in.tif", compression="tiff_lzw")
+    content = bytearray((there / "in.tif").read_bytes())
+    with Image.open(there / "in.tif") as image:
+        (place,) = image.tag_v2[273]  # type: ignore[attr-defined]
+    content[place : place + 2000] = b"\xff" * 2000
+    (there / "in.tif").write_bytes(content)
+    done = subprocess.run(
+        command("in.tif", "--model", model, "-o", "out.tif", "--device", "cpu"),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    headline, failed, count = done.stderr.splitlines()
+    assert failed.startswith("failed: in.tif: damaged: ")
+    assert (headline, count) == (
+        "horses -> zebras on cpu",
+        "translated 0 of 1: 0 written, 0 skipped, 1 failed",
+    )
+
+
+def test_a_signal_may_come_in_the_middle_of_a_line() -> None:
+    script = (
+        "import sys; from imgtranslate.cli.stopping import stop_on_signals\n"
+        "with stop_on_signals('stopping') as stopped:\n"
+        "    sys.stderr.write('x' * 10**6); sys.stderr.flush()\n"
+        "sys.exit(stopped.exit_code)"
+    )
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, env=buffered)
+    assert process.stderr is not None
+    assert process.stderr.read(1) == b"x"  # the rest does not fit into the pipe
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.endswith(b"xstopping. Once more to stop at once\n")
+
+
+def test_nothing_comes_out_of_a_closed_stdin(model: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command("-", "--model", model)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "failed: -: an empty file" in done.stderr
 
 
 def test_a_limit_is_said(there: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """The parts of the pipeline: order, memory, groups; shards; names of temporary files."""
 
+import io
 import itertools
 import os
 import subprocess
@@ -19,12 +20,13 @@ from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.errors import UsageError
 from imgtranslate.images import Values
 from imgtranslate.translator import Translator
+from imgtranslate.workflows import stages
 from imgtranslate.workflows.looks import Looks, choose
 from imgtranslate.workflows.outputs import Output
 from imgtranslate.workflows.pipeline import Room, grouped, in_order, read_ahead, write_behind
-from imgtranslate.workflows.plan import plan_translation
+from imgtranslate.workflows.plan import Job, plan_translation
 from imgtranslate.workflows.shards import WHOLE, Shard, parse_shard, shard_of_process
-from imgtranslate.workflows.stages import Model, Outcome
+from imgtranslate.workflows.stages import Model, Options, Outcome
 from imgtranslate.workflows.translate import BATCH, run_jobs
 
 
@@ -142,11 +144,14 @@ class FakeEngine:
         raise NotImplementedError
 
 
-def translated(engine: FakeEngine, folder: str, output: str) -> list[Outcome]:
+def model_of(engine: FakeEngine) -> Model:
     translator = Translator(engine)
+    return Model(translator=translator, chosen=choose(Looks(), translator))
+
+
+def translated(engine: FakeEngine, folder: str, output: str) -> list[Outcome]:
     jobs = plan_translation([folder], models=[engine.header], output=Output(text=output))
-    model = Model(translator=translator, chosen=choose(Looks(), translator))
-    return list(run_jobs(jobs, models=[model]))
+    return list(run_jobs(jobs, models=[model_of(engine)]))
 
 
 def test_a_gpu_gets_batches_of_equal_size_and_the_cpu_single_pictures(there: Path) -> None:
@@ -176,6 +181,35 @@ def test_a_batch_that_fails_is_run_one_by_one(there: Path) -> None:
 
 
 # Shards
+
+
+@pytest.mark.parametrize("stage", ["resized", "encode_image", "write_image", "draw_grid"])
+def test_a_picture_that_the_memory_cannot_hold_fails_alone(
+    there: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(stages, stage, short)
+    job = Job(
+        source=picture(there / "in.png"),
+        target="-" if stage == "encode_image" else there / "out.png",
+        look=None if stage == "draw_grid" else 0,
+    )
+    options = Options(resize=8 if stage == "resized" else None, stdout=io.BytesIO())
+    (outcome,) = run_jobs([job], models=[model_of(FakeEngine(device="cpu"))], options=options)
+    assert (outcome.status, outcome.reason) == (
+        "failed",
+        "too big for the memory. Shrink or cut it first",
+    )
+
+
+def test_what_may_be_huge_may_be_made_huge(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    job = Job(source=picture(there / "in.png"), target=there / "out.png")
+    options = Options(resize=20, allow_huge=True)
+    (outcome,) = run_jobs([job], models=[model_of(FakeEngine(device="cpu"))], options=options)
+    assert outcome.size == (24, 20)
 
 
 def test_a_share_depends_on_the_name_alone() -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Literal, TextIO
 
 import typer
 
@@ -93,10 +93,22 @@ def main() -> None:
     programs use the cores as well, spinning makes a training step tens of times slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is loaded
+    _open_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):  # a name may be more than the terminal can write
         sys.stdout.reconfigure(errors="backslashreplace")
     status = run(sys.argv[1:])
     sys.exit(max(status, _flush_results()) if isinstance(sys.stdout, TextIOWrapper) else status)
+
+
+def _open_closed_streams() -> None:
+    """Make up for streams that a daemon was started without: else files would get their numbers."""
+    sys.stdin = sys.stdin or _nothing("r")
+    sys.stdout = sys.stdout or _nothing("w")
+    sys.stderr = sys.stderr or _nothing("w")
+
+
+def _nothing(mode: Literal["r", "w"]) -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")
 
 
 def _flush_results() -> int:

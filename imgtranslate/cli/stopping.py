@@ -24,13 +24,14 @@ class Stopped(threading.Event):
 def stop_on_signals(words: str) -> Iterator[Stopped]:
     """Ask for a clean stop on the first Ctrl-C or SIGTERM, and say so; the second ends at once."""
     stopped = Stopped()
+    saying = threading.Thread(target=say, args=(f"{words}. Once more to stop at once",))
 
     def ask(number: int, _: FrameType | None) -> None:
         stopped.signal_number = number
         stopped.set()
         for each, handler in before.items():
             signal.signal(each, handler)
-        say(f"{words}. Once more to stop at once")
+        saying.start()  # the signal may have come while this thread was writing a line itself
 
     before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -38,3 +39,5 @@ def stop_on_signals(words: str) -> Iterator[Stopped]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+        if stopped.is_set():
+            saying.join()

@@ -1,6 +1,9 @@
 """What a person sees: results on stdout, everything else on stderr."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -13,6 +16,25 @@ def say(line: str) -> None:
 def result(line: str) -> None:
     """Print a line of the result to stdout."""
     typer.echo(line)
+
+
+@contextmanager
+def stderr_to_ourselves() -> Iterator[None]:
+    """Drop what libraries in C write to stderr: libtiff tells of damage without the file's name."""
+    own = sys.__stderr__
+    if own is None or own is not sys.stderr:  # somebody has caught it already
+        yield
+        return
+    with os.fdopen(os.dup(2), "w", buffering=1, encoding=own.encoding, errors=own.errors) as ours:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.close(nothing)
+        sys.stderr = ours
+        try:
+            yield
+        finally:
+            sys.stderr = own
+            os.dup2(ours.fileno(), 2)
 
 
 def is_terminal() -> bool:

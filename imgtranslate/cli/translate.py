@@ -12,7 +12,7 @@ import typer
 
 from imgtranslate.cli.looks_options import looks_of
 from imgtranslate.cli.stopping import stop_on_signals
-from imgtranslate.cli.terminal import examples, printable, say
+from imgtranslate.cli.terminal import examples, printable, say, stderr_to_ourselves
 from imgtranslate.cli.translating_display import Display
 from imgtranslate.errors import UsageError
 
@@ -196,7 +196,7 @@ def translate(
     rows = parse_tile(tile)
     room = None if memory is None else parse_memory(memory)
     existing = _existing(skip=skip_existing, overwrite=overwrite)
-    listed = _listed(files_from, zero=zero)
+    listed = _listed(files_from, inputs, zero=zero)
     paths = [find_model(path) for path in _given(model)]
     headers = [read_model_header(path) for path in paths]
     for header in headers:
@@ -230,6 +230,7 @@ def translate(
         pipe_suffix=pipe_suffix(out, channels=3 if grid else headers[0].out_channels),
     )
     with (
+        stderr_to_ourselves(),
         stop_on_signals(STOPPING) as stopped,
         display,
         closing(
@@ -250,7 +251,9 @@ def _existing(*, skip: bool, overwrite: bool) -> "Existing":
     return "skip" if skip else "overwrite" if overwrite else "refuse"
 
 
-def _listed(files_from: str | None, *, zero: bool) -> "list[Input] | None":
+def _listed(
+    files_from: str | None, inputs: list[str] | None, *, zero: bool
+) -> "list[Input] | None":
     """The pictures of a list; None without one."""
     from imgtranslate.workflows.inputs import read_list
 
@@ -258,6 +261,8 @@ def _listed(files_from: str | None, *, zero: bool) -> "list[Input] | None":
         if zero:
             raise UsageError("-0: says how a list is written. Give one by --files-from")
         return None
+    if files_from == "-" and "-" in (inputs or ()):
+        raise UsageError("-: stdin is the list of --files-from already. Name the picture in it")
     if files_from == "-":
         return read_list(sys.stdin.buffer, zero=zero)
     try:

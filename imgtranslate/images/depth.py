@@ -15,6 +15,7 @@ from imgtranslate.images.opening import Source, has_frames, opened
 from imgtranslate.images.profiles import inks_to_srgb, srgb_profile
 from imgtranslate.images.values import AnyPixels, Pixels
 
+_BITS = 258
 _PHOTOMETRIC = 262  # of a TIFF: 0 where white is the smallest value
 
 
@@ -40,12 +41,28 @@ class Again:
 def levels_of(image: Image.Image, again: Again | None = None) -> Levels:
     """Decode an image of any mode; with ``again`` also the lower bytes that Pillow leaves out."""
     rawmode = _deep_rawmode(image) if again and isinstance(image, ImageFile) else None
-    image.load()
+    _load(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _deep_grey(image)
     if again and rawmode:
         return _deep_colour(image, rawmode, again)
     return _eight_bits(image)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode, without mapping the file into memory.
+
+    Pillow 13 maps a TIFF that stands on its side with its sides exchanged, and whoever shortens a
+    mapped file ends the process.
+    """
+    if not isinstance(image, ImageFile):
+        image.load()
+        return
+    name, image.filename = image.filename, ""
+    try:
+        image.load()
+    finally:
+        image.filename = name
 
 
 def white_of(values: NDArray[Any]) -> float:
@@ -99,6 +116,8 @@ def _deep_grey(image: Image.Image) -> Levels:
     if values.dtype.kind == "i" and not _keeps_32_bits(image):
         white_of(values)
         values = values.astype(np.uint16)
+    if _has_12_bits(image):
+        values = np.rint(values * (65_535 / 4_095)).astype(np.uint16)
     if values.dtype.kind != "f" and _is_inverted(image):
         values = (65_535 - values.astype(np.int32)).astype(values.dtype)
     values = values.astype(values.dtype.newbyteorder("="))
@@ -111,6 +130,11 @@ def _deep_grey(image: Image.Image) -> Levels:
 def _keeps_32_bits(image: Image.Image) -> bool:
     """Pillow reads grey of 16 bits as 32 in some formats; TIFF alone stores so many."""
     return image.format in ("TIFF", None)
+
+
+def _has_12_bits(image: Image.Image) -> bool:
+    """Pillow reads 12 bits of a TIFF as 16 without making them brighter."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_BITS) == (12,)
 
 
 def _is_inverted(image: Image.Image) -> bool:

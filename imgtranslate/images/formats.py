@@ -42,8 +42,8 @@ _LARGE = 2**24
 _JPEG = Writer(
     file_format="JPEG",
     longest_side=65_500,
-    exif_limit=60_000,
-    xmp_limit=65_000,
+    exif_limit=65_533,
+    xmp_limit=65_504,  # with the name of its kind, as many
     options={"quality": 95, "subsampling": "4:4:4"},
     lossy={},
 )

@@ -15,6 +15,7 @@ from imgtranslate.errors import ImageError
 from imgtranslate.images.depth import white_of
 from imgtranslate.images.limits import refuse_bomb
 from imgtranslate.images.metadata import DESCRIPTIVE, EXIF_IFD, GPS_IFD
+from imgtranslate.images.values import rounded
 
 _HEADS = {b"II*\0": 8, b"MM\0*": 8, b"II+\0": 16}  # and their sizes; the last is BigTIFF
 _KINDS = {1: "u", 2: "i", 3: "f"}
@@ -23,7 +24,7 @@ _WIDER = {"float64": np.float32, "int16": np.int32, "uint32": np.int32}  # what 
 _PLAIN, _DEFLATES = 1, (8, 32946)
 _DIFFERENCES, _FLOAT_DIFFERENCES = 2, 3  # predictors
 _SEPARATE = 2  # of planar configuration: channel after channel
-_ALPHAS = (1, 2)  # what an extra channel may mean
+_PREMULTIPLIED, _STRAIGHT = 1, 2  # what an extra channel may mean: alpha of two kinds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ class Layers:
     def has_alpha(self) -> bool:
         """Whether there is alpha, and nothing else, beside grey or colour."""
         extra = self.tags.get(338, ())
-        return len(extra) == 1 and extra[0] in _ALPHAS and self.shape[2] == self.colours + 1
+        known = extra in ((_PREMULTIPLIED,), (_STRAIGHT,))
+        return known and self.shape[2] == self.colours + 1
 
     @property
     def exif(self) -> bytes | None:
@@ -64,7 +66,9 @@ def find_layers(file: BinaryIO, *, allow_huge: bool) -> Layers | None:
 def read_layers(file: BinaryIO, *, allow_huge: bool) -> Iterator[tuple[Layers, NDArray[Any]]]:
     """All pages of such a file one after the other, each with its samples (h, w, c)."""
     for layers in _pages(file, _head(file), allow_huge=allow_huge):
-        yield layers, _narrowed(_samples(file, layers))
+        samples = _narrowed(_samples(file, layers))
+        premultiplied = layers.has_alpha and _is_premultiplied(layers.tags)
+        yield layers, _straight(samples) if premultiplied else samples
 
 
 def _head(file: BinaryIO) -> bytes:
@@ -82,6 +86,23 @@ def _narrowed(samples: NDArray[Any]) -> NDArray[Any]:
     if samples.dtype == np.uint32:
         white_of(samples.astype(np.int64))
     return samples.astype(_WIDER[samples.dtype.name])
+
+
+def _straight(samples: NDArray[Any]) -> NDArray[Any]:
+    """Undo the multiplication of the colours by alpha; what is clear becomes black.
+
+    Colours above alpha, which light has, are not raised beyond white.
+    """
+    white = white_of(samples)
+    colours, alpha = samples[..., :-1].astype(np.float64), samples[..., -1:] / white
+    divided = np.divide(colours, alpha, out=np.zeros_like(colours), where=alpha > 0)
+    most = np.maximum(colours, white)
+    straight = rounded(np.minimum(divided, most), white=white, dtype=samples.dtype)
+    return np.concatenate([straight, samples[..., -1:]], axis=2)
+
+
+def _is_premultiplied(tags: ImageFileDirectory_v2) -> bool:
+    return bool(tags.get(338) == (_PREMULTIPLIED,))
 
 
 def _pages(file: BinaryIO, head: bytes, *, allow_huge: bool) -> Iterator[Layers]:
@@ -134,6 +155,8 @@ def _is_foreign(
         return sample_format == 3 and bits != 32
     if sample_format != 1 or channels > 4 or bits > 16:
         return True
+    if _is_premultiplied(tags) and (channels == 2 or bits == 16):
+        return tags.get(259, _PLAIN) in (_PLAIN, *_DEFLATES)
     if tags.get(284, 1) == _SEPARATE:
         return bits > 8 or channels == 2
     return channels == 2 and bits > 8

@@ -68,9 +68,11 @@ def read_list(source: BinaryIO, *, zero: bool) -> list[Input]:
 
     Nothing is looked up: a name that leads nowhere fails alone, when its turn comes. Below an
     output folder a picture keeps the path that it is listed with; what would lead out of it
-    (a root, ``..``) is dropped.
+    (a root, ``..``) is dropped. Raises ``UsageError`` for zero bytes where there should be none.
     """
     content = source.read()
+    if not zero and b"\0" in content:
+        raise UsageError("--files-from: zero bytes between its names. Add -0, or list one a line")
     names = content.split(b"\0") if zero else content.replace(b"\r\n", b"\n").split(b"\n")
     paths = (Path(os.fsdecode(name)) for name in names if name)
     return [Input(path=path, relative=below_root(path), found="listed") for path in paths]

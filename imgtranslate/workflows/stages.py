@@ -1,6 +1,7 @@
 """What is done with one picture: it is read, translated and written, each on its own."""
 
 import io
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from imgtranslate.workflows.inputs import Place
 from imgtranslate.workflows.looks import Chosen, draw_grid
 from imgtranslate.workflows.plan import Existing, Job
 
+_FAULTS = (ImgTranslateError, MemoryError)  # that end one picture, not the run
 Status = Literal["written", "skipped", "failed"]
 PIPE_LIMIT = 2**32  # bytes that are taken from stdin
 
@@ -92,9 +94,11 @@ class Work:
         """What it holds in memory, in bytes."""
         return sum(frame.pixels.nbytes for frame in self.frames)
 
-    def failed(self, error: ImgTranslateError) -> "Work":
+    def failed(self, error: Exception) -> "Work":
         """The same without its picture."""
-        reason = str(error).removeprefix(f"{self.job.source}: ")
+        short = isinstance(error, MemoryError)
+        text = "too big for the memory. Shrink or cut it first" if short else str(error)
+        reason = text.removeprefix(f"{self.job.source}: ")
         return replace(self, frames=(), status="failed", reason=reason)
 
 
@@ -110,7 +114,7 @@ def read_work(
     several = any(_holds_frames(work.job, options) for work in wanted)
     try:
         frames, more = _read(job, models[job.model].translator, options, several=several)
-    except ImgTranslateError as error:
+    except _FAULTS as error:
         return [work.failed(error) if work in wanted else work for work in works]
     seconds = time.perf_counter() - start
     return [
@@ -139,14 +143,15 @@ def write_work(work: Work, *, models: Sequence[Model], options: Options) -> tupl
     if work.frames:
         try:
             _write(work, options)
-        except ImgTranslateError as error:
+        except _FAULTS as error:
             work = work.failed(error)
     seconds = work.seconds + time.perf_counter() - start
     return work.number, _outcome(work, models[work.job.model], seconds=seconds)
 
 
 def _begun(number: int, job: Job, options: Options) -> Work:
-    if options.existing == "skip" and isinstance(job.target, Path) and job.target.exists():
+    there = isinstance(job.target, Path) and os.path.exists(job.target)  # noqa: PTH110 - no error
+    if options.existing == "skip" and there:
         return Work(number=number, job=job, status="skipped", reason="exists")
     return Work(number=number, job=job)
 
@@ -166,7 +171,9 @@ def _read(
     chosen = (first, *(frames if several else ()))
     more = not several and next(frames, None) is not None
     if options.resize is not None:
-        chosen = tuple(resized(frame, options.resize) for frame in chosen)
+        chosen = tuple(
+            resized(frame, options.resize, allow_huge=options.allow_huge) for frame in chosen
+        )
     return chosen, more
 
 
@@ -201,7 +208,7 @@ def _with_frames(
 def _translate_alone(work: Work, model: Model) -> Work:
     try:
         return replace(work, frames=_translated(work, model))
-    except ImgTranslateError as error:
+    except _FAULTS as error:
         return work.failed(error)
 
 
@@ -222,7 +229,7 @@ def _translate_together(works: Sequence[Work], model: Model) -> list[Work]:
     codes = [_code(work.job.look or 0, work.frames[0], model) for work in works]
     try:
         made = model.translator.translate_together(pictures, codes=codes)
-    except ImageError:
+    except (ImageError, MemoryError):
         return []
     return [replace(work, frames=(picture,)) for work, picture in zip(works, made, strict=True)]
 
