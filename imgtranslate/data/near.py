@@ -129,15 +129,17 @@ def _above(codes: _Codes, row: int) -> Iterator[tuple[Numbers, Numbers, Floats]]
 def _likeness(x: Pixels, y: Pixels) -> Floats:
     """How well the detail of thumbnails (n, 32, 32) agrees, if one is cut from the other: (n,)."""
     one, other = x.astype(np.float32), y.astype(np.float32)
-    return np.maximum(_as_crop(one, other), _as_crop(other, one))
+    likeness: Floats = np.maximum(_as_crop(one, other), _as_crop(other, one))
+    return likeness
 
 
 def _as_crop(crop: Floats, whole: Floats) -> Floats:
     """The best agreement over places of a crop: first its rows are sought, then its columns."""
     wanted, identity = _detail(crop), np.zeros(len(crop), np.intp)
-    best, rows = (wanted * _detail(whole)).sum(axis=(1, 2)), identity
+    best: Floats = (wanted * _detail(whole)).sum(axis=(1, 2))
+    rows = identity
     for n, cut in enumerate(_CROPS):
-        found = (wanted * _detail(cut @ whole)).sum(axis=(1, 2))
+        found: Floats = (wanted * _detail(cut @ whole)).sum(axis=(1, 2))
         rows = np.where(found > best, n, rows)
         best = np.maximum(found, best)
     stretched = _CROPS[rows] @ whole
