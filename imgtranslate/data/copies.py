@@ -31,7 +31,7 @@ class Copy:
     @property
     def likeness(self) -> str:
         """What the one is to the other."""
-        return "the mirrored picture of" if self.mirrored else "almost the same picture as"
+        return "almost the mirrored picture of" if self.mirrored else "almost the same picture as"
 
 
 @dataclass(frozen=True, kw_only=True)

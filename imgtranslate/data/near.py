@@ -42,7 +42,7 @@ def find_twins(thumbnails: Pixels) -> list[Twins]:
 
     The time grows with n², but as a product of matrices: 100,000 pictures take a minute or so.
     """
-    vivid = np.flatnonzero(thumbnails.reshape(len(thumbnails), -1).std(axis=1) >= FLAT)
+    vivid = np.flatnonzero([small.std() >= FLAT for small in thumbnails])
     codes = _codes(thumbnails[vivid])
     first, second = _candidates(codes, most=max(_AT_LEAST, len(vivid) // 2))
     mirrored = (codes.odd[first] * codes.odd[second]).sum(axis=1) < 0

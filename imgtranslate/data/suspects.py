@@ -38,7 +38,7 @@ class _Kind:
 
 def _too_small(load: int) -> _Kind:
     return _Kind(
-        title="small",
+        title="enlarged more than twice",
         one="would be enlarged more than twice",
         many="would be enlarged more than twice",
         then=f" to {load} px, which teaches blur. Remove them or train at a smaller --size",
@@ -46,37 +46,37 @@ def _too_small(load: int) -> _Kind:
 
 
 _TOO_LONG = _Kind(
-    title="long",
+    title=f"more than {LONG} times as long as wide",
     one=f"is more than {LONG} times as long as wide",
     many=f"are more than {LONG} times as long as wide",
     then=", so a sample shows a small part of it. Cut it up or leave it out",
 )
 _BLANK = _Kind(
-    title="one colour",
+    title="of one colour",
     one="is of one colour",
     many="are of one colour",
     then=". Nothing is learnt from that: leave it out",
 )
 _CLEAR = _Kind(
-    title="transparent",
+    title="mostly transparent",
     one="is mostly transparent",
     many="are mostly transparent",
     then="; the colours beneath are trained on. Lay it over a background",
 )
 _GREY = _Kind(
-    title="grey",
+    title="grey among colour pictures",
     one="is grey among colour pictures",
     many="are grey among colour pictures",
     then=". If colours matter, leave it out",
 )
 _COLOURED = _Kind(
-    title="in colour",
+    title="in colour among grey pictures",
     one="is in colour among grey pictures",
     many="are in colour among grey pictures",
     then=". If colours matter, leave it out",
 )
 _MISNAMED = _Kind(
-    title="misnamed",
+    title="other formats than their names say",
     one="holds {}, not what its name says",
     many="hold other formats than their names say ({} the first)",
     then=". Other programs may not read it: rename it",
@@ -109,7 +109,7 @@ def _held_out(domain: Domain, facts: Facts) -> list[PictureFacts]:
 
 
 def _about_colours(domain: Domain, found: Sequence[PictureFacts]) -> Iterator[Finding]:
-    grey = [fact for fact in found if fact.grey]
+    grey = [fact for fact in found if fact.grey and not fact.one_colour]
     coloured = [fact for fact in found if not fact.grey]
     if len(grey) <= FEW * len(found):
         yield from _told(domain, _GREY, grey)

@@ -47,7 +47,9 @@ def write_sheet(target: Path, report: DataReport, settings: Settings) -> None:
     refuse_sheet(target, settings.data)
     channels = {"a": settings.data.channels_a, "b": settings.data.channels_b}
     paired = is_paired(settings.method) or bool(settings.data.pairs)
-    doubts = [(each.title, each.groups) for each in report.findings if each.groups]
+    doubts = [
+        (each.title, each.groups) for each in report.findings if each.groups and each.doubtful
+    ]
     sections = [
         Section(title=title, groups=[_tiles(group, channels) for group in groups])
         for title, groups in map(_limited, [*doubts, *_sample(report.domains, paired=paired)])
@@ -64,26 +66,27 @@ def _limited(titled: Titled) -> Titled:
     """As many groups as a section has room for; the title says if there are more."""
     title, groups = titled
     shown = groups[: max(1, MOST // max(map(len, groups)))]
-    return (
-        f"{title} · {len(shown)} of {len(groups)}" if len(shown) < len(groups) else title
-    ), shown
+    count = f" · {len(shown)} of {len(groups)}" if len(shown) < len(groups) else ""
+    return title + count, shown
 
 
 def _sample(domains: Domains, *, paired: bool) -> Iterator[Titled]:
-    """Some of what is trained on, the same ones each time; pairs side by side."""
+    """Some of what is trained on, the same each time; pairs side by side."""
     a, b = domains
     if paired:
-        chosen = _chosen(len(a.files))
+        chosen = _chosen(len(a.files), most=MOST // 2)
         pairs = [(_example(a, a.files[n]), _example(b, b.files[n])) for n in chosen]
         yield f"{a.name} and {b.name}: some pairs", pairs
         return
     for domain in domains:
-        singles = [(_example(domain, domain.files[n]),) for n in _chosen(len(domain.files))]
+        singles = [
+            (_example(domain, domain.files[n]),) for n in _chosen(len(domain.files), most=MOST)
+        ]
         yield f"{domain.name}: some pictures", singles
 
 
-def _chosen(count: int) -> list[int]:
-    return sorted(int(n) for n in np.random.default_rng(0).permutation(count)[:MOST])
+def _chosen(count: int, *, most: int) -> list[int]:
+    return sorted(int(n) for n in np.random.default_rng(0).permutation(count)[:most])
 
 
 def _example(domain: Domain, path: Path) -> Example:
