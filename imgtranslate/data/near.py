@@ -90,8 +90,9 @@ def _codes(thumbnails: Pixels) -> _Codes:
         part = slice(start, start + _COLUMNS)
         found[part] = (basis @ thumbnails[part].astype(np.float32) @ basis.T) * height
     found /= np.maximum(np.linalg.norm(found, axis=(1, 2), keepdims=True), 1e-6)
-    even, odd = found[:, :, 0::2].reshape(len(found), -1), found[:, :, 1::2]
-    return _Codes(even=even[:, 1:], odd=odd.reshape(len(found), -1))
+    half = (len(found), _WAVES * _WAVES // 2)
+    even, odd = found[:, :, 0::2].reshape(half), found[:, :, 1::2].reshape(half)
+    return _Codes(even=even[:, 1:], odd=odd)
 
 
 def _candidates(codes: _Codes, *, most: int) -> tuple[Numbers, Numbers]:
@@ -120,16 +121,30 @@ def _of_block(codes: _Codes, row: int) -> tuple[Numbers, Numbers, Floats]:
 def _above(codes: _Codes, row: int) -> Iterator[tuple[Numbers, Numbers, Floats]]:
     for column in range(row, len(codes.even), _COLUMNS):
         found = codes.agreement(slice(row, row + _ROWS), slice(column, column + _COLUMNS))
-        x, y = np.nonzero(found > _CANDIDATE)
-        later = y + column > x + row
-        x, y = x[later], y[later]
+        if column == row:
+            found = np.triu(found, 1)  # each with the later ones
+        x, y = _highest(found)
         yield x + row, y + column, found[x, y]
+
+
+def _highest(found: Floats) -> tuple[Numbers, Numbers]:
+    """Where candidates stand, of a row the highest few if there are very many."""
+    x, y = np.nonzero(found > _CANDIDATE)
+    if len(x) <= _PER_PICTURE * len(found):
+        return x, y
+    y = np.argpartition(found, -_PER_PICTURE, axis=1)[:, -_PER_PICTURE:].ravel()
+    x = np.repeat(np.arange(len(found)), _PER_PICTURE)
+    high = found[x, y] > _CANDIDATE
+    return x[high], y[high]
 
 
 def _likeness(x: Pixels, y: Pixels) -> Floats:
     """How well the detail of thumbnails (n, 32, 32) agrees, if one is cut from the other: (n,)."""
     one, other = x.astype(np.float32), y.astype(np.float32)
-    likeness: Floats = np.maximum(_as_crop(one, other), _as_crop(other, one))
+    likeness: Floats = (_detail(one) * _detail(other)).sum(axis=(1, 2))
+    rest = likeness < _TWIN  # the search takes time
+    one, other = one[rest], other[rest]
+    likeness[rest] = np.maximum(_as_crop(one, other), _as_crop(other, one))
     return likeness
 
 
