@@ -138,6 +138,25 @@ def test_every_twin_is_found_in_a_crowd_and_nothing_else() -> None:
     assert {(twins.first, twins.second) for twins in found} == {(n, 300 + n) for n in range(50)}
 
 
+def in_one_place(seed: int) -> Image.Image:
+    """The coarse colours of one landscape, with other things in it each time."""
+    coarse = np.asarray(soft(photo(0)), dtype=np.float64)
+    fine = np.asarray(photo(seed), dtype=np.float64) - soft(photo(seed))
+    return Image.fromarray(np.clip(coarse + fine, 0, 255).astype(np.uint8))
+
+
+def soft(image: Image.Image) -> Image.Image:
+    few = image.resize((8, 8), Image.Resampling.BOX)
+    return few.resize(image.size, Image.Resampling.BICUBIC)
+
+
+def test_pictures_of_one_layout_are_no_twins() -> None:
+    small = thumbnails([in_one_place(seed) for seed in range(1, 30)])
+    first, second = small[:2].reshape(2, -1)
+    assert np.corrcoef(first, second)[0, 1] > 0.8
+    assert find_twins(small) == []
+
+
 def test_flat_pictures_and_none_are_like_nothing() -> None:
     assert find_twins(np.zeros((0, 32, 32), np.uint8)) == []
     assert find_twins(np.full((40, 32, 32), 200, np.uint8)) == []
