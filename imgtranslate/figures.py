@@ -45,9 +45,9 @@ def comparison(
     below its row.
     Returns (H, W, 3).
     """
-    title_font, caption_font = _font(_TITLE_SIZE), _font(_CAPTION_SIZE)
-    titles = [_one_line(title, title_font, width=cell) for title in titles]
-    fitted = [[_fit(pixels, cell=cell) for pixels in row] for row in rows]
+    title_font, caption_font = font_of(_TITLE_SIZE), font_of(_CAPTION_SIZE)
+    titles = [one_line(title, title_font, width=cell) for title in titles]
+    fitted = [[fit(pixels, cell=cell) for pixels in row] for row in rows]
     widths = [picture.width for row in fitted for picture in row]
     widths += [round(title_font.getlength(title)) for title in titles]
     column = max([cell // 2, *widths])
@@ -61,7 +61,7 @@ def comparison(
     return np.asarray(figure)
 
 
-def _fit(pixels: Pixels, *, cell: int) -> Image.Image:
+def fit(pixels: Pixels, *, cell: int) -> Image.Image:
     """Enlarge by a whole number of times, or shrink, to a longest side of ``cell`` px or less."""
     shown = pixels[..., :3] if pixels.shape[-1] > 2 else pixels[..., 0]
     picture = Image.fromarray(np.ascontiguousarray(shown)).convert("RGB")
@@ -72,6 +72,21 @@ def _fit(pixels: Pixels, *, cell: int) -> Image.Image:
         return picture.resize(size, Image.Resampling.NEAREST)
     width, height = (max(1, round(side * cell / longest)) for side in picture.size)
     return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def one_line(text: str, font: Font, *, width: float) -> str:
+    """``text`` on one line of at most ``width`` px; what is left out is marked."""
+    text = _drawable(" ".join(text.split()))
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def font_of(size: int) -> Font:
+    """The built-in font, so that figures look alike on every machine."""
+    return ImageFont.load_default(size)
 
 
 def _stack(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> list[_Row]:
@@ -99,7 +114,7 @@ def _draw_row(figure: Image.Image, row: _Row, font: Font, *, column: int) -> Non
         y = row.top + (row.height - picture.height) // 2
         figure.paste(picture, (x, y))
         draw.rectangle((x - 1, y - 1, x + picture.width, y + picture.height), outline=_FRAME)
-    caption = _one_line(row.caption, font, width=figure.width - 2 * _MARGIN)
+    caption = one_line(row.caption, font, width=figure.width - 2 * _MARGIN)
     place = (_MARGIN, row.top + row.height + _GAP // 2)
     draw.text(place, caption, fill=_PALE_INK, font=font)
 
@@ -116,21 +131,7 @@ def _line(size: int) -> int:
     return round(size * _LINE)
 
 
-def _one_line(text: str, font: Font, *, width: float) -> str:
-    """``text`` on one line of at most ``width`` px; what is left out is marked."""
-    text = _drawable(" ".join(text.split()))
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
-
-
 def _drawable(text: str) -> str:
     """``text`` in the letters of the built-in font: accents are dropped, others become ``?``."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return "".join(c if c.isascii() or c == "·" else "?" for c in plain)
-
-
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
+    return "".join(c if (c.isascii() and c.isprintable()) or c == "·" else "?" for c in plain)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EPILOG = examples(
     "imgtranslate train --a ./horses --b ./zebras --gpu 0",
+    "imgtranslate train --a ./horses --b ./zebras --check --sheet sheet.png",
     "imgtranslate train --data ./horse2zebra --preset fast",
     "imgtranslate train --pairs ./facades --pair-order ba --method pix2pix",
     "imgtranslate train --a ./horses --b ./zebras --set method.lambda_identity=0.2",
@@ -60,6 +61,14 @@ def train(
             "--check", help="Check settings and pictures, then stop.", rich_help_panel=DATA
         ),
     ] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --check: a picture of what it doubts, and of some others.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -157,6 +166,7 @@ def train(
     from imgtranslate.settings import merge, parse_assignment
 
     _refuse_several(gpu, device)
+    _refuse_sheet_alone(sheet, check=check)
     flags = {
         "data.crop_size": size,
         "data.pair_order": pair_order,
@@ -188,12 +198,13 @@ def train(
         _resume(resume, settings, chosen)
         return
     options = {"a": a, "b": b, "data": data, "out": out, "preset": preset, "config": config}
-    options |= {"method": method, "pairs": pairs, "init": init}
+    options |= {"method": method, "pairs": pairs, "init": init, "sheet": sheet}
     _train({**options, "settings": settings, "device": chosen}, only_check=check)
 
 
 def _train(options: dict[str, Any], *, only_check: bool) -> None:
     from imgtranslate.cli.training_display import TrainingDisplay
+    from imgtranslate.workflows.check_sheet import write_sheet
     from imgtranslate.workflows.train import plan_training, start
 
     with TrainingDisplay() as display, stop_on_signals(STOPPING) as stopped:
@@ -201,6 +212,8 @@ def _train(options: dict[str, Any], *, only_check: bool) -> None:
         if not only_check:
             finish(start(plan, report=display.show, stop=stopped.is_set), stopped)
             return
+        if options["sheet"] is not None:
+            write_sheet(options["sheet"], plan.report, plan.settings)
     for line in (*plan.report.lines, *(f"warning: {text}" for text in plan.report.warnings)):
         result(printable(line))
 
@@ -228,6 +241,11 @@ def _refuse_several(gpu: str | None, device: str) -> None:
         raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
     if gpu is not None and "," in gpu:
         raise UsageError(f"--gpu {gpu}: one GPU trains a run. Name one, as in --gpu 0")
+
+
+def _refuse_sheet_alone(sheet: Path | None, *, check: bool) -> None:
+    if sheet is not None and not check:
+        raise UsageError(f"--sheet {sheet}: is written by --check alone. Add --check")
 
 
 def _refuse_fresh(run: Path, given: list[str]) -> None:

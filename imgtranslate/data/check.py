@@ -1,36 +1,27 @@
 """What training pictures are like, found out before any network is built."""
 
-import functools
-import hashlib
-import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgtranslate.config import DataSettings
+from imgtranslate.data.copies import (
+    Leak,
+    about_copies,
+    about_leaks,
+    about_same,
+    find_copies,
+    find_leaks,
+)
+from imgtranslate.data.doubtful_pairs import about_pairs
+from imgtranslate.data.findings import SHOWN, Finding
 from imgtranslate.data.folders import Domain, without, without_pairs
-from imgtranslate.errors import DataError, ImageError
+from imgtranslate.data.picture_facts import Facts, PictureFacts, read_facts
+from imgtranslate.data.suspects import about_pictures
+from imgtranslate.errors import DataError
 
 FEW_PICTURES = 200
-SHOWN = 3  # how many examples a line names
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureFacts:
-    """One file as found: its upright size in px and a digest of its bytes, or its fault."""
-
-    letter: str
-    path: Path
-    size: tuple[int, int] = (0, 0)  # width, height
-    colour: str = ""
-    digest: str = ""
-    fault: str = ""
-
-
-Leak = tuple[Domain, Path, Path]  # the held-out picture and its twin in training
-Facts = Mapping[tuple[str, Path], PictureFacts]  # by the domain's letter and the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +32,7 @@ class DataReport:
     left_out: tuple[tuple[Path, ...], tuple[Path, ...]]  # neither trained nor judged on
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]  # that the warnings and some lines come from
 
 
 def check_data(
@@ -56,25 +48,41 @@ def check_data(
     """
     total = sum(len(domain.files) + len(domain.held_out) for domain in domains)
     facts: dict[tuple[str, Path], PictureFacts] = {}
-    for found in _read_all(domains, settings):
+    for found in read_facts(domains, settings):
         facts[found.letter, found.path] = found
         if on_progress is not None:
             on_progress(len(facts), total)
     faults = [fact for fact in facts.values() if fact.fault]
     if faults and not settings.skip_unreadable:
         raise DataError(_describe_faults(faults))
-    leaks, aligned = _leaks(domains, facts), paired or bool(settings.pairs)
-    kept = _judged_on(_without(domains, faults, aligned=aligned), leaks, aligned=aligned)
-    for domain in kept:
+    aligned = paired or bool(settings.pairs)
+    readable = _without(domains, faults, aligned=aligned)
+    for domain in readable:
         _refuse_if_empty(domain)
     if paired:
-        _refuse_uneven_pairs(kept, facts)
+        _refuse_uneven_pairs(readable, facts)
+    copies = find_copies(readable, facts, aligned=aligned)
+    leaks = find_leaks(readable, facts, copies)
+    kept = _judged_on(readable, leaks, aligned=aligned)
+    findings = (
+        *_about_faults(faults),
+        *about_leaks(leaks),
+        *(about_pairs(readable, facts) if paired else ()),
+        *_about_sides(readable, kept, facts, settings),
+        *about_same(kept, facts, across=not paired),
+        *about_copies(kept, copies),
+    )
     return DataReport(
         domains=kept,
         left_out=(_gone(domains[0], kept[0]), _gone(domains[1], kept[1])),
-        lines=tuple(_describe(domain, facts) for domain in kept),
-        warnings=tuple(_warnings(kept, facts, faults, leaks, settings, paired=paired)),
+        lines=(*(_describe(domain, facts) for domain in kept), *_texts(findings, doubtful=False)),
+        warnings=_texts(findings, doubtful=True),
+        findings=findings,
     )
+
+
+def _texts(findings: Sequence[Finding], *, doubtful: bool) -> tuple[str, ...]:
+    return tuple(line for each in findings if each.doubtful is doubtful for line in each.lines)
 
 
 def _without(
@@ -91,7 +99,7 @@ def _judged_on(
     domains: tuple[Domain, Domain], leaks: Sequence[Leak], *, aligned: bool
 ) -> tuple[Domain, Domain]:
     """The domains without held-out pictures that are trained on too, or their pairs."""
-    leaked = {(domain.letter, path) for domain, path, _ in leaks}
+    leaked = {(leak.domain.letter, leak.held_out) for leak in leaks}
     a, b = domains
     if not aligned:
         return _holding_out(a, leaked), _holding_out(b, leaked)
@@ -106,31 +114,6 @@ def _judged_on(
 def _holding_out(domain: Domain, leaked: Set[tuple[str, Path]]) -> Domain:
     kept = tuple(path for path in domain.held_out if (domain.letter, path) not in leaked)
     return replace(domain, held_out=kept)
-
-
-def _read_all(domains: tuple[Domain, Domain], settings: DataSettings) -> Iterator[PictureFacts]:
-    channels = (settings.channels_a, settings.channels_b)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for domain, count in zip(domains, channels, strict=True):
-            files = (*domain.files, *domain.held_out)
-            yield from pool.map(functools.partial(_facts_of, domain, channels=count), files)
-
-
-def _facts_of(domain: Domain, path: Path, *, channels: int) -> PictureFacts:
-    try:
-        pixels = domain.read(path, channels=channels)
-        digest = hashlib.sha256(path.read_bytes() + domain.half.encode()).hexdigest()
-    except (ImageError, OSError) as error:
-        return PictureFacts(letter=domain.letter, path=path, fault=str(error))
-    height, width, _ = pixels.shape
-    grey = channels == 3 and bool((pixels[..., :1] == pixels).all())
-    return PictureFacts(
-        letter=domain.letter,
-        path=path,
-        size=(width, height),
-        colour="grey" if grey else "colour",
-        digest=digest,
-    )
 
 
 def _gone(before: Domain, after: Domain) -> tuple[Path, ...]:
@@ -170,7 +153,7 @@ def _refuse_uneven_pairs(domains: tuple[Domain, Domain], facts: Facts) -> None:
 
 def _describe(domain: Domain, facts: Facts) -> str:
     found = [facts[domain.letter, path] for path in domain.files]
-    grey = sum(fact.colour == "grey" for fact in found)
+    grey = sum(fact.grey for fact in found)
     parts = [
         f"{domain.letter.upper()} {domain.name}: {len(found)} pictures to train on",
         _sizes(found),
@@ -193,88 +176,51 @@ def _area(size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
     return size[0] * size[1], size
 
 
-def _warnings(
-    domains: tuple[Domain, Domain],
-    facts: Facts,
-    faults: Sequence[PictureFacts],
-    leaks: Sequence[Leak],
-    settings: DataSettings,
-    *,
-    paired: bool,
-) -> Iterator[str]:
+def _about_faults(faults: Sequence[PictureFacts]) -> Iterator[Finding]:
     if faults:
-        yield f"{len(faults)} unreadable files are left out, the first {faults[0].fault}"
-    for _, held_out, trained in leaks[:SHOWN]:
-        yield f"{held_out}: held out, but the same picture as {trained}. It is not judged on"
-    for domain in domains:
-        yield from _about_size(domain, facts, settings.load_size)
-        if len(domain.files) < FEW_PICTURES:
-            yield (
-                f"{domain.name}: {len(domain.files)} pictures are few; under {FEW_PICTURES} a "
-                "network tends to learn them by heart. More pictures are the remedy"
+        text = f"{len(faults)} unreadable files are left out, the first {faults[0].fault}"
+        yield Finding(lines=(text,))
+
+
+def _about_sides(
+    readable: tuple[Domain, Domain],
+    kept: tuple[Domain, Domain],
+    facts: Facts,
+    settings: DataSettings,
+) -> Iterator[Finding]:
+    for before, domain in zip(readable, kept, strict=True):
+        yield from about_pictures(domain, facts, load=settings.load_size)
+        yield from _about_count(domain)
+        if before.held_out and not domain.held_out:
+            yield Finding(
+                lines=(
+                    f"{domain.name}: all held-out pictures are trained on, so none is judged on. "
+                    f"Name others with data.held_out_{domain.letter}",
+                )
             )
-        if not domain.held_out:
-            yield f"{domain.name}: too few pictures to hold any out; samples show trained ones"
-    yield from _about_balance(domains)
-    yield from _about_duplicates(domains, facts, across=not paired)
+        elif not domain.held_out:
+            text = f"{domain.name}: too few pictures to hold any out; samples show trained ones"
+            yield Finding(lines=(text,))
+    yield from _about_balance(kept)
 
 
-def _about_size(domain: Domain, facts: Facts, load: int) -> Iterator[str]:
-    small = [path for path in domain.files if min(facts[domain.letter, path].size) * 2 < load]
-    if small:
-        yield (
-            f"{domain.name}: {_some(small)} would be enlarged more than twice to {load} px, which "
-            "teaches blur. Remove them or train at a smaller --size"
+def _about_count(domain: Domain) -> Iterator[Finding]:
+    if len(domain.files) < FEW_PICTURES:
+        yield Finding(
+            lines=(
+                f"{domain.name}: {len(domain.files)} pictures are few; under {FEW_PICTURES} a "
+                "network tends to learn them by heart. More pictures are the remedy",
+            )
         )
 
 
-def _about_balance(domains: tuple[Domain, Domain]) -> Iterator[str]:
+def _about_balance(domains: tuple[Domain, Domain]) -> Iterator[Finding]:
     short, long = sorted(domains, key=lambda domain: len(domain.files))
     ratio = len(long.files) / len(short.files)
     if ratio >= 2:
-        yield (
-            f"{long.name} has {len(long.files)} pictures, {short.name} {len(short.files)}: "
-            f"each of {short.name} is seen {ratio:.1f} times an epoch"
+        yield Finding(
+            lines=(
+                f"{long.name} has {len(long.files)} pictures, {short.name} {len(short.files)}: "
+                f"each of {short.name} is seen {ratio:.1f} times an epoch",
+            )
         )
-
-
-def _about_duplicates(
-    domains: tuple[Domain, Domain], facts: Facts, *, across: bool
-) -> Iterator[str]:
-    a, b = (_by_digest(domain, facts) for domain in domains)
-    for digest in list(a.keys() & b.keys())[:SHOWN] if across else ():
-        yield (
-            f"{a[digest][0]}: in both folders, the other is {b[digest][0]}. Remove it from the "
-            "one where it does not belong"
-        )
-    for domain, groups in zip(domains, (a, b), strict=True):
-        repeated = [group[0] for group in groups.values() if len(group) > 1]
-        if repeated:
-            yield f"{domain.name}: {_some(repeated)} stand in the folder more than once"
-
-
-def _leaks(domains: tuple[Domain, Domain], facts: Facts) -> list[Leak]:
-    """Held-out pictures that are trained on as well, each with its domain and its twin."""
-    return [
-        (domain, path, twins[digest][0])
-        for domain in domains
-        for twins in [_by_digest(domain, facts)]
-        for path in domain.held_out
-        for digest in [facts[domain.letter, path].digest]
-        if digest and digest in twins
-    ]
-
-
-def _by_digest(domain: Domain, facts: Facts) -> dict[str, list[Path]]:
-    """The training pictures of a domain by what is in them."""
-    groups: dict[str, list[Path]] = defaultdict(list)
-    for path in domain.files:
-        digest = facts[domain.letter, path].digest
-        if digest:
-            groups[digest].append(path)
-    return groups
-
-
-def _some(paths: Sequence[Path]) -> str:
-    first = paths[0].name
-    return first if len(paths) == 1 else f"{len(paths)} pictures, {first} the first,"

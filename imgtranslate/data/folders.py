@@ -10,7 +10,7 @@ from pathlib import Path
 from imgtranslate.config import DataSettings, Tree
 from imgtranslate.data.pairs import Half, Listing, list_folder, list_pairs, match_by_name
 from imgtranslate.errors import DataError, ImageError
-from imgtranslate.images import Pixels, eight_bits, read_image
+from imgtranslate.images import Picture, Pixels, eight_bits, read_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,17 +26,20 @@ class Domain:
 
     def read(self, path: Path, *, channels: int) -> Pixels:
         """Read a picture of this side: uint8 (h, w, channels). Raises ``ImageError``."""
-        pixels = eight_bits(read_image(path, channels=channels)).pixels
-        middle = pixels.shape[1] // 2
-        if self.half != "whole" and middle == 0:
+        return self.read_picture(path, channels=channels).pixels
+
+    def read_picture(self, path: Path, *, channels: int) -> Picture:
+        """The same with its alpha and what its file says. Raises ``ImageError``."""
+        picture = eight_bits(read_image(path, channels=channels))
+        if self.half == "whole":
+            return picture
+        middle = picture.pixels.shape[1] // 2
+        if middle == 0:
             raise ImageError(f"{path}: one pixel wide, so it has no halves. Remove it")
-        match self.half:
-            case "whole":
-                return pixels
-            case "left":
-                return pixels[:, :middle]
-            case "right":
-                return pixels[:, -middle:]  # of an odd width the middle column is nobody's
+        # of an odd width the middle column is nobody's
+        columns = slice(None, middle) if self.half == "left" else slice(-middle, None)
+        alpha = None if picture.alpha is None else picture.alpha[:, columns]
+        return replace(picture, pixels=picture.pixels[:, columns], alpha=alpha)
 
     def fingerprint(self) -> str:
         """A digest of names and sizes: it changes when the training pictures do."""

@@ -19,6 +19,7 @@ from imgtranslate.images.picture import (
 )
 from imgtranslate.images.pil import to_pil
 from imgtranslate.images.reading import picture_from_pil, read_frames, read_image
+from imgtranslate.images.stored import Stored, read_stored
 from imgtranslate.images.values import (
     AnyPixels,
     Codes,
@@ -47,6 +48,7 @@ __all__ = [
     "Codes",
     "Picture",
     "Pixels",
+    "Stored",
     "Values",
     "eight_bits",
     "encode_image",
@@ -61,6 +63,7 @@ __all__ = [
     "picture_from_pil",
     "read_frames",
     "read_image",
+    "read_stored",
     "resized",
     "to_network",
     "to_pil",

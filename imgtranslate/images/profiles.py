@@ -36,6 +36,13 @@ def to_srgb(pixels: AnyPixels, profile: object, *, white: float) -> tuple[AnyPix
     return converted, srgb_profile()
 
 
+def is_foreign(profile: object) -> bool:
+    """Whether it speaks of grey or colour that is not sRGB; damaged ones speak of nothing."""
+    if not isinstance(profile, bytes) or _space(profile) not in ("L", "RGB"):
+        return False
+    return not _means_srgb(profile)
+
+
 def inks_to_srgb(image: Image.Image) -> Image.Image | None:
     """A CMYK image as RGB by its profile; None where it has none that holds."""
     profile = image.info.get("icc_profile")

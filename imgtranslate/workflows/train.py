@@ -25,6 +25,7 @@ from imgtranslate.settings import (
     parse_settings,
     read_settings_file,
 )
+from imgtranslate.workflows.check_sheet import refuse_sheet
 from imgtranslate.workflows.events import (
     Checking,
     Notice,
@@ -113,6 +114,7 @@ def plan_training(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
     init: Path | str | None = None,
+    sheet: Path | str | None = None,
     report: Report = ignore,
 ) -> Plan:
     """Resolve the settings and check device, place and pictures; nothing is written.
@@ -121,7 +123,8 @@ def plan_training(
     or ``pairs``: a folder of pictures side by side or a CSV file. ``settings``:
     values by ``section.name``; they win over ``config`` (a TOML file) and over ``preset``.
     ``out``: the run's folder, without it ``runs/<a>2<b>``. ``init``: a model or a run to begin with
-    the weights of. Raises ``UsageError`` with one line.
+    the weights of. ``sheet``: where ``write_sheet`` is to write, refused early if it cannot.
+    Raises ``UsageError`` with one line.
     """
     resolved = build_settings(
         method=method,
@@ -136,6 +139,8 @@ def plan_training(
     refuse_existing(place)
     if init is not None:
         check_initial(Path(init))
+    if sheet is not None:
+        refuse_sheet(Path(sheet), resolved.data)
     chosen, paired = choose_device(device), is_paired(resolved.method)
     found = check_data(
         find_domains(resolved.data, paired=paired),
