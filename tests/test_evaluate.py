@@ -271,7 +271,7 @@ def test_the_fcn_score_tells_photos_from_noise(capsys: pytest.CaptureFixture[str
     data = ["--a", "labels", "--b", "photos", "--method", "pix2pix", "--out", "run"]
     assert cli.run(["train", *data, *settings]) == 0
     capsys.readouterr()
-    training = ("--train-segmenter", "s.safetensors", "--segmenter-steps", "150")
+    training = ("--train-segmenter", "s.safetensors", "--segmenter-steps", "80")
     status, out, err = run("run", *BOTH, *training, "--json", capsys=capsys)
     assert status == 0
     assert "wrote s.safetensors: 3 classes" in err

@@ -466,8 +466,10 @@ function grid(heads, rows) {
 
 function showChecks() {
   if (!data.checks.length) return at("checks").remove();
+  const leftOut = (notes) => (notes.length
+    ? make("details", {}, make("summary", {}, `${notes.length} left out`), make("ul", {}, ...notes.map((text) => make("li", { class: "name" }, text)))) : null);
   body("checks").append(...data.checks.map((check) => make("div", { class: "check" }, make("h3", { class: "name" }, check.title),
-    grid(check.heads, check.rows), ...check.notes.map((text) => make("p", { class: "note name" }, text)))));
+    grid(check.heads, check.rows), leftOut(check.notes))));
 }
 
 function showData() {
@@ -516,6 +518,6 @@ function showNav() {
   at("foot").append(make("p", { class: "name" }, `Made ${data.made} from ${data.run}. This page needs no network and sends nothing.`));
 }
 
-addEventListener("beforeprint", () => document.querySelectorAll("#settings details, #again details[open]").forEach((each) => { each.open = true; }));
+addEventListener("beforeprint", () => document.querySelectorAll("#checks details, #settings details, #again details[open]").forEach((each) => { each.open = true; }));
 for (const show of [showHead, showWarnings, showVerdict, showPictures, showExtremes, showTime, showCurves, showTable, showChecks, showData, showSettings, showAgain, showNav]) show();
 document.documentElement.dataset.ready = "yes";

@@ -154,7 +154,7 @@ def _evaluation_table(found: Tree, names: Names) -> dict[str, Any]:
         "title": f"evaluate, {names[_way(found)]}",
         "heads": [_of_what(found), "figure", "95 % interval", "pictures"],
         "rows": [_measure(name, _tree(one)) for name, one in measures],
-        "notes": [shown(f"Left out: {k}: {_text(v)}", limit=LONGEST_LINE) for k, v in left_out],
+        "notes": [shown(f"{k}: {_text(v)}", limit=LONGEST_LINE) for k, v in left_out],
     }
 
 
@@ -171,7 +171,7 @@ def _measure(name: str, found: Tree) -> list[str]:
     interval = _list(found.get("interval"))[:2]
     count = _float(found.get("count")) or 0
     return [
-        shown(title_of(name, better=_text(found.get("better"))).strip()),
+        shown(title_of(name, better=_text(found.get("better")))),
         _figure(found.get("value")),
         " to ".join(_figure(end) for end in interval),
         f"{count:,.0f}",

@@ -248,7 +248,7 @@ def test_what_other_checks_left_is_shown(tmp_path: Path) -> None:
     assert evaluated["title"] == "evaluate, zebras to horses"
     assert evaluated["heads"][0] == "step 1, 12 pictures, 16x16 to 24x16 px"
     assert evaluated["rows"] == [["sliced Wasserstein distance ↓", "3.14", "0.5000 to 4.00", "12"]]
-    assert evaluated["notes"] == ["Left out: LPIPS: no weights"]
+    assert evaluated["notes"] == ["LPIPS: no weights"]
     assert not data["warnings"]
 
 
