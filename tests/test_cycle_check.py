@@ -396,7 +396,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_json_is_one_object(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--run", trained, "--json", "--device", "cpu") == 0
     report = json.loads(capsys.readouterr().out)
-    assert set(report) == {"images", "summary", "verdict"}
+    assert set(report) == {"images", "summary", "steps", "verdict"}
     assert [row["direction"] for row in report["images"]] == ["ab", "ab", "ba"]
     assert set(report["images"][0]) == {
         *("path", "direction", "mae", "psnr", "ssim", "change", "identity", "brightness"),
@@ -410,6 +410,39 @@ def test_json_is_one_object(trained: Path, capsys: pytest.CaptureFixture[str]) -
     assert set(report["summary"]["directions"]) == {"ab", "ba"}
     assert report["summary"]["directions"]["ab"]["verdict"] == report["verdict"] == VERDICT
     assert report["summary"]["directions"]["ab"]["findings"][0]["figure"] > 0
+
+
+def test_a_check_of_held_out_pictures_stays_in_the_run(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--run", trained, "--json", "--fail-above", "0", "--device", "cpu") == 1
+    captured = capsys.readouterr()
+    assert json.loads((trained / "cycle-check.json").read_text()) == json.loads(captured.out)
+    assert json.loads(captured.out)["steps"] == {"ab": 1, "ba": 1}
+    assert f"wrote {trained / 'report.html'}\n" in captured.err
+    assert VERDICT in (trained / "report.html").read_text()
+
+
+def test_a_check_of_other_pictures_leaves_no_trace(trained: Path) -> None:
+    before = sorted(trained.rglob("*"))
+    assert run(trained / "a", "--run", trained) == 0
+    assert sorted(trained.rglob("*")) == before
+
+
+def test_a_run_that_cannot_be_written_to_is_no_failure(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.fsync", forbidden)
+    kept = trained / "cycle-check.json"
+    kept.unlink(missing_ok=True)
+    assert run("--run", trained) == 0
+    captured = capsys.readouterr()
+    assert f"not kept: {kept}: cannot be written: no permission. Choose another" in captured.err
+    assert "verdict: " in captured.out
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize(

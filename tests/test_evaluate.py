@@ -225,6 +225,25 @@ def test_looks_apart_are_diverse(folder: Path, capsys: pytest.CaptureFixture[str
     assert alone["left_out"]["diversity"].endswith("Give --samples 2 or more")
 
 
+@pytest.mark.usefixtures("folder")
+def test_figures_of_held_out_pictures_stay_in_each_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["--preset", "tiny", "--size", "32", "--steps", "1", "--device", "cpu"]
+    data = ["--a", "labels", "--b", "photos", "--method", "pix2pix"]
+    for name in ("one", "two"):
+        assert cli.run(["train", *data, *settings, "--out", name]) == 0
+    capsys.readouterr()
+    status, out, err = run("one", *BOTH, "--json", capsys=capsys)
+    assert (status, (tmp_path / "one/evaluate.json").exists()) == (0, False)
+    status, out, err = run("one", "two", "--json", capsys=capsys)
+    assert status == 0
+    for column, name in zip(json.loads(out)["runs"], ("one", "two"), strict=True):
+        assert json.loads((tmp_path / name / "evaluate.json").read_text()) == {"runs": [column]}
+        assert "wrote " + str(Path(name, "report.html")) in err
+        assert "sliced Wasserstein" in (tmp_path / name / "report.html").read_text()
+
+
 def test_a_segmenter_is_kept_with_its_classes(tmp_path: Path) -> None:
     palette = Palette(tuple(tuple(int(v) for v in colour) for colour in COLOURS))
     losses: list[float] = []
@@ -252,7 +271,7 @@ def test_the_fcn_score_tells_photos_from_noise(capsys: pytest.CaptureFixture[str
     data = ["--a", "labels", "--b", "photos", "--method", "pix2pix", "--out", "run"]
     assert cli.run(["train", *data, *settings]) == 0
     capsys.readouterr()
-    training = ("--train-segmenter", "s.safetensors", "--segmenter-steps", "150")
+    training = ("--train-segmenter", "s.safetensors", "--segmenter-steps", "80")
     status, out, err = run("run", *BOTH, *training, "--json", capsys=capsys)
     assert status == 0
     assert "wrote s.safetensors: 3 classes" in err

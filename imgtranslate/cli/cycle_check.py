@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imgtranslate.cli.keeping import keep
 from imgtranslate.cli.terminal import examples, is_terminal, result, say
 from imgtranslate.errors import UsageError
 
@@ -81,8 +82,9 @@ def cycle_check(
     measured again after the translation was saved as JPEG, with slight noise
     and slightly blurred. The change is how much the translation differs from
     the picture. The verdict is healthy, or hides information, collapsed,
-    inverts brightness, does nothing. The exit status is 1 if a picture failed,
-    the limit is passed or a verdict of --fail-on is found.
+    inverts brightness, does nothing. A check of the pictures that a run held
+    out stays in the run, on its report.html. The exit status is 1 if a picture
+    failed, the limit is passed or a verdict of --fail-on is found.
     """
     from imgtranslate.cli.cycle_table import table
     from imgtranslate.workflows.cycle_files import check_sources, refuse_output
@@ -99,12 +101,15 @@ def cycle_check(
     report = CycleReport(
         outcomes=tuple(_followed(outcomes, total=len(sources))),
         identities=_identities(sources, run, forward, backward),
+        steps={model.header.direction: model.header.step for model in (forward, backward)},
         fail_above=fail_above,
         fail_on=verdicts,
     )
     for failure in report.failures:
         say(f"failed: {failure.path}: {failure.reason}")
     result(json.dumps(report.to_json()) if as_json else "\n".join(table(report)))
+    if run is not None and not inputs:
+        keep(run, "cycle-check", report.to_json(), device=str(forward.device))
     if report.failures or report.shortfalls:
         raise typer.Exit(1)
 

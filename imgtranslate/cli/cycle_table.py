@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imgtranslate.cli.terminal import printable
+from imgtranslate.workflows.cycle_scores import TITLES
 
 if TYPE_CHECKING:
     from imgtranslate.workflows.cycle_report import CycleReport, DirectionReport
@@ -14,18 +15,6 @@ if TYPE_CHECKING:
 ROWS = 20  # of the table
 SHORTEST_NAME, LONGEST_NAME = 30, 34  # characters
 LINE = 88  # characters, of sentences
-
-_NUMBERS = {  # of a direction, as they are said
-    "mae": "error, fake saved as 8 bits",
-    "mae_float": "  fake not rounded",
-    "mae_jpeg": "  fake saved as JPEG",
-    "mae_noise": "  fake with slight noise",
-    "mae_blur": "  fake slightly blurred",
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
-    "change": "change",
-    "brightness": "brightness agrees",
-}
 
 
 def table(report: "CycleReport") -> list[str]:
@@ -47,7 +36,7 @@ def _direction_lines(name: str, report: "DirectionReport", width: int) -> list[s
     summary, judgement = report.summary, report.judgement
     heading = f"{name[0]} to {name[1]} and back: mean of {summary.count}"
     lines = [_cells(heading, ("mean", "spread", "95 % interval"), width)]
-    lines += [_spread_line(said, summary.numbers[key], width) for key, said in _NUMBERS.items()]
+    lines += [_spread_line(said, summary.numbers[key], width) for key, said in TITLES.items()]
     lines.append(_identity_line(name, report.identity, width))
     if summary.count > len(summary.worst):
         lines.append(f"worst {len(summary.worst)}")

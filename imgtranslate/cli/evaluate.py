@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imgtranslate.cli.keeping import keep
 from imgtranslate.cli.terminal import examples, is_terminal, result, say
 from imgtranslate.errors import UsageError
 
@@ -113,7 +114,8 @@ def evaluate(
 
     What can be measured follows from the pictures: pairs, labels, or two
     sets. What was left out is said, with the reason. Each figure has its 95 %
-    interval. The exit status is 1 if a picture failed.
+    interval. Figures of the pictures that a run held out stay in the run, on
+    its report.html. The exit status is 1 if a picture failed.
     """
     from imgtranslate.workflows.evaluate import evaluate as measure
     from imgtranslate.workflows.evaluation_measures import Options
@@ -133,6 +135,8 @@ def evaluate(
     )
     found = [[measure(subject, options, tell=_tell) for subject in column] for column in columns]
     _show(found, as_json=as_json)
+    if runs and not places.given:
+        _keep(runs, found, device=chosen)
     failures = [failure for column in found for one in column for failure in one.failures]
     for failure in failures:
         say(f"failed: {failure.path}: {failure.reason}")
@@ -257,3 +261,11 @@ def _show(found: list[list["Evaluation"]], *, as_json: bool) -> None:
         result(json.dumps(to_json(found)))
     else:
         write_tables(found)
+
+
+def _keep(runs: list[Path], found: list[list["Evaluation"]], *, device: str) -> None:
+    """Leave each run's own column in the run."""
+    from imgtranslate.cli.evaluation_table import to_json
+
+    for run, column in zip(runs, found, strict=True):
+        keep(run, "evaluate", to_json([column]), device=device)

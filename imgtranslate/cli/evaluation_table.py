@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgtranslate.cli.terminal import printable, result
 from imgtranslate.errors import UsageError
+from imgtranslate.measures.titles import figure_of, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,28 +16,6 @@ if TYPE_CHECKING:
 
 Columns = list["Evaluation"]  # of one direction, one for each run
 _WIDTH = 120  # characters, where no terminal says otherwise
-_ARROWS = {"lower": "↓", "higher": "↑"}
-_TITLES = {
-    "l1": "L1",
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
-    "lpips": "LPIPS",
-    "fcn_pixel_accuracy": "FCN pixel accuracy",
-    "fcn_class_accuracy": "FCN class accuracy",
-    "fcn_class_iou": "FCN class IoU",
-    "fcn_real_pixel_accuracy": "  of real photos: pixel accuracy",
-    "fcn_real_class_accuracy": "  of real photos: class accuracy",
-    "fcn_real_class_iou": "  of real photos: class IoU",
-    "label_pixel_accuracy": "labels: pixel accuracy",
-    "label_class_accuracy": "labels: class accuracy",
-    "label_class_iou": "labels: class IoU",
-    "swd": "sliced Wasserstein distance",
-    "two_sample_accuracy": "told from real ones (0.5: not)",
-    "fid": "FID",
-    "kid": "KID",
-    "diversity_l1": "diversity, L1",
-    "diversity_lpips": "diversity, LPIPS",
-}
 
 
 def to_json(found: list[Columns]) -> dict[str, Any]:
@@ -106,15 +85,14 @@ def _names(columns: Columns) -> list[str]:
 
 def _title(name: str, columns: Columns) -> str:
     better = next(one.estimates[name].better for one in columns if name in one.estimates)
-    title = _TITLES.get(name, f"  at {name.removeprefix('swd_')} of the size")
-    return f"{title} {_ARROWS[better]}"
+    return title_of(name, better=better)
 
 
 def _cell(estimate: "Estimate | None") -> str:
     if estimate is None:
         return "-"
     low, high = estimate.interval
-    return f"{_figure(estimate.value)} ({_figure(low)} to {_figure(high)})"
+    return f"{figure_of(estimate.value)} ({figure_of(low)} to {figure_of(high)})"
 
 
 def _difference_cell(difference: "Difference | None") -> str:
@@ -122,11 +100,8 @@ def _difference_cell(difference: "Difference | None") -> str:
         return "-"
     low, high = difference.interval
     mark = "" if difference.is_clear else " unclear"
-    return f"{_figure(difference.value, '+')} ({_figure(low, '+')} to {_figure(high, '+')}){mark}"
-
-
-def _figure(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.{2 if abs(value) >= 2 else 4}f}"
+    value, least, most = (figure_of(figure, "+") for figure in (difference.value, low, high))
+    return f"{value} ({least} to {most}){mark}"
 
 
 def _differences(columns: Columns) -> "dict[str, Difference]":

@@ -20,11 +20,14 @@ _OPTION = "--lpips"
 def load_lpips(path: Path) -> nn.Module:
     """Build the network with AlexNet's weights. Raises ``UsageError`` if it cannot be."""
     try:
-        from torchmetrics.functional.image.lpips import _NoTrainLpips
+        import torchmetrics.functional.image.lpips as published
     except ImportError as error:
         raise without_extra(_OPTION) from error
     weights = read_weights(_OPTION, path)
-    network: nn.Module = _NoTrainLpips(net="alex", pnet_rand=True)  # random, so nothing is fetched
+    # Without weights of any kind, for it would fetch those of AlexNet and unpickle the others.
+    network: nn.Module = published._NoTrainLpips(pretrained=False, net="alex", pnet_rand=True)
+    linear = Path(published.__file__).with_name("lpips_models") / "alex.pth"
+    network.load_state_dict(read_weights(_OPTION, linear), strict=False)
     backbone = network.get_submodule("net")
     names = {name: f"features.{name.partition('.')[2]}" for name in backbone.state_dict()}
     try:

@@ -60,7 +60,21 @@ function showHead() {
     + (data.paired ? "Error: fake against truth." : "Cycle error: recovered against real. A small one with a small change is no praise: nothing was done.")));
 }
 
-const measuredRows = () => (data.checked.length ? data.checked : data.pictures);
+/* A check has seen more pictures than the page, but perhaps of one way only. */
+const measuredRows = () => {
+  const checked = new Set(data.checked.map((row) => row.direction));
+  return [...data.checked, ...data.pictures.filter((row) => !checked.has(row.direction))];
+};
+
+function showVerdict() {
+  if (!data.verdicts.length) return at("verdict").remove();
+  const card = (one) => make("div", { class: "card" },
+    make("h3", { class: "name" }, `${ways[one.direction]} and back`),
+    make("p", { class: "badges" }, ...one.verdicts.map((text) => make("b", { class: `badge ${text === "healthy" ? "good" : "bad"}` }, text))),
+    make("p", { class: "name" }, one.reason),
+    make("p", { class: "note" }, [isNumber(one.count) && `${whole(one.count)} held-out pictures`, isNumber(one.step) && `models of step ${whole(one.step)}`].filter(Boolean).join(", ")));
+  body("verdict").append(make("div", { class: "sides" }, ...data.verdicts.map(card)));
+}
 
 function showWarnings() {
   if (!data.warnings.length) return at("warnings").remove();
@@ -451,9 +465,11 @@ function grid(heads, rows) {
 }
 
 function showChecks() {
-  const found = data.checks.filter((check) => check.entries.length);
-  if (!found.length) return at("checks").remove();
-  for (const check of found) body("checks").append(make("h3", {}, check.name), grid([], check.entries));
+  if (!data.checks.length) return at("checks").remove();
+  const leftOut = (notes) => (notes.length
+    ? make("details", {}, make("summary", {}, `${notes.length} left out`), make("ul", {}, ...notes.map((text) => make("li", { class: "name" }, text)))) : null);
+  body("checks").append(...data.checks.map((check) => make("div", { class: "check" }, make("h3", { class: "name" }, check.title),
+    grid(check.heads, check.rows), leftOut(check.notes))));
 }
 
 function showData() {
@@ -496,12 +512,12 @@ function showAgain() {
 }
 
 function showNav() {
-  const titles = { pictures: "Pictures", extremes: "Best and worst", time: "Over time", curves: "Curves", table: "Table", checks: "Checks", "data-facts": "Data", settings: "Settings", again: "Do it again" };
+  const titles = { verdict: "Verdict", pictures: "Pictures", extremes: "Best and worst", time: "Over time", curves: "Curves", table: "Table", checks: "Checks", "data-facts": "Data", settings: "Settings", again: "Do it again" };
   const there = Object.entries(titles).filter(([id]) => at(id));
   at("nav").append(...there.map(([id, title]) => make("a", { href: `#${id}` }, title)));
   at("foot").append(make("p", { class: "name" }, `Made ${data.made} from ${data.run}. This page needs no network and sends nothing.`));
 }
 
-addEventListener("beforeprint", () => document.querySelectorAll("#settings details, #again details[open]").forEach((each) => { each.open = true; }));
-for (const show of [showHead, showWarnings, showPictures, showExtremes, showTime, showCurves, showTable, showChecks, showData, showSettings, showAgain, showNav]) show();
+addEventListener("beforeprint", () => document.querySelectorAll("#checks details, #settings details, #again details[open]").forEach((each) => { each.open = true; }));
+for (const show of [showHead, showWarnings, showVerdict, showPictures, showExtremes, showTime, showCurves, showTable, showChecks, showData, showSettings, showAgain, showNav]) show();
 document.documentElement.dataset.ready = "yes";

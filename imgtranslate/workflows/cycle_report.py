@@ -39,6 +39,7 @@ class CycleReport:
 
     outcomes: tuple[CycleScore | CycleFailure, ...]
     identities: Mapping[Direction, Sequence[float]] = field(default_factory=dict)  # of more
+    steps: Mapping[Direction, int] = field(default_factory=dict)  # of the models
     fail_above: float | None = None  # the largest mean MAE of either direction that passes
     fail_on: tuple[Verdict, ...] = ()  # what neither direction may be
 
@@ -82,7 +83,8 @@ class CycleReport:
         summary["directions"] = {key: value.to_json() for key, value in self.directions.items()}
         summary["shortfalls"] = self.shortfalls
         rows = [outcome.to_json() for outcome in self.outcomes]
-        return {"images": rows, "summary": summary, "verdict": self.verdict}
+        steps = dict(self.steps)
+        return {"images": rows, "summary": summary, "steps": steps, "verdict": self.verdict}
 
     def _direction(self, direction: Direction) -> DirectionReport:
         scores = [score for score in self.scores if score.direction == direction]

@@ -13,6 +13,17 @@ from imgtranslate.intervals import bootstrap_interval
 from imgtranslate.translator import Direction
 
 WORST = 5
+TITLES = {  # of a direction, as they are said
+    "mae": "error, fake saved as 8 bits",
+    "mae_float": "  fake not rounded",
+    "mae_jpeg": "  fake saved as JPEG",
+    "mae_noise": "  fake with slight noise",
+    "mae_blur": "  fake slightly blurred",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "change": "change",
+    "brightness": "brightness agrees",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

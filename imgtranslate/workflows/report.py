@@ -16,6 +16,16 @@ from imgtranslate.methods.schedule import build_schedule
 from imgtranslate.pages import number, render, shown
 from imgtranslate.pages.embed import embed
 from imgtranslate.run_folder import Run
+from imgtranslate.workflows.checks import (
+    MEASURES,
+    Check,
+    checked_rows,
+    file_of,
+    outdated,
+    read_check,
+    tables_of,
+    verdicts_of,
+)
 from imgtranslate.workflows.curves import Log, read_log
 from imgtranslate.workflows.facts import data_of, lines_of, recipe_of, settings_of, versions_of
 from imgtranslate.workflows.gallery import (
@@ -28,12 +38,11 @@ from imgtranslate.workflows.gallery import (
 from imgtranslate.workflows.run_state import domains_of_run
 
 COUNT = 24  # held-out pictures of each side
+FEWER = 8  # where the page is written after something else
 SAMPLES, SAMPLE_SIDE = 24, 1200  # pictures over time; px
 PICTURE_SIDE = 360  # px
 SAMPLES_BYTES, PICTURES_BYTES = 2_200_000, 2_600_000  # of all together, before base64
-ROWS, NAMED = 5000, 200  # of the table; of a foreign file's numbers
 LONGEST_NAME = 64  # characters, of a file
-MEASURES = ("error", "psnr", "ssim", "change")
 Progress = Callable[[int, int], None]
 
 
@@ -72,6 +81,16 @@ def write_report(
     title = f"{parts.settings.data.name_a} to {parts.settings.data.name_b}"
     write_text(target, render("report", _page(parts, shown_pictures), title=title))
     return target
+
+
+def keep_check(run: Path, check: Check, found: Mapping[str, Any], *, device: str = "auto") -> Path:
+    """Leave what a check of a run's held-out pictures found in the run, and write its page anew.
+
+    ``found`` is what the check prints as JSON. Raises ``ImgTranslateError`` if the run cannot be
+    written to.
+    """
+    write_text(file_of(Run(run), check), json.dumps(found))
+    return write_report(run, count=FEWER, device=device)
 
 
 def _gather(run: Run) -> _Parts:
@@ -141,11 +160,15 @@ def _row(entry: Shown | Missing, *, most_bytes: int) -> dict[str, Any]:
 
 def _page(parts: _Parts, pictures: list[dict[str, Any]]) -> dict[str, Any]:
     settings, data = parts.settings, parts.settings.data
-    cycle, evaluated = (_read_json(parts, f"{name}.json") for name in ("cycle-check", "evaluate"))
+    names = shown(data.name_a), shown(data.name_b)
+    ways = {"ab": " to ".join(names), "ba": " to ".join(names[::-1])}
+    cycle = read_check(parts.run, "cycle-check", warn=parts.warnings.append)
+    evaluated = read_check(parts.run, "evaluate", warn=parts.warnings.append)
+    parts.warnings.extend(outdated(parts.run, cycle, evaluated))
     samples = _samples(parts)
     return {
         "run": shown(str(parts.run.folder)),
-        "names": {"a": shown(data.name_a), "b": shown(data.name_b)},
+        "names": dict(zip("ab", names, strict=True)),
         "method": settings.method.kind,
         "paired": is_paired(settings.method),
         "size": data.crop_size,
@@ -155,8 +178,9 @@ def _page(parts: _Parts, pictures: list[dict[str, Any]]) -> dict[str, Any]:
         "curves": [curve.to_json() for curve in parts.log.curves if curve.mean],
         "samples": samples,
         "pictures": pictures,
-        "checked": _checked_rows(cycle),
-        "checks": [_named("cycle-check", cycle), _named("evaluate", evaluated)],
+        "verdicts": verdicts_of(cycle),
+        "checked": checked_rows(cycle),
+        "checks": tables_of(cycle, evaluated, ways),
         "settings": settings_of(settings),
         "data": data_of(settings, parts.record, parts.domains),
         "facts": lines_of(parts.record, "facts"),
@@ -194,51 +218,3 @@ def _samples(parts: _Parts) -> list[dict[str, Any]]:
 def _step(path: Path) -> int | None:
     digits = path.stem.removeprefix("step_")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
-
-
-def _read_json(parts: _Parts, name: str) -> dict[str, Any]:
-    path = parts.run.folder / name
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_int=float)
-    except (OSError, ValueError, RecursionError):
-        parts.warnings.append(f"{name} is damaged and not shown.")
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _checked_rows(cycle: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a cycle check, which has seen more pictures than are shown here."""
-    rows = cycle.get("images")
-    kept = rows[:ROWS] if isinstance(rows, list) else []
-    return [_checked_row(row) for row in kept if isinstance(row, dict)]
-
-
-def _checked_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    numbers = {"error": row.get("mae")} | {name: row.get(name) for name in MEASURES[1:]}
-    fault = row.get("error")
-    return {
-        "name": shown(Path(str(row.get("path", ""))).name, limit=LONGEST_NAME),
-        "direction": "ba" if row.get("direction") == "ba" else "ab",
-        **{name: number(v) if isinstance(v, float) else None for name, v in numbers.items()},
-        **({"fault": shown(str(fault))} if fault else {}),
-    }
-
-
-def _named(name: str, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What a check found beside its rows: every number and word under its path of names."""
-    entries = list(_leaves({k: v for k, v in tree.items() if k != "images"}))
-    return {"name": name, "entries": [[shown(k), shown(v)] for k, v in entries[:NAMED]]}
-
-
-def _leaves(tree: Any, path: str = "") -> Iterable[tuple[str, str]]:
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _leaves(value, f"{path} · {key}" if path else str(key))
-    elif isinstance(tree, float):
-        yield path, f"{tree:.6g}"
-    elif isinstance(tree, list) and all(isinstance(item, str | float) for item in tree):
-        yield path, ", ".join(f"{i:.6g}" if isinstance(i, float) else i for i in tree)
-    elif isinstance(tree, str | bool):
-        yield path, str(tree)

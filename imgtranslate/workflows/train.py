@@ -37,7 +37,7 @@ from imgtranslate.workflows.events import (
 )
 from imgtranslate.workflows.initial import check_initial, load_initial
 from imgtranslate.workflows.learn import learn, memory_explained
-from imgtranslate.workflows.report import write_report
+from imgtranslate.workflows.report import FEWER, write_report
 from imgtranslate.workflows.run_state import (
     domains_of_run,
     has_changed,
@@ -49,7 +49,6 @@ from imgtranslate.workflows.run_state import (
 )
 
 Domains = tuple[Domain, Domain]
-PICTURES_AT_END = 8  # of each side, in the page that ends a training
 RESUMABLE = (  # settings that may change on a resume
     "schedule.epochs",
     "schedule.decay_epochs",
@@ -215,7 +214,7 @@ def _reported(result: TrainResult, report: Report, *, device: str) -> TrainResul
     """Write the run's page at its end; a run whose page cannot be written is a run all the same."""
     if result.finished:
         try:
-            write_report(result.run, count=PICTURES_AT_END, device=device)
+            write_report(result.run, count=FEWER, device=device)
         except ImgTranslateError as error:
             report(Notice(text=f"no report: {error}"))
     return result

@@ -60,14 +60,14 @@ def make_run(
     return run.folder
 
 
-def save_models(folder: Path, names: tuple[str, str], *, seed: int = 0) -> None:
+def save_models(folder: Path, names: tuple[str, str], *, seed: int = 0, step: int = 1) -> None:
     network = build_generator(CONFIG, in_channels=3, out_channels=3)
     initialise(network, init="normal", gain=0.1, generator=torch.Generator().manual_seed(seed))
     for direction, (source, target) in {"ab": names, "ba": names[::-1]}.items():
         header = ModelHeader(
             generator=CONFIG, in_channels=3, out_channels=3, source=source, target=target,
             direction="ab" if direction == "ab" else "ba",
-            load_size=16, crop_size=16, method="cyclegan", step=1,
+            load_size=16, crop_size=16, method="cyclegan", step=step,
         )  # fmt: skip
         checkpoint.save(folder / f"{direction}.safetensors", network.state_dict(), header)
 

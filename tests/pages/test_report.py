@@ -4,12 +4,13 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pages.runs import Tags, data_of, make_run, picture
+from pages.runs import Tags, data_of, make_run, picture, save_models
 from PIL import Image
 
 from imgtranslate import cli
@@ -18,8 +19,9 @@ from imgtranslate.errors import CheckpointError, ImgTranslateError
 from imgtranslate.pages import number, render, shown
 from imgtranslate.pages.embed import to_webp
 from imgtranslate.workflows import train as train_workflow
+from imgtranslate.workflows.checks import ROWS
 from imgtranslate.workflows.curves import POINTS, read_log
-from imgtranslate.workflows.report import ROWS, write_report
+from imgtranslate.workflows.report import keep_check, write_report
 
 LIMIT = 10_000_000  # bytes
 HOSTILE = [
@@ -175,24 +177,117 @@ def test_the_command_trains_the_same_again(tmp_path: Path) -> None:
     )
 
 
+SPREAD = {"mean": 0.25, "std": 0.125, "low": 0.2, "high": 0.3, "count": 2}
+FOUND = {  # as the commands leave it
+    "cycle-check": {
+        "images": [
+            {"path": "x/1.png", "direction": "ab", "mae": 0.25, "psnr": None, "ssim": 1},
+            {"path": "x/2.png", "direction": "ba", "mae": None, "error": "<damaged>"},
+            7,
+        ],
+        "summary": {
+            "directions": {
+                "ab": {
+                    "count": 2,
+                    "mae": SPREAD,
+                    "verdict": "collapsed",
+                    "findings": [{"verdict": "collapsed"}, {"verdict": "does <b>nothing"}],
+                    "reason": "all alike",
+                }
+            }
+        },
+        "steps": {"ab": 1, "ba": 1},
+        "verdict": "collapsed",
+    },
+    "evaluate": {
+        "runs": [
+            [
+                {
+                    "direction": "ba",
+                    "step": 1,
+                    "counts": {"translated": 12},
+                    "sizes": ["16x16", "24x16"],
+                    "measures": {
+                        "swd": {
+                            "value": 3.14159,
+                            "interval": [0.5, 4],
+                            "count": 12,
+                            "better": "lower",
+                        }
+                    },
+                    "left_out": {"LPIPS": "no weights"},
+                }
+            ]
+        ]
+    },
+}
+
+
+def leave(run: Path, found: Mapping[str, Any] = FOUND) -> Path:
+    for name, tree in found.items():
+        (run / f"{name}.json").write_text(json.dumps(tree))
+    return run
+
+
 def test_what_other_checks_left_is_shown(tmp_path: Path) -> None:
-    run = make_run(tmp_path)
-    images = [
-        {"path": "x/1.png", "direction": "ab", "mae": 0.25, "psnr": None, "ssim": 1, "error": None},
-        {"path": "x/2.png", "direction": "ba", "mae": None, "error": "<damaged>"},
-        7,
-    ]
-    verdict = {"verdict": "hides information", "summary": {"mae": {"mean": 0.5}}}
-    (run / "cycle-check.json").write_text(json.dumps({"images": images, **verdict}))
-    (run / "evaluate.json").write_text('{"l1": NaN, "names": ["a", "b"], "deep": ')
-    data = report(run)
+    data = report(leave(make_run(tmp_path)))
     first, second = data["checked"]
     assert (first["name"], first["error"], first["psnr"], first["ssim"]) == ("1.png", 0.25, None, 1)
     assert second["fault"] == "<damaged>"
-    entries = dict(data["checks"][0]["entries"])
-    assert entries == {"verdict": "hides information", "summary · mae · mean": "0.5"}
-    assert data["checks"][1]["entries"] == []
-    assert "evaluate.json is damaged and not shown." in data["warnings"]
+    (verdict,) = data["verdicts"]
+    assert verdict == {
+        "direction": "ab",
+        "verdicts": ["collapsed", "does <b>nothing"],
+        "reason": "all alike",
+        "count": 2,
+        "step": 1,
+    }
+    cycle, evaluated = data["checks"]
+    assert cycle["title"] == "cycle-check, horses to zebras and back"
+    assert ["error, fake saved as 8 bits", "0.2500", "0.1250", "0.2000 to 0.3000"] in cycle["rows"]
+    assert evaluated["title"] == "evaluate, zebras to horses"
+    assert evaluated["heads"][0] == "step 1, 12 pictures, 16x16 to 24x16 px"
+    assert evaluated["rows"] == [["sliced Wasserstein distance ↓", "3.14", "0.5000 to 4.00", "12"]]
+    assert evaluated["notes"] == ["LPIPS: no weights"]
+    assert not data["warnings"]
+
+
+def test_a_check_of_other_models_is_called_old(tmp_path: Path) -> None:
+    run = leave(make_run(tmp_path))
+    save_models(run, ("horses", "zebras"), step=9)
+    assert report(run)["warnings"] == [
+        f"{name}.json is of step 1, the models are of step 9. Run imgtranslate {name} again."
+        for name in FOUND
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"l1": NaN, "deep": ',
+        "[" * 10**5,
+        '{"summary": {"directions": {"ab": 7, "ba": {"findings": [3], "count": NaN, "mae": 9}}}, '
+        '"runs": [[3, {"sizes": 4, "measures": {"x": 1}, "step": 1e999}]], "images": {}, '
+        '"steps": {"ab": NaN, "ba": "x"}}',
+        '{"summary": [], "runs": {"a": 1}, "images": [{"path": 1, "direction": [], "mae": "x"}]}',
+        "[1, 2]",
+    ],
+)
+def test_edited_checks_do_no_harm(tmp_path: Path, text: str) -> None:
+    run = make_run(tmp_path)
+    for name in FOUND:
+        (run / f"{name}.json").write_text(text)
+    data = report(run)
+    damaged = [f"{name}.json is damaged and not shown." for name in FOUND]
+    assert data["warnings"] == ([] if text.endswith(("}", "]")) else damaged)
+
+
+def test_a_check_is_kept_in_the_run_and_on_its_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    page = keep_check(run, "evaluate", FOUND["evaluate"], device="cpu")
+    assert page == run / "report.html"
+    assert json.loads((run / "evaluate.json").read_text()) == FOUND["evaluate"]
+    assert data_of(page)["checks"][0]["title"] == "evaluate, zebras to horses"
 
 
 # Runs that lack something
