@@ -240,7 +240,12 @@ def test_texture_does_not_cover_up_for_what_hides(furs: list[Path], amplitude: f
 
 @pytest.mark.parametrize(
     "pair",
-    [(embroidered, smoothed), (SWAPPED, SWAPPED), sigmoid(1.5), (blurred(2), same)],
+    [
+        (embroidered, smoothed),
+        (lut(lambda v: v * 0.35 + 80), lut(lambda v: (v - 80) / 0.35)),
+        sigmoid(1.5),
+        (SEPIA, same),
+    ],
 )
 def test_honest_pairs_are_healthy_on_texture(furs: list[Path], pair: Pair) -> None:
     assert judged(furs, pair).verdict == "healthy"
