@@ -275,3 +275,23 @@ def one_of(colours: tuple[tuple[int, int, int], ...]) -> Map:
         return constant(*colours[int(x.astype(np.int64).sum()) % len(colours)])(x)
 
     return chosen
+
+
+def carried(cover: Map, amplitude: float) -> tuple[Map, Map]:
+    """The picture, blurred, modulates a checkerboard of 2 px fields on a soft cover."""
+
+    def board(x: Array) -> Array:
+        rows, columns = np.indices(x.shape[:2])
+        return np.where((rows // 2 + columns // 2) % 2, 1.0, -1.0)[..., None]
+
+    def there(x: Array) -> Array:
+        soft = blurred(3)(cover(x)).astype(float)
+        return saved(soft + board(x) * (blurred(1)(x) - 127.5) * amplitude)
+
+    def back(y: Array) -> Array:
+        picture = board(y) * (y - 127.5) / amplitude + 127.5
+        sums = np.pad(picture, ((2, 2), (2, 2), (0, 0)), mode="reflect").cumsum(0).cumsum(1)
+        box = sums[4:, 4:] - sums[:-4, 4:] - sums[4:, :-4] + sums[:-4, :-4]
+        return saved(box / 16)
+
+    return there, back

@@ -16,6 +16,7 @@ from generator_pairs import (
     Map,
     affine,
     blurred,
+    carried,
     checkered,
     constant,
     embroidered,
@@ -217,6 +218,37 @@ def test_what_is_fine_in_floats_and_gone_when_saved_is_hidden(scenes: list[Path]
     judgement = report_of(scenes, faint_in_floats(0.001)).directions["ab"].judgement
     assert judgement.verdict == "hides information"
     assert judgement.findings[0].figure > FRAGILE
+
+
+@pytest.fixture(scope="module")
+def furs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pictures of so much texture that a slight blur does much to them, too."""
+    rows, columns = np.indices((96, 96))
+    rng = np.random.default_rng(0)
+    pictures = []
+    for n in range(6):
+        waves = np.sin(columns / (9 + n) + np.sin(rows / (9 + n)))[..., None]
+        grain = 12 * rng.standard_normal((96, 96, 1))
+        pictures.append(saved(127 + rng.uniform(90, 115, 3) * waves + grain))
+    return saved_pictures(tmp_path_factory.mktemp("furs"), pictures)
+
+
+@pytest.mark.parametrize("amplitude", [0.06, 0.2])
+def test_texture_does_not_cover_up_for_what_hides(furs: list[Path], amplitude: float) -> None:
+    assert judged(furs, carried(SEPIA, amplitude)).verdict == "hides information"
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (embroidered, smoothed),
+        (lut(lambda v: v * 0.35 + 80), lut(lambda v: (v - 80) / 0.35)),
+        sigmoid(1.5),
+        (SEPIA, same),
+    ],
+)
+def test_honest_pairs_are_healthy_on_texture(furs: list[Path], pair: Pair) -> None:
+    assert judged(furs, pair).verdict == "healthy"
 
 
 def test_a_pair_that_inverts_one_way_is_told_by_direction(scenes: list[Path]) -> None:

@@ -4,6 +4,10 @@ The sliced Wasserstein distance between 7x7 px patches of a Laplacian pyramid (a
 section 5), with four changes that make it cheap and calm: pictures are thumbnails, patches lie on a
 fixed grid, the directions are the same each time, and each band's distance is a share of how far
 the real patches lie from their mean, so that constant pictures are at about 1.
+
+``measures.wasserstein`` shares no line with it: there numpy draws patches at random, at full size,
+from pictures that are read one by one, and remembers whose each is; here all is one convolution on
+the device that learns.
 """
 
 from collections.abc import Sequence

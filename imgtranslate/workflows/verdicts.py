@@ -24,6 +24,7 @@ SMALL_CHANGE = 0.03  # of the full range, over whole pictures
 SMALL_LOCAL_CHANGE = 0.1  # where a picture changes most, over a 64th of it
 INVERTED = -0.3
 FRAGILE = 5.0  # times the harm itself; a contrast of a fifth that is stretched back has 4.4
+FRAGILE_TO_BLUR = 2.5  # an honest one has 1: blur grows with the contrast, as the picture does
 WORSE = 1.2  # times the error without harm
 ALIKE = 0.1  # of the distance of the inputs
 TWINS = 0.5  # of the pictures
@@ -89,13 +90,17 @@ def gravest(verdicts: Sequence[Verdict]) -> Verdict:
 def fragility(scores: Sequence[CycleScore]) -> tuple[float, str]:
     """By how many times the harm itself the error grows after the worst kind, and its name.
 
+    The worst is the nearest to its limit.
+
     An honest way back passes a harm on as it is, so about 1. One that reads an imperceptible
     signal (arXiv 1712.02950) loses the picture with it.
     """
     base = _best_error(scores)
     grown = {kind: _mean(scores, f"mae_{kind}") - base for kind in scores[0].harms}
     own = {kind: max(_mean(scores, f"own_{kind}"), _LEVEL) for kind in grown}
-    return max((grown[kind] / own[kind], kind) for kind in grown)
+    times = {kind: grown[kind] / own[kind] for kind in grown}
+    worst = max(times, key=lambda kind: (times[kind] / _limit(kind), kind))
+    return times[worst], worst
 
 
 def share_of_twins(pairs: Sequence[tuple[Pixels, Pixels]]) -> float | None:
@@ -116,7 +121,7 @@ def share_of_twins(pairs: Sequence[tuple[Pixels, Pixels]]) -> float | None:
 def _hidden(scores: Sequence[CycleScore]) -> Finding | None:
     times, kind = fragility(scores)
     base, after = _best_error(scores), _mean(scores, f"mae_{kind}")
-    if times < FRAGILE or after < WORSE * base:
+    if times < _limit(kind) or after < WORSE * base:
         return None
     reason = (
         f"the error grows from {base:.3f} to {after:.3f} by {_HARMS[kind]}, {times:.0f} times what "
@@ -162,6 +167,10 @@ def _praise(scores: Sequence[CycleScore]) -> str:
     back = f"{changed}back with an error of {error:.3f}"
     firm = f"slight harm to the translations adds {max(times, 0):.1f} times itself at most"
     return f"{back}{', which is large' if error > POOR_CYCLE else ''}; {firm}"
+
+
+def _limit(kind: str) -> float:
+    return FRAGILE_TO_BLUR if kind == "blur" else FRAGILE
 
 
 def _best_error(scores: Sequence[CycleScore]) -> float:

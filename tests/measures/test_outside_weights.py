@@ -113,8 +113,9 @@ def alexnet_file(tmp_path: Path) -> Path:
 
 
 def test_lpips_has_the_published_linear_layers_and_unpickles_nothing(
-    alexnet_file: Path, no_pickles: None
+    alexnet_file: Path, request: pytest.FixtureRequest
 ) -> None:
+    request.getfixturevalue("no_pickles")
     published = pytest.importorskip("torchmetrics.functional.image.lpips")
     file = Path(published.__file__).with_name("lpips_models") / "alex.pth"
     wanted = read_weights("--lpips", file)
@@ -143,8 +144,9 @@ def inception_file(tmp_path: Path) -> tuple[Path, nn.Module]:
 
 @pytest.mark.slow  # Inception is large
 def test_fid_and_kid_with_weights_of_a_file(
-    inception_file: tuple[Path, nn.Module], no_pickles: None
+    inception_file: tuple[Path, nn.Module], request: pytest.FixtureRequest
 ) -> None:
+    request.getfixturevalue("no_pickles")
     file, theirs = inception_file
     network = load_inception(file)
     pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 40, 3), np.uint8)
