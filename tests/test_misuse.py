@@ -439,3 +439,19 @@ def test_a_file_of_codes_may_have_no_end() -> None:
 
 def test_the_demo_takes_a_seed_that_train_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--seed" in refused(capsys, "demo", "--seed", str(2**63))
+
+
+def test_a_held_out_name_that_cannot_be_written_down(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "judged"
+    place.mkdir()
+    shutil.copy(next((home / "horses").iterdir()), place / os.fsdecode(b"caf\xe9.png"))
+    sides = ["--a", str(home / "horses"), "--b", str(home / "zebras"), "--out", str(tmp_path / "r")]
+    said = refused(capsys, "train", *sides, "--set", f"data.held_out_a={place}", "--device", "cpu")
+    assert "is not UTF-8. Rename it" in said
+
+
+def test_pictures_are_checked_again_beside_a_run(home: Path) -> None:
+    sides = ["--a", str(home / "horses"), "--b", str(home / "zebras"), "--out", str(home / "run")]
+    assert run(["train", *sides, "--device", "cpu", "--check"]) == 0

@@ -208,7 +208,7 @@ def _train(options: dict[str, Any], *, only_check: bool) -> None:
     from imgtranslate.workflows.train import plan_training, start
 
     with TrainingDisplay() as display, stop_on_signals(STOPPING) as stopped:
-        plan = plan_training(**options, report=display.show)
+        plan = plan_training(**options, fresh=not only_check, report=display.show)
         if not only_check:
             finish(start(plan, report=display.show, stop=stopped.is_set), stopped)
             return

@@ -61,6 +61,7 @@ def find_domains(
     aligned = paired or bool(settings.pairs)
     a, b = _list_sides(settings, aligned=aligned)
     aside_a, aside_b = held_out or _set_aside(settings, a, b, aligned=aligned)
+    _refuse_unrecordable((*aside_a, *aside_b))
     files_a, files_b = _kept(a, b, (aside_a, aside_b), aligned=aligned)
     return (
         _domain("a", settings.name_a, a, files=files_a, held_out=aside_a),
@@ -216,6 +217,13 @@ def _domain(
         held_out=held_out,
         half=listing.half,
     )
+
+
+def _refuse_unrecordable(held_out: Iterable[Path]) -> None:
+    """A run writes down what it holds out, so that a resume holds out the same."""
+    for path in held_out:
+        if not _is_text(path):
+            raise DataError(f"{path}: held out, but its name is not UTF-8. Rename it")
 
 
 def _is_text(path: Path) -> bool:

@@ -114,6 +114,7 @@ def plan_training(
     device: str = "auto",
     init: Path | str | None = None,
     sheet: Path | str | None = None,
+    fresh: bool = True,
     report: Report = ignore,
 ) -> Plan:
     """Resolve the settings and check device, place and pictures; nothing is written.
@@ -123,7 +124,7 @@ def plan_training(
     values by ``section.name``; they win over ``config`` (a TOML file) and over ``preset``.
     ``out``: the run's folder, without it ``runs/<a>2<b>``. ``init``: a model or a run to begin with
     the weights of. ``sheet``: where ``write_sheet`` is to write, refused early if it cannot.
-    Raises ``UsageError`` with one line.
+    ``fresh``: whether the place must be free, as it need not be for a mere check. Raises ``UsageError`` with one line.
     """
     resolved = build_settings(
         method=method,
@@ -135,7 +136,8 @@ def plan_training(
         ],
     )
     place = _path(out) or Path("runs") / _name_of_run(resolved.data)
-    refuse_existing(place)
+    if fresh:
+        refuse_existing(place)
     if init is not None:
         check_initial(Path(init))
     if sheet is not None:
