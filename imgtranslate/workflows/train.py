@@ -124,7 +124,8 @@ def plan_training(
     values by ``section.name``; they win over ``config`` (a TOML file) and over ``preset``.
     ``out``: the run's folder, without it ``runs/<a>2<b>``. ``init``: a model or a run to begin with
     the weights of. ``sheet``: where ``write_sheet`` is to write, refused early if it cannot.
-    ``fresh``: whether the place must be free, as it need not be for a mere check. Raises ``UsageError`` with one line.
+    ``fresh``: whether the place must be free, as it need not be for a mere check. Raises
+    ``UsageError`` with one line.
     """
     resolved = build_settings(
         method=method,
