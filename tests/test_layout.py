@@ -82,6 +82,7 @@ MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
     "thumbnails": set(),
     "builders": {"config", "networks"},
     "pages": {"images"},
+    "foreign_weights": {"errors"},
     "published": {"builders", "config", "errors"},
 }
 NEVER_IMPORT = {

@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from imgtranslate.foreign_weights import read_weights
 from imgtranslate.images import Pixels
 from imgtranslate.measures.estimate import Estimate, Values, distance_of, half_samples
-from imgtranslate.measures.outside_weights import read_weights, unfit, without_extra
+from imgtranslate.measures.outside_weights import unfit, without_extra
 
 WANTED = "weights-inception-2015-12-05-6726825d.pth of torch-fidelity"
 SIDE = 299  # px
@@ -26,7 +27,7 @@ Distance = Callable[[Values, Values], float]
 def load_inception(path: Path) -> nn.Module:
     """Build the network with the weights of a file. Raises ``UsageError`` if it cannot be."""
     network = _build()
-    weights = read_weights(_OPTION, path)
+    weights = read_weights(path, wanted=WANTED, option=_OPTION)
     try:
         network.load_state_dict({n: t for n, t in weights.items() if not n.startswith("fc.")})
     except RuntimeError as error:

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from imgtranslate.foreign_weights import read_weights
 from imgtranslate.images import Pixels, to_network
-from imgtranslate.measures.outside_weights import read_weights, unfit, without_extra
+from imgtranslate.measures.outside_weights import unfit, without_extra
 
 WANTED = "alexnet-owt-7be5be79.pth of torchvision"
 SMALLEST = 64  # px; what is smaller does not reach AlexNet's last layers
@@ -23,11 +24,11 @@ def load_lpips(path: Path) -> nn.Module:
         import torchmetrics.functional.image.lpips as published
     except ImportError as error:
         raise without_extra(_OPTION) from error
-    weights = read_weights(_OPTION, path)
+    weights = read_weights(path, wanted=WANTED, option=_OPTION)
     # Without weights of any kind, for it would fetch those of AlexNet and unpickle the others.
     network: nn.Module = published._NoTrainLpips(pretrained=False, net="alex", pnet_rand=True)
     linear = Path(published.__file__).with_name("lpips_models") / "alex.pth"
-    network.load_state_dict(read_weights(_OPTION, linear), strict=False)
+    network.load_state_dict(read_weights(linear, wanted="a whole torchmetrics"), strict=False)
     backbone = network.get_submodule("net")
     names = {name: f"features.{name.partition('.')[2]}" for name in backbone.state_dict()}
     try:

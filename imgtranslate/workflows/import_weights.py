@@ -19,6 +19,7 @@ from imgtranslate.checkpoint import (
 )
 from imgtranslate.config import UnetConfig
 from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.foreign_weights import read_weights
 from imgtranslate.published import (
     PublishedGenerator,
     recognise_encoder,
@@ -28,6 +29,8 @@ from imgtranslate.published import (
 from imgtranslate.translator import Direction
 
 Statistics = Literal["training", "picture"]
+
+_WANTED = "the latest_net_G….pth of a reference repository"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +94,7 @@ def import_weights(
 def _recognised(
     path: Path, *, latent_dim: int | None, statistics: Statistics
 ) -> PublishedGenerator:
-    state = _read(path)
+    state = read_weights(path, wanted=_WANTED)
     try:
         published = recognise_generator(state, latent_dim=latent_dim)
         return published if statistics == "training" else with_picture_statistics(published)
@@ -104,7 +107,7 @@ def _recognised(
 def _with_encoder(
     header: ModelHeader, tensors: dict[str, Tensor], path: Path
 ) -> tuple[ModelHeader, dict[str, Tensor]]:
-    state = _read(path)
+    state = read_weights(path, wanted=_WANTED)
     try:
         found = recognise_encoder(state)
     except CheckpointError as error:
@@ -137,24 +140,6 @@ def _refuse_unusable(header: ModelHeader, path: Path) -> None:
         raise CheckpointError(
             f"{path}: not usable here: {why}. Give other weights, or other names"
         ) from error
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """Read a state dict: names and tensors, and nothing that could be run."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file. Name a latest_net_G….pth")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            f"{path}: not a file of weights alone, as torch.save writes them. "
-            "Give a .pth of the reference repositories"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise CheckpointError(
-            f"{path}: more than the weights of one network. Give the .pth of one generator"
-        )
-    return {str(name): tensor for name, tensor in state.items()}
 
 
 def _refuse_output(place: Path, *, overwrite: bool) -> None:

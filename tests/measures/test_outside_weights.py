@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from imgtranslate.errors import CheckpointError
+from imgtranslate.foreign_weights import read_weights
 from imgtranslate.measures.inception import (
     frechet_distance,
     inception_distances,
@@ -19,7 +20,6 @@ from imgtranslate.measures.inception import (
     load_inception,
 )
 from imgtranslate.measures.lpips import load_lpips, lpips
-from imgtranslate.measures.outside_weights import read_weights
 
 torchmetrics = pytest.importorskip("torchmetrics")
 
@@ -82,7 +82,7 @@ def test_a_file_of_weights_cannot_run_anything(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     with pytest.raises(CheckpointError, match="more than the weights of one network"):
-        read_weights("--lpips", tmp_path / "list.pth")
+        read_weights(tmp_path / "list.pth", wanted="weights", option="--lpips")
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_lpips_has_the_published_linear_layers_and_unpickles_nothing(
     request.getfixturevalue("no_pickles")
     published = pytest.importorskip("torchmetrics.functional.image.lpips")
     file = Path(published.__file__).with_name("lpips_models") / "alex.pth"
-    wanted = read_weights("--lpips", file)
+    wanted = read_weights(file, wanted="weights")
     found = load_lpips(alexnet_file).state_dict()
     assert len(wanted) == 5
     for name, tensor in wanted.items():

@@ -1,0 +1,28 @@
+"""Weights that other programs saved: read as tensors alone, so that nothing in a file is run."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from imgtranslate.errors import CheckpointError
+
+
+def read_weights(path: Path, *, wanted: str, option: str = "") -> dict[str, Tensor]:
+    """Read a state dict that ``torch.save`` wrote: names and tensors.
+
+    Raises ``CheckpointError``, with ``option`` first, for anything else; ``wanted`` says what to
+    give.
+    """
+    named = f"{option} {path}".lstrip()
+    if not path.is_file():
+        raise CheckpointError(f"{named}: no such file. Give {wanted}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # it raises anything at all on foreign bytes
+        raise CheckpointError(
+            f"{named}: not a file of weights alone, as torch.save writes them. Give {wanted}"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise CheckpointError(f"{named}: more than the weights of one network. Give {wanted}")
+    return {str(name): tensor for name, tensor in state.items()}
