@@ -115,7 +115,8 @@ def evaluate(
     What can be measured follows from the pictures: pairs, labels, or two
     sets. What was left out is said, with the reason. Each figure has its 95 %
     interval. Figures of the pictures that a run held out stay in the run, on
-    its report.html. The exit status is 1 if a picture failed.
+    its report.html. The exit status is 1 if a picture failed, or if nothing
+    could be measured.
     """
     from imgtranslate.workflows.evaluate import evaluate as measure
     from imgtranslate.workflows.evaluation_measures import Options
@@ -140,7 +141,11 @@ def evaluate(
     failures = [failure for column in found for one in column for failure in one.failures]
     for failure in failures:
         say(f"failed: {failure.path}: {failure.reason}")
-    if failures:
+    unmeasured = [one for column in found for one in column if not one.estimates]
+    for one in unmeasured:
+        what = f"{one.subject.name}, {one.direction}"
+        say(f"{what}: nothing could be measured. See what was left out")
+    if failures or unmeasured:
         raise typer.Exit(1)
 
 
