@@ -1,4 +1,4 @@
-"""A training step beside busy programs, with OpenMP's threads as they are and with sleeping ones.
+"""A training step beside busy programs, with OpenMP's threads as they are and with short spinning.
 
 Each is measured in a process of its own, in turn, first alone and then while every core is kept
 busy by another process.
@@ -42,28 +42,26 @@ def main(
         count = os.cpu_count() or 1 if beside else 0
         busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
         try:
-            pairs = [
-                (_step(seconds, sleeping=False), _step(seconds, sleeping=True)) for _ in range(runs)
-            ]
+            pairs = [(_step(seconds, short=False), _step(seconds, short=True)) for _ in range(runs)]
         finally:
             for process in busy:
                 process.kill()
                 process.wait()
         found["busy" if beside else "alone"] = {
             "default_s": round(statistics.median(default for default, _ in pairs), 4),
-            "sleeping_s": round(statistics.median(sleeping for _, sleeping in pairs), 4),
+            "short_s": round(statistics.median(short for _, short in pairs), 4),
             "ratio": round(statistics.median(x / y for x, y in pairs), 2),
         }
     found["runs"] = runs
     typer.echo(json.dumps(found, indent=None if as_json else 2))
 
 
-def _step(seconds: float, *, sleeping: bool) -> float:
+def _step(seconds: float, *, short: bool) -> float:
     """The mean seconds of a step in a process of its own."""
-    ours = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+    ours = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     environment = {name: value for name, value in os.environ.items() if name not in ours}
-    if sleeping:
-        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+    if short:
+        environment["GOMP_SPINCOUNT"] = "10000"
     command = [sys.executable, "-c", STEPS.replace("SECONDS", str(seconds))]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return float(done.stdout)

@@ -89,10 +89,11 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Run the command line of this process.
 
-    Threads of torch's OpenMP that wait for each other sleep instead of spinning: where other
-    programs use the cores as well, spinning makes a training step tens of times slower.
+    Threads of torch's OpenMP that wait for each other spin for a short while only: where other
+    programs use the cores as well, long spinning keeps the one from them that is waited for.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is loaded
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read once, when torch is loaded
     _open_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):  # a name may be more than the terminal can write
         sys.stdout.reconfigure(errors="backslashreplace")
