@@ -36,7 +36,7 @@ def main(
     runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 3,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Time steps of the tiny preset, first alone, then beside a busy loop."""
+    """Time steps of the tiny preset, first alone, then beside busy loops."""
     found: dict[str, object] = {}
     for beside in (False, True):
         count = os.cpu_count() or 1 if beside else 0
