@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from imgtranslate.config import Settings
 from imgtranslate.data.folders import Domain
+from imgtranslate.data.share import Dealing
 from imgtranslate.data.stream import Purpose, index_at, random_at
 from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import ImageError
@@ -87,12 +88,18 @@ def batches(
     num_batches: int,
     workers: int,
     device: torch.device,
+    dealing: Dealing | None = None,
 ) -> Iterator[Batch]:
-    """Yield ``num_batches`` batches from ``first_position`` on, whatever the number of workers."""
+    """Yield ``num_batches`` batches from ``first_position`` on, whatever the number of workers.
+
+    With ``dealing``, of each batch those samples alone that it deals to this process.
+    """
+    dealing = dealing or Dealing(batch_size=batch_size)
+    positions = dealing.positions(first_position, num_batches)
     loader: DataLoader[Sample | ImageError] = DataLoader(
         dataset,
-        sampler=range(first_position, first_position + num_batches * batch_size),
-        batch_size=batch_size,
+        sampler=positions,
+        batch_size=len(positions.own),
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
