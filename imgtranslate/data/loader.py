@@ -112,9 +112,12 @@ def batches(
 
 
 def _leave_signals_to_the_parent(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that trains stops its readers itself."""
+    """Ctrl-C reaches every process of a terminal, a launcher's SIGTERM every one of a group.
+
+    The one that trains stops its readers itself; they end when it is no more.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:

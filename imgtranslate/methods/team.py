@@ -94,11 +94,11 @@ class Team:
                 dist.broadcast(said, 0, group=self.words)
         return said.numpy().tobytes()
 
-    def wait(self) -> None:
+    def wait(self, patience: timedelta = LONG_PATIENCE) -> None:
         """Wait until all are here, patiently: the leader may have had something to write."""
         if self.size > 1:
             with _lost_explained():
-                dist.monitored_barrier(self.words, timeout=LONG_PATIENCE)
+                dist.monitored_barrier(self.words, timeout=patience)
 
 
 ALONE = Team()

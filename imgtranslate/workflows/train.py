@@ -14,8 +14,9 @@ from imgtranslate.data.check import DataReport, check_data
 from imgtranslate.data.folders import Domain, find_domains, folder_settings, plain_name
 from imgtranslate.device import choose_device
 from imgtranslate.errors import DataError, ImgTranslateError, UsageError
-from imgtranslate.fitting import check_settings
+from imgtranslate.fitting import check_settings, check_sharing
 from imgtranslate.methods.learner import Learner
+from imgtranslate.methods.team import ALONE, Team
 from imgtranslate.run_folder import Run, begin, publish, refuse_existing
 from imgtranslate.settings import (
     FLAGS,
@@ -37,6 +38,7 @@ from imgtranslate.workflows.events import (
 )
 from imgtranslate.workflows.initial import check_initial, load_initial
 from imgtranslate.workflows.learn import learn, memory_explained
+from imgtranslate.workflows.ranks import introduce, introduced
 from imgtranslate.workflows.report import FEWER, write_report
 from imgtranslate.workflows.run_state import (
     domains_of_run,
@@ -57,8 +59,11 @@ RESUMABLE = (  # settings that may change on a resume
     "train.steps",
     "train.save_every",
     "train.sample_every",
+    "train.accumulate",
     "data.workers",
 )
+LAUNCH = "launch"  # in the record
+PLACING = ("a", "b", "data", "pairs", "out", "method", "preset", "config", "settings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,7 @@ class Plan:
     device: torch.device
     report: DataReport
     init: Path | None  # where the weights come from, without it they are drawn
+    launch: str = ""  # the name of what started its processes
 
 
 def train(
@@ -115,6 +121,8 @@ def plan_training(
     init: Path | str | None = None,
     sheet: Path | str | None = None,
     fresh: bool = True,
+    processes: int = 1,
+    launch: str = "",
     report: Report = ignore,
 ) -> Plan:
     """Resolve the settings and check device, place and pictures; nothing is written.
@@ -124,19 +132,15 @@ def plan_training(
     values by ``section.name``; they win over ``config`` (a TOML file) and over ``preset``.
     ``out``: the run's folder, without it ``runs/<a>2<b>``. ``init``: a model or a run to begin with
     the weights of. ``sheet``: where ``write_sheet`` is to write, refused early if it cannot.
-    ``fresh``: whether the place must be free, as it need not be for a mere check. Raises
-    ``UsageError`` with one line.
+    ``fresh``: whether the place must be free, as it need not be for a mere check. ``processes``:
+    how many train together. ``launch``: the name of what started them, for the run to remember.
+    Raises ``UsageError`` with one line.
     """
-    resolved = build_settings(
-        method=method,
-        preset=preset,
-        layers=[
-            read_settings_file(Path(config)) if config else {},
-            folder_settings(a=_path(a), b=_path(b), data=_path(data), pairs=_path(pairs)),
-            nested(settings or {}),
-        ],
-    )
-    place = _path(out) or Path("runs") / _name_of_run(resolved.data)
+    resolved, place = resolve(
+        a=a, b=b, data=data, pairs=pairs, out=out, method=method, preset=preset, config=config,
+        settings=settings,
+    )  # fmt: skip
+    check_sharing(resolved, processes)
     if fresh:
         refuse_existing(place)
     if init is not None:
@@ -155,23 +159,72 @@ def plan_training(
     alike = data_settings.channels_a == data_settings.channels_b
     if isinstance(losses, CycleGanConfig) and losses.lambda_identity and not alike:
         report(Notice(text="the identity loss is off: it needs as many channels in A as in B"))
-    return Plan(settings=resolved, out=place, device=chosen, report=found, init=_path(init))
+    return Plan(
+        settings=resolved,
+        out=place,
+        device=chosen,
+        report=found,
+        init=_path(init),
+        launch=launch,
+    )
 
 
-def start(plan: Plan, *, report: Report = ignore, stop: Stop = never) -> TrainResult:
+def resolve(
+    *,
+    a: Path | str | None = None,
+    b: Path | str | None = None,
+    data: Path | str | None = None,
+    pairs: Path | str | None = None,
+    out: Path | str | None = None,
+    method: str | None = None,
+    preset: str = "paper",
+    config: Path | str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[Settings, Path]:
+    """The settings and the place of a run; see ``plan_training``."""
+    resolved = build_settings(
+        method=method,
+        preset=preset,
+        layers=[
+            read_settings_file(Path(config)) if config else {},
+            folder_settings(a=_path(a), b=_path(b), data=_path(data), pairs=_path(pairs)),
+            nested(settings or {}),
+        ],
+    )
+    return resolved, _path(out) or Path("runs") / _name_of_run(resolved.data)
+
+
+def begun_by(launch: str, options: Mapping[str, Any]) -> Path | None:
+    """The run that these options of ``plan_training`` mean, if this launch has begun it already.
+
+    A launcher starts the same command anew when a process was lost.
+    """
+    if not launch:
+        return None
+    placing: dict[str, Any] = {name: options[name] for name in PLACING if name in options}
+    _, place = resolve(**placing)
+    run = Run(place)
+    return place if run.config.exists() and run.read_config()[1].get(LAUNCH) == launch else None
+
+
+def start(
+    plan: Plan, *, team: Team = ALONE, report: Report = ignore, stop: Stop = never
+) -> TrainResult:
     """Begin the run that was planned and learn until its end or until ``stop`` says so."""
-    learner = Learner(plan.settings, plan.device)
+    learner = Learner(plan.settings, plan.device, team=team)
     if plan.init is not None:
         load_initial(learner, plan.init, say=lambda text: report(Notice(text=text)))
+    record = record_of(plan.report) | ({LAUNCH: plan.launch} if plan.launch else {})
     run = begin(plan.out)
     try:
-        run.write_config(plan.settings, record_of(plan.report))
+        run.write_config(plan.settings, record)
         save_run(run, learner, plan.settings)
     except ImgTranslateError:  # a full disk: what was prepared would only fill it
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     run = publish(run, plan.out)
     with run.only_one(), memory_explained(run):
+        introduce(team, run, learner, plan.settings, record)
         result = learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
     return _reported(result, report, device=str(plan.device))
 
@@ -181,6 +234,7 @@ def resume(
     *,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
+    team: Team = ALONE,
     report: Report = ignore,
     stop: Stop = never,
 ) -> TrainResult:
@@ -193,6 +247,7 @@ def resume(
     folder = Run(Path(run))
     kept, record = folder.read_config()
     changed = _changed(kept, settings or {})
+    check_sharing(changed, team.size)
     domains = _domains_of_run(folder, changed, record)
     for domain in domains:
         if has_changed(domain, record):
@@ -202,15 +257,23 @@ def resume(
     with folder.only_one(), memory_explained(folder):
         header = read_state_header(folder.state)
         refuse_other_batches(folder, header, changed)
-        learner = Learner(changed, chosen)
+        learner = Learner(changed, chosen, team=team)
         restore_run(learner, folder, header)
         if changed != kept:
             folder.write_config(changed, record)
         folder.remove_leftovers()
         folder.rewind_metrics(header.step)
         mend_best(folder, learner, changed)
+        introduce(team, folder, learner, changed, record)
         result = learn(folder, learner, changed, domains, None, report, stop)
     return _reported(result, report, device=str(chosen))
+
+
+def follow(team: Team, *, device: str = "auto", stop: Stop = never) -> TrainResult:
+    """Learn what the leader of the team starts or resumes; nothing is written or reported here."""
+    run, learner, settings, domains = introduced(team, choose_device(device))
+    with memory_explained(run):
+        return learn(run, learner, settings, domains, None, ignore, stop)
 
 
 def _reported(result: TrainResult, report: Report, *, device: str) -> TrainResult:
