@@ -56,7 +56,7 @@ def learn(
     report(
         Started(
             run=run.folder,
-            device=str(learner.device),
+            device=_named(learner.device, team),
             step=first,
             total_steps=total,
             total_epochs=schedule.total_epochs(),
@@ -143,6 +143,10 @@ def _samples(
             yield batch
             if learner.steps_done != expected:
                 break
+
+
+def _named(device: torch.device, team: Team) -> str:
+    return str(device) if team.size == 1 else f"{team.size} processes, {device.type}"
 
 
 def _told(numbers: list[float], team: Team) -> list[float]:
