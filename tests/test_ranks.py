@@ -156,16 +156,16 @@ def test_a_signal_stops_all_at_one_step(
 def test_a_restart_by_torchrun_goes_on(home: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [*TORCHRUN, "--max-restarts=1", "-m", "imgtranslate"]
-    for process in started([*command, *arguments(home, out, steps=400, train__save_every=5)]):
+    for process in started([*command, *arguments(home, out, steps=200, train__save_every=5)]):
         wait_for_step(out, 20)
         os.kill(rank_of(process.pid, 1), signal.SIGKILL)
         _, said = process.communicate(timeout=180)
         assert process.returncode == 0, said
         assert "begun by this launch" in said
-    assert [row["step"] for row in rows(out)] == list(range(1, 401))
-    assert run(arguments(home, tmp_path / "one", steps=400)) == 0
-    for found, wanted in zip(rows(out)[:100], rows(tmp_path / "one"), strict=False):
-        assert found == pytest.approx(wanted, rel=1e-2, abs=1e-3), wanted["step"]
+    assert [row["step"] for row in rows(out)] == list(range(1, 201))
+    assert run(arguments(home, tmp_path / "one", steps=60)) == 0
+    for found, wanted in zip(rows(out), rows(tmp_path / "one"), strict=False):
+        assert found["cycle_a"] == pytest.approx(wanted["cycle_a"], rel=1e-3), wanted["step"]
 
 
 @pytest.mark.slow
@@ -209,13 +209,13 @@ def settings_of(changes: dict[str, Any], method: str | None = None) -> Any:
 
 
 def test_bicyclegan_needs_equal_shares_of_both_halves() -> None:
-    with pytest.raises(UsageError, match="of its two halves.*--batch-size 4"):
+    with pytest.raises(UsageError, match=r"of its two halves.*--batch-size 4"):
         check_sharing(settings_of({"train.batch_size": 2}, "bicyclegan"), 2)
     check_sharing(settings_of({"train.batch_size": 4}, "bicyclegan"), 2)
 
 
 def test_parts_that_do_not_divide_are_refused_before_any_work() -> None:
-    with pytest.raises(UsageError, match="--batch-size 3: 1 process.* in 2 part"):
+    with pytest.raises(UsageError, match=r"--batch-size 3: 1 process.* in 2 part"):
         settings_of({"train.batch_size": 3, "train.accumulate": 2})
 
 

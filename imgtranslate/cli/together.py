@@ -55,7 +55,6 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
     ``arguments``: of the whole command line, to start it anew with.
     """
     from imgtranslate.device import choose_device, device_of_gpu
-    from imgtranslate.workflows.launch import launch
     from imgtranslate.workflows.ranks import device_of_rank, launch_of
 
     gpus = _numbers(gpu)
@@ -64,6 +63,8 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
         return Place(device=device_of_rank(device, gpus, launched.local_rank), launch=launched)
     if len(gpus) < 2:
         return Place(device=device_of_gpu(gpus[0]) if gpus else device, launch=None)
+    from imgtranslate.workflows.launch import launch
+
     for number in gpus:
         choose_device(device_of_gpu(number))
     raise typer.Exit(launch(arguments, processes=len(gpus)))

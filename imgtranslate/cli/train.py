@@ -238,8 +238,9 @@ def _check(options: dict[str, Any], place: Place) -> None:
 
 
 def _train(options: dict[str, Any], place: Place) -> None:
+    from imgtranslate.workflows.asked import begun_by
     from imgtranslate.workflows.events import Notice
-    from imgtranslate.workflows.train import begun_by, plan_training, resume, start
+    from imgtranslate.workflows.train import plan_training, resume, start
 
     def lead(team: "Team", report: "Report", stop: "Stop") -> "TrainResult":
         begun = begun_by(place.launch_name, options)

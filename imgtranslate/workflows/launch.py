@@ -10,7 +10,7 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-SHUTDOWN_SECONDS = 600  # in which a step ends and is saved, after a signal
+SHUTDOWN_SECONDS = 120  # in which a step ends and is saved, after a signal
 
 
 def launch(arguments: Sequence[str], *, processes: int) -> int:

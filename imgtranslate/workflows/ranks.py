@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from safetensors.torch import load, save
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # public, not listed
 from torch.distributed.rendezvous import rendezvous
 
 from imgtranslate.config import Settings
@@ -44,16 +45,17 @@ class Launch:
     size: int
     local_rank: int  # on this machine
     name: str  # the same for all processes, and again after a restart
+    attempt: int = 0  # how often the launcher has started them anew
 
 
 def launch_of(environment: Mapping[str, str]) -> Launch | None:
     """What the environment says of a launcher; nothing without one."""
-    given = [name for name in NAMES if environment.get(name)]
-    if "MASTER_ADDR" not in given or "RANK" not in given:
+    if not (environment.get("RANK") and environment.get("MASTER_ADDR")):
         return None
     try:
         rank, size, _ = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
         local = int(environment.get("LOCAL_RANK") or rank)
+        attempt = int(environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
     except (KeyError, ValueError) as error:
         raise UsageError(
             f"{', '.join(NAMES)}: not all of them are set to numbers and a name. Start with "
@@ -62,7 +64,7 @@ def launch_of(environment: Mapping[str, str]) -> Launch | None:
     named = environment.get("TORCHELASTIC_RUN_ID", "none")
     if named == "none":  # not named: the launcher is the parent
         named = f"{platform.node()}:{os.getppid()}"
-    return Launch(rank=rank, size=size, local_rank=local, name=named)
+    return Launch(rank=rank, size=size, local_rank=local, name=named, attempt=attempt)
 
 
 def device_of_rank(device: str, gpus: list[str], local_rank: int) -> str:
@@ -96,14 +98,9 @@ def joined(launch: Launch | None, *, device: str) -> Iterator[Team]:
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
-    backend = "nccl" if chosen.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
-    words = dist.new_group(backend="gloo", timeout=PATIENCE)
+    rank, store, words = _meet(launch, "nccl" if chosen.type == "cuda" else "gloo")
     try:
-        yield Team(
-            rank=rank, size=size, words=words if isinstance(words, dist.ProcessGroup) else None
-        )
+        yield Team(rank=rank, size=launch.size, words=words)
     except LostRankError as error:
         if _is_told(store):
             raise ToldElsewhereError(str(error)) from error
@@ -113,8 +110,27 @@ def joined(launch: Launch | None, *, device: str) -> Iterator[Team]:
         if rank == 0:
             raise
         raise type(error)(f"rank {rank}: {error}") from error
-    finally:
+    except BaseException:
         dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()  # not after a fault: it would wait for those who are gone
+
+
+def _meet(launch: Launch, backend: str) -> tuple[int, Any, dist.ProcessGroup]:
+    """A process's rank, where all leave words for each other, and the group in which they agree."""
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        store = PrefixStore(f"imgtranslate/{launch.attempt}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        words = dist.new_group(backend="gloo", timeout=PATIENCE)
+    except RuntimeError as error:
+        raise LostRankError(
+            f"{launch.size} processes: could not meet: {_one_line(error)}. Check that every "
+            "machine reaches the first by the name and port that the launcher was given"
+        ) from error
+    if not isinstance(words, dist.ProcessGroup):
+        raise TypeError(f"rank {rank} is in no group")
+    return rank, store, words
 
 
 def introduce(
@@ -156,6 +172,10 @@ def share_state(learner: Learner, team: Team) -> None:
         return
     state = load(team.tell())
     learner.restore(state, steps_done=int(state.pop(STEPS)))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
 
 
 def _is_told(store: Any) -> bool:

@@ -9,23 +9,16 @@ from typing import Any
 import torch
 
 from imgtranslate.checkpoint import read_state_header
-from imgtranslate.config import CycleGanConfig, DataSettings, Settings, is_paired, to_tree
+from imgtranslate.config import CycleGanConfig, Settings, is_paired
 from imgtranslate.data.check import DataReport, check_data
-from imgtranslate.data.folders import Domain, find_domains, folder_settings, plain_name
+from imgtranslate.data.folders import Domain, find_domains
 from imgtranslate.device import choose_device
 from imgtranslate.errors import DataError, ImgTranslateError, UsageError
-from imgtranslate.fitting import check_settings, check_sharing
+from imgtranslate.fitting import check_sharing
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.team import ALONE, Team
 from imgtranslate.run_folder import Run, begin, publish, refuse_existing
-from imgtranslate.settings import (
-    FLAGS,
-    build_settings,
-    merge,
-    nested,
-    parse_settings,
-    read_settings_file,
-)
+from imgtranslate.workflows.asked import LAUNCH, changed_settings, resolve
 from imgtranslate.workflows.check_sheet import refuse_sheet
 from imgtranslate.workflows.events import (
     Checking,
@@ -51,19 +44,6 @@ from imgtranslate.workflows.run_state import (
 )
 
 Domains = tuple[Domain, Domain]
-RESUMABLE = (  # settings that may change on a resume
-    "schedule.epochs",
-    "schedule.decay_epochs",
-    "schedule.constant_steps",
-    "schedule.decay_steps",
-    "train.steps",
-    "train.save_every",
-    "train.sample_every",
-    "train.accumulate",
-    "data.workers",
-)
-LAUNCH = "launch"  # in the record
-PLACING = ("a", "b", "data", "pairs", "out", "method", "preset", "config", "settings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,47 +144,9 @@ def plan_training(
         out=place,
         device=chosen,
         report=found,
-        init=_path(init),
+        init=Path(init) if init is not None else None,
         launch=launch,
     )
-
-
-def resolve(
-    *,
-    a: Path | str | None = None,
-    b: Path | str | None = None,
-    data: Path | str | None = None,
-    pairs: Path | str | None = None,
-    out: Path | str | None = None,
-    method: str | None = None,
-    preset: str = "paper",
-    config: Path | str | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> tuple[Settings, Path]:
-    """The settings and the place of a run; see ``plan_training``."""
-    resolved = build_settings(
-        method=method,
-        preset=preset,
-        layers=[
-            read_settings_file(Path(config)) if config else {},
-            folder_settings(a=_path(a), b=_path(b), data=_path(data), pairs=_path(pairs)),
-            nested(settings or {}),
-        ],
-    )
-    return resolved, _path(out) or Path("runs") / _name_of_run(resolved.data)
-
-
-def begun_by(launch: str, options: Mapping[str, Any]) -> Path | None:
-    """The run that these options of ``plan_training`` mean, if this launch has begun it already.
-
-    A launcher starts the same command anew when a process was lost.
-    """
-    if not launch:
-        return None
-    placing: dict[str, Any] = {name: options[name] for name in PLACING if name in options}
-    _, place = resolve(**placing)
-    run = Run(place)
-    return place if run.config.exists() and run.read_config()[1].get(LAUNCH) == launch else None
 
 
 def start(
@@ -246,7 +188,7 @@ def resume(
     """
     folder = Run(Path(run))
     kept, record = folder.read_config()
-    changed = _changed(kept, settings or {})
+    changed = changed_settings(kept, settings or {})
     check_sharing(changed, team.size)
     domains = _domains_of_run(folder, changed, record)
     for domain in domains:
@@ -286,25 +228,6 @@ def _reported(result: TrainResult, report: Report, *, device: str) -> TrainResul
     return result
 
 
-def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
-    """The settings of a run with those changes that leave what was learnt valid."""
-    for name in settings:
-        if name not in RESUMABLE:
-            raise UsageError(
-                f"{FLAGS.get(name, name)}: cannot change on --resume. Leave it out; these can: "
-                f"{', '.join(FLAGS.get(each, each) for each in RESUMABLE)}"
-            )
-    changed = parse_settings(merge(to_tree(kept), nested(settings)))
-    by_epochs = settings.keys() & {"schedule.epochs", "schedule.decay_epochs"}
-    if by_epochs and changed.schedule.constant_steps is not None:
-        raise UsageError(
-            "--epochs, --decay-epochs: this run's schedule counts steps. Extend it with "
-            "--set schedule.constant_steps=… or --set schedule.decay_steps=…"
-        )
-    check_settings(changed)  # the file may have been edited
-    return changed
-
-
 def _domains_of_run(folder: Run, settings: Settings, record: Mapping[str, Any]) -> Domains:
     try:
         return domains_of_run(settings, record)
@@ -319,15 +242,3 @@ def _check_validation(settings: Settings, domains: tuple[Domain, Domain]) -> Non
             "schedule.kind plateau: no pictures are held out to validate on. Name some with "
             "data.held_out_a and data.held_out_b, or choose another kind"
         )
-
-
-def _name_of_run(data: DataSettings) -> str:
-    """``horses2zebras``, or the name of the folder or file of pairs."""
-    if not data.pairs:
-        return f"{plain_name(data.name_a) or 'a'}2{plain_name(data.name_b) or 'b'}"
-    place = Path(data.pairs)
-    return (place.parent.name if place.name == "train" else place.stem) or "pairs"
-
-
-def _path(path: Path | str | None) -> Path | None:
-    return Path(path) if path else None
