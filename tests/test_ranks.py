@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from imgtranslate.checkpoint import load_tensors, read_state_header
@@ -107,6 +111,12 @@ def rows_so_far(out: Path) -> list[str]:
     return (out / "metrics.jsonl").read_text().splitlines()
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 def rank_of(launcher: int, rank: int) -> int:
     """The process of that rank among a launcher's children."""
     for child in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
@@ -162,10 +172,39 @@ def test_a_restart_by_torchrun_goes_on(home: Path, tmp_path: Path) -> None:
         _, said = process.communicate(timeout=180)
         assert process.returncode == 0, said
         assert "begun by this launch" in said
-    assert [row["step"] for row in rows(out)] == list(range(1, 201))
-    assert run(arguments(home, tmp_path / "one", steps=60)) == 0
-    for found, wanted in zip(rows(out), rows(tmp_path / "one"), strict=False):
-        assert found["cycle_a"] == pytest.approx(wanted["cycle_a"], rel=1e-3), wanted["step"]
+    whole = tmp_path / "whole"
+    subprocess.run([*BY_GPU, *arguments(home, whole, steps=200)], check=True)
+    assert rows(out) == rows(whole)  # as if nothing had been lost
+    found, wanted = (load_tensors(each / "state.safetensors") for each in (out, whole))
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+
+
+@pytest.mark.slow
+def test_two_machines_train_together(home: Path, tmp_path: Path) -> None:
+    """Each with a launcher of its own and one process."""
+    out = tmp_path / "run"
+    meeting = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1"]
+    meeting += [f"--master-port={free_port()}", "-m", "imgtranslate"]
+    machines = [
+        subprocess.Popen(
+            [*TORCHRUN[:3], f"--node-rank={node}", *meeting, *arguments(home, out, steps=3)]
+        )
+        for node in (0, 1)
+    ]
+    assert [machine.wait(120) for machine in machines] == [0, 0]
+    assert [row["step"] for row in rows(out)] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_the_command_of_the_page_runs(home: Path, tmp_path: Path) -> None:
+    page = Path(__file__).parents[1] / "docs" / "many-gpus.md"
+    (line,) = re.findall(r"^torchrun --standalone .*$", page.read_text("utf-8"), re.MULTILINE)
+    for side in ("horses", "zebras"):
+        (tmp_path / side).symlink_to(home / side)
+    small = ["--preset", "tiny", "--size", "16", "--steps", "2", "--device", "cpu"]
+    command = [*TORCHRUN[:3], *shlex.split(line)[1:], *small]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+    assert (tmp_path / "runs/two/ab.safetensors").exists()
 
 
 @pytest.mark.slow
