@@ -120,11 +120,17 @@ def _leave_signals_to_the_parent(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
-    """How many processes read pictures: none where the network itself needs the cores."""
+def choose_workers(
+    workers: int | Literal["auto"], device: torch.device, *, neighbours: int = 1
+) -> int:
+    """How many processes read pictures: none where the network itself needs the cores.
+
+    ``neighbours``: the processes that train on this machine, each with readers of its own.
+    """
     if workers != "auto":
         return workers
-    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
+    cores = (os.cpu_count() or 2) // neighbours
+    return 0 if device.type == "cpu" else min(8, max(1, cores - 1))
 
 
 def _collate(samples: Sequence[Sample | ImageError]) -> tuple[Tensor, Tensor] | ImageError:

@@ -32,13 +32,14 @@ class LostRankError(ImgTranslateError):
 class Team:
     """One process among ``size``; the one of rank 0 leads: it alone writes and shows.
 
-    ``words``: the group in which processes agree, apart from that of their devices, so that no
-    device has to be waited for. Every method must be called by all, in one order, and raises
-    ``LostRankError``.
+    ``neighbours``: how many are on this machine. ``words``: the group in which processes agree,
+    apart from that of their devices, so that no device has to be waited for. Every method must be
+    called by all, in one order, and raises ``LostRankError``.
     """
 
     rank: int = 0
     size: int = 1
+    neighbours: int = 1
     words: dist.ProcessGroup | None = None
 
     @property

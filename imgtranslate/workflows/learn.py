@@ -128,6 +128,7 @@ def _samples(
 
     Each must have been learnt from before the next is asked for.
     """
+    team = learner.turns.team
     while learner.steps_done < total:
         step, size = learner.steps_done, settings.train.batch_size
         stream = batches(
@@ -135,9 +136,11 @@ def _samples(
             first_position=step * size,
             batch_size=size,
             num_batches=total - step,
-            workers=choose_workers(settings.data.workers, learner.device),
+            workers=choose_workers(
+                settings.data.workers, learner.device, neighbours=team.neighbours
+            ),
             device=learner.device,
-            dealing=dealing_of(settings, learner.turns.team),
+            dealing=dealing_of(settings, team),
         )
         for expected, batch in enumerate(stream, start=step + 1):
             yield batch

@@ -45,6 +45,7 @@ class Launch:
     size: int
     local_rank: int  # on this machine
     name: str  # the same for all processes, and again after a restart
+    neighbours: int = 1  # on this machine, itself among them
     attempt: int = 0  # how often the launcher has started them anew
 
 
@@ -55,6 +56,7 @@ def launch_of(environment: Mapping[str, str]) -> Launch | None:
     try:
         rank, size, _ = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
         local = int(environment.get("LOCAL_RANK") or rank)
+        neighbours = int(environment.get("LOCAL_WORLD_SIZE") or 1)
         attempt = int(environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
     except (KeyError, ValueError) as error:
         raise UsageError(
@@ -64,7 +66,14 @@ def launch_of(environment: Mapping[str, str]) -> Launch | None:
     named = environment.get("TORCHELASTIC_RUN_ID", "none")
     if named == "none":  # not named: the launcher is the parent
         named = f"{platform.node()}:{os.getppid()}"
-    return Launch(rank=rank, size=size, local_rank=local, name=named, attempt=attempt)
+    return Launch(
+        rank=rank,
+        size=size,
+        local_rank=local,
+        name=named,
+        neighbours=neighbours,
+        attempt=attempt,
+    )
 
 
 def device_of_rank(device: str, gpus: list[str], local_rank: int) -> str:
@@ -100,7 +109,7 @@ def joined(launch: Launch | None, *, device: str) -> Iterator[Team]:
         torch.cuda.set_device(chosen)
     rank, store, words = _meet(launch, "nccl" if chosen.type == "cuda" else "gloo")
     try:
-        yield Team(rank=rank, size=launch.size, words=words)
+        yield Team(rank=rank, size=launch.size, neighbours=launch.neighbours, words=words)
     except LostRankError as error:
         if _is_told(store):
             raise ToldElsewhereError(str(error)) from error
