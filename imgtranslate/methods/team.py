@@ -21,6 +21,7 @@ from imgtranslate.errors import ImgTranslateError
 
 PATIENCE = timedelta(minutes=10)  # with a process that should answer at once
 LONG_PATIENCE = timedelta(hours=2)  # with one that validates, draws or writes
+LONGEST_PATIENCE = timedelta(days=7)  # with one that looks at very many pictures first
 BUCKET = 2**23  # numbers that are averaged at once: more gains nothing and costs memory
 
 
@@ -33,14 +34,16 @@ class Team:
     """One process among ``size``; the one of rank 0 leads: it alone writes and shows.
 
     ``neighbours``: how many are on this machine. ``words``: the group in which processes agree,
-    apart from that of their devices, so that no device has to be waited for. Every method must be
-    called by all, in one order, and raises ``LostRankError``.
+    apart from that of their devices, so that no device has to be waited for; ``patient``: another
+    one, in which they wait longer. Every method must be called by all, in one order, and raises
+    ``LostRankError``.
     """
 
     rank: int = 0
     size: int = 1
     neighbours: int = 1
     words: dist.ProcessGroup | None = None
+    patient: dist.ProcessGroup | None = None
 
     @property
     def leads(self) -> bool:
@@ -99,7 +102,8 @@ class Team:
         """Wait until all are here, patiently: the leader may have had something to write."""
         if self.size > 1:
             with _lost_explained():
-                dist.monitored_barrier(self.words, timeout=patience)
+                here = dist.all_reduce(torch.zeros(1), group=self.patient, async_op=True)
+                here.wait(patience)  # not monitored_barrier: it writes to the terminal
 
 
 ALONE = Team()

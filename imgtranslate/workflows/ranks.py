@@ -24,12 +24,11 @@ from imgtranslate.config import Settings
 from imgtranslate.device import choose_device
 from imgtranslate.errors import DataError, ImgTranslateError, UsageError
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.team import ALONE, PATIENCE, LostRankError, Team
+from imgtranslate.methods.team import ALONE, LONGEST_PATIENCE, PATIENCE, LostRankError, Team
 from imgtranslate.run_folder import Run, config_text, parse_config
 from imgtranslate.workflows.run_state import domains_of_run, has_changed
 
 NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what every launcher sets
-PLANNING = timedelta(days=7)  # the leader may have to look at very many pictures first
 TOLD, STEPS = "imgtranslate/told", "steps_done"
 
 
@@ -107,9 +106,16 @@ def joined(launch: Launch | None, *, device: str) -> Iterator[Team]:
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    rank, store, words = _meet(launch, "nccl" if chosen.type == "cuda" else "gloo")
+    store = _meet(launch, "nccl" if chosen.type == "cuda" else "gloo")
+    rank = launch.rank
     try:
-        yield Team(rank=rank, size=launch.size, neighbours=launch.neighbours, words=words)
+        yield Team(
+            rank=rank,
+            size=launch.size,
+            neighbours=launch.neighbours,
+            words=_group(PATIENCE),
+            patient=_group(LONGEST_PATIENCE),
+        )
     except LostRankError as error:
         if _is_told(store):
             raise ToldElsewhereError(str(error)) from error
@@ -125,28 +131,33 @@ def joined(launch: Launch | None, *, device: str) -> Iterator[Team]:
     dist.destroy_process_group()  # not after a fault: it would wait for those who are gone
 
 
-def _meet(launch: Launch, backend: str) -> tuple[int, Any, dist.ProcessGroup]:
-    """A process's rank, where all leave words for each other, and the group in which they agree."""
+def _meet(launch: Launch, backend: str) -> Any:
+    """Form the group of all; return the store in which they leave words for each other."""
     try:
         store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
         store = PrefixStore(f"imgtranslate/{launch.attempt}", store)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
-        words = dist.new_group(backend="gloo", timeout=PATIENCE)
     except RuntimeError as error:
         raise LostRankError(
             f"{launch.size} processes: could not meet: {_one_line(error)}. Check that every "
             "machine reaches the first by the name and port that the launcher was given"
         ) from error
-    if not isinstance(words, dist.ProcessGroup):
-        raise TypeError(f"rank {rank} is in no group")
-    return rank, store, words
+    return store
+
+
+def _group(patience: timedelta) -> dist.ProcessGroup:
+    """A group in which processes agree, without their devices."""
+    group = dist.new_group(backend="gloo", timeout=patience)
+    if not isinstance(group, dist.ProcessGroup):
+        raise TypeError(f"this process is in no group: {group}")
+    return group
 
 
 def introduce(
     team: Team, run: Run, learner: Learner, settings: Settings, record: Mapping[str, Any]
 ) -> None:
     """Tell the others, who wait in ``follow``, what is learnt and from where on."""
-    team.wait(PLANNING)
+    team.wait(LONGEST_PATIENCE)
     team.tell(str(run.folder).encode())
     team.tell(config_text(settings, record).encode())
     share_state(learner, team)
@@ -157,7 +168,7 @@ def introduced(team: Team, device: torch.device) -> tuple[Run, Learner, Settings
 
     Raises ``DataError`` if the pictures here are not those of the leader.
     """
-    team.wait(PLANNING)
+    team.wait(LONGEST_PATIENCE)
     run = Run(Path(team.tell().decode()))
     settings, record = parse_config(team.tell().decode())
     learner = Learner(settings, device, team=team)
