@@ -195,25 +195,18 @@ def train(
     settings = {name: value for name, value in flags.items() if value is not None}
     for section, values in merge(*map(parse_assignment, assignments or [])).items():
         settings |= {f"{section}.{key}": value for key, value in values.items()}
-    place = place_of(context.obj or sys.argv[1:], gpu=gpu, device=device)
-
     if resume is not None:
         fresh = {"--a": a, "--b": b, "--data": data, "--pairs": pairs, "--out": out}
         others = {"--config": config, "--method": method, "--init": init}
         given = [name for name, value in (*fresh.items(), *others.items()) if value is not None]
         given += [name for name, on in (("--preset", preset != "paper"), ("--check", check)) if on]
         _refuse_fresh(resume, given)
+    place = place_of(context.obj or sys.argv[1:], gpu=gpu, device=device)
+    if resume is not None:
         _resume(resume, settings, place)
         return
-    options: dict[str, Any] = {
-        "a": a,
-        "b": b,
-        "data": data,
-        "out": out,
-        "preset": preset,
-        "config": config,
-    }
-    options |= {"method": method, "pairs": pairs, "init": init, "sheet": sheet}
+    options: dict[str, Any] = {"a": a, "b": b, "data": data, "pairs": pairs, "out": out}
+    options |= {"method": method, "preset": preset, "config": config, "init": init, "sheet": sheet}
     options |= {"settings": settings, "device": place.device, "processes": place.processes}
     if check:
         _check(options, place)
