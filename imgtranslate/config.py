@@ -263,6 +263,7 @@ class TrainSettings(Section):
 
     seed: Annotated[int, Interval(ge=0, lt=2**63)] = 0
     batch_size: Annotated[int, Interval(ge=1, le=4096)] = 1
+    accumulate: Annotated[int, Interval(ge=1, le=4096)] = 1  # parts of a batch, one by one
     steps: Count | None = None  # where to stop; the learning rate does not depend on it
     ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # 0: the weights themselves
     save_every: Count = 1000  # steps
@@ -303,6 +304,11 @@ def fields_of(section: type[Section]) -> tuple[dataclasses.Field[Any], ...]:
 def is_paired(config: MethodConfig) -> bool:
     """Whether the method learns from pairs."""
     return not isinstance(config, CycleGanConfig)
+
+
+def learns_from_halves(config: MethodConfig) -> bool:
+    """Whether the method does different things with the two halves of a batch."""
+    return isinstance(config, BicycleGanConfig)
 
 
 def size_multiple(config: GeneratorConfig) -> int:

@@ -11,9 +11,11 @@ from imgtranslate.config import (
     MultiScaleConfig,
     Pix2PixConfig,
     PixelConfig,
+    Resnet18EncoderConfig,
     ResnetConfig,
     Settings,
     latent_dim,
+    learns_from_halves,
     size_multiple,
     smallest_side,
     smallest_style,
@@ -28,6 +30,43 @@ def check_settings(settings: Settings) -> None:
     _check_losses(settings)
     _check_schedule(settings)
     check_sizes(settings)
+    check_sharing(settings)
+
+
+def check_sharing(settings: Settings, processes: int = 1) -> None:
+    """Refuse a batch that does not divide, and norms that need the whole of it."""
+    parts = settings.train.accumulate
+    shares = processes * parts * (2 if learns_from_halves(settings.method) else 1)
+    if processes * parts == 1:
+        return
+    shared = f"{processes} process(es) in {parts} part(s)"
+    if settings.train.batch_size % shares:
+        fit = shares * math.ceil(settings.train.batch_size / shares)
+        halves = " of its two halves" if learns_from_halves(settings.method) else ""
+        raise UsageError(
+            f"--batch-size {settings.train.batch_size}: {shared} cannot have equal shares{halves}. "
+            f"It is the whole batch: use a multiple of {shares}, as --batch-size {fit}"
+        )
+    for section, config in _normed(settings).items():
+        if config == "batch":
+            raise UsageError(
+                f"{section} batch: it mixes the pictures of a batch, which {shared} do not see "
+                f"together. Set another norm, or train in one process without train.accumulate"
+            )
+
+
+def _normed(settings: Settings) -> dict[str, str]:
+    """The norm of every network, by the setting that says it."""
+    encoder = settings.encoder
+    if isinstance(encoder, Resnet18EncoderConfig):
+        of_encoder = {"encoder.kind resnet18, norm": "batch"}
+    else:
+        of_encoder = {"encoder.norm": encoder.norm} if encoder is not None else {}
+    return {
+        "generator.norm": settings.generator.norm,
+        "discriminator.norm": settings.discriminator.norm,
+        **of_encoder,
+    }
 
 
 def check_sizes(settings: Settings) -> None:

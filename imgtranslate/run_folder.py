@@ -62,14 +62,14 @@ class Run:
 
     def write_config(self, settings: Settings, record: Mapping[str, Any]) -> None:
         """Keep the resolved settings and the record."""
-        write_text(self.config, tomli_w.dumps({**to_tree(settings), "record": dict(record)}))
+        write_text(self.config, config_text(settings, record))
 
     def read_config(self) -> tuple[Settings, dict[str, Any]]:
         """Read settings and record back; raises ``CheckpointError`` if this is no run."""
         if self.config.exists() and not self.config.is_file():
             raise CheckpointError(f"{self.config}: not a file. Restore it from a copy")
         try:
-            tree = tomllib.loads(read_settings_text(self.config))
+            return parse_config(read_settings_text(self.config))
         except OSError as error:
             raise CheckpointError(
                 f"{self.folder}: not a run: it has no config.toml. Name a folder that "
@@ -79,8 +79,6 @@ class Run:
             raise CheckpointError(
                 f"{self.config}: damaged: {error}. Restore it from a copy"
             ) from error
-        record = tree.pop("record", {})
-        return parse_settings(tree), record if isinstance(record, dict) else {}
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """What was logged so far; what is no line of metrics is left out."""
@@ -139,6 +137,18 @@ class Run:
             shutil.rmtree(half, ignore_errors=True)
         remove_leftovers(self.folder)
         remove_leftovers(self.samples)
+
+
+def config_text(settings: Settings, record: Mapping[str, Any]) -> str:
+    """Settings and record as they stand in ``config.toml``."""
+    return tomli_w.dumps({**to_tree(settings), "record": dict(record)})
+
+
+def parse_config(text: str) -> tuple[Settings, dict[str, Any]]:
+    """Read ``config_text`` back; ``ValueError`` if it is no TOML."""
+    tree = tomllib.loads(text)
+    record = tree.pop("record", {})
+    return parse_settings(tree), record if isinstance(record, dict) else {}
 
 
 def _lock(descriptor: int) -> bool:

@@ -28,7 +28,7 @@ def commands(page: Path) -> list[list[str]]:
 
 def adapted(command: list[str]) -> list[str]:
     """The same command on the CPU and small; a run that is begun anew takes its place."""
-    text = shlex.split(shlex.join(command).replace(" --gpu 0", ""))
+    text = shlex.split(re.sub(r" --gpu [\d,]+", "", shlex.join(command)))
     if text[0] == "train" and "--resume" not in text:
         return [*text, *SMALL]
     return text

@@ -74,7 +74,12 @@ def run(arguments: Sequence[str]) -> int:
     if list(arguments) == ["help"]:
         arguments = ["--help"]
     try:
-        code = app(list(arguments), prog_name="imgtranslate", standalone_mode=False)
+        code = app(
+            list(arguments),
+            prog_name="imgtranslate",
+            standalone_mode=False,
+            obj=tuple(arguments),  # for a command that starts itself anew
+        )
     except ImgTranslateError as error:
         say(f"error: {error}")
         return error.exit_code

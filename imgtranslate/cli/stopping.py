@@ -12,7 +12,7 @@ from imgtranslate.cli.terminal import say
 class Stopped(threading.Event):
     """Set by a signal, whose number it remembers."""
 
-    signal_number = 0
+    signal_number: int = signal.SIGTERM  # unless another came
 
     @property
     def exit_code(self) -> int:
@@ -21,10 +21,11 @@ class Stopped(threading.Event):
 
 
 @contextmanager
-def stop_on_signals(words: str) -> Iterator[Stopped]:
+def stop_on_signals(words: str, *, quiet: bool = False) -> Iterator[Stopped]:
     """Ask for a clean stop on the first Ctrl-C or SIGTERM, and say so; the second ends at once."""
     stopped = Stopped()
-    saying = threading.Thread(target=say, args=(f"{words}. Once more to stop at once",))
+    line = f"{words}. Once more to stop at once"
+    saying = threading.Thread(target=(lambda _: None) if quiet else say, args=(line,))
 
     def ask(number: int, _: FrameType | None) -> None:
         stopped.signal_number = number

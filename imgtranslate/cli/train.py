@@ -1,5 +1,7 @@
 """``imgtranslate train``."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,10 +9,14 @@ import typer
 
 from imgtranslate.cli.stopping import Stopped, stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result, say
+from imgtranslate.cli.together import Place, place_of
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.workflows.events import TrainResult
+    from imgtranslate.methods.team import Team
+    from imgtranslate.workflows.events import Report, Stop, TrainResult
+
+Lead = Callable[["Team", "Report", "Stop"], "TrainResult"]
 
 EPILOG = examples(
     "imgtranslate train --a ./horses --b ./zebras --gpu 0",
@@ -28,6 +34,7 @@ STOPPING = "stopping after this step, then saving"
 
 
 def train(
+    context: typer.Context,
     a: Annotated[
         Path | None, typer.Option("--a", help="Folder of pictures A.", rich_help_panel=DATA)
     ] = None,
@@ -107,7 +114,9 @@ def train(
     lr: Annotated[
         float | None, typer.Option(help="Learning rate of Adam.", rich_help_panel=SIZE)
     ] = None,
-    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.", rich_help_panel=RUN)] = None,
+    gpu: Annotated[
+        str | None, typer.Option(help="Number of the GPU; 0,1 trains on both.", rich_help_panel=RUN)
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=RUN)
     ] = "auto",
@@ -162,10 +171,9 @@ def train(
     it stopped. An identity loss keeps colours (method.lambda_identity); it
     needs as many channels in A as in B.
     """
-    from imgtranslate.device import device_of_gpu
     from imgtranslate.settings import merge, parse_assignment
 
-    _refuse_several(gpu, device)
+    _refuse_both(gpu, device)
     _refuse_sheet_alone(sheet, check=check)
     flags = {
         "data.crop_size": size,
@@ -187,60 +195,92 @@ def train(
     settings = {name: value for name, value in flags.items() if value is not None}
     for section, values in merge(*map(parse_assignment, assignments or [])).items():
         settings |= {f"{section}.{key}": value for key, value in values.items()}
-    chosen = device_of_gpu(gpu) if gpu is not None else device
-
     if resume is not None:
         fresh = {"--a": a, "--b": b, "--data": data, "--pairs": pairs, "--out": out}
         others = {"--config": config, "--method": method, "--init": init}
         given = [name for name, value in (*fresh.items(), *others.items()) if value is not None]
         given += [name for name, on in (("--preset", preset != "paper"), ("--check", check)) if on]
         _refuse_fresh(resume, given)
-        _resume(resume, settings, chosen)
+    place = place_of(context.obj or sys.argv[1:], gpu=gpu, device=device)
+    if resume is not None:
+        _resume(resume, settings, place)
         return
-    options = {"a": a, "b": b, "data": data, "out": out, "preset": preset, "config": config}
-    options |= {"method": method, "pairs": pairs, "init": init, "sheet": sheet}
-    _train({**options, "settings": settings, "device": chosen}, only_check=check)
+    options: dict[str, Any] = {"a": a, "b": b, "data": data, "pairs": pairs, "out": out}
+    options |= {"method": method, "preset": preset, "config": config, "init": init, "sheet": sheet}
+    options |= {"settings": settings, "device": place.device, "processes": place.processes}
+    if check:
+        _check(options, place)
+    else:
+        _train(options, place)
 
 
-def _train(options: dict[str, Any], *, only_check: bool) -> None:
+def _check(options: dict[str, Any], place: Place) -> None:
+    """The first process checks, whatever the number of the others."""
     from imgtranslate.cli.training_display import TrainingDisplay
     from imgtranslate.workflows.check_sheet import write_sheet
-    from imgtranslate.workflows.train import plan_training, start
+    from imgtranslate.workflows.train import plan_training
 
-    with TrainingDisplay() as display, stop_on_signals(STOPPING) as stopped:
-        plan = plan_training(**options, fresh=not only_check, report=display.show)
-        if not only_check:
-            finish(start(plan, report=display.show, stop=stopped.is_set), stopped)
-            return
+    if place.rank > 0:
+        return
+    with TrainingDisplay() as display, stop_on_signals(STOPPING):
+        plan = plan_training(**options, fresh=False, report=display.show)
         if options["sheet"] is not None:
             write_sheet(options["sheet"], plan.report, plan.settings)
     for line in (*plan.report.lines, *(f"warning: {text}" for text in plan.report.warnings)):
         result(printable(line))
 
 
-def _resume(run: Path, settings: dict[str, Any], device: str) -> None:
-    from imgtranslate.cli.training_display import TrainingDisplay
+def _train(options: dict[str, Any], place: Place) -> None:
+    from imgtranslate.workflows.asked import begun_by
+    from imgtranslate.workflows.events import Notice
+    from imgtranslate.workflows.train import plan_training, resume, start
+
+    def lead(team: "Team", report: "Report", stop: "Stop") -> "TrainResult":
+        begun = begun_by(place.launch_name, options)
+        if begun is not None:
+            report(Notice(text=f"{begun}: begun by this launch. Going on with it"))
+            return resume(begun, device=place.device, team=team, report=report, stop=stop)
+        plan = plan_training(**options, launch=place.launch_name, report=report)
+        return start(plan, team=team, report=report, stop=stop)
+
+    _learn(place, lead)
+
+
+def _resume(run: Path, settings: dict[str, Any], place: Place) -> None:
     from imgtranslate.workflows.train import resume
 
-    with TrainingDisplay() as display, stop_on_signals(STOPPING) as stopped:
-        report, stop = display.show, stopped.is_set
-        finish(resume(run, settings=settings, device=device, report=report, stop=stop), stopped)
+    def lead(team: "Team", report: "Report", stop: "Stop") -> "TrainResult":
+        device = place.device
+        return resume(run, settings=settings, device=device, team=team, report=report, stop=stop)
+
+    _learn(place, lead)
+
+
+def _learn(place: Place, lead: Lead) -> None:
+    """Lead, or follow the process that does, which alone shows something."""
+    from imgtranslate.cli.training_display import TrainingDisplay
+    from imgtranslate.workflows.train import follow
+
+    with place.joined() as team, stop_on_signals(STOPPING, quiet=not team.leads) as stopped:
+        if not team.leads:
+            follow(team, device=place.device, stop=stopped.is_set)
+            return
+        with TrainingDisplay() as display:
+            finish(lead(team, display.show, stopped.is_set), stopped)
 
 
 def finish(outcome: "TrainResult", stopped: Stopped) -> None:
-    """Say where the run stands; exit as shells expect after a signal."""
-    if not outcome.finished and stopped.is_set():
+    """Say where the run stands; exit as shells expect after a signal, to whichever process."""
+    if not outcome.finished:
         say(f"stopped at step {outcome.step} of {outcome.total_steps}. Go on with:")
         say(f"  imgtranslate train --resume {outcome.run}")
         raise typer.Exit(stopped.exit_code)
     result(str(outcome.run))
 
 
-def _refuse_several(gpu: str | None, device: str) -> None:
+def _refuse_both(gpu: str | None, device: str) -> None:
     if gpu is not None and device != "auto":
         raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
-    if gpu is not None and "," in gpu:
-        raise UsageError(f"--gpu {gpu}: one GPU trains a run. Name one, as in --gpu 0")
 
 
 def _refuse_sheet_alone(sheet: Path | None, *, check: bool) -> None:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from imgtranslate.config import Settings
 from imgtranslate.data.folders import Domain
+from imgtranslate.data.share import Dealing
 from imgtranslate.data.stream import Purpose, index_at, random_at
 from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import ImageError
@@ -87,12 +88,18 @@ def batches(
     num_batches: int,
     workers: int,
     device: torch.device,
+    dealing: Dealing | None = None,
 ) -> Iterator[Batch]:
-    """Yield ``num_batches`` batches from ``first_position`` on, whatever the number of workers."""
+    """Yield ``num_batches`` batches from ``first_position`` on, whatever the number of workers.
+
+    With ``dealing``, of each batch those samples alone that it deals to this process.
+    """
+    dealing = dealing or Dealing(batch_size=batch_size)
+    positions = dealing.positions(first_position, num_batches)
     loader: DataLoader[Sample | ImageError] = DataLoader(
         dataset,
-        sampler=range(first_position, first_position + num_batches * batch_size),
-        batch_size=batch_size,
+        sampler=positions,
+        batch_size=len(positions.own),
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
@@ -105,16 +112,25 @@ def batches(
 
 
 def _leave_signals_to_the_parent(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that trains stops its readers itself."""
+    """Ctrl-C reaches every process of a terminal, a launcher's SIGTERM every one of a group.
+
+    The one that trains stops its readers itself; they end when it is no more.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
-    """How many processes read pictures: none where the network itself needs the cores."""
+def choose_workers(
+    workers: int | Literal["auto"], device: torch.device, *, neighbours: int = 1
+) -> int:
+    """How many processes read pictures: none where the network itself needs the cores.
+
+    ``neighbours``: the processes that train on this machine, each with readers of its own.
+    """
     if workers != "auto":
         return workers
-    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
+    cores = (os.cpu_count() or 2) // neighbours
+    return 0 if device.type == "cpu" else min(8, max(1, cores - 1))
 
 
 def _collate(samples: Sequence[Sample | ImageError]) -> tuple[Tensor, Tensor] | ImageError:

@@ -3,14 +3,14 @@
 import contextlib
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor, nn
 
 from imgtranslate.data.loader import Batch
 from imgtranslate.losses import l1
 from imgtranslate.methods.cyclegan import CycleGan, Fakes
+from imgtranslate.methods.draws import Draws
 from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Losses, Minimise, Networks, detached, frozen
+from imgtranslate.methods.step import Losses, Networks, Phases, detached, frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,30 +50,25 @@ class AlternatingCycleGan:
         """What the discriminators remember."""
         return self.joint.pools()
 
-    def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:
+    def measures(self, batch: Batch, rng: Draws) -> Losses:
         """Nothing beside the losses."""
         return self.joint.measures(batch, rng)
 
-    def step(
-        self, batch: Batch, minimise: Minimise, rng: np.random.Generator, *, number: int
-    ) -> Losses:
+    def step(self, batch: Batch, rng: Draws, *, number: int) -> Phases:
         """Phases 1 and 2, and every ``d_ratio`` steps phase 3."""
         joint = self.joint
         with self._frozen_but(joint.generator_ab):
             there, fake_b = self._phase(self._ab(), batch.real_a, batch.real_b)
-        minimise("generator_ab_optimizer", _named(there, "ab"))
+        yield "generator_ab_optimizer", _named(there, "ab")
 
         with self._frozen_but(joint.generator_ba):
             back, fake_a = self._phase(self._ba(), batch.real_b, batch.real_a)
-        minimise("generator_ba_optimizer", _named(back, "ba"))
+        yield "generator_ba_optimizer", _named(back, "ba")
 
-        losses = _named(there, "ab") | _named(back, "ba")
         if (number + 1) % joint.config.d_ratio == 0:
             judged = joint.discriminator_losses(batch, Fakes(fake_a, fake_b), rng)
             for name in reversed(judged):  # b, then a
-                minimise(f"{name}_optimizer", {name: judged[name]})
-            losses |= judged
-        return losses
+                yield f"{name}_optimizer", {name: judged[name]}
 
     def _phase(
         self, direction: Direction, real: Tensor, same: Tensor

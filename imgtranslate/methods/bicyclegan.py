@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,12 +9,13 @@ from imgtranslate.builders import build_discriminator, build_encoder, build_gene
 from imgtranslate.config import BicycleGanConfig, Settings, latent_dim
 from imgtranslate.data.loader import Batch
 from imgtranslate.losses import kl_divergence, l1, reparameterise
+from imgtranslate.methods.draws import Draws
 from imgtranslate.methods.judging import Judging
 from imgtranslate.methods.pool import ImagePool
 from imgtranslate.methods.step import (
     Losses,
-    Minimise,
     Networks,
+    Phases,
     detached,
     frozen,
     generators_first,
@@ -77,22 +77,21 @@ class BicycleGan:
     def step(
         self,
         batch: Batch,
-        minimise: Minimise,
-        rng: np.random.Generator,
+        rng: Draws,
         *,
         number: int,  # noqa: ARG002 - every step is alike
-    ) -> Losses:
+    ) -> Phases:
         """Generator and encoder, then the discriminators on the same fakes."""
-        return generators_first(self, batch, minimise, rng)
+        return generators_first(self, batch, rng)
 
-    def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:
+    def measures(self, batch: Batch, rng: Draws) -> Losses:
         """How far apart two samples of one input are, a fraction of the range: 0 ignores z."""
         count = batch.real_a.shape[0]
         codes = (noise(rng, count, self.latent_dim, like=batch.real_a) for _ in range(2))
         one, other = (self.generator(batch.real_a, z) for z in codes)
         return {"diversity": l1(one, other) / 2}
 
-    def generator_losses(self, batch: Batch, rng: np.random.Generator) -> tuple[Losses, Fakes]:
+    def generator_losses(self, batch: Batch, rng: Draws) -> tuple[Losses, Fakes]:
         """Weighted terms of generator and encoder, equations 3 to 8.
 
         The encoder learns from cVAE-GAN's terms only: were it to learn from the latent term too,
@@ -118,7 +117,7 @@ class BicycleGan:
             losses |= self._lr_losses(first, fake_lr, z_lr)
         return losses, Fakes(vae=detached(fake_vae), lr=detached(fake_lr))
 
-    def discriminator_losses(self, batch: Batch, fakes: Fakes, rng: np.random.Generator) -> Losses:
+    def discriminator_losses(self, batch: Batch, fakes: Fakes, rng: Draws) -> Losses:
         """Real + fake, not halved, each discriminator on its path."""
         first, second = _first_half(batch), _second_half(batch)
         losses: Losses = {}

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,9 +9,10 @@ from imgtranslate.builders import build_discriminator, build_generator
 from imgtranslate.config import CycleGanConfig, Settings
 from imgtranslate.data.loader import Batch
 from imgtranslate.losses import l1
+from imgtranslate.methods.draws import Draws
 from imgtranslate.methods.judging import Judging
 from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Losses, Minimise, Networks, detached, generators_first
+from imgtranslate.methods.step import Losses, Networks, Phases, detached, generators_first
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,21 @@ class CycleGan:
     def step(
         self,
         batch: Batch,
-        minimise: Minimise,
-        rng: np.random.Generator,
+        rng: Draws,
         *,
         number: int,  # noqa: ARG002 - every step is alike
-    ) -> Losses:
+    ) -> Phases:
         """The generators, then the discriminators on the same fakes."""
-        return generators_first(self, batch, minimise, rng)
+        return generators_first(self, batch, rng)
 
-    def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:  # noqa: ARG002
+    def measures(self, batch: Batch, rng: Draws) -> Losses:  # noqa: ARG002
         """Nothing beside the losses."""
         return {}
 
     def generator_losses(
         self,
         batch: Batch,
-        rng: np.random.Generator,  # noqa: ARG002 - draws nothing
+        rng: Draws,  # noqa: ARG002 - draws nothing
     ) -> tuple[Losses, Fakes]:
         """Weighted terms of both generators: equations 1 to 3 and the identity of section 5.2."""
         config, (real_a, real_b) = self.config, (batch.real_a, batch.real_b)
@@ -115,7 +114,7 @@ class CycleGan:
             losses["identity_b"] = l1(idt_b, real_b) * weight_b
         return losses, Fakes(fake_a=detached(fake_a), fake_b=detached(fake_b))
 
-    def discriminator_losses(self, batch: Batch, fakes: Fakes, rng: np.random.Generator) -> Losses:
+    def discriminator_losses(self, batch: Batch, fakes: Fakes, rng: Draws) -> Losses:
         """Half the sum of the real and the fake term, on fakes from the pools."""
         losses: Losses = {}
         if self.discriminator_a is not None and fakes.fake_a is not None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from imgtranslate.losses import (
     gradient_penalty,
     real_loss,
 )
+from imgtranslate.methods.draws import Draws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,7 @@ class Judging:
         """What the generator of ``fake`` pays; the discriminator should be frozen."""
         return adversarial_loss(discriminator(fake), gan_mode=self.gan_mode)
 
-    def judge(
-        self, discriminator: nn.Module, real: Tensor, fake: Tensor, rng: np.random.Generator
-    ) -> Tensor:
+    def judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor, rng: Draws) -> Tensor:
         """What the discriminator pays: real + fake, with ``wgangp`` + its gradient penalty.
 
         ``fake`` must be detached. Methods that halve it do so themselves.

@@ -16,12 +16,17 @@ from imgtranslate.config import (
     Settings,
 )
 from imgtranslate.data.loader import Batch
+from imgtranslate.data.share import WHOLE, Share
 from imgtranslate.data.stream import Purpose, integer_at, random_at
 from imgtranslate.methods.alternating import AlternatingCycleGan
 from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan
+from imgtranslate.methods.draws import draws_of, share_dropout
+from imgtranslate.methods.moments import moments, restore_moments
 from imgtranslate.methods.pix2pix import build_pix2pix
-from imgtranslate.methods.step import Losses, Method, Networks, evaluating, minimise
+from imgtranslate.methods.step import Losses, Method, Networks, Phases, evaluating, minimise
+from imgtranslate.methods.team import ALONE, Team
+from imgtranslate.methods.turns import Turns, dealing_of
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
 
 Tensors = dict[str, Tensor]
@@ -32,10 +37,11 @@ class Learner:
     """Networks, optimizers, pools, averages and the sums of the losses not yet logged.
 
     All randomness is a function of (seed, step), so these tensors and ``steps_done`` are the
-    whole state: a learner that restores them goes on as if it had never stopped.
+    whole state: a learner that restores them goes on as if it had never stopped. The processes of
+    a ``team`` hold the same and learn together.
     """
 
-    def __init__(self, settings: Settings, device: torch.device) -> None:
+    def __init__(self, settings: Settings, device: torch.device, *, team: Team = ALONE) -> None:
         self.device = device
         self.seed = settings.train.seed
         self.ema_decay = settings.train.ema_decay
@@ -54,6 +60,14 @@ class Learner:
         self.optimizers = {
             name: _optimizer(part, settings.optimizer) for name, part in optimized.items()
         }
+        shares = dealing_of(settings, team).shares()
+        self.turns = Turns(
+            team=team,
+            shares=shares,
+            pools=list(self.method.pools().values()),
+            dropouts=share_dropout(self.networks.values()) if shares != [WHOLE] else [],
+            device=device,
+        )
         self.steps_done = 0
         self.loss_sums: Tensors = {}  # since the last call of take_mean_losses
         self.loss_counts: dict[str, int] = {}
@@ -62,13 +76,12 @@ class Learner:
         self.broken_at = torch.tensor(SOUND, device=device)  # the first step without finite losses
 
     def step(self, batch: Batch, *, learning_rate: float) -> None:
-        """Learn from one batch."""
+        """Learn from one batch, or from this process's part of it."""
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * self.rate_factor
         torch.manual_seed(integer_at(self.seed, Purpose.LAYERS, self.steps_done))  # dropout
-        rng = random_at(self.seed, Purpose.POOL, self.steps_done)
-        losses = self.method.step(batch, self._minimise, rng, number=self.steps_done)
+        losses = self.turns.learn(batch, self._phases, self._minimise)
         self._average()
         self._add(losses)
         self.steps_done += 1
@@ -89,7 +102,8 @@ class Learner:
         """
         rng = random_at(self.seed, Purpose.MEASURES, self.steps_done)
         with evaluating(*self.networks.values()):
-            measured = self.method.measures(batch, rng)
+            measured = self.method.measures(batch, draws_of(rng, self.turns.shares[0]))
+        self.turns.team.average(list(measured.values()))
         return {name: float(value) for name, value in measured.items()}
 
     def first_broken_step(self) -> int | None:
@@ -132,7 +146,7 @@ class Learner:
         for name, pool in self.method.pools().items():
             state |= {f"{name}/{key}": tensor for key, tensor in pool.tensors().items()}
         for name, optimizer in self.optimizers.items():
-            state |= {f"{name}/{key}": tensor for key, tensor in _moments(optimizer).items()}
+            state |= {f"{name}/{key}": tensor for key, tensor in moments(optimizer).items()}
         return state
 
     def restore(self, state: Tensors, *, steps_done: int) -> None:
@@ -149,7 +163,7 @@ class Learner:
             _refuse_unfit_pool(stored, count=pool.size, side=self.crop_size)
             pool.restore(stored, self.device)
         for name, optimizer in self.optimizers.items():
-            _restore_moments(optimizer, _part(state, name))
+            restore_moments(optimizer, _part(state, name))
         sums, counts = _part(state, "loss_sum"), _part(state, "loss_count")
         _refuse_unfit_sums(sums, counts)
         self.loss_sums = {name: total.to(self.device) for name, total in sums.items()}
@@ -159,9 +173,20 @@ class Learner:
         self.broken_at.fill_(SOUND)
         self.steps_done = steps_done
 
+    def _phases(self, batch: Batch, share: Share) -> Phases:
+        rng = random_at(self.seed, Purpose.POOL, self.steps_done)
+        return self.method.step(batch, draws_of(rng, share), number=self.steps_done)
+
     def _minimise(self, name: str, losses: Mapping[str, Tensor]) -> None:
         if name in self.optimizers:
-            minimise(losses, self.optimizers[name], max_grad_norm=self.max_grad_norm)
+            minimise(
+                losses,
+                self.optimizers[name],
+                max_grad_norm=self.max_grad_norm,
+                part=self.turns.part,
+                parts=self.turns.parts,
+                team=self.turns.team,
+            )
 
     def _add(self, losses: Losses) -> None:
         for name, loss in losses.items():
@@ -246,42 +271,6 @@ def _prefixed(networks: Mapping[str, nn.Module]) -> Tensors:
 def _part(state: Tensors, prefix: str) -> Tensors:
     start = f"{prefix}/"
     return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> Tensors:
-    """The step count and the moments of every parameter, by its place in the optimizer."""
-    return {
-        f"{index}/{key}": tensor
-        for index, entry in optimizer.state_dict()["state"].items()
-        for key, tensor in entry.items()
-    }
-
-
-def _restore_moments(optimizer: torch.optim.Optimizer, moments: Tensors) -> None:
-    """Put moments back; a parameter that has not learnt yet has none."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    entries: dict[int, Tensors] = {}
-    for name, tensor in moments.items():
-        index, _, key = name.partition("/")
-        _refuse_unfit_moment(name, tensor, () if key == "step" else parameters[int(index)].shape)
-        if key != "step":  # fused kernels walk weights and moments in one order: lay them out alike
-            tensor = torch.empty_like(parameters[int(index)]).copy_(tensor)
-        entries.setdefault(int(index), {})[key] = tensor
-    for place, entry in entries.items():
-        if entry.keys() != _MOMENTS[type(optimizer)]:
-            raise ValueError(f"the moments of parameter {place} are {sorted(entry)}")
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
-
-
-_MOMENTS = {  # what each optimizer keeps of a parameter
-    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
-    torch.optim.RMSprop: {"step", "square_avg"},
-}
-
-
-def _refuse_unfit_moment(name: str, moment: Tensor, shape: Sequence[int]) -> None:
-    if tuple(moment.shape) != tuple(shape):
-        raise ValueError(f"{name} is {list(moment.shape)}, not {list(shape)}")
 
 
 def _refuse_unfit_pool(stored: Tensors, *, count: int, side: int) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,9 +9,10 @@ from imgtranslate.builders import build_discriminator, build_generator
 from imgtranslate.config import Pix2PixConfig, Settings, latent_dim
 from imgtranslate.data.loader import Batch
 from imgtranslate.losses import l1
+from imgtranslate.methods.draws import Draws
 from imgtranslate.methods.judging import Judging
 from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Losses, Minimise, Networks, frozen, noise
+from imgtranslate.methods.step import Losses, Networks, Phases, frozen, noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,30 +44,27 @@ class Pix2Pix:
     def step(
         self,
         batch: Batch,
-        minimise: Minimise,
-        rng: np.random.Generator,
+        rng: Draws,
         *,
         number: int,  # noqa: ARG002 - every step is alike
-    ) -> Losses:
+    ) -> Phases:
         """The discriminator first, then the generator judged by the updated one (section 3.3)."""
         fake_b = self.translate(batch.real_a, rng)
 
-        judged = self.discriminator_losses(batch, fake_b.detach(), rng)
-        minimise("discriminators", judged)
+        yield "discriminators", self.discriminator_losses(batch, fake_b.detach(), rng)
 
         with frozen(*([self.discriminator] if self.discriminator is not None else [])):
             losses = self.generator_losses(batch, fake_b)
-        minimise("generators", losses)
-        return losses | judged
+        yield "generators", losses
 
-    def measures(self, batch: Batch, rng: np.random.Generator) -> Losses:
+    def measures(self, batch: Batch, rng: Draws) -> Losses:
         """How far apart two samples of one input are, a fraction of the range: 0 ignores z."""
         if not self.latent_dim:
             return {}
         one, other = (self.translate(batch.real_a, rng) for _ in range(2))
         return {"diversity": l1(one, other) / 2}
 
-    def translate(self, real_a: Tensor, rng: np.random.Generator) -> Tensor:
+    def translate(self, real_a: Tensor, rng: Draws) -> Tensor:
         """Translate with a code of noise, if the generator takes one."""
         count, numbers = real_a.shape[0], self.latent_dim
         z = [noise(rng, count, numbers, like=real_a)] if numbers else []
@@ -84,9 +81,7 @@ class Pix2Pix:
             losses["l1"] = l1(fake_b, batch.real_b) * self.config.lambda_l1
         return losses
 
-    def discriminator_losses(
-        self, batch: Batch, fake_b: Tensor, rng: np.random.Generator
-    ) -> Losses:
+    def discriminator_losses(self, batch: Batch, fake_b: Tensor, rng: Draws) -> Losses:
         """Half the sum of the real and the fake term."""
         if self.discriminator is None:
             return {}

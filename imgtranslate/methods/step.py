@@ -1,22 +1,24 @@
 """What the steps of all methods are made of."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from imgtranslate.data.loader import Batch
+from imgtranslate.methods.draws import Draws
 from imgtranslate.methods.pool import ImagePool
+from imgtranslate.methods.team import ALONE, Team
 
 LARGEST_GRADIENT = 1e6  # of one weight; those of ordinary pictures are below 1e3
 
 Losses = dict[str, Tensor]
 Networks = dict[str, nn.Module]
-Minimise = Callable[[str, Mapping[str, Tensor]], None]
-"""Step the optimizer of that name once down the sum of the terms."""
+Phases = Iterator[tuple[str, Losses]]
+"""One after the other: terms, and the name of the optimizer that is to step down their sum once,
+before the next phase is asked for."""
 
 
 class Method(Protocol):
@@ -30,10 +32,8 @@ class Method(Protocol):
     def optimized(self) -> dict[str, Networks]: ...  # noqa: D102
     def models(self) -> dict[str, tuple[str, ...]]: ...  # noqa: D102
     def pools(self) -> dict[str, ImagePool]: ...  # noqa: D102
-    def step(  # noqa: D102
-        self, batch: Batch, minimise: Minimise, rng: np.random.Generator, *, number: int
-    ) -> Losses: ...
-    def measures(self, batch: Batch, rng: np.random.Generator) -> Losses: ...  # noqa: D102
+    def step(self, batch: Batch, rng: Draws, *, number: int) -> Phases: ...  # noqa: D102
+    def measures(self, batch: Batch, rng: Draws) -> Losses: ...  # noqa: D102
 
 
 class GeneratorsFirst(Protocol):
@@ -41,24 +41,19 @@ class GeneratorsFirst(Protocol):
 
     def discriminators(self) -> Networks: ...  # noqa: D102
     def generator_losses(  # noqa: D102
-        self, batch: Batch, rng: np.random.Generator
+        self, batch: Batch, rng: Draws
     ) -> tuple[Losses, Any]: ...
     def discriminator_losses(  # noqa: D102
-        self, batch: Batch, fakes: Any, rng: np.random.Generator
+        self, batch: Batch, fakes: Any, rng: Draws
     ) -> Losses: ...
 
 
-def generators_first(
-    method: GeneratorsFirst, batch: Batch, minimise: Minimise, rng: np.random.Generator
-) -> Losses:
-    """Update the generators, then the discriminators on the same fakes; return every term."""
+def generators_first(method: GeneratorsFirst, batch: Batch, rng: Draws) -> Phases:
+    """Update the generators, then the discriminators on the same fakes."""
     with frozen(*method.discriminators().values()):
         losses, fakes = method.generator_losses(batch, rng)
-    minimise("generators", losses)
-
-    judged = method.discriminator_losses(batch, fakes, rng)
-    minimise("discriminators", judged)
-    return losses | judged
+    yield "generators", losses
+    yield "discriminators", method.discriminator_losses(batch, fakes, rng)
 
 
 @contextlib.contextmanager
@@ -89,17 +84,30 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
 
 
 def minimise(
-    losses: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, *, max_grad_norm: float = 0.0
+    losses: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    *,
+    max_grad_norm: float = 0.0,
+    part: int = 0,
+    parts: int = 1,
+    team: Team = ALONE,
 ) -> None:
     """Step ``optimizer`` once down the sum of all terms.
 
     ``max_grad_norm`` clips the gradient's norm of each of its parameter groups, of which there is
-    one for each network; 0 clips nothing.
+    one for each network; 0 clips nothing. Of a batch in several parts the gradients are gathered,
+    and the last one steps down their mean; of a batch that a team shares, down the mean of all.
     """
-    optimizer.zero_grad(set_to_none=True)
+    if part == 0:
+        optimizer.zero_grad(set_to_none=True)
     if not losses:
         return
-    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    total = torch.stack(list(losses.values())).sum()
+    (total / parts if parts > 1 else total).backward()  # type: ignore[no-untyped-call]
+    if part < parts - 1:
+        return
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    team.average([weight.grad for weight in weights if weight.grad is not None])
     for group in optimizer.param_groups:
         _tame(group["params"])
         if max_grad_norm:
@@ -123,6 +131,6 @@ def detached(fake: Tensor | None) -> Tensor | None:
     return None if fake is None else fake.detach()
 
 
-def noise(rng: np.random.Generator, count: int, numbers: int, *, like: Tensor) -> Tensor:
+def noise(rng: Draws, count: int, numbers: int, *, like: Tensor) -> Tensor:
     """Codes of normal(0, 1), (count, numbers): the same on every device."""
     return torch.from_numpy(rng.standard_normal((count, numbers))).to(like)

@@ -1,6 +1,7 @@
 """The training loop: from where a learner stands to the end of its schedule, or to a stop."""
 
 import time
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_worke
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.methods.schedule import Schedule, build_schedule
+from imgtranslate.methods.team import LostRankError, Team
+from imgtranslate.methods.turns import dealing_of
 from imgtranslate.run_folder import Run
 from imgtranslate.workflows.events import (
     Forecast,
@@ -43,13 +46,17 @@ def learn(
     report: Report,
     stop: Stop,
 ) -> TrainResult:
-    """Train to the end of the schedule; the one long function of this package."""
+    """Train to the end of the schedule; the one long function of this package.
+
+    All processes of a team go through it alike; what is written and shown, the leader writes.
+    """
+    team = learner.turns.team
     schedule = build_schedule(settings, longer_side=max(len(d.files) for d in domains))
     first, total = learner.steps_done, schedule.total_steps()
     report(
         Started(
             run=run.folder,
-            device=str(learner.device),
+            device=_named(learner.device, team),
             step=first,
             total_steps=total,
             total_epochs=schedule.total_epochs(),
@@ -80,9 +87,10 @@ def learn(
         row = learner.take_mean_losses() | learner.measures(batch) if logging else {}
         losses = row or losses
         if validating:
-            row |= validation.measure(learner)
+            row |= validation.measure(learner) if team.leads else {}
+            learner.validations = _told(learner.validations, team)
         journal.write(row, learner, learning_rate=rate)
-        if drawing:
+        if drawing and team.leads:
             write_samples(run, learner, settings, domains)
 
         report(_progress(done, schedule, losses, logging, pace))
@@ -92,17 +100,21 @@ def learn(
 
         # The state is saved by the step, by the pace where steps are slow, and with every best: it
         # comes first, and should a kill come between, a resume mends the other.
-        stopping, best = stop(), validating and bool(row) and learner.is_best()
-        due = done % every.save_every == 0 or time.monotonic() - saved_at > SAVE_SECONDS
+        stopping, late = team.any(stop(), time.monotonic() - saved_at > SAVE_SECONDS)
+        best = validating and learner.is_best()
+        due = done % every.save_every == 0 or late
         if due or best or stopping or done == total:
             if net.catches(learner, thorough=True):
                 journal.begin_again(net.line, learner, learning_rate=rate)
                 continue
-            save_run(run, learner, settings)
+            if team.leads:
+                save_run(run, learner, settings)
             saved_at = time.monotonic()
             report(Saved(step=done))
-        if best:
+        if best and team.leads:
             save_best(run, learner, settings)
+        if validating or drawing or due:
+            team.wait()
         if stopping:
             break
         pace.tick()
@@ -116,6 +128,7 @@ def _samples(
 
     Each must have been learnt from before the next is asked for.
     """
+    team = learner.turns.team
     while learner.steps_done < total:
         step, size = learner.steps_done, settings.train.batch_size
         stream = batches(
@@ -123,8 +136,11 @@ def _samples(
             first_position=step * size,
             batch_size=size,
             num_batches=total - step,
-            workers=choose_workers(settings.data.workers, learner.device),
+            workers=choose_workers(
+                settings.data.workers, learner.device, neighbours=team.neighbours
+            ),
             device=learner.device,
+            dealing=dealing_of(settings, team),
         )
         for expected, batch in enumerate(stream, start=step + 1):
             yield batch
@@ -132,11 +148,22 @@ def _samples(
                 break
 
 
+def _named(device: torch.device, team: Team) -> str:
+    return str(device) if team.size == 1 else f"{team.size} processes, {device.type}"
+
+
+def _told(numbers: list[float], team: Team) -> list[float]:
+    """The leader's numbers."""
+    return list(array("d", team.tell(array("d", numbers).tobytes())))
+
+
 @contextmanager
 def memory_explained(run: Run) -> Iterator[None]:
     """Turn what torch says where the memory does not do into one line; it says so by text alone."""
     try:
         yield
+    except LostRankError as error:
+        raise LostRankError(f"{run.folder}: {error} {run.folder}") from error
     except RuntimeError as error:
         said = str(error)
         if "DataLoader worker" in said and "killed" in said:

@@ -8,6 +8,7 @@ from imgtranslate.data.loader import SampleDataset
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.methods.learner import Learner
 from imgtranslate.run_folder import Run
+from imgtranslate.workflows.ranks import share_state
 from imgtranslate.workflows.run_state import restore_run, save_run
 
 SHOWN = 4  # how many of a batch's files a line names
@@ -34,6 +35,12 @@ class SafetyNet:
             broken = learner.steps_done
         if broken is None:
             return False
+        if learner.turns.team.leads:
+            self._set_back(learner, broken)
+        share_state(learner, learner.turns.team)
+        return True
+
+    def _set_back(self, learner: Learner, broken: int) -> None:
         header, files = read_state_header(self.run.state), self._files_of(broken)
         if learner.rate_factor < 1:
             raise ImgTranslateError(
@@ -49,7 +56,6 @@ class SafetyNet:
             f"the losses are not finite at step {broken} ({files}). Going on from step "
             f"{header.step} at half the learning rate; should it happen again, the run stops"
         )
-        return True
 
     def _files_of(self, step: int) -> str:
         """The files that a step, counted from 1, learnt from."""

@@ -9,22 +9,16 @@ from typing import Any
 import torch
 
 from imgtranslate.checkpoint import read_state_header
-from imgtranslate.config import CycleGanConfig, DataSettings, Settings, is_paired, to_tree
+from imgtranslate.config import CycleGanConfig, Settings, is_paired
 from imgtranslate.data.check import DataReport, check_data
-from imgtranslate.data.folders import Domain, find_domains, folder_settings, plain_name
+from imgtranslate.data.folders import Domain, find_domains
 from imgtranslate.device import choose_device
 from imgtranslate.errors import DataError, ImgTranslateError, UsageError
-from imgtranslate.fitting import check_settings
+from imgtranslate.fitting import check_sharing
 from imgtranslate.methods.learner import Learner
+from imgtranslate.methods.team import ALONE, Team
 from imgtranslate.run_folder import Run, begin, publish, refuse_existing
-from imgtranslate.settings import (
-    FLAGS,
-    build_settings,
-    merge,
-    nested,
-    parse_settings,
-    read_settings_file,
-)
+from imgtranslate.workflows.asked import LAUNCH, changed_settings, resolve
 from imgtranslate.workflows.check_sheet import refuse_sheet
 from imgtranslate.workflows.events import (
     Checking,
@@ -37,6 +31,7 @@ from imgtranslate.workflows.events import (
 )
 from imgtranslate.workflows.initial import check_initial, load_initial
 from imgtranslate.workflows.learn import learn, memory_explained
+from imgtranslate.workflows.ranks import introduce, introduced
 from imgtranslate.workflows.report import FEWER, write_report
 from imgtranslate.workflows.run_state import (
     domains_of_run,
@@ -49,16 +44,6 @@ from imgtranslate.workflows.run_state import (
 )
 
 Domains = tuple[Domain, Domain]
-RESUMABLE = (  # settings that may change on a resume
-    "schedule.epochs",
-    "schedule.decay_epochs",
-    "schedule.constant_steps",
-    "schedule.decay_steps",
-    "train.steps",
-    "train.save_every",
-    "train.sample_every",
-    "data.workers",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +55,7 @@ class Plan:
     device: torch.device
     report: DataReport
     init: Path | None  # where the weights come from, without it they are drawn
+    launch: str = ""  # the name of what started its processes
 
 
 def train(
@@ -115,6 +101,8 @@ def plan_training(
     init: Path | str | None = None,
     sheet: Path | str | None = None,
     fresh: bool = True,
+    processes: int = 1,
+    launch: str = "",
     report: Report = ignore,
 ) -> Plan:
     """Resolve the settings and check device, place and pictures; nothing is written.
@@ -124,19 +112,15 @@ def plan_training(
     values by ``section.name``; they win over ``config`` (a TOML file) and over ``preset``.
     ``out``: the run's folder, without it ``runs/<a>2<b>``. ``init``: a model or a run to begin with
     the weights of. ``sheet``: where ``write_sheet`` is to write, refused early if it cannot.
-    ``fresh``: whether the place must be free, as it need not be for a mere check. Raises
-    ``UsageError`` with one line.
+    ``fresh``: whether the place must be free, as it need not be for a mere check. ``processes``:
+    how many train together. ``launch``: the name of what started them, for the run to remember.
+    Raises ``UsageError`` with one line.
     """
-    resolved = build_settings(
-        method=method,
-        preset=preset,
-        layers=[
-            read_settings_file(Path(config)) if config else {},
-            folder_settings(a=_path(a), b=_path(b), data=_path(data), pairs=_path(pairs)),
-            nested(settings or {}),
-        ],
-    )
-    place = _path(out) or Path("runs") / _name_of_run(resolved.data)
+    resolved, place = resolve(
+        a=a, b=b, data=data, pairs=pairs, out=out, method=method, preset=preset, config=config,
+        settings=settings,
+    )  # fmt: skip
+    check_sharing(resolved, processes)
     if fresh:
         refuse_existing(place)
     if init is not None:
@@ -155,23 +139,34 @@ def plan_training(
     alike = data_settings.channels_a == data_settings.channels_b
     if isinstance(losses, CycleGanConfig) and losses.lambda_identity and not alike:
         report(Notice(text="the identity loss is off: it needs as many channels in A as in B"))
-    return Plan(settings=resolved, out=place, device=chosen, report=found, init=_path(init))
+    return Plan(
+        settings=resolved,
+        out=place,
+        device=chosen,
+        report=found,
+        init=Path(init) if init is not None else None,
+        launch=launch,
+    )
 
 
-def start(plan: Plan, *, report: Report = ignore, stop: Stop = never) -> TrainResult:
+def start(
+    plan: Plan, *, team: Team = ALONE, report: Report = ignore, stop: Stop = never
+) -> TrainResult:
     """Begin the run that was planned and learn until its end or until ``stop`` says so."""
-    learner = Learner(plan.settings, plan.device)
+    learner = Learner(plan.settings, plan.device, team=team)
     if plan.init is not None:
         load_initial(learner, plan.init, say=lambda text: report(Notice(text=text)))
+    record = record_of(plan.report) | ({LAUNCH: plan.launch} if plan.launch else {})
     run = begin(plan.out)
     try:
-        run.write_config(plan.settings, record_of(plan.report))
+        run.write_config(plan.settings, record)
         save_run(run, learner, plan.settings)
     except ImgTranslateError:  # a full disk: what was prepared would only fill it
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     run = publish(run, plan.out)
     with run.only_one(), memory_explained(run):
+        introduce(team, run, learner, plan.settings, record)
         result = learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
     return _reported(result, report, device=str(plan.device))
 
@@ -181,6 +176,7 @@ def resume(
     *,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
+    team: Team = ALONE,
     report: Report = ignore,
     stop: Stop = never,
 ) -> TrainResult:
@@ -192,7 +188,8 @@ def resume(
     """
     folder = Run(Path(run))
     kept, record = folder.read_config()
-    changed = _changed(kept, settings or {})
+    changed = changed_settings(kept, settings or {})
+    check_sharing(changed, team.size)
     domains = _domains_of_run(folder, changed, record)
     for domain in domains:
         if has_changed(domain, record):
@@ -202,15 +199,23 @@ def resume(
     with folder.only_one(), memory_explained(folder):
         header = read_state_header(folder.state)
         refuse_other_batches(folder, header, changed)
-        learner = Learner(changed, chosen)
+        learner = Learner(changed, chosen, team=team)
         restore_run(learner, folder, header)
         if changed != kept:
             folder.write_config(changed, record)
         folder.remove_leftovers()
         folder.rewind_metrics(header.step)
         mend_best(folder, learner, changed)
+        introduce(team, folder, learner, changed, record)
         result = learn(folder, learner, changed, domains, None, report, stop)
     return _reported(result, report, device=str(chosen))
+
+
+def follow(team: Team, *, device: str = "auto", stop: Stop = never) -> TrainResult:
+    """Learn what the leader of the team starts or resumes; nothing is written or reported here."""
+    run, learner, settings, domains = introduced(team, choose_device(device))
+    with memory_explained(run):
+        return learn(run, learner, settings, domains, None, ignore, stop)
 
 
 def _reported(result: TrainResult, report: Report, *, device: str) -> TrainResult:
@@ -221,25 +226,6 @@ def _reported(result: TrainResult, report: Report, *, device: str) -> TrainResul
         except ImgTranslateError as error:
             report(Notice(text=f"no report: {error}"))
     return result
-
-
-def _changed(kept: Settings, settings: Mapping[str, Any]) -> Settings:
-    """The settings of a run with those changes that leave what was learnt valid."""
-    for name in settings:
-        if name not in RESUMABLE:
-            raise UsageError(
-                f"{FLAGS.get(name, name)}: cannot change on --resume. Leave it out; these can: "
-                f"{', '.join(FLAGS.get(each, each) for each in RESUMABLE)}"
-            )
-    changed = parse_settings(merge(to_tree(kept), nested(settings)))
-    by_epochs = settings.keys() & {"schedule.epochs", "schedule.decay_epochs"}
-    if by_epochs and changed.schedule.constant_steps is not None:
-        raise UsageError(
-            "--epochs, --decay-epochs: this run's schedule counts steps. Extend it with "
-            "--set schedule.constant_steps=… or --set schedule.decay_steps=…"
-        )
-    check_settings(changed)  # the file may have been edited
-    return changed
 
 
 def _domains_of_run(folder: Run, settings: Settings, record: Mapping[str, Any]) -> Domains:
@@ -256,15 +242,3 @@ def _check_validation(settings: Settings, domains: tuple[Domain, Domain]) -> Non
             "schedule.kind plateau: no pictures are held out to validate on. Name some with "
             "data.held_out_a and data.held_out_b, or choose another kind"
         )
-
-
-def _name_of_run(data: DataSettings) -> str:
-    """``horses2zebras``, or the name of the folder or file of pairs."""
-    if not data.pairs:
-        return f"{plain_name(data.name_a) or 'a'}2{plain_name(data.name_b) or 'b'}"
-    place = Path(data.pairs)
-    return (place.parent.name if place.name == "train" else place.stem) or "pairs"
-
-
-def _path(path: Path | str | None) -> Path | None:
-    return Path(path) if path else None

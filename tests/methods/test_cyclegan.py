@@ -72,7 +72,18 @@ def step(
         if then is not None:
             then(phase)
 
-    return method.step(batch, minimise, np.random.default_rng(0), number=0), found
+    return walk(method, batch, minimise), found
+
+
+def walk(
+    method: CycleGan, batch: Batch, minimise: Callable[[str, Mapping[str, Tensor]], None]
+) -> Losses:
+    """The losses of every phase, each given to ``minimise`` before the next is asked for."""
+    terms: Losses = {}
+    for name, losses in method.step(batch, np.random.default_rng(0), number=0):
+        minimise(name, losses)
+        terms |= losses
+    return terms
 
 
 def textbook(nets: Networks, config: CycleGanConfig, batch: Batch) -> tuple[Losses, Losses]:
@@ -170,7 +181,7 @@ def test_which_network_learns_from_which_term(term: str, learning: set[str]) -> 
             found = gradients_of(networks_of(method))
             taught.update(key.partition(".")[0] for key, grad in found.items() if grad.any())
 
-    method.step(random_batch(0), minimise, np.random.default_rng(0), number=0)
+    walk(method, random_batch(0), minimise)
     assert taught == learning
 
 
@@ -232,9 +243,7 @@ def test_a_fake_is_made_once_and_a_term_without_weight_runs_nothing(
             counts[name] += len(images[0])
 
         network.register_forward_pre_hook(count)
-    ours = method.step(
-        random_batch(0, count=1), lambda *_: None, np.random.default_rng(0), number=0
-    )
+    ours = walk(method, random_batch(0, count=1), lambda *_: None)
     assert tuple(counts.values()) == shown
     assert all(loss.item() > 0 for loss in ours.values())
 
