@@ -1,11 +1,14 @@
 """Batches for training, by position."""
 
+import multiprocessing
 import os
+import shutil
 import signal
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,13 +16,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from imgtranslate.config import Settings
+from imgtranslate.data.cache import Caches, processes_here, source_of
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.stream import Purpose, index_at, random_at
 from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels
 
+AHEAD = 2  # batches that are read before they are asked for
+MOST_WORKERS = 8
+PREFETCHED = 2  # batches of each worker
+
 Sample = tuple[Pixels, Pixels]
+
+
+Collated = tuple[Tensor, Tensor] | ImageError  # uint8 (n, h, w, c) of A and of B, or a fault
 
 
 @dataclass(frozen=True)
@@ -34,13 +45,20 @@ class SampleDataset(Dataset[Sample | ImageError]):
     """The sample at each position: uint8 (h, w, c) of A and of B.
 
     Unpaired, the sides are drawn independently. Paired, they are two pictures of one thing, cut
-    and turned alike.
+    and turned alike. ``caches`` keep what was decoded and resized; no sample depends on them.
     """
 
     def __init__(
-        self, domain_a: Domain, domain_b: Domain, settings: Settings, *, paired: bool
+        self,
+        domain_a: Domain,
+        domain_b: Domain,
+        settings: Settings,
+        *,
+        paired: bool,
+        caches: Caches | None = None,
     ) -> None:
         self.domains = (domain_a, domain_b)
+        self.caches = caches
         data = settings.data
         self.channels = (data.channels_a, data.channels_b)
         self.resamples = (data.resample_a, data.resample_b)
@@ -58,15 +76,17 @@ class SampleDataset(Dataset[Sample | ImageError]):
 
     def file_at(self, position: int, *, side: int) -> Path:
         """The file that the sample of ``side`` (0 or 1) at a position is cut from."""
-        files = self.domains[side].files
+        return self.domains[side].files[self._number_at(position, side=side)]
+
+    def _number_at(self, position: int, *, side: int) -> int:
         drawn = 0 if self.paired else side
-        return files[index_at(position, count=len(files), seed=self.seed, side=drawn)]
+        count = len(self.domains[side].files)
+        return index_at(position, count=count, seed=self.seed, side=drawn)
 
     def _sample(self, position: int, *, side: int) -> Pixels:
         drawn = 0 if self.paired else side  # one draw for both sides of a pair
-        domain, data = self.domains[side], self.data
-        pixels = domain.read(self.file_at(position, side=side), channels=self.channels[side])
-        pixels = resize_shorter(pixels, data.load_size, resample=self.resamples[side])
+        data = self.data
+        pixels = self._resized(self._number_at(position, side=side), side=side)
         geometry = draw_geometry(
             pixels.shape[:2],
             crop_size=data.crop_size,
@@ -77,6 +97,22 @@ class SampleDataset(Dataset[Sample | ImageError]):
         sample = cut(pixels, geometry, crop_size=data.crop_size)
         rng = random_at(self.seed, Purpose.COLOUR, side, position)
         return change_tone(sample, strength=self.strengths[side], rng=rng)
+
+    def _resized(self, number: int, *, side: int) -> Pixels:
+        """A whole picture, its shorter side ``load_size`` px, from the cache if it is there."""
+        path = self.domains[side].files[number]
+        source = source_of(path) if self.caches else None
+        if self.caches is None or source is None:
+            return self._read(path, side=side)
+        kept = self.caches[side].find(number, source)
+        if kept is None:
+            kept = self._read(path, side=side)
+            self.caches[side].keep(number, source, kept)
+        return kept
+
+    def _read(self, path: Path, *, side: int) -> Pixels:
+        pixels = self.domains[side].read(path, channels=self.channels[side])
+        return resize_shorter(pixels, self.data.load_size, resample=self.resamples[side])
 
 
 def batches(
@@ -89,19 +125,59 @@ def batches(
     device: torch.device,
 ) -> Iterator[Batch]:
     """Yield ``num_batches`` batches from ``first_position`` on, whatever the number of workers."""
+    positions = range(first_position, first_position + num_batches * batch_size)
+    read = _read_beside if workers == 0 else _read_elsewhere
+    for collated in read(dataset, positions, batch_size=batch_size, workers=workers, device=device):
+        if isinstance(collated, ImageError):
+            raise collated
+        yield Batch(*(to_device(pixels, device) for pixels in collated))
+
+
+def _read_beside(
+    dataset: SampleDataset,
+    positions: range,
+    *,
+    batch_size: int,
+    workers: int,  # noqa: ARG001 - none
+    device: torch.device,  # noqa: ARG001
+) -> Iterator[Collated]:
+    """Read in a thread of this process, some batches ahead of what is asked for."""
+
+    def read(first: int) -> Collated:
+        return _collate([dataset[place] for place in positions[first : first + batch_size]])
+
+    pool, ahead = ThreadPoolExecutor(1), deque[Future[Collated]]()
+    try:
+        for first in range(0, len(positions), batch_size):
+            ahead.append(pool.submit(read, first))
+            if len(ahead) > AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_elsewhere(
+    dataset: SampleDataset,
+    positions: range,
+    *,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[Collated]:
+    """Read in other processes."""
     loader: DataLoader[Sample | ImageError] = DataLoader(
         dataset,
-        sampler=range(first_position, first_position + num_batches * batch_size),
+        sampler=positions,
         batch_size=batch_size,
         num_workers=workers,
+        prefetch_factor=PREFETCHED,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
         worker_init_fn=_leave_signals_to_the_parent,
     )
-    for collated in loader:
-        if isinstance(collated, ImageError):
-            raise collated
-        yield Batch(*(to_device(pixels, device) for pixels in collated))
+    yield from loader
 
 
 def _leave_signals_to_the_parent(_: int) -> None:
@@ -110,14 +186,33 @@ def _leave_signals_to_the_parent(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
-    """How many processes read pictures: none where the network itself needs the cores."""
-    if workers != "auto":
-        return workers
-    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))
+def choose_workers(settings: Settings, device: torch.device) -> int:
+    """How many processes read pictures: none where the network itself needs the cores.
+
+    What they have read lies in shared memory until it is fetched; containers may have little of it.
+    """
+    data = settings.data
+    if data.workers != "auto":
+        return data.workers
+    if device.type == "cpu":
+        return 0
+    batch = settings.train.batch_size * data.crop_size**2 * (data.channels_a + data.channels_b)
+    spare = (os.cpu_count() or 1) // processes_here() - 1
+    return max(0, min(MOST_WORKERS, spare, _shared_memory() // (PREFETCHED * batch)))
 
 
-def _collate(samples: Sequence[Sample | ImageError]) -> tuple[Tensor, Tensor] | ImageError:
+def share_memory(workers: int) -> bool:
+    """Whether readers share what this process has in its memory."""
+    return workers == 0 or multiprocessing.get_context().get_start_method() == "fork"
+
+
+def _shared_memory() -> int:
+    """Bytes that processes may pass to each other; half of what is free."""
+    place = Path("/dev/shm")
+    return shutil.disk_usage(place).free // 2 if place.is_dir() else 2**62
+
+
+def _collate(samples: Sequence[Sample | ImageError]) -> Collated:
     good = [sample for sample in samples if not isinstance(sample, ImageError)]
     if len(good) < len(samples):
         return next(sample for sample in samples if isinstance(sample, ImageError))
