@@ -30,6 +30,7 @@ from imgtranslate.data.slots import (
     refuse_foreign,
 )
 from imgtranslate.images import Pixels
+from imgtranslate.members import archive_of
 from imgtranslate.memory import available_memory
 
 LONGEST = 2  # pictures that are more than so many times as long as wide are not kept
@@ -127,7 +128,7 @@ def refuse_cache(domains: tuple[Domain, Domain], settings: DataSettings) -> None
 def source_of(path: Path) -> bytes | None:
     """A digest that changes when the file does, by its size and time; None if it is not there."""
     try:
-        found = path.stat()
+        found = (archive_of(path) or path).stat()
     except OSError:
         return None
     text = b"%d %d %s" % (found.st_size, found.st_mtime_ns, os.fsencode(path))
@@ -161,10 +162,10 @@ def _places(
 ) -> tuple[Path, Path]:
     """A file for each side, named by all that decides what is kept of its pictures."""
     a, b = (
-        folder / f"{_digest(domain.letter, os.path.realpath(domain.folder), domain.half, *how)}"
-        for domain, how in zip(domains, _ways(settings), strict=True)
+        folder / (_digest(d.letter, d.name, os.path.realpath(d.folder), d.half, *how) + SUFFIX)
+        for d, how in zip(domains, _ways(settings), strict=True)
     )
-    return a.with_suffix(SUFFIX), b.with_suffix(SUFFIX)
+    return a, b
 
 
 def _ways(settings: DataSettings) -> tuple[tuple[object, ...], tuple[object, ...]]:
