@@ -11,7 +11,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +49,7 @@ def main(
     side: Annotated[int, typer.Option(help="Of the pictures on the disk, px.")] = 256,
     a: Annotated[Path | None, typer.Option(help="Pictures, instead of drawn ones.")] = None,
     b: Annotated[Path | None, typer.Option(help="The same of B.")] = None,
-    steps: Annotated[int, typer.Option(help="To find the share of waiting.")] = 60,
+    steps: Annotated[int, typer.Option(help="To find the share of waiting; 0: not.")] = 60,
     runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 5,
     workers: Annotated[int | None, typer.Option(help="Of both; else chosen.")] = None,
     device: str = "cpu",
@@ -75,15 +75,12 @@ def measured(setting: Setting, folder: Path, *, runs: int, steps: int) -> dict[s
     for _ in range(runs):
         textbook_s.append(_seconds(as_everyone(textbook, setting)))
         ours_s.append(_seconds(ours(dataset, setting)))
-    pictures, learner = 2 * setting.images, Learner(setting.settings, setting.device)
-    shares = {
-        f"{name}_waiting": round(waiting(learner, stream, steps=steps), 4)
-        for name, stream in (
-            ("textbook", _endless(textbook, setting)),
-            ("first_pass", ours(build_dataset(setting, folder / "other"), setting)),
-            ("ours", ours(dataset, setting, count=steps)),
-        )
+    streams = {
+        "textbook": _endless(textbook, setting),
+        "first_pass": ours(build_dataset(setting, folder / "other"), setting),
+        "ours": ours(dataset, setting, count=steps),
     }
+    pictures = 2 * setting.images
     return {
         "textbook_s": round(statistics.median(textbook_s), 4),
         "ours_s": round(statistics.median(ours_s), 4),
@@ -95,7 +92,7 @@ def measured(setting: Setting, folder: Path, *, runs: int, steps: int) -> dict[s
         "textbook_images_per_s": round(pictures / statistics.median(textbook_s), 1),
         "ours_images_per_s": round(pictures / statistics.median(ours_s), 1),
         "workers": setting.workers,
-        **shares,
+        **(shares_of_waiting(streams, setting, steps=steps) if steps else {}),
     }
 
 
@@ -154,6 +151,17 @@ def as_everyone(textbook: Textbook, setting: Setting) -> Iterator[Batch]:
 def _endless(textbook: Textbook, setting: Setting) -> Iterator[Batch]:
     while True:
         yield from as_everyone(textbook, setting)
+
+
+def shares_of_waiting(
+    streams: Mapping[str, Iterator[Batch]], setting: Setting, *, steps: int
+) -> dict[str, float]:
+    """The share for each stream, with the networks of the preset."""
+    learner = Learner(setting.settings, setting.device)
+    return {
+        f"{name}_waiting": round(waiting(learner, stream, steps=steps), 4)
+        for name, stream in streams.items()
+    }
 
 
 def waiting(learner: Learner, stream: Iterable[Batch], *, steps: int) -> float:

@@ -70,7 +70,7 @@ class Cache:
         """Keep picture ``number`` as read from ``source``, if there is room for it."""
         slots, place = self._slot(number)
         height, width = pixels.shape[:2]
-        if place >= slots.count or not self._fits(height, width):
+        if not self._fits(height, width):
             return
         body = pixels.tobytes()
         head = _HEAD.pack(0, source, height, width)[4:]

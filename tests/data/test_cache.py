@@ -22,6 +22,7 @@ from imgtranslate.data.slots import MemorySlots, make_room, open_slots
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels, read_image
 from imgtranslate.settings import build_settings, parse_settings
+from imgtranslate.workflows.pace import Pace
 
 CPU = torch.device("cpu")
 
@@ -114,7 +115,7 @@ def test_what_memory_does_not_hold_goes_on_in_the_file(sides: Path, decoded: lis
 def half_in_memory(sides: Path, found: SampleDataset, side: int) -> Cache:
     (sides / "half").mkdir(exist_ok=True)
     channels = found.channels[side]
-    slots = open_slots(sides / "half" / str(side), count=5, size=4096)
+    slots = open_slots(sides / "half" / str(side), count=3, size=4096)
     return Cache(
         memory=MemorySlots(count=2, size=4096), disk=slots, load_size=18, channels=channels
     )
@@ -158,6 +159,7 @@ def test_a_damaged_or_foreign_file_is_read_anew(
     assert samples(dataset(sides, **cache)) == wanted
     assert decoded == []
     now = [file.stat().st_size for file in kept_files(sides / "shared")]
+    assert all(length <= 5 * 4096 for length in now)
     assert now == lengths or change in {"zeros", "longer", "shifted", "cut short"}
 
 
@@ -302,6 +304,23 @@ def test_a_run_that_ends_leaves_no_cache_and_one_that_stops_goes_on_with_it(side
     assert kept_files(sides / "run" / "cache")
     assert imgtranslate.resume(sides / "run", device="cpu").finished
     assert not (sides / "run" / "cache").exists()
+
+
+def test_a_step_does_not_wait_for_pictures_that_are_read_beside_it(
+    sides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = SampleDataset.__getitem__
+
+    def slowly(samples: SampleDataset, position: int) -> Any:
+        time.sleep(0.01)
+        return get(samples, position)
+
+    monkeypatch.setattr(SampleDataset, "__getitem__", slowly)
+    pace = Pace()
+    for _ in pace.waiting_for(stream(dataset(sides), 0, 30)):
+        time.sleep(0.03)
+        pace.tick()
+    assert pace.waiting_share() < 0.05
 
 
 def test_a_late_step_takes_as_long_as_an_early_one(sides: Path) -> None:
