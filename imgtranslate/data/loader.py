@@ -222,5 +222,7 @@ def _collate(samples: Sequence[Sample | ImageError]) -> Collated:
 
 def to_device(pixels: Tensor, device: torch.device) -> Tensor:
     """Turn uint8 (n, h, w, c) into float (n, c, h, w) in [-1, 1]."""
-    planes = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).contiguous()
-    return planes / 127.5 - 1
+    planes = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    # to divide uint8 takes longer on a CPU, for the same numbers
+    values = planes.to(torch.float32, memory_format=torch.contiguous_format)
+    return values.div_(127.5).sub_(1)
