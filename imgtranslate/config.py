@@ -32,6 +32,7 @@ Strength = Annotated[float, Interval(ge=0, le=1)]
 Weight = Annotated[float, Interval(ge=0, le=1e6)]
 Count = Annotated[int, Interval(ge=1, le=10**12)]
 CountOrZero = Annotated[int, Interval(ge=0, le=10**12)]
+Mebibytes = Annotated[int, Interval(ge=0, le=2**30)]
 LARGEST_SIDE = 65_536  # px
 Side = Annotated[int, Interval(ge=1, le=LARGEST_SIDE)]
 
@@ -221,6 +222,9 @@ class DataSettings(Section):
     colour_b: Strength = 0.0
     skip_unreadable: bool = False
     workers: Annotated[int, Interval(ge=0, le=256)] | Literal["auto"] = "auto"
+    cache: str = ""  # a folder for decoded pictures; without it memory, then the run's folder
+    cache_memory: Mebibytes | Literal["auto"] = "auto"  # MiB; auto: a quarter of what is free
+    cache_disk: Mebibytes = 16_384  # MiB
 
 
 @dataclass(frozen=True, kw_only=True)

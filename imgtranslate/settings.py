@@ -144,6 +144,7 @@ FLAGS = {  # settings that are flags of `train` are named as such
     "data.channels_a": "--channels-a",
     "data.channels_b": "--channels-b",
     "data.workers": "--workers",
+    "data.cache": "--cache",
     "generator.base_channels": "--base-channels",
     "optimizer.lr": "--lr",
     "schedule.epochs": "--epochs",

@@ -2,6 +2,7 @@ import dataclasses
 import re
 import shlex
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for index in range(12):
             picture = Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8))
             picture.save(tmp_path / side / f"{index}.png")
+        for shard in range(2):
+            with tarfile.open(tmp_path / f"{side}-00{shard}.tar", "w") as tar:
+                for index in range(6 * shard, 6 * shard + 6):
+                    tar.add(tmp_path / side / f"{index}.png", f"{index}.png")
     picture.save(tmp_path / "in.jpg")
     for side in ("labels", "photos"):
         shutil.copytree(tmp_path / "horses", tmp_path / side)

@@ -140,6 +140,14 @@ def train(
     workers: Annotated[
         str | None, typer.Option(help="Processes that read pictures; auto.", rich_help_panel=RUN)
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep decoded pictures in this folder, for later runs too.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     save_every: Annotated[
         int | None,
         typer.Option(help="Steps between saved states; ten minutes at most.", rich_help_panel=RUN),
@@ -183,6 +191,7 @@ def train(
         "data.channels_a": channels_a,
         "data.channels_b": channels_b,
         "data.workers": _number_or_word(workers),
+        "data.cache": None if cache is None else str(cache.absolute()),
         "generator.base_channels": base_channels,
         "optimizer.lr": lr,
         "schedule.epochs": epochs,

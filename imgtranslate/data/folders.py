@@ -9,8 +9,10 @@ from pathlib import Path
 
 from imgtranslate.config import DataSettings, Tree
 from imgtranslate.data.pairs import Half, Listing, list_folder, list_pairs, match_by_name
+from imgtranslate.data.shards import names_shards, plain_shard
 from imgtranslate.errors import DataError, ImageError
 from imgtranslate.images import Picture, Pixels, eight_bits, read_image
+from imgtranslate.members import size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class Domain:
 
     def fingerprint(self) -> str:
         """A digest of names and sizes: it changes when the training pictures do."""
-        lines = (f"{relative_name(f, self.folder)}\0{f.stat().st_size}" for f in self.files)
+        lines = (f"{relative_name(f, self.folder)}\0{size_of(f)}" for f in self.files)
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
@@ -77,7 +79,7 @@ def folder_settings(
         if a or b or pairs:
             raise DataError("--data: given together with --a, --b or --pairs. Give one of them")
         return _layout_of(data)
-    if pairs is not None and not pairs.exists():
+    if pairs is not None and not (pairs.exists() or names_shards(pairs)):
         raise DataError(
             f"--pairs {pairs}: no such folder or file. Name a folder of pictures side by side, "
             "or a CSV file"
@@ -269,7 +271,7 @@ def _names_of_data(name: str) -> tuple[str, str]:
 def _domain_names(a: Path, b: Path) -> tuple[str, str]:
     """Take the folders' own names, or those of their nearest parents that differ."""
     for part_a, part_b in zip(reversed(a.parts), reversed(b.parts), strict=False):
-        name_a, name_b = plain_name(part_a), plain_name(part_b)
+        name_a, name_b = plain_name(plain_shard(part_a)), plain_name(plain_shard(part_b))
         if name_a and name_b and name_a != name_b:
             return name_a, name_b
     return "a", "b"

@@ -1,11 +1,14 @@
 """Batches for training, by position."""
 
+import multiprocessing
 import os
+import shutil
 import signal
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,14 +16,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from imgtranslate.config import Settings
+from imgtranslate.data.cache import Caches, processes_here, source_of
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.share import Dealing
+from imgtranslate.data.share import Dealing, Positions
 from imgtranslate.data.stream import Purpose, index_at, random_at
 from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels
 
+AHEAD = 2  # batches that are read before they are asked for
+MOST_WORKERS = 8
+PREFETCHED = 2  # batches of each worker
+
 Sample = tuple[Pixels, Pixels]
+
+
+Collated = tuple[Tensor, Tensor] | ImageError  # uint8 (n, h, w, c) of A and of B, or a fault
 
 
 @dataclass(frozen=True)
@@ -35,13 +46,20 @@ class SampleDataset(Dataset[Sample | ImageError]):
     """The sample at each position: uint8 (h, w, c) of A and of B.
 
     Unpaired, the sides are drawn independently. Paired, they are two pictures of one thing, cut
-    and turned alike.
+    and turned alike. ``caches`` keep what was decoded and resized; no sample depends on them.
     """
 
     def __init__(
-        self, domain_a: Domain, domain_b: Domain, settings: Settings, *, paired: bool
+        self,
+        domain_a: Domain,
+        domain_b: Domain,
+        settings: Settings,
+        *,
+        paired: bool,
+        caches: Caches | None = None,
     ) -> None:
         self.domains = (domain_a, domain_b)
+        self.caches = caches
         data = settings.data
         self.channels = (data.channels_a, data.channels_b)
         self.resamples = (data.resample_a, data.resample_b)
@@ -59,15 +77,17 @@ class SampleDataset(Dataset[Sample | ImageError]):
 
     def file_at(self, position: int, *, side: int) -> Path:
         """The file that the sample of ``side`` (0 or 1) at a position is cut from."""
-        files = self.domains[side].files
+        return self.domains[side].files[self._number_at(position, side=side)]
+
+    def _number_at(self, position: int, *, side: int) -> int:
         drawn = 0 if self.paired else side
-        return files[index_at(position, count=len(files), seed=self.seed, side=drawn)]
+        count = len(self.domains[side].files)
+        return index_at(position, count=count, seed=self.seed, side=drawn)
 
     def _sample(self, position: int, *, side: int) -> Pixels:
         drawn = 0 if self.paired else side  # one draw for both sides of a pair
-        domain, data = self.domains[side], self.data
-        pixels = domain.read(self.file_at(position, side=side), channels=self.channels[side])
-        pixels = resize_shorter(pixels, data.load_size, resample=self.resamples[side])
+        data = self.data
+        pixels = self._resized(self._number_at(position, side=side), side=side)
         geometry = draw_geometry(
             pixels.shape[:2],
             crop_size=data.crop_size,
@@ -78,6 +98,22 @@ class SampleDataset(Dataset[Sample | ImageError]):
         sample = cut(pixels, geometry, crop_size=data.crop_size)
         rng = random_at(self.seed, Purpose.COLOUR, side, position)
         return change_tone(sample, strength=self.strengths[side], rng=rng)
+
+    def _resized(self, number: int, *, side: int) -> Pixels:
+        """A whole picture, its shorter side ``load_size`` px, from the cache if it is there."""
+        path = self.domains[side].files[number]
+        source = source_of(path) if self.caches else None
+        if self.caches is None or source is None:
+            return self._read(path, side=side)
+        kept = self.caches[side].find(number, source)
+        if kept is None:
+            kept = self._read(path, side=side)
+            self.caches[side].keep(number, source, kept)
+        return kept
+
+    def _read(self, path: Path, *, side: int) -> Pixels:
+        pixels = self.domains[side].read(path, channels=self.channels[side])
+        return resize_shorter(pixels, self.data.load_size, resample=self.resamples[side])
 
 
 def batches(
@@ -96,19 +132,52 @@ def batches(
     """
     dealing = dealing or Dealing(batch_size=batch_size)
     positions = dealing.positions(first_position, num_batches)
+    read = _read_beside if workers == 0 else _read_elsewhere
+    for collated in read(dataset, positions, workers=workers, device=device):
+        if isinstance(collated, ImageError):
+            raise collated
+        yield Batch(*(to_device(pixels, device) for pixels in collated))
+
+
+def _read_beside(
+    dataset: SampleDataset,
+    positions: Positions,
+    *,
+    workers: int,  # noqa: ARG001 - none
+    device: torch.device,  # noqa: ARG001
+) -> Iterator[Collated]:
+    """Read in a thread of this process, some batches ahead of what is asked for."""
+
+    def read(places: Sequence[int]) -> Collated:
+        return _collate([dataset[place] for place in places])
+
+    pool, ahead = ThreadPoolExecutor(1), deque[Future[Collated]]()
+    try:
+        for places in positions.batches():
+            ahead.append(pool.submit(read, places))
+            if len(ahead) > AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_elsewhere(
+    dataset: SampleDataset, positions: Positions, *, workers: int, device: torch.device
+) -> Iterator[Collated]:
+    """Read in other processes."""
     loader: DataLoader[Sample | ImageError] = DataLoader(
         dataset,
         sampler=positions,
         batch_size=len(positions.own),
         num_workers=workers,
+        prefetch_factor=PREFETCHED,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
         worker_init_fn=_leave_signals_to_the_parent,
     )
-    for collated in loader:
-        if isinstance(collated, ImageError):
-            raise collated
-        yield Batch(*(to_device(pixels, device) for pixels in collated))
+    yield from loader
 
 
 def _leave_signals_to_the_parent(_: int) -> None:
@@ -120,20 +189,33 @@ def _leave_signals_to_the_parent(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def choose_workers(
-    workers: int | Literal["auto"], device: torch.device, *, neighbours: int = 1
-) -> int:
+def choose_workers(settings: Settings, device: torch.device) -> int:
     """How many processes read pictures: none where the network itself needs the cores.
 
-    ``neighbours``: the processes that train on this machine, each with readers of its own.
+    What they have read lies in shared memory until it is fetched; containers may have little of it.
     """
-    if workers != "auto":
-        return workers
-    cores = (os.cpu_count() or 2) // neighbours
-    return 0 if device.type == "cpu" else min(8, max(1, cores - 1))
+    data = settings.data
+    if data.workers != "auto":
+        return data.workers
+    if device.type == "cpu":
+        return 0
+    batch = settings.train.batch_size * data.crop_size**2 * (data.channels_a + data.channels_b)
+    spare = (os.cpu_count() or 1) // processes_here() - 1
+    return max(0, min(MOST_WORKERS, spare, _shared_memory() // (PREFETCHED * batch)))
 
 
-def _collate(samples: Sequence[Sample | ImageError]) -> tuple[Tensor, Tensor] | ImageError:
+def share_memory(workers: int) -> bool:
+    """Whether readers share what this process has in its memory."""
+    return workers == 0 or multiprocessing.get_context().get_start_method() == "fork"
+
+
+def _shared_memory() -> int:
+    """Bytes that processes may pass to each other; half of what is free."""
+    place = Path("/dev/shm")
+    return shutil.disk_usage(place).free // 2 if place.is_dir() else 2**62
+
+
+def _collate(samples: Sequence[Sample | ImageError]) -> Collated:
     good = [sample for sample in samples if not isinstance(sample, ImageError)]
     if len(good) < len(samples):
         return next(sample for sample in samples if isinstance(sample, ImageError))
@@ -143,5 +225,7 @@ def _collate(samples: Sequence[Sample | ImageError]) -> tuple[Tensor, Tensor] | 
 
 def to_device(pixels: Tensor, device: torch.device) -> Tensor:
     """Turn uint8 (n, h, w, c) into float (n, c, h, w) in [-1, 1]."""
-    planes = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).contiguous()
-    return planes / 127.5 - 1
+    planes = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    # to divide uint8 takes longer on a CPU, for the same numbers
+    values = planes.to(torch.float32, memory_format=torch.contiguous_format)
+    return values.div_(127.5).sub_(1)

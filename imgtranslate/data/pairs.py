@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from imgtranslate.arrays import ARRAY_SUFFIX
+from imgtranslate.data.shards import key_of, list_shards, names_shards
 from imgtranslate.errors import DataError
 from imgtranslate.images import IMAGE_SUFFIXES, list_images
 
@@ -26,7 +27,13 @@ class Listing:
 
 
 def list_folder(option: str, folder: Path, *, channels: int) -> Listing:
-    """List the pictures in and below a folder. Raises ``DataError`` if there are none."""
+    """List the pictures in and below a folder, or in shards.
+
+    Raises ``DataError`` if there are none.
+    """
+    if names_shards(folder):
+        place, members = list_shards(option, folder)
+        return Listing(folder=place, files=members)
     if not folder.is_dir():
         why = "a file, not a folder" if folder.exists() else "no such folder"
         raise DataError(f"{option} {folder}: {why}. Name a folder of pictures")
@@ -66,7 +73,7 @@ def list_pairs(
 
     ``order`` says which half, or column, is A. Raises ``DataError``.
     """
-    if place.is_file():
+    if place.is_file() and not names_shards(place):
         first, second = _read_csv(option, place)
     else:
         whole = list_folder(option, place, channels=channels)
@@ -78,7 +85,7 @@ def list_pairs(
 def _by_stem(listing: Listing) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in listing.files:
-        stem = file.relative_to(listing.folder).with_suffix("").as_posix()
+        stem = key_of(file) or file.relative_to(listing.folder).with_suffix("").as_posix()
         other = found.setdefault(stem, file)
         if other != file:
             raise DataError(f"{file}: another picture has this name, {other}. Remove one of them")

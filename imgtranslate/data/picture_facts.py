@@ -16,6 +16,7 @@ from imgtranslate.data.folders import Domain
 from imgtranslate.data.near import FLAT, SIDE
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Picture, Pixels, Stored, read_stored
+from imgtranslate.members import content_of
 
 _SAME = 8  # levels of 255: within it all pixels are one colour, saved as JPEG perhaps
 
@@ -51,7 +52,7 @@ def read_facts(domains: tuple[Domain, Domain], settings: DataSettings) -> Iterat
 def _facts_of(domain: Domain, path: Path, *, channels: int) -> PictureFacts:
     try:
         picture = domain.read_picture(path, channels=channels)
-        digest = hashlib.sha256(path.read_bytes() + domain.half.encode()).hexdigest()
+        digest = hashlib.sha256(content_of(path) + domain.half.encode()).hexdigest()
     except (ImageError, OSError) as error:
         return PictureFacts(letter=domain.letter, path=path, fault=str(error))
     pixels = picture.pixels

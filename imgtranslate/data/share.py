@@ -1,5 +1,6 @@
 """How a batch is dealt to processes and parts, so that together they learn from the whole."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -80,6 +81,9 @@ class Positions:
         return self.num * len(self.own)
 
     def __iter__(self) -> Iterator[int]:
-        for batch in range(self.num):
-            for place in self.own:
-                yield self.first + batch * self.step + place
+        return itertools.chain.from_iterable(self.batches())
+
+    def batches(self) -> Iterator[list[int]]:
+        """The samples of each batch."""
+        for first in range(self.first, self.first + self.num * self.step, self.step):
+            yield [first + place for place in self.own]

@@ -38,7 +38,8 @@ def cut(pixels: Pixels, geometry: Geometry, *, crop_size: int) -> Pixels:
     """Cut a sample: uint8 (crop_size, crop_size, channels)."""
     top, left = geometry.top, geometry.left
     sample = pixels[top : top + crop_size, left : left + crop_size]
-    sample = sample[:, ::-1] if geometry.mirrored else sample
+    if geometry.mirrored:  # a copy of sample[:, ::-1] takes longer
+        sample = sample.take(np.arange(crop_size)[::-1], axis=1)
     return np.ascontiguousarray(np.rot90(sample, geometry.quarters))
 
 

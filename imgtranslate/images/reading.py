@@ -1,6 +1,7 @@
 """From a file to pictures: upright, in sRGB, with as many channels as asked for."""
 
 import contextlib
+import io
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from imgtranslate.images.opening import (
 from imgtranslate.images.picture import Alpha, Picture, with_alpha
 from imgtranslate.images.profiles import to_srgb
 from imgtranslate.images.values import AnyPixels, rounded
+from imgtranslate.members import archive_of, read_member
 
 
 def read_image(
@@ -54,8 +56,15 @@ def read_frames(
 ) -> Iterator[Picture]:
     """Read frames or pages one after the other, each as ``read_image`` would; of a still one.
 
-    ``source``: a path, or a stream of bytes, which messages call ``-``.
+    ``source``: a path, also of a member of a tar archive, or a stream of bytes, which messages
+    call ``-``.
     """
+    archive = archive_of(source) if isinstance(source, Path) else None
+    if isinstance(source, Path) and archive is not None:
+        content = io.BytesIO(read_member(source, archive))
+        with _said_of(source):
+            yield from read_frames(content, channels=channels, alpha=alpha, allow_huge=allow_huge)
+        return
     with decoding(source, allow_huge=allow_huge):
         source = rereadable(source)
         refuse_special_file(source)
@@ -74,6 +83,15 @@ def read_frames(
         with decoding(source):
             refuse_long_bomb(total, allow_huge=allow_huge)
         yield with_alpha(picture, alpha)
+
+
+@contextlib.contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """Let faults of a stream name ``path``."""
+    try:
+        yield
+    except ImageError as error:
+        raise type(error)(f"{path}{str(error).removeprefix('-')}") from error
 
 
 def picture_from_pil(image: Image.Image, *, channels: int, alpha: Alpha = "keep") -> Picture:

@@ -33,7 +33,7 @@ class LostRankError(ImgTranslateError):
 class Team:
     """One process among ``size``; the one of rank 0 leads: it alone writes and shows.
 
-    ``neighbours``: how many are on this machine. ``words``: the group in which processes agree,
+    ``words``: the group in which processes agree,
     apart from that of their devices, so that no device has to be waited for; ``patient``: another
     one, in which they wait longer. Every method must be called by all, in one order, and raises
     ``LostRankError``.
@@ -41,7 +41,6 @@ class Team:
 
     rank: int = 0
     size: int = 1
-    neighbours: int = 1
     words: dist.ProcessGroup | None = None
     patient: dist.ProcessGroup | None = None
 

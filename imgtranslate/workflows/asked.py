@@ -28,6 +28,9 @@ RESUMABLE = (  # settings that may change on a resume
     "train.sample_every",
     "train.accumulate",
     "data.workers",
+    "data.cache",
+    "data.cache_memory",
+    "data.cache_disk",
 )
 LAUNCH = "launch"  # in the record
 PLACING = ("a", "b", "data", "pairs", "out", "method", "preset", "config", "settings")

@@ -1,5 +1,6 @@
 """The training loop: from where a learner stands to the end of its schedule, or to a stop."""
 
+import shutil
 import time
 from array import array
 from collections.abc import Iterator, Mapping
@@ -8,9 +9,16 @@ from contextlib import contextmanager
 import torch
 
 from imgtranslate.config import Settings, is_paired
+from imgtranslate.data.cache import open_caches
 from imgtranslate.data.check import DataReport
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
+from imgtranslate.data.loader import (
+    Batch,
+    SampleDataset,
+    batches,
+    choose_workers,
+    share_memory,
+)
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.methods.schedule import Schedule, build_schedule
@@ -65,7 +73,9 @@ def learn(
         )
     )
 
-    dataset = SampleDataset(*domains, settings, paired=is_paired(settings.method))
+    workers = choose_workers(settings, learner.device)
+    caches = open_caches(domains, settings.data, folder=run.cache, forking=share_memory(workers))
+    dataset = SampleDataset(*domains, settings, paired=is_paired(settings.method), caches=caches)
     validation = Validation(settings=settings, domains=domains)
     journal = Journal(run=run, schedule=schedule, settings=settings, report=report)
     net = SafetyNet(run=run, settings=settings, dataset=dataset)
@@ -73,7 +83,7 @@ def learn(
     losses: dict[str, float] = {}
     saved_at, foretold = time.monotonic(), False
 
-    for batch in pace.waiting_for(_samples(dataset, learner, settings, total)):
+    for batch in pace.waiting_for(_samples(dataset, learner, settings, total, workers)):
         rate = schedule.learning_rate(learner.steps_done, learner.validations)
         learner.step(batch, learning_rate=rate)
         done = learner.steps_done
@@ -118,11 +128,14 @@ def learn(
         if stopping:
             break
         pace.tick()
-    return TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
+    result = TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
+    if result.finished:
+        shutil.rmtree(run.cache, ignore_errors=True)
+    return result
 
 
 def _samples(
-    dataset: SampleDataset, learner: Learner, settings: Settings, total: int
+    dataset: SampleDataset, learner: Learner, settings: Settings, total: int, workers: int
 ) -> Iterator[Batch]:
     """Batches in the order of positions, from where the learner stands, also once it was set back.
 
@@ -136,9 +149,7 @@ def _samples(
             first_position=step * size,
             batch_size=size,
             num_batches=total - step,
-            workers=choose_workers(
-                settings.data.workers, learner.device, neighbours=team.neighbours
-            ),
+            workers=workers,
             device=learner.device,
             dealing=dealing_of(settings, team),
         )

@@ -44,7 +44,6 @@ class Launch:
     size: int
     local_rank: int  # on this machine
     name: str  # the same for all processes, and again after a restart
-    neighbours: int = 1  # on this machine, itself among them
     attempt: int = 0  # how often the launcher has started them anew
 
 
@@ -55,7 +54,6 @@ def launch_of(environment: Mapping[str, str]) -> Launch | None:
     try:
         rank, size, _ = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
         local = int(environment.get("LOCAL_RANK") or rank)
-        neighbours = int(environment.get("LOCAL_WORLD_SIZE") or 1)
         attempt = int(environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
     except (KeyError, ValueError) as error:
         raise UsageError(
@@ -70,7 +68,6 @@ def launch_of(environment: Mapping[str, str]) -> Launch | None:
         size=size,
         local_rank=local,
         name=named,
-        neighbours=neighbours,
         attempt=attempt,
     )
 
@@ -112,7 +109,6 @@ def joined(launch: Launch | None, *, device: str) -> Iterator[Team]:
         yield Team(
             rank=rank,
             size=launch.size,
-            neighbours=launch.neighbours,
             words=_group(PATIENCE),
             patient=_group(LONGEST_PATIENCE),
         )

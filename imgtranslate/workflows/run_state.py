@@ -13,6 +13,7 @@ from imgtranslate.config import Settings, is_paired
 from imgtranslate.data.check import DataReport
 from imgtranslate.data.folders import Domain, find_domains, relative_name, without, without_pairs
 from imgtranslate.errors import CheckpointError, DataError
+from imgtranslate.members import is_there
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.run_folder import Run
 
@@ -136,7 +137,7 @@ def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> tuple[Domai
 
 def _held_out(record: Mapping[str, Any], letter: str) -> tuple[Path, ...]:
     files = tuple(Path(name) for name in _names(record, f"held_out_{letter}"))
-    gone = [file for file in files if not file.is_file()]
+    gone = [file for file in files if not is_there(file)]
     if gone:
         raise DataError(
             f"{gone[0]}: a held-out picture, and not there. Put it back, or mend "

@@ -10,6 +10,7 @@ import torch
 
 from imgtranslate.checkpoint import read_state_header
 from imgtranslate.config import CycleGanConfig, Settings, is_paired
+from imgtranslate.data.cache import refuse_cache
 from imgtranslate.data.check import DataReport, check_data
 from imgtranslate.data.folders import Domain, find_domains
 from imgtranslate.device import choose_device
@@ -135,6 +136,7 @@ def plan_training(
         on_progress=lambda done, total: report(Checking(done=done, total=total)),
     )
     _check_validation(resolved, found.domains)
+    refuse_cache(found.domains, resolved.data)
     data_settings, losses = resolved.data, resolved.method
     alike = data_settings.channels_a == data_settings.channels_b
     if isinstance(losses, CycleGanConfig) and losses.lambda_identity and not alike:
@@ -195,6 +197,7 @@ def resume(
         if has_changed(domain, record):
             gone = f"{domain.folder}: its pictures have changed since the run began"
             report(Notice(text=f"{gone}. Training goes on, but not as it would have"))
+    refuse_cache(domains, changed.data)
     chosen = choose_device(device)
     with folder.only_one(), memory_explained(folder):
         header = read_state_header(folder.state)

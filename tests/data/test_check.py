@@ -1,5 +1,6 @@
 """The data check, as it stands before a training: what is refused, what is told, what is left."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -414,17 +415,17 @@ def test_pictures_far_smaller_than_the_crop_train(sides: Path, size: tuple[int, 
 def read_in_training(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files of every sample, but not those of figures, validations and the check."""
     read: list[Path] = []
-    sampling = [False]
+    sampling: set[int] = set()  # threads
     get = SampleDataset.__getitem__
 
     def getitem(samples: SampleDataset, position: int) -> Any:
-        sampling[0] = True
+        sampling.add(threading.get_ident())
         found = get(samples, position)
-        sampling[0] = False
+        sampling.discard(threading.get_ident())
         return found
 
     def spy(path: Path, **options: Any) -> Any:
-        read.extend([path] * sampling[0])
+        read.extend([path] * (threading.get_ident() in sampling))
         return read_image(path, **options)
 
     monkeypatch.setattr(SampleDataset, "__getitem__", getitem)

@@ -1,0 +1,204 @@
+"""Training samples from disk to device beside a Dataset and a DataLoader as everyone writes them.
+
+Both run in one process, in turn, over the same pictures. The first pass of ours decodes; the later
+ones, which are compared, come from the cache. Then some steps are made with the preset's networks:
+the share of them that is spent waiting for pictures is told for both.
+``python -m benchmarks.data --json`` prints one object.
+"""
+
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import functional  # type: ignore[import-untyped]
+
+from imgtranslate.config import Settings
+from imgtranslate.data.cache import open_caches
+from imgtranslate.data.folders import find_domains
+from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers, share_memory
+from imgtranslate.methods.learner import Learner
+from imgtranslate.settings import build_settings
+from imgtranslate.workflows.pace import Pace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is measured."""
+
+    settings: Settings
+    images: int
+    workers: int
+    device: torch.device
+
+
+def main(
+    preset: str = "paper",
+    images: Annotated[int, typer.Option(help="Of each side.")] = 40,
+    side: Annotated[int, typer.Option(help="Of the pictures on the disk, px.")] = 256,
+    a: Annotated[Path | None, typer.Option(help="Pictures, instead of drawn ones.")] = None,
+    b: Annotated[Path | None, typer.Option(help="The same of B.")] = None,
+    steps: Annotated[int, typer.Option(help="To find the share of waiting; 0: not.")] = 60,
+    runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 5,
+    workers: Annotated[int | None, typer.Option(help="Of both; else chosen.")] = None,
+    device: str = "cpu",
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Compare seconds for one pass over the pictures, and the waiting in a step."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        places = (a or draw(folder / "a", images, side=side), b or draw(folder / "b", images, side))
+        data = {"a": str(places[0]), "b": str(places[1]), "held_out": 0}
+        settings = build_settings(preset=preset, layers=[{"data": data}])
+        where = torch.device(device)
+        count = choose_workers(settings, where) if workers is None else workers
+        setting = Setting(settings=settings, images=images, workers=count, device=where)
+        row = measured(setting, folder, runs=runs, steps=steps)
+    typer.echo(json.dumps(row, indent=None if as_json else 2))
+
+
+def measured(setting: Setting, folder: Path, *, runs: int, steps: int) -> dict[str, float]:
+    """Seconds of passes and shares of waiting, the textbook's and ours in turn."""
+    dataset, textbook = build_dataset(setting, folder), Textbook(setting.settings)
+    cold, textbook_s, ours_s = _seconds(ours(dataset, setting)), [], []
+    for _ in range(runs):
+        textbook_s.append(_seconds(as_everyone(textbook, setting)))
+        ours_s.append(_seconds(ours(dataset, setting)))
+    streams = {
+        "textbook": _endless(textbook, setting),
+        "first_pass": ours(build_dataset(setting, folder / "other"), setting),
+        "ours": ours(dataset, setting, count=steps),
+    }
+    pictures = 2 * setting.images
+    return {
+        "textbook_s": round(statistics.median(textbook_s), 4),
+        "ours_s": round(statistics.median(ours_s), 4),
+        "ratio": round(
+            statistics.median(x / y for x, y in zip(textbook_s, ours_s, strict=True)), 2
+        ),
+        "runs": runs,
+        "first_pass_s": round(cold, 4),
+        "textbook_images_per_s": round(pictures / statistics.median(textbook_s), 1),
+        "ours_images_per_s": round(pictures / statistics.median(ours_s), 1),
+        "workers": setting.workers,
+        **(shares_of_waiting(streams, setting, steps=steps) if steps else {}),
+    }
+
+
+def build_dataset(setting: Setting, folder: Path) -> SampleDataset:
+    """Ours, with caches that are empty yet."""
+    settings = setting.settings
+    domains = find_domains(settings.data, paired=False)
+    forking = share_memory(setting.workers)
+    caches = open_caches(domains, settings.data, folder=folder / "cache", forking=forking)
+    return SampleDataset(*domains, settings, paired=False, caches=caches)
+
+
+def ours(dataset: SampleDataset, setting: Setting, *, count: int | None = None) -> Iterator[Batch]:
+    """One pass of the stream of positions, or so many samples of it."""
+    return batches(
+        dataset,
+        first_position=0,
+        batch_size=1,
+        num_batches=count or setting.images,
+        workers=setting.workers,
+        device=setting.device,
+    )
+
+
+class Textbook(Dataset[tuple[Tensor, Tensor]]):
+    """Open, convert, resize, crop, flip, to a tensor, normalise."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.data = settings.data
+        self.a, self.b = (sorted(Path(each).iterdir()) for each in (self.data.a, self.data.b))
+
+    def __len__(self) -> int:
+        return max(len(self.a), len(self.b))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self._read(self.a[index % len(self.a)]), self._read(random.choice(self.b))
+
+    def _read(self, path: Path) -> Tensor:
+        load, crop = self.data.load_size, self.data.crop_size
+        image = Image.open(path).convert("RGB").resize((load, load), Image.Resampling.BICUBIC)
+        left, top = random.randint(0, load - crop), random.randint(0, load - crop)
+        image = image.crop((left, top, left + crop, top + crop))
+        if random.random() < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        sample: Tensor = functional.normalize(functional.to_tensor(image), [0.5] * 3, [0.5] * 3)
+        return sample
+
+
+def as_everyone(textbook: Textbook, setting: Setting) -> Iterator[Batch]:
+    """One pass of it, shuffled."""
+    loader = DataLoader(textbook, batch_size=1, shuffle=True, num_workers=setting.workers)
+    for a, b in loader:
+        yield Batch(a.to(setting.device), b.to(setting.device))
+
+
+def _endless(textbook: Textbook, setting: Setting) -> Iterator[Batch]:
+    while True:
+        yield from as_everyone(textbook, setting)
+
+
+def shares_of_waiting(
+    streams: Mapping[str, Iterator[Batch]], setting: Setting, *, steps: int
+) -> dict[str, float]:
+    """The share for each stream, with the networks of the preset."""
+    learner = Learner(setting.settings, setting.device)
+    return {
+        f"{name}_waiting": round(waiting(learner, stream, steps=steps), 4)
+        for name, stream in streams.items()
+    }
+
+
+def waiting(learner: Learner, stream: Iterable[Batch], *, steps: int) -> float:
+    """The share of the time of some steps in which the network waits for pictures."""
+    pace = Pace()
+    for number, batch in enumerate(pace.waiting_for(stream)):
+        learner.step(batch, learning_rate=0.0)
+        _finished(learner.device)
+        pace.tick()
+        if number == steps - 1:
+            break
+    return pace.waiting_share()
+
+
+def _seconds(stream: Iterable[Batch]) -> float:
+    start = time.perf_counter()
+    for batch in stream:
+        _finished(batch.real_a.device)
+    return time.perf_counter() - start
+
+
+def _finished(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def draw(folder: Path, count: int, side: int) -> Path:
+    """Write smooth random JPEGs with some noise."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (24, 24, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC), np.int16)
+        noisy = (smooth + rng.integers(-16, 17, smooth.shape)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / f"{index}.jpg", quality=90)
+    return folder
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,152 @@
+"""Places of one size for bytes: in memory, or in a file. Whoever reads checks what he gets.
+
+The file is read and written, not mapped: it comes from the same pages of memory, but a full disk
+or a file that somebody cuts short then is an error, where a map would kill the process.
+"""
+
+import contextlib
+import mmap
+import os
+import re
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Protocol, final
+
+from imgtranslate.atomic import explained
+from imgtranslate.errors import DataError, ImgTranslateError
+
+SUFFIX = ".pictures"
+_OURS = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}")
+
+
+class Slots(Protocol):
+    """Some slots; what is beyond them, or was never written, reads as less or as zeros."""
+
+    count: int
+
+    def read(self, number: int, *, start: int, length: int) -> bytes:
+        """At most ``length`` bytes of slot ``number`` from ``start`` on."""
+
+    def write(self, number: int, content: bytes) -> None:
+        """Put ``content``, no longer than a slot, at its start, if that can be done."""
+
+
+@final
+class MemorySlots:
+    """Slots that processes forked from this one share; memory is taken as they are written.
+
+    Processes that are started otherwise get none: each would take as much again.
+    """
+
+    def __init__(self, *, count: int, size: int) -> None:
+        self.count, self.size = count, size
+        self._memory = mmap.mmap(-1, max(1, count * size))
+
+    def read(self, number: int, *, start: int, length: int) -> bytes:
+        """See ``Slots``."""
+        begin = number * self.size + start
+        return self._memory[begin : begin + length]
+
+    def write(self, number: int, content: bytes) -> None:
+        """See ``Slots``."""
+        begin = number * self.size
+        if number < self.count:
+            self._memory[begin : begin + len(content)] = content
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _no_memory, (self.size,)
+
+
+@final
+class FileSlots:
+    """Slots in a file, which is opened anew each time: nothing is held across a fork."""
+
+    def __init__(self, path: Path, *, count: int, size: int) -> None:
+        self.path, self.count, self.size = path, count, size
+
+    def read(self, number: int, *, start: int, length: int) -> bytes:
+        """See ``Slots``."""
+        with contextlib.suppress(OSError), self.path.open("rb", buffering=0) as file:
+            file.seek(number * self.size + start)
+            return file.read(length) or b""
+        return b""
+
+    def write(self, number: int, content: bytes) -> None:
+        """See ``Slots``; on a full disk nothing is kept."""
+        if number >= self.count:
+            return
+        with contextlib.suppress(OSError), self.path.open("r+b", buffering=0) as file:
+            file.seek(number * self.size)
+            file.write(content)
+
+
+def open_slots(path: Path, *, count: int, size: int) -> FileSlots:
+    """Slots in ``path``, which is made, or cut to their number if it is longer.
+
+    Raises ``DataError`` if that cannot be, or if something else than a file is there.
+    """
+    refuse_foreign(path)
+    with _refused(path):
+        path.touch()
+        if path.stat().st_size > count * size:
+            os.truncate(path, count * size)
+    return FileSlots(path, count=count, size=size)
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise ``DataError`` for a link, a folder or a device where slots are to be."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise DataError(f"{path}: not a file, but pictures are to be kept there. Remove it")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder if need be; raises ``DataError`` if files cannot be made in it."""
+    with _refused(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def make_room(folder: Path, *, own: Collection[str], wanted: int, limit: int) -> int:
+    """Remove files of slots, the oldest first, until ``wanted`` bytes more fit below ``limit``.
+
+    Those named ``own`` stay and do not count. Half of what is free on the disk is left to others.
+    Returns how many bytes there is room for.
+    """
+    files = sorted(_files(folder), key=lambda file: file.stat().st_mtime)
+    free = shutil.disk_usage(folder).free // 2 + sum(map(_taken, files))
+    limit = min(limit, free)
+    others = [file for file in files if file.name not in own]
+    while others and wanted + sum(map(_taken, others)) > limit:
+        others.pop(0).unlink(missing_ok=True)
+    return max(0, limit - sum(map(_taken, others)))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files of slots, and nothing else that may be there."""
+    found = [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
+    return [path for path in found if stat.S_ISREG(path.lstat().st_mode)]
+
+
+def _taken(path: Path) -> int:
+    """Bytes on the disk: holes take none, where the system tells."""
+    found = path.stat()
+    return found.st_size if sys.platform == "win32" else found.st_blocks * 512
+
+
+@contextlib.contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """What cannot be written is wrong use here: nothing was started."""
+    try:
+        with explained(path):
+            yield
+    except ImgTranslateError as error:
+        raise DataError(f"{error} with --cache") from error
+
+
+def _no_memory(size: int) -> MemorySlots:
+    return MemorySlots(count=0, size=size)

@@ -1,0 +1,150 @@
+"""Pictures in tar archives. A member is named as if its archive were a folder: ``x.tar/1.jpg``.
+
+Nothing is ever unpacked: an archive's headers are read once, then members by their place in it.
+"""
+
+import functools
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from imgtranslate.errors import ImageError
+
+SUFFIX = ".tar"
+LARGEST_MEMBER = 2**30  # bytes
+MOST_MEMBERS = 1_000_000
+
+_BLOCK = 512  # bytes
+_FAULTS = (tarfile.TarError, OSError, ValueError, LookupError, ArithmeticError, RecursionError)
+_REMEDY = "Pack it anew"
+
+Index = Mapping[str, tuple[int, int]]  # of each member's name its first byte and their number
+
+
+def archive_of(path: Path) -> Path | None:
+    """The archive that a member lies in; None for any other path."""
+    if SUFFIX not in str(path):
+        return None
+    above = (each for each in path.parents if each.suffix == SUFFIX)
+    return next((each for each in above if os.path.isfile(each)), None)  # noqa: PTH113 - never raises
+
+
+def list_members(archive: Path) -> list[Path]:
+    """All members that are files, hidden ones left out, in the order of their names.
+
+    Raises ``ImageError`` if it is no archive, is damaged or holds what is no plain file.
+    """
+    return [archive / name for name in sorted(_index_of(archive)) if not _is_hidden(name)]
+
+
+def read_member(path: Path, archive: Path) -> bytes:
+    """All bytes of a member. Raises ``ImageError`` if it is not there."""
+    first, length = _place_of(path, archive)
+    try:
+        with archive.open("rb") as file:
+            file.seek(first)
+            content = file.read(length)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror}. Look at {archive}") from error
+    if len(content) < length:
+        raise ImageError(f"{path}: the archive is cut short. {_REMEDY}")
+    return content
+
+
+def content_of(path: Path) -> bytes:
+    """All bytes of a file, or of a member. Raises ``OSError``, ``ImageError``."""
+    archive = archive_of(path)
+    return path.read_bytes() if archive is None else read_member(path, archive)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of a member. Raises ``OSError``, ``ImageError``."""
+    archive = archive_of(path)
+    return path.stat().st_size if archive is None else _place_of(path, archive)[1]
+
+
+def is_there(path: Path) -> bool:
+    """Whether it is a file, or a member of an archive that can be read."""
+    archive = archive_of(path)
+    try:
+        return path.is_file() if archive is None else bool(_place_of(path, archive))
+    except ImageError:
+        return False
+
+
+def _place_of(path: Path, archive: Path) -> tuple[int, int]:
+    try:
+        return _index_of(archive)[path.relative_to(archive).as_posix()]
+    except KeyError as error:
+        raise ImageError(f"{path}: no such member. Look into {archive}") from error
+
+
+def _index_of(archive: Path) -> Index:
+    """Read it anew once the archive has changed."""
+    try:
+        found = archive.stat()
+    except OSError as error:
+        raise ImageError(f"{archive}: cannot be read: {error.strerror}. Check the name") from error
+    return _read_index(archive, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=65_536)
+def _read_index(archive: Path, size: int, changed: int) -> Index:  # noqa: ARG001 - of the cache
+    if not archive.is_file():
+        raise ImageError(f"{archive}: not a file. Name a tar archive")
+    try:
+        with tarfile.open(archive, mode="r:") as tar:
+            index = dict(_members_of(tar, size=size))
+            _refuse_cut(tar, size=size)
+            return index
+    except ImageError as error:
+        raise ImageError(f"{archive}: {error}") from error
+    except _FAULTS as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{archive}: not a whole tar archive: {said}. {_REMEDY}") from error
+
+
+def _members_of(tar: tarfile.TarFile, *, size: int) -> Iterator[tuple[str, tuple[int, int]]]:
+    for number, member in enumerate(tar):
+        if number >= MOST_MEMBERS:
+            raise ImageError(f"more than {MOST_MEMBERS:,} members. Make several of it")
+        if member.isdir():
+            continue
+        yield _plain_name(member), _place(member, size=size)
+
+
+def _plain_name(member: tarfile.TarInfo) -> str:
+    """Its name without ``./``; what could lead out of the archive is refused."""
+    name, shown = PurePosixPath(member.name), member.name[:100]
+    if not member.isreg() or member.issparse():
+        raise ImageError(f"its member {shown} is a link or a device. Pack plain files alone")
+    if name.is_absolute() or ".." in name.parts or not name.parts:
+        raise ImageError(f"its member {shown} has a name that leads elsewhere. {_REMEDY}")
+    return str(name)
+
+
+def _place(member: tarfile.TarInfo, *, size: int) -> tuple[int, int]:
+    first, length = member.offset_data, member.size
+    if length > LARGEST_MEMBER:
+        raise ImageError(
+            f"its member {member.name[:100]} has {length:,} bytes, more than {LARGEST_MEMBER:,}. "
+            "Leave it out"
+        )
+    if length < 0 or first + length > size:
+        raise ImageError(f"cut short in its member {member.name[:100]}. {_REMEDY}")
+    return first, length
+
+
+def _refuse_cut(tar: tarfile.TarFile, *, size: int) -> None:
+    """Where tarfile stops there must be zeros or the end; it says nothing of half a header."""
+    if tar.fileobj is None or tar.offset >= size:
+        return
+    tar.fileobj.seek(tar.offset)
+    block = tar.fileobj.read(_BLOCK)
+    if any(block) or len(block) < _BLOCK:
+        raise ImageError(f"damaged after {tar.offset:,} bytes. {_REMEDY}")
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))

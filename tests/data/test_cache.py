@@ -1,0 +1,371 @@
+import itertools
+import os
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import imgtranslate
+from imgtranslate.config import Settings, to_tree
+from imgtranslate.data import folders
+from imgtranslate.data.cache import Cache, open_caches
+from imgtranslate.data.folders import find_domains
+from imgtranslate.data.loader import SampleDataset, batches, choose_workers
+from imgtranslate.data.slots import MemorySlots, make_room, open_slots
+from imgtranslate.errors import DataError, UsageError
+from imgtranslate.images import Pixels, read_image
+from imgtranslate.settings import build_settings, parse_settings
+from imgtranslate.workflows.pace import Pace
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for side, count in (("a", 5), ("b", 3)):
+        (tmp_path / side).mkdir()
+        for index in range(count):
+            pixels = rng.integers(0, 256, (30 + index, 40, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / side / f"{index}.png")
+    return tmp_path
+
+
+def settings_of(sides: Path, **data: Any) -> Settings:
+    places = {letter: str(sides / letter) for letter in "ab"}
+    layer = {**places, "crop_size": 16, "colour_a": 0.3, "rotate": True, "channels_b": 1, **data}
+    return build_settings(preset="tiny", layers=[{"data": layer}])
+
+
+def dataset(sides: Path, **data: Any) -> SampleDataset:
+    settings = settings_of(sides, **data)
+    domains = find_domains(settings.data, paired=False)
+    caches = open_caches(domains, settings.data, folder=sides / "kept", forking=True)
+    return SampleDataset(*domains, settings, paired=False, caches=caches)
+
+
+def plain(sides: Path) -> SampleDataset:
+    settings = settings_of(sides)
+    return SampleDataset(*find_domains(settings.data, paired=False), settings, paired=False)
+
+
+def samples(found: SampleDataset, positions: range = range(12)) -> list[bytes]:
+    return [pixels.tobytes() for position in positions for pixels in sample_at(found, position)]
+
+
+def sample_at(found: SampleDataset, position: int) -> tuple[Pixels, Pixels]:
+    sample = found[position]
+    assert isinstance(sample, tuple), sample
+    return sample
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are decoded, in their order."""
+    read: list[Path] = []
+
+    def spy(path: Path, **options: Any) -> Any:
+        read.append(path)
+        return read_image(path, **options)
+
+    monkeypatch.setattr(folders, "read_image", spy)
+    return read
+
+
+def kept_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.pictures"))
+
+
+PLACES: dict[str, dict[str, Any]] = {
+    "in memory": {},
+    "on the disk": {"cache_memory": 0},
+    "nowhere": {"cache_memory": 0, "cache_disk": 0},
+}
+
+
+@pytest.mark.parametrize(("place", "times"), [("in memory", 1), ("on the disk", 1), ("nowhere", 3)])
+def test_samples_are_the_same_wherever_pictures_are_kept(
+    sides: Path, decoded: list[Path], place: str, times: int
+) -> None:
+    wanted = samples(plain(sides), range(15))
+    decoded.clear()
+    assert samples(dataset(sides, **PLACES[place]), range(15)) == wanted
+    assert [decoded.count(sides / "a" / f"{n}.png") for n in range(5)] == [times] * 5
+    assert bool(kept_files(sides / "kept")) is (place == "on the disk")
+
+
+def test_what_memory_does_not_hold_goes_on_in_the_file(sides: Path, decoded: list[Path]) -> None:
+    wanted = samples(plain(sides))
+    found = dataset(sides)
+    halves = [half_in_memory(sides, found, side) for side in (0, 1)]
+    found.caches = (halves[0], halves[1])
+    decoded.clear()
+    assert samples(found) == samples(found) == wanted
+    assert len(decoded) == 8
+    assert sorted((sides / "half").iterdir()) == [sides / "half" / "0", sides / "half" / "1"]
+
+
+def half_in_memory(sides: Path, found: SampleDataset, side: int) -> Cache:
+    (sides / "half").mkdir(exist_ok=True)
+    channels = found.channels[side]
+    slots = open_slots(sides / "half" / str(side), count=3, size=4096)
+    return Cache(
+        memory=MemorySlots(count=2, size=4096), disk=slots, load_size=18, channels=channels
+    )
+
+
+def test_a_folder_serves_later_runs(sides: Path, decoded: list[Path]) -> None:
+    cache = {"cache": str(sides / "shared")}
+    wanted = samples(dataset(sides, **cache))
+    decoded.clear()
+    assert samples(dataset(sides, **cache)) == wanted
+    assert decoded == []
+    samples(dataset(sides, **cache, channels_b=3))
+    assert {path.parent.name for path in decoded} == {"b"}  # which is read otherwise now
+
+
+CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut short": lambda content: content[: len(content) // 3],
+    "zeros": lambda content: bytes(len(content)),
+    "one bit": lambda content: content[:1000] + bytes([content[1000] ^ 1]) + content[1001:],
+    "another size": lambda content: content[:20] + b"\xff\xff\xff\x7f" * 2 + content[28:],
+    "other sides": lambda content: content[:20] + content[24:28] + content[20:24] + content[28:],
+    "a foreign file": lambda _: b"something else" * 10,
+    "shifted": lambda content: content[4096:] + content[:4096],
+    "longer": lambda content: content + bytes(10**6),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_damaged_or_foreign_file_is_read_anew(
+    sides: Path, decoded: list[Path], change: str
+) -> None:
+    cache = {"cache": str(sides / "shared")}
+    wanted = samples(dataset(sides, **cache))
+    lengths = [file.stat().st_size for file in kept_files(sides / "shared")]
+    for file in kept_files(sides / "shared"):
+        file.write_bytes(CHANGES[change](file.read_bytes()))
+    decoded.clear()
+    assert samples(dataset(sides, **cache)) == wanted
+    assert bool(decoded) is (change != "longer")
+    decoded.clear()
+    assert samples(dataset(sides, **cache)) == wanted
+    assert decoded == []
+    now = [file.stat().st_size for file in kept_files(sides / "shared")]
+    assert all(length <= 5 * 4096 for length in now)
+    assert now == lengths or change in {"zeros", "longer", "shifted", "cut short"}
+
+
+@pytest.mark.parametrize("touched", ["time", "size"])
+def test_a_changed_picture_is_read_anew(sides: Path, decoded: list[Path], touched: str) -> None:
+    found = dataset(sides)
+    samples(found)
+    path = sides / "a" / "1.png"
+    before = path.stat()
+    if touched == "time":
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    else:
+        Image.new("RGB", (40, 30), "red").save(path)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    wanted = samples(plain(sides))
+    decoded.clear()
+    assert samples(found) == wanted
+    assert decoded == [path]
+
+
+def test_a_picture_that_is_gone_is_a_fault(sides: Path) -> None:
+    found = dataset(sides)
+    samples(found)
+    (sides / "a" / "1.png").unlink()
+    faults = [found[position] for position in range(5)]
+    assert sum("a/1.png" in str(fault) for fault in faults if not isinstance(fault, tuple)) == 1
+
+
+def test_very_long_pictures_are_not_kept(sides: Path, decoded: list[Path]) -> None:
+    for path in (sides / "a").iterdir():
+        Image.new("RGB", (91, 30), "red").save(path)
+    found = dataset(sides)
+    samples(found, range(5))
+    samples(found, range(5))
+    assert sum(path.parent.name == "a" for path in decoded) == 10
+
+
+def test_no_more_is_kept_than_the_bounds_allow(tmp_path: Path) -> None:
+    for letter in "ab":
+        (tmp_path / letter).mkdir()
+        for index in range(40):
+            Image.new("RGB", (200, 100), "red").save(tmp_path / letter / f"{index}.png")
+    found = dataset(tmp_path, cache_memory=1, cache_disk=2, load_size=100, held_out=0)
+    assert found.caches is not None
+    samples(found, range(40))
+    sizes = [file.stat().st_size for file in kept_files(tmp_path / "kept")]
+    assert 2**20 < sum(sizes) <= 2 * 2**20
+    held = [(cache.memory.count, cache.disk.count) for cache in found.caches]
+    assert 2**19 < 60_000 * held[0][0] + 20_000 * held[1][0] <= 2**20
+    assert all(0 < memory < 40 and 0 < disk < 40 for memory, disk in held)
+
+
+def test_files_of_other_runs_make_room_the_oldest_first(tmp_path: Path) -> None:
+    names = [f"{digit * 32}.pictures" for digit in "0123"]
+    for age, name in enumerate(names):
+        (tmp_path / name).write_bytes(bytes(8192))
+        os.utime(tmp_path / name, (age, age))
+    others = [tmp_path / "holiday.pictures", tmp_path / "notes.txt"]
+    for path in others:
+        path.write_text("mine")
+    (tmp_path / f"{'4' * 32}.pictures").symlink_to(others[1])
+    room = make_room(tmp_path, own={names[0]}, wanted=8000, limit=20_000)
+    assert room == 20_000 - 8192
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [names[0], names[3], f"{'4' * 32}.pictures", *(path.name for path in others)]
+    )
+
+
+@pytest.mark.parametrize("what", ["link", "folder", "pipe"])
+def test_what_is_no_file_is_refused_before_training(sides: Path, what: str) -> None:
+    cache = sides / "shared"
+    samples(dataset(sides, cache=str(cache)))
+    place = kept_files(cache)[0]
+    place.unlink()
+    {"link": lambda: place.symlink_to(sides / "a" / "0.png"),
+     "folder": place.mkdir, "pipe": lambda: os.mkfifo(place)}[what]()  # fmt: skip
+    options: dict[str, Any] = to_tree(settings_of(sides, cache=str(cache)).data)
+    given = {f"data.{key}": value for key, value in options.items()}
+    with pytest.raises(DataError, match=rf"{place.name}: not a file, but .* Remove it$"):
+        imgtranslate.train(settings=given, preset="tiny", device="cpu", out=sides / "run")
+    assert not (sides / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(sides: Path) -> None:
+    with pytest.raises(UsageError, match=r"0.png.*: cannot be written: .* with --cache$"):
+        dataset(sides, cache=str(sides / "a" / "0.png"))
+
+
+def test_a_full_disk_only_keeps_less(sides: Path) -> None:
+    wanted = samples(plain(sides))
+    found = dataset(sides, cache_memory=0)
+    for file in kept_files(sides / "kept"):
+        file.unlink()
+        file.symlink_to("/dev/full")
+    assert samples(found) == samples(found) == wanted
+
+
+def test_workers_share_memory_and_files(sides: Path, decoded: list[Path]) -> None:
+    for place in ("in memory", "on the disk"):
+        found = dataset(sides, **PLACES[place])
+        drawn = list(stream(found, 0, 12, workers=2))
+        assert torch.equal(torch.cat(drawn), torch.cat(list(stream(plain(sides), 0, 12))))
+        decoded.clear()
+        samples(found)
+        assert decoded == []
+
+
+def stream(
+    found: SampleDataset, first: int, count: int, *, workers: int = 0
+) -> Iterator[torch.Tensor]:
+    drawn = batches(
+        found,
+        first_position=first,
+        batch_size=1,
+        num_batches=count,
+        workers=workers,
+        device=CPU,
+    )
+    return (batch.real_a for batch in drawn)
+
+
+def test_many_fill_one_file_at_once(sides: Path) -> None:
+    """None of them waits, and whichever writes last, what is read is right."""
+    wanted = samples(plain(sides))
+    found = [dataset(sides, cache=str(sides / "shared")) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(samples, found)) == [wanted] * 8
+
+
+def test_a_run_that_ends_leaves_no_cache_and_one_that_stops_goes_on_with_it(sides: Path) -> None:
+    options = to_tree(settings_of(sides, cache_memory=0).data)
+    settings = {f"data.{key}": value for key, value in options.items()} | {"train.steps": 3}
+    stops = itertools.count()
+    stopped = imgtranslate.train(
+        settings=settings,
+        preset="tiny",
+        device="cpu",
+        out=sides / "run",
+        stop=lambda: next(stops) > 0,
+    )
+    assert not stopped.finished
+    assert kept_files(sides / "run" / "cache")
+    assert imgtranslate.resume(sides / "run", device="cpu").finished
+    assert not (sides / "run" / "cache").exists()
+
+
+def test_a_step_does_not_wait_for_pictures_that_are_read_beside_it(
+    sides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = SampleDataset.__getitem__
+
+    def slowly(samples: SampleDataset, position: int) -> Any:
+        time.sleep(0.01)
+        return get(samples, position)
+
+    monkeypatch.setattr(SampleDataset, "__getitem__", slowly)
+    pace = Pace()
+    for _ in pace.waiting_for(stream(dataset(sides), 0, 30)):
+        time.sleep(0.03)
+        pace.tick()
+    assert pace.waiting_share() < 0.05
+
+
+def test_a_late_step_takes_as_long_as_an_early_one(sides: Path) -> None:
+    found = dataset(sides, colour_a=0.0)
+    early, late = fastest(found, 200), fastest(found, 20_000)
+    for _ in range(3):  # another program may have had the processor
+        early, late = min(early, fastest(found, 200)), min(late, fastest(found, 20_000))
+    assert late < 1.3 * early
+
+
+def fastest(found: SampleDataset, first: int) -> float:
+    """Seconds of the fastest of some stretches of steps."""
+    drawn = stream(found, first, 20_000)
+    times = []
+    for _ in range(8):
+        start = time.perf_counter()
+        for _ in itertools.islice(drawn, 25):
+            pass
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_memory_stays_flat(sides: Path, place: str) -> None:
+    drawn = stream(dataset(sides, **PLACES[place]), 0, 20_000)
+    tracemalloc.start()
+    try:
+        next(itertools.islice(drawn, 300, None))
+        before = tracemalloc.get_traced_memory()[0]
+        next(itertools.islice(drawn, 600, None))
+        assert tracemalloc.get_traced_memory()[0] - before < 30_000  # 25 bytes a sample
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_number_of_workers_is_chosen(sides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, gpu = settings_of(sides), torch.device("cuda")
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr("imgtranslate.data.loader._shared_memory", lambda: 2**30)
+    assert (choose_workers(settings, CPU), choose_workers(settings, gpu)) == (0, 8)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert choose_workers(settings, gpu) == 3
+    monkeypatch.setattr("imgtranslate.data.loader._shared_memory", lambda: 3000)
+    assert choose_workers(settings, gpu) == 1  # a batch is 16 * 16 * 4 bytes, two for each
+    monkeypatch.setattr("imgtranslate.data.loader._shared_memory", lambda: 0)
+    assert choose_workers(settings, gpu) == 0
+    given = parse_settings({**to_tree(settings), "data": to_tree(settings.data) | {"workers": 5}})
+    assert choose_workers(given, CPU) == 5
