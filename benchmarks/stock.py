@@ -3,6 +3,7 @@
 Their parameters stand in the order of ours, so that ``copy_weights`` makes equal networks.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -160,8 +161,8 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, out, h/2, w/2)."""
-        body: Tensor = self.body(x)
-        return body + self.shortcut(x)
+        y: Tensor = self.body(x) + self.shortcut(x)
+        return y
 
 
 class Encoder(nn.Module):
@@ -172,7 +173,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         widths = [base_channels * min(i + 1, 4) for i in range(blocks + 1)]
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = itertools.pairwise(widths)
         self.trunk = nn.Sequential(
             nn.Conv2d(in_channels, base_channels, 4, stride=2, padding=1),
             *(EncoderBlock(one, other) for one, other in pairs),

@@ -44,14 +44,6 @@ def generator_gan(logits: Tensor, mode: str) -> Tensor:
     return -logits.mean() if mode in ("hinge", "wgangp") else gan(logits, 1.0, mode)
 
 
-def penalty(d: nn.Module, mixed: Tensor) -> Tensor:
-    """WGAN-GP, equation 3, on the mean of the map."""
-    mixed = mixed.detach().requires_grad_(True)
-    per_image = d(mixed).mean(dim=(1, 2, 3))
-    (gradient,) = torch.autograd.grad(per_image.sum(), mixed, create_graph=True)
-    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
-
-
 class TextbookPool:
     """The image history, image by image; draws as ours does."""
 

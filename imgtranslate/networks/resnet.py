@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from imgtranslate.networks.layers import (
     BlurDown,
     BlurUp,
+    HeadConv,
     Norm,
     PaddingMode,
     Upsample,
@@ -145,7 +146,7 @@ class ResnetGenerator(nn.Module):
                 for w in (4 * c, 2 * c)
             )
         )
-        self.head = nn.Conv2d(c, out_channels, 7, padding=3, padding_mode=mode)
+        self.head = HeadConv(c, out_channels, 7, padding=3, padding_mode=mode)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (n, c, h, w)
