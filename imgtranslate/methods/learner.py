@@ -20,6 +20,7 @@ from imgtranslate.data.stream import Purpose, integer_at, random_at
 from imgtranslate.methods.alternating import AlternatingCycleGan
 from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan
+from imgtranslate.methods.execution import choose_execution
 from imgtranslate.methods.pix2pix import build_pix2pix
 from imgtranslate.methods.step import Losses, Method, Networks, evaluating, minimise
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
@@ -41,6 +42,7 @@ class Learner:
         self.ema_decay = settings.train.ema_decay
         self.crop_size = settings.data.crop_size
         self.max_grad_norm = settings.optimizer.max_grad_norm
+        self.execution = choose_execution(settings.train, device)
         self.method: Method = build_method(settings)
         optimized = {name: part for name, part in self.method.optimized().items() if part}
         self.networks: Networks = {n: m for part in optimized.values() for n, m in part.items()}
@@ -51,6 +53,8 @@ class Learner:
             for name in names
             if self.ema_decay
         }
+        for network in self.networks.values():
+            self.execution.prepare(network)
         self.optimizers = {
             name: _optimizer(part, settings.optimizer) for name, part in optimized.items()
         }
@@ -68,7 +72,8 @@ class Learner:
                 group["lr"] = learning_rate * self.rate_factor
         torch.manual_seed(integer_at(self.seed, Purpose.LAYERS, self.steps_done))  # dropout
         rng = random_at(self.seed, Purpose.POOL, self.steps_done)
-        losses = self.method.step(batch, self._minimise, rng, number=self.steps_done)
+        with self.execution.step():
+            losses = self.method.step(batch, self._minimise, rng, number=self.steps_done)
         self._average()
         self._add(losses)
         self.steps_done += 1
@@ -212,8 +217,7 @@ def _initialise(
 ) -> None:
     """Draw weights on the CPU, so that they are the same on every device.
 
-    The layout stays contiguous: channels-last gave wrong gradients on the CPU (torch 2.15), which
-    ``test_gradients_are_those_of_double_precision`` guards against.
+    The layout stays contiguous: on a CPU channels-last measured no faster (docs/performance.md).
     """
     for index, network in enumerate(networks.values()):
         generator = torch.Generator().manual_seed(integer_at(seed, Purpose.WEIGHTS, index))

@@ -31,6 +31,11 @@ def build_norm(norm: Norm, channels: int) -> nn.Module:
             return nn.Identity()
 
 
+def full_precision(x: Tensor) -> Tensor:
+    """float32 at least: what comes out of a layer under autocast may be bfloat16."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance norm to which a flat picture stays flat.
 
@@ -46,8 +51,7 @@ class InstanceNorm(nn.InstanceNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x - x[:, :, :1, :1])
-        x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        return F.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
+        return F.group_norm(full_precision(x), self.num_features, self.weight, self.bias, self.eps)
 
 
 class HeadConv(nn.Conv2d):
@@ -74,7 +78,8 @@ class HeadConv(nn.Conv2d):
 def _convolve_by_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(n, c, h + k - 1, w + k - 1) and (out, c, k, k) -> (n, out, h, w)."""
     out, c, k, _ = weight.shape
-    rows = F.conv2d(x, weight.permute(2, 0, 1, 3).reshape(k * out, c, 1, k))  # (n, k out, h+k-1, w)
+    kernels = weight.permute(2, 0, 1, 3).reshape(k * out, c, 1, k)
+    rows = full_precision(F.conv2d(x, kernels))  # (n, k out, h + k - 1, w)
     height = x.shape[2] - k + 1
     y = torch.stack([row[:, :, r : r + height] for r, row in enumerate(rows.chunk(k, 1))]).sum(0)
     return y if bias is None else y + bias[:, None, None]
