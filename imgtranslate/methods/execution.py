@@ -1,7 +1,6 @@
 """How a step is computed: in which precision, compiled or not, with what kept for the way back."""
 
 import contextlib
-import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.utils._triton import has_triton_package
 
 from imgtranslate.config import TrainSettings
 from imgtranslate.errors import UsageError
@@ -70,7 +70,7 @@ def _is_bf16(settings: TrainSettings, device: torch.device) -> bool:
 
 
 def _refuse_without_compiler(device: torch.device) -> None:
-    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+    if device.type == "cuda" and not has_triton_package():
         raise UsageError("--compile on: needs triton on a GPU. Install it, or leave --compile out")
     found = os.environ.get("CXX") or any(shutil.which(name) for name in COMPILERS)
     if device.type != "cuda" and not found:
