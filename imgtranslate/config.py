@@ -270,6 +270,9 @@ class TrainSettings(Section):
     accumulate: Annotated[int, Interval(ge=1, le=4096)] = 1  # parts of a batch, one by one
     steps: Count | None = None  # where to stop; the learning rate does not depend on it
     ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # 0: the weights themselves
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the networks; losses are fp32
+    compile: Literal["auto", "on", "off"] = "auto"
+    recompute: bool = False  # ResNet: less memory, a third more work
     save_every: Count = 1000  # steps
     sample_every: Count = 500
     validate_every: Count = 500

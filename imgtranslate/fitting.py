@@ -29,6 +29,7 @@ def check_settings(settings: Settings) -> None:
     _check_code(settings)
     _check_losses(settings)
     _check_schedule(settings)
+    _check_recompute(settings)
     check_sizes(settings)
     check_sharing(settings)
 
@@ -151,6 +152,16 @@ def _check_losses(settings: Settings) -> None:
     if not any(vars(method)[name] for name in teaching):
         raise UsageError(
             f"method: {', '.join(teaching)} are all 0, so no generator would learn. Set one of them"
+        )
+
+
+def _check_recompute(settings: Settings) -> None:
+    generator = settings.generator
+    fits = isinstance(generator, ResnetConfig) and generator.norm != "batch"
+    if settings.train.recompute and not fits:
+        raise UsageError(
+            "train.recompute true: it is for generator.kind resnet alone, and batch norm would "
+            "count every batch twice. Set it to false"
         )
 
 

@@ -150,6 +150,8 @@ FLAGS = {  # settings that are flags of `train` are named as such
     "schedule.epochs": "--epochs",
     "schedule.decay_epochs": "--decay-epochs",
     "train.batch_size": "--batch-size",
+    "train.compile": "--compile",
+    "train.precision": "--precision",
     "train.save_every": "--save-every",
     "train.seed": "--seed",
     "train.steps": "--steps",

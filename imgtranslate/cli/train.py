@@ -120,6 +120,13 @@ def train(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=RUN)
     ] = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=RUN)
+    ] = None,
+    compile_: Annotated[
+        str | None,
+        typer.Option("--compile", help="auto, on or off: torch.compile.", rich_help_panel=RUN),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run; else runs/<a>2<b>.", rich_help_panel=RUN),
@@ -197,6 +204,8 @@ def train(
         "schedule.epochs": epochs,
         "schedule.decay_epochs": decay_epochs,
         "train.batch_size": batch_size,
+        "train.compile": compile_,
+        "train.precision": precision,
         "train.save_every": save_every,
         "train.seed": seed,
         "train.steps": steps,

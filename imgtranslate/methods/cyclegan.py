@@ -91,11 +91,13 @@ class CycleGan:
             real_a if config.lambda_gan_ab or config.lambda_a else None,
             real_b if weight_b else None,
         )
-        fake_a, idt_a = self._translate(
+        fake_a, idt_a, rec_a = self._translate(
             self.generator_ba,
             real_b if config.lambda_gan_ba or config.lambda_b else None,
             real_a if weight_a else None,
+            fake_b if config.lambda_a else None,
         )
+        (rec_b,) = self._translate(self.generator_ab, fake_a if config.lambda_b else None)
 
         losses: Losses = {}
         if self.discriminator_b is not None and fake_b is not None:
@@ -104,10 +106,10 @@ class CycleGan:
         if self.discriminator_a is not None and fake_a is not None:
             gan_ba = self.judging.adversarial(self.discriminator_a, fake_a)
             losses["gan_ba"] = gan_ba * config.lambda_gan_ba
-        if config.lambda_a and fake_b is not None:
-            losses["cycle_a"] = l1(self.generator_ba(fake_b), real_a) * config.lambda_a
-        if config.lambda_b and fake_a is not None:
-            losses["cycle_b"] = l1(self.generator_ab(fake_a), real_b) * config.lambda_b
+        if rec_a is not None:
+            losses["cycle_a"] = l1(rec_a, real_a) * config.lambda_a
+        if rec_b is not None:
+            losses["cycle_b"] = l1(rec_b, real_b) * config.lambda_b
         if idt_a is not None:
             losses["identity_a"] = l1(idt_a, real_a) * weight_a
         if idt_b is not None:
@@ -127,15 +129,14 @@ class CycleGan:
             losses["discriminator_b"] = 0.5 * judged
         return losses
 
-    def _translate(
-        self, generator: nn.Module, real: Tensor | None, same: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Translate ``real`` and, for the identity loss, ``same``: together where that is exact."""
-        if self.batched and real is not None and same is not None:
-            fake, idt = generator(torch.cat([real, same])).chunk(2)
-            return fake, idt
-        fake = None if real is None else generator(real)
-        return fake, None if same is None else generator(same)
+    def _translate(self, generator: nn.Module, *images: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Translate what is there: together where that is exact."""
+        there = [image for image in images if image is not None]
+        if self.batched and len(there) > 1:
+            made = iter(generator(torch.cat(there)).chunk(len(there)))
+        else:
+            made = (generator(image) for image in there)
+        return tuple(None if image is None else next(made) for image in images)
 
 
 def build_cyclegan(settings: Settings) -> CycleGan:

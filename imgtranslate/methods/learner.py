@@ -22,6 +22,7 @@ from imgtranslate.methods.alternating import AlternatingCycleGan
 from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan
 from imgtranslate.methods.draws import draws_of, share_dropout
+from imgtranslate.methods.execution import choose_execution
 from imgtranslate.methods.moments import moments, restore_moments
 from imgtranslate.methods.pix2pix import build_pix2pix
 from imgtranslate.methods.step import Losses, Method, Networks, Phases, evaluating, minimise
@@ -47,6 +48,7 @@ class Learner:
         self.ema_decay = settings.train.ema_decay
         self.crop_size = settings.data.crop_size
         self.max_grad_norm = settings.optimizer.max_grad_norm
+        self.execution = choose_execution(settings.train, device)
         self.method: Method = build_method(settings)
         optimized = {name: part for name, part in self.method.optimized().items() if part}
         self.networks: Networks = {n: m for part in optimized.values() for n, m in part.items()}
@@ -57,6 +59,8 @@ class Learner:
             for name in names
             if self.ema_decay
         }
+        for network in self.networks.values():
+            self.execution.prepare(network)
         self.optimizers = {
             name: _optimizer(part, settings.optimizer) for name, part in optimized.items()
         }
@@ -81,7 +85,8 @@ class Learner:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * self.rate_factor
         torch.manual_seed(integer_at(self.seed, Purpose.LAYERS, self.steps_done))  # dropout
-        losses = self.turns.learn(batch, self._phases, self._minimise)
+        with self.execution.step():
+            losses = self.turns.learn(batch, self._phases, self._minimise)
         self._average()
         self._add(losses)
         self.steps_done += 1
@@ -237,8 +242,7 @@ def _initialise(
 ) -> None:
     """Draw weights on the CPU, so that they are the same on every device.
 
-    The layout stays contiguous: channels-last gave wrong gradients on the CPU (torch 2.15), which
-    ``test_gradients_are_those_of_double_precision`` guards against.
+    The layout stays contiguous: on a CPU channels-last measured no faster (docs/performance.md).
     """
     for index, network in enumerate(networks.values()):
         generator = torch.Generator().manual_seed(integer_at(seed, Purpose.WEIGHTS, index))

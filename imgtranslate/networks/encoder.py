@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor, nn
 
-from imgtranslate.networks.layers import Norm, build_norm
+from imgtranslate.networks.layers import Norm, build_norm, full_precision
 
 
 class DownBlock(nn.Module):
@@ -39,7 +39,7 @@ class CodeHeads(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         pooled = x.mean(dim=(2, 3))  # (n, channels)
-        return self.mean(pooled), self.log_variance(pooled)
+        return full_precision(self.mean(pooled)), full_precision(self.log_variance(pooled))
 
 
 class ResidualEncoder(nn.Module):

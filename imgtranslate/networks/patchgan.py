@@ -9,7 +9,7 @@ PatchGAN: arXiv 1611.07004, section 3.2.2 and appendix 6.1.2; several scales: Bi
 import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor, nn
 
-from imgtranslate.networks.layers import ConvBias, Norm, build_norm, has_bias
+from imgtranslate.networks.layers import ConvBias, Norm, build_norm, full_precision, has_bias
 
 
 def patch_size(num_layers: int) -> int:
@@ -76,7 +76,7 @@ class PatchGan(nn.Module):
         x = F.leaky_relu(self.stem(x), 0.2, inplace=True)  # (n, c, h/2, w/2)
         x = self.hidden(x)  # (n, up to 8c, h / 2^num_layers - 1, ...)
         logits: Tensor = self.head(x)  # (n, 1, h / 2^num_layers - 2, ...)
-        return logits
+        return full_precision(logits)
 
 
 class PixelGan(nn.Module):
@@ -97,7 +97,7 @@ class PixelGan(nn.Module):
         x = F.leaky_relu(self.stem(x), 0.2, inplace=True)
         x = F.leaky_relu(self.norm(self.hidden(x)), 0.2, inplace=True)  # (n, 2c, h, w)
         logits: Tensor = self.head(x)  # (n, 1, h, w)
-        return logits
+        return full_precision(logits)
 
 
 class MultiScalePatchGan(nn.Module):

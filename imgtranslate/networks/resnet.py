@@ -7,15 +7,18 @@ from typing import Literal
 import torch
 import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from imgtranslate.networks.layers import (
     BlurDown,
     BlurUp,
+    HeadConv,
     Norm,
     PaddingMode,
     Upsample,
     build_norm,
     build_upsampling,
+    full_precision,
     has_bias,
 )
 
@@ -107,7 +110,10 @@ class ResnetGenerator(nn.Module):
 
     h and w: multiples of 4, at least 8. ``padding`` is that of the ends and the blocks.
     ``antialias`` resamples with a fixed blur, as CUT does, in place of ``upsample``.
+    With ``recompute`` set a layer keeps its input alone for the way back and runs again there.
     """
+
+    recompute = False
 
     def __init__(
         self,
@@ -145,14 +151,21 @@ class ResnetGenerator(nn.Module):
                 for w in (4 * c, 2 * c)
             )
         )
-        self.head = nn.Conv2d(c, out_channels, 7, padding=3, padding_mode=mode)
+        self.head = HeadConv(c, out_channels, 7, padding=3, padding_mode=mode)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)  # (n, c, h, w)
-        x = self.down(x)  # (n, 4c, h/4, w/4)
-        x = self.blocks(x)
-        x = self.up(x)  # (n, c, h, w)
-        return torch.tanh(self.head(x))  # (n, out, h, w)
+        x = self._run(self.stem, x)  # (n, c, h, w)
+        for part in (self.down, self.blocks, self.up):  # (n, 4c, h/4, w/4) twice, (n, c, h, w)
+            for layer in part:
+                x = self._run(layer, x)
+        return torch.tanh(full_precision(self.head(x)))  # (n, out, h, w)
+
+    def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            y: Tensor = checkpoint(layer, x, use_reentrant=False)
+            return y
+        found: Tensor = layer(x)
+        return found
 
 
 def _padding_mode(padding: Padding) -> PaddingMode:

@@ -20,6 +20,7 @@ from imgtranslate.networks.layers import (
     Upsample,
     build_norm,
     build_upsampling,
+    full_precision,
     has_bias,
 )
 
@@ -205,7 +206,7 @@ class UnetGenerator(nn.Module):
         x = skips.pop()
         for up in self.up:
             x = self._join(skips.pop(), up(x))  # (n, 2 widths[i], h / 2^(i+1), w / 2^(i+1))
-        return torch.tanh(self.head(F.relu(x, inplace=True)))  # (n, out, h, w)
+        return torch.tanh(full_precision(self.head(F.relu(x, inplace=True))))  # (n, out, h, w)
 
     def _join(self, skip: Tensor, up: Tensor) -> Tensor:
         return torch.cat((skip, up) if self.skip_first else (up, skip), dim=1)

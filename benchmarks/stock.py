@@ -1,0 +1,199 @@
+"""The papers' networks out of torch's own layers alone, as everyone writes them.
+
+Their parameters stand in the order of ours, so that ``copy_weights`` makes equal networks.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+Layers = list[nn.Module]
+
+
+class Residual(nn.Module):
+    """x + (pad, conv, norm, ReLU, pad, conv, norm)(x)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of any size."""
+        body: Tensor = self.body(x)
+        return x + body
+
+
+def resnet(*, in_channels: int, out_channels: int, base_channels: int, blocks: int) -> nn.Module:
+    """CycleGAN's generator."""
+    c = base_channels
+    layers: Layers = [nn.ReflectionPad2d(3), *_normed(nn.Conv2d(in_channels, c, 7), c)]
+    for width in (2 * c, 4 * c):
+        layers += _normed(nn.Conv2d(width // 2, width, 3, stride=2, padding=1), width)
+    layers += [Residual(4 * c) for _ in range(blocks)]
+    for width in (2 * c, c):
+        up = nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1)
+        layers += _normed(up, width)
+    layers += [nn.ReflectionPad2d(3), nn.Conv2d(c, out_channels, 7), nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+class UnetLevel(nn.Module):
+    """What is outside of ``inner``: down to half the sides, and back up beside its input."""
+
+    def __init__(
+        self, down: Sequence[nn.Module], inner: nn.Module | None, up: Sequence[nn.Module]
+    ) -> None:
+        super().__init__()
+        self.down = nn.Sequential(*down)
+        self.inner = inner
+        self.up = nn.Sequential(*up)
+
+    def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
+        """``z`` is laid beside the features of every level."""
+        if z is not None:
+            plane = z[:, :, None, None].expand(-1, -1, x.shape[2], x.shape[3])
+            x = torch.cat([x, plane], 1)
+        down = self.down(x)
+        found: Tensor = self.up(down if self.inner is None else self.inner(down, z))
+        return found
+
+
+class Beside(nn.Module):
+    """A level with its input beside its output."""
+
+    def __init__(self, level: nn.Module, *, skip_first: bool) -> None:
+        super().__init__()
+        self.level = level
+        self.skip_first = skip_first
+
+    def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
+        """As wide as both together."""
+        inner = self.level(x, z)
+        return torch.cat([x, inner] if self.skip_first else [inner, x], 1)
+
+
+def unet(
+    *,
+    in_channels: int,
+    out_channels: int,
+    base_channels: int,
+    depth: int,
+    latent_dim: int,
+    skip_first: bool,
+) -> nn.Module:
+    """pix2pix's generator, and BicycleGAN's with a code at every level; instance norm."""
+    widths = [in_channels, *(base_channels * min(2**level, 8) for level in range(depth))]
+    inner: nn.Module | None = None
+    for level in range(depth, 0, -1):  # the innermost first
+        above, width = widths[level - 1], widths[level]
+        outermost, innermost = level == 1, level == depth
+        down: Layers = [] if outermost else [nn.LeakyReLU(0.2)]
+        down.append(nn.Conv2d(above + latent_dim, width, 4, stride=2, padding=1))
+        down += [] if outermost or innermost else [nn.InstanceNorm2d(width)]
+        to = out_channels if outermost else above
+        up_from = width if innermost else 2 * width
+        up: Layers = [nn.ReLU(), nn.ConvTranspose2d(up_from, to, 4, stride=2, padding=1)]
+        up.append(nn.Tanh() if outermost else nn.InstanceNorm2d(to))
+        inner = UnetLevel(down, inner, up)
+        if outermost:
+            return inner
+        inner = Beside(inner, skip_first=skip_first)
+    raise ValueError("a U-Net of no level")
+
+
+def patchgan(*, in_channels: int, base_channels: int, layers: int) -> nn.Module:
+    """The patch discriminator, with logits."""
+    widths = [base_channels * min(2**i, 8) for i in range(layers + 1)]
+    found: Layers = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1)]
+    found.append(nn.LeakyReLU(0.2, True))
+    for i in range(1, layers + 1):
+        stride = 2 if i < layers else 1
+        found.append(nn.Conv2d(widths[i - 1], widths[i], 4, stride=stride, padding=1))
+        found += [nn.InstanceNorm2d(widths[i]), nn.LeakyReLU(0.2, True)]
+    return nn.Sequential(*found, nn.Conv2d(widths[-1], 1, 4, padding=1))
+
+
+class Scales(nn.Module):
+    """Patch discriminators, each for half the sides of the one before."""
+
+    def __init__(self, *, in_channels: int, base_channels: int, layers: int, scales: int) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
+        self.each = nn.ModuleList(
+            patchgan(in_channels=in_channels, base_channels=base_channels // 2**n, layers=layers)
+            for n in range(scales)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """A map of logits for each, the finest first."""
+        maps: list[Tensor] = []
+        for judge in self.each:
+            maps.append(judge(x))
+            x = self.pool(x)
+        return maps
+
+
+class EncoderBlock(nn.Module):
+    """Pre-activated, to half the sides."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.InstanceNorm2d(channels),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.InstanceNorm2d(channels),
+            nn.LeakyReLU(0.2, True),
+            nn.Conv2d(channels, out_channels, 3, padding=1),
+            nn.AvgPool2d(2),
+        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(channels, out_channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, out, h/2, w/2)."""
+        y: Tensor = self.body(x) + self.shortcut(x)
+        return y
+
+
+class Encoder(nn.Module):
+    """BicycleGAN's: an image to the mean and the log-variance of its code."""
+
+    def __init__(
+        self, *, in_channels: int, base_channels: int, blocks: int, latent_dim: int
+    ) -> None:
+        super().__init__()
+        widths = [base_channels * min(i + 1, 4) for i in range(blocks + 1)]
+        pairs = itertools.pairwise(widths)
+        self.trunk = nn.Sequential(
+            nn.Conv2d(in_channels, base_channels, 4, stride=2, padding=1),
+            *(EncoderBlock(one, other) for one, other in pairs),
+            nn.LeakyReLU(0.2, True),
+        )
+        self.mean = nn.Linear(widths[-1], latent_dim)
+        self.log_variance = nn.Linear(widths[-1], latent_dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, c, h, w) -> (n, latent_dim) twice."""
+        features = self.trunk(x).mean(dim=(2, 3))
+        return self.mean(features), self.log_variance(features)
+
+
+@torch.no_grad()
+def copy_weights(source: nn.Module, target: nn.Module) -> None:
+    """Raises ``ValueError`` if they are not as many parameters."""
+    for theirs, own in zip(source.parameters(), target.parameters(), strict=True):
+        own.copy_(theirs)
+
+
+def _normed(layer: nn.Module, channels: int) -> Layers:
+    return [layer, nn.InstanceNorm2d(channels), nn.ReLU(True)]

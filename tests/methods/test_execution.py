@@ -1,0 +1,140 @@
+"""Precision, recomputation and the compiler change how a step is computed, not what."""
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from imgtranslate.config import TrainSettings
+from imgtranslate.data.loader import Batch
+from imgtranslate.errors import UsageError
+from imgtranslate.methods.execution import choose_execution
+from imgtranslate.methods.learner import Learner
+from imgtranslate.settings import build_settings, nested
+
+CPU = torch.device("cpu")
+SMALL: dict[str, dict[str, Any]] = {
+    "cyclegan": {"generator.num_blocks": 1},
+    "pix2pix": {},
+    "bicyclegan": {"train.batch_size": 2, "data.crop_size": 64},
+}
+
+
+def small_learner(method: str = "cyclegan", **changes: Any) -> Learner:
+    settings = {
+        "data.a": "a",
+        "data.b": "b",
+        "data.crop_size": 32,
+        "generator.base_channels": 4,
+        "discriminator.base_channels": 4,
+        "discriminator.num_layers": 2,
+        **SMALL[method],
+        **{f"train.{name}": value for name, value in changes.items()},
+    }
+    return Learner(build_settings(method=method, layers=[nested(settings)]), CPU)
+
+
+def random_batch(seed: int, *, side: int = 32, count: int = 2) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    a, b = torch.rand(2, count, 3, side, side, generator=generator) * 2 - 1
+    return Batch(a, b)
+
+
+def gradients(ours: Learner) -> dict[str, Tensor]:
+    return {
+        f"{name}.{key}": parameter.grad
+        for name, network in ours.networks.items()
+        for key, parameter in network.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def watch(ours: Learner, kind: type[nn.Module], look: Callable[[Tensor], None]) -> None:
+    for network in ours.networks.values():
+        for layer in network.modules():
+            if isinstance(layer, kind):
+                layer.register_forward_hook(lambda _, __, found: look(found))
+
+
+@pytest.mark.parametrize("method", SMALL)
+def test_bf16_runs_in_the_convolutions_and_nowhere_else(method: str) -> None:
+    """Norms and what networks answer are float32, and the losses are nearly those of float32."""
+    ours, plain = small_learner(method, precision="bf16"), small_learner(method, precision="fp32")
+    batch = random_batch(0, side=64 if method == "bicyclegan" else 32)
+    norms: set[torch.dtype] = set()
+    watch(ours, nn.InstanceNorm2d, lambda found: norms.add(found.dtype))
+    convolved: set[torch.dtype] = set()
+    watch(ours, nn.ConvTranspose2d, lambda found: convolved.add(found.dtype))
+    for each in (ours, plain):
+        each.step(batch, learning_rate=1e-4)
+    assert (norms, convolved) == ({torch.float32}, {torch.bfloat16})
+    assert {total.dtype for total in ours.loss_sums.values()} == {torch.float32}
+    found, wanted = ours.take_mean_losses(), plain.take_mean_losses()
+    assert found == pytest.approx(wanted, rel=0.05, abs=1e-6)
+    assert found != wanted
+    assert all(gradient.dtype == torch.float32 for gradient in gradients(ours).values())
+
+
+def test_bf16_sees_weights_after_their_update() -> None:
+    """A second step from the first one's state is the same in a learner that begins there."""
+    ours, again = (small_learner(precision="bf16") for _ in range(2))
+    ours.step(random_batch(0), learning_rate=1e-2)
+    again.restore({name: t.clone() for name, t in ours.state_tensors().items()}, steps_done=1)
+    for each in (ours, again):
+        each.step(random_batch(1), learning_rate=1e-2)
+    for (name, one), other in zip(
+        ours.state_tensors().items(), again.state_tensors().values(), strict=True
+    ):
+        assert torch.equal(one, other), name
+
+
+def test_recomputing_changes_no_gradient_and_keeps_less() -> None:
+    ours, plain = small_learner(recompute=True), small_learner()
+    kept: list[int] = []
+    for each in (ours, plain):
+        sizes: dict[int, int] = {}
+
+        def keep(found: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
+            sizes[found.untyped_storage().data_ptr()] = found.untyped_storage().nbytes()
+            return found
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda found: found):
+            each.step(random_batch(0), learning_rate=1e-4)
+        kept.append(sum(sizes.values()))
+    assert kept[0] < 0.7 * kept[1]
+    found, wanted = gradients(ours), gradients(plain)
+    assert found.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        assert torch.equal(found[name], gradient), name
+
+
+def test_what_auto_is() -> None:
+    chosen = choose_execution(TrainSettings(), CPU)
+    assert (chosen.bf16, chosen.compiled, chosen.recomputed) == (False, False, False)
+
+
+@pytest.mark.parametrize(("capability", "bf16"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_auto_is_bf16_on_gpus_that_are_made_for_it(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], bf16: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_execution(TrainSettings(), torch.device("cuda:0")).bf16 is bf16
+    assert not choose_execution(TrainSettings(precision="fp32"), torch.device("cuda:0")).bf16
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert not choose_execution(TrainSettings(compile="auto"), CPU).compiled
+    with pytest.raises(UsageError, match=r"^--compile on: no C\+\+ compiler here\. Install"):
+        choose_execution(TrainSettings(compile="on"), CPU)
+
+
+def test_recomputing_is_refused_where_it_would_be_wrong() -> None:
+    for method, norm in (("pix2pix", "instance"), ("cyclegan", "batch")):
+        changes = {"data.a": "a", "data.b": "b", "train.recompute": True, "generator.norm": norm}
+        with pytest.raises(UsageError, match=r"^train\.recompute true: it is for"):
+            build_settings(method=method, layers=[nested(changes)])
