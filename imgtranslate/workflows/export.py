@@ -62,8 +62,8 @@ def export_model(
     refuse_output(path, form=form, overwrite=overwrite)
     if is_onnx(source):
         raise UsageError(f"--model {source}: an export already. Name the .safetensors model")
-    _refuse_too_large(source)
     original = load_original(source, form)
+    _refuse_too_large(source)
     picture = picture_for(
         source,
         letter=_letter(original),
