@@ -31,6 +31,7 @@ from imgtranslate.images import (
 )
 from imgtranslate.memory import Tile
 from imgtranslate.onnx_metadata import is_onnx
+from imgtranslate.pt2_metadata import is_pt2
 
 if TYPE_CHECKING:
     from imgtranslate.engines.any_size import AnySize
@@ -278,6 +279,11 @@ def load(
     is not there, or an export is to run in strips.
     """
     path = find_model(model, direction=direction)
+    if is_pt2(path):
+        raise CheckpointError(
+            f"{path}: only torch.export.load reads it, which may run code that a file carries. "
+            "Use the .safetensors model or an .onnx export"
+        )
     if is_onnx(path):
         from imgtranslate.engines.onnx_engine import OnnxEngine
 

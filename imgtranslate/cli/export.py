@@ -11,7 +11,7 @@ from imgtranslate.cli.terminal import examples, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.export_form import ExportForm
+    from imgtranslate.export_form import ExportForm, Format
     from imgtranslate.exports.proof import Comparison, Proof
     from imgtranslate.workflows.export import ExportResult
 
@@ -31,7 +31,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")
     ] = None,
-    file_format: Annotated[str, typer.Option("--format", help="onnx.")] = "onnx",
+    file_format: Annotated[str, typer.Option("--format", help="onnx, onnx-fp16 or pt2.")] = "onnx",
     what: Annotated[
         str, typer.Option(help="generator; or encoder, which reads looks from pictures.")
     ] = "generator",
@@ -73,13 +73,19 @@ def _form(file_format: str, what: str, io: str) -> "ExportForm":
 
     nearest(what, WHATS, what="--what")
     nearest(io, BORDERS, what="--io")
-    if nearest(file_format, FORMATS, what="--format") != "onnx":
-        raise UsageError(f"--format {file_format}: not there yet. Use --format onnx")
     return ExportForm(
-        format="onnx",
+        format=_format(nearest(file_format, FORMATS, what="--format")),
         what="encoder" if what == "encoder" else "generator",
         io="uint8" if io == "uint8" else "float",
     )
+
+
+def _format(name: str) -> "Format":
+    match name:
+        case "onnx" | "onnx-fp16" | "pt2":
+            return name
+        case _:
+            raise UsageError(f"--format {name}: not there yet. Use --format onnx")
 
 
 def _given(model: Path | None, output: Path | None) -> tuple[Path, Path]:
