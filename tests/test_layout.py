@@ -70,6 +70,7 @@ MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
     "fitting": {"config", "errors"},
     "settings": {"config", "errors", "fitting", "presets"},
     "onnx_metadata": set(),
+    "onnx_tensors": {"onnx_metadata"},
     "pt2_metadata": set(),
     "checkpoint": {"atomic", "config", "errors", "onnx_metadata", "pt2_metadata"},
     "export_form": {"checkpoint", "config", "errors", "onnx_metadata", "pt2_metadata"},
