@@ -89,10 +89,6 @@ class OnnxEngine:
 
         An export of bytes computes in 8 bits, whatever the values are.
         """
-        if self._form.what == "encoder":
-            raise CheckpointError(
-                "an encoder: it reads looks, and translates nothing. Name an exported generator"
-            )
         code = {} if z is None else {CODE: z}
         (output,) = self._answer([TRANSLATED], values, code)
         if self._form.io == "float":

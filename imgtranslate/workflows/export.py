@@ -23,10 +23,10 @@ from imgtranslate.workflows.export_pictures import picture_for
 
 EXACT = Tolerance(largest=1, mean=0.1)
 LEVELS = {"onnx": EXACT, "onnx-fp16": Tolerance(largest=8, mean=0.5), "pt2": EXACT}
-EXACT_CODE = Tolerance(largest=1e-3, mean=1e-4, unit="")
+EXACT_CODE = Tolerance(largest=1e-3, mean=1e-4, of_codes=True)
 CODES = {
     "onnx": EXACT_CODE,
-    "onnx-fp16": Tolerance(largest=0.05, mean=0.01, unit=""),
+    "onnx-fp16": Tolerance(largest=0.05, mean=0.01, of_codes=True),
     "pt2": EXACT_CODE,
 }
 SUFFIXES = {"onnx": ".onnx", "onnx-fp16": ".onnx", "onnx-int8": ".onnx", "pt2": ".pt2"}
