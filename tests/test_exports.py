@@ -243,6 +243,20 @@ def loaded_by(arguments: list[str]) -> set[str]:
     return set(done.stdout.rpartition("loaded ")[2].split())
 
 
+def test_info_tells_what_kind_of_export_it_is(
+    results: dict[str, ExportResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {}
+    for name, result in results.items():
+        assert cli.run(["info", str(result.path)]) == 0
+        told[name] = capsys.readouterr().out
+    assert "generator as onnx-fp16, uint8 pixels" in told["coded.onnx"]
+    assert "encoder as onnx, uint8 pixels" in told["encoder.onnx"]
+    assert f"--encoder {results['encoder.onnx'].path} --style" in told["encoder.onnx"]
+    assert "generator as pt2, float pixels" in told["plain.pt2"]
+    assert "$ imgtranslate" not in told["plain.pt2"]
+
+
 # .pt2
 
 
@@ -269,7 +283,6 @@ def test_an_archive_holds_no_pickle_and_nothing_of_this_machine(
                 pickle.loads(content)
     assert read_model_header(path) == PLAIN
     assert read_export_form(path) == ExportForm(format="pt2")
-    assert cli.run(["info", str(path)]) == 0
 
 
 @pytest.mark.parametrize(
