@@ -13,7 +13,7 @@ from imgtranslate.onnx_metadata import read_onnx_metadata
 FORM_KEY = "imgtranslate_export"  # in the metadata
 IMAGE, CODE, TRANSLATED = "image", "z", "translated"  # names of inputs and outputs
 MEAN, LOG_VARIANCE = "z_mean", "z_log_variance"
-Format = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2", "openvino", "web"]
+Format = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2", "openvino", "openvino-int8", "web"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,11 @@ class ExportForm(Section):
     format: Format = "onnx"
     what: Literal["generator", "encoder"] = "generator"
     io: Literal["float", "uint8"] = "float"  # (n, c, h, w) in [-1, 1], or (n, h, w, c)
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether convolutions are in 8 bits."""
+        return self.format in ("onnx-int8", "openvino-int8")
 
 
 @dataclass(frozen=True, kw_only=True)

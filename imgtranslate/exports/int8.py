@@ -52,21 +52,20 @@ def quantise(
     pictures: Sequence[Feed],
     answers: Sequence[Answer],
     *,
-    judged: int,
     target: Target,
     aim: float,
     notice: Notice,
     seconds: float = SECONDS,
 ) -> Quantised:
-    """Quantise by what is measured on pictures, whose right ``answers`` are given.
+    """Quantise by what is measured on pictures; to the first of them ``answers`` are given.
 
-    ``judged``: with so many of the pictures is chosen how far ranges reach, and which layers stay
-    in float: those that gain most, until the PSNR is ``aim`` (dB), half of them are kept or
-    ``seconds`` are over. Nothing is refused here.
+    By these is chosen how far ranges reach, and which layers stay in float: those that gain most,
+    until the PSNR is ``aim`` (dB), half of them are kept or ``seconds`` are over. Nothing is
+    refused here.
     """
     search = _Search(
         model=to_integer_form(model),
-        judged=list(zip(pictures, answers, strict=True))[:judged],
+        judged=list(zip(pictures, answers, strict=False)),
         target=target,
         notice=notice,
         until=time.monotonic() + seconds,
@@ -109,13 +108,13 @@ class _Search:
         return Quantised(model=best.model, layers=len(layers), kept=kept, psnr=best.psnr)
 
     def _ranked(self, start: "_Tried", layers: Sequence[str]) -> list[str]:
-        """The layers by what each alone gains in float; those there was no time for are left out."""
+        """The layers by what each alone gains in float, without those there was no time for."""
         found: dict[str, float] = {}
-        for number, name in enumerate(layers, 1):
+        self.notice(f"{start.psnr:.1f} dB in 8 bits: trying which of {len(layers)} layers hurt")
+        for name in layers:
             if time.monotonic() > self.until:
-                self.notice(f"layers: {len(found)} of {len(layers)} tried in the time there was")
+                self.notice(f"the time is over after {len(found)} of {len(layers)} layers")
                 break
-            self.notice(f"layer {number} of {len(layers)} tried in float")
             found[name] = self._tried(start.ranges, frozenset({name})).psnr
         return sorted(found, key=lambda name: -found[name])
 
@@ -161,9 +160,7 @@ def in_integers(
         nodes_to_quantize=_with_paddings(model, kept=kept),
         nodes_to_exclude=[],
         op_types_to_quantize=["Conv", "Pad"],
-        extra_options={
-            "OpTypesToExcludeOutputQuantization": [] if results_in_bytes else ["Conv"]
-        },
+        extra_options={"OpTypesToExcludeOutputQuantization": [] if results_in_bytes else ["Conv"]},
     )
     quantizer.quantize_model()
     made: onnx.ModelProto = quantizer.model.model
