@@ -90,8 +90,8 @@ def _judged(
     found = psnr_of(run, zip(feeds, answers, strict=True))
     if found < calibration.min_psnr:
         raise ImgTranslateError(
-            f"--min-psnr {calibration.min_psnr:g}: the PSNR in 8 bits is {found:.1f} dB, so no file "
-            "is left. Calibrate on pictures that are more like those to translate, or use "
+            f"--min-psnr {calibration.min_psnr:g}: the PSNR in 8 bits is {found:.1f} dB, so no "
+            "file is left. Calibrate on pictures that are more like those to translate, or use "
             "another --format"
         )
     speed = measure_ratio(lambda: run(feeds[0]), lambda: float_run(feeds[0]))
