@@ -185,7 +185,7 @@ def test_weights_have_a_scale_for_each_channel_and_results_are_in_bytes_if_asked
 
 def test_a_kept_layer_and_its_padding_stay_in_float(plain: dict[str, onnx.ModelProto]) -> None:
     form = to_integer_form(plain["resnet"])
-    first, *rest = convolutions(form)
+    rest = convolutions(form)[1:]
     ranges = measure_ranges(form, [feed(RESNET)], tails=(0.0,))[0.0]
     made = in_integers(form, ranges, kept=frozenset(rest), results_in_bytes=True)
     assert sum(node.op_type == "QuantizeLinear" for node in made.graph.node) == 3  # pad, in, out

@@ -32,7 +32,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")
     ] = None,
-    file_format: Annotated[str, typer.Option("--format", help="onnx.")] = "onnx",
+    file_format: Annotated[str, typer.Option("--format", help="onnx, onnx-fp16 or pt2.")] = "onnx",
     what: Annotated[
         str, typer.Option(help="generator; or encoder, which reads looks from pictures.")
     ] = "generator",
@@ -101,7 +101,7 @@ def _form(file_format: str, what: str, io: str) -> "ExportForm":
 
 def _format(name: str) -> "Format":
     match name:
-        case "onnx" | "onnx-int8" | "openvino" | "openvino-int8":
+        case "onnx" | "onnx-fp16" | "onnx-int8" | "pt2" | "openvino" | "openvino-int8":
             return name
         case _:
             raise UsageError(f"--format {name}: not there yet. Use --format onnx")

@@ -4,7 +4,6 @@ A runtime that computes convolutions of integers alone, as ONNX Runtime does, ne
 in 8 bits as well; one that goes on in float, as OpenVINO does, loses less without.
 """
 
-import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from onnxruntime.quantization import CalibrationMethod, QuantType  # type: ignor
 from onnxruntime.quantization.calibrate import TensorsData  # type: ignore[import-untyped]
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer  # type: ignore[import-untyped]
 
-from imgtranslate.exports.integer_form import to_integer_form
+from imgtranslate.exports.integer_form import to_integer_form, without_first_values
 from imgtranslate.exports.ranges import Feed, Ranges, measure_ranges
 from imgtranslate.metrics import psnr
 
@@ -151,7 +150,7 @@ def in_integers(
     Weights are int8 with a scale for each channel, activations uint8 with one for each tensor.
     """
     quantizer = QDQQuantizer(
-        copy.deepcopy(model),
+        without_first_values(model, kept=kept),
         per_channel=True,
         reduce_range=False,
         weight_qType=QuantType.QInt8,

@@ -6,7 +6,7 @@ in 8 bits the biases of what becomes neighbouring pixels are rounded apart, whic
 pattern of full contrast where a picture is flat: without, it stays flat.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,8 +26,6 @@ def to_integer_form(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     _replace_nodes(copy.graph, _as_convolutions(copy.graph))
-    _skip_first_values(copy.graph)
-    _remove_unused(copy.graph)
     _drop_biases(copy.graph)
     _replace_nodes(copy.graph, _read_alone(copy.graph))
     _remove_unused(copy.graph)
@@ -82,31 +80,51 @@ def _doubles(node: NodeProto) -> bool:
     return ours and given.get("group", 1) == 1
 
 
-def _skip_first_values(graph: onnx.GraphProto) -> None:
-    """Let instance norms read what stood before the first value was taken away from it."""
-    makers = {output: node for node in graph.node for output in node.output}
+def without_first_values(model: onnx.ModelProto, *, kept: frozenset[str]) -> onnx.ModelProto:
+    """Copy an integer form; after convolutions but the ``kept`` ones norms read what these give.
+
+    Networks take the first value away in between, against rounding: integers have none.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    makers = _makers(copy.graph)
+    for norm, before in _norms(copy.graph):
+        maker = makers[before]
+        maker = makers[maker.input[0]] if maker.op_type == "DepthToSpace" else maker
+        if maker.op_type == "Conv" and maker.name not in kept:
+            norm.input[0] = before
+    _remove_unused(copy.graph)
+    return copy
+
+
+def _norms(graph: onnx.GraphProto) -> Iterator[tuple[NodeProto, str]]:
+    """Instance norms, each with the tensor that the first value is taken away from."""
+    makers = _makers(graph)
     for node in graph.node:
-        if node.op_type != "InstanceNormalization":
-            continue
-        difference = makers[node.input[0]]
-        if difference.op_type == "Sub" and makers[difference.input[1]].op_type == "Slice":
-            node.input[0] = difference.input[0]
+        if node.op_type == "InstanceNormalization":
+            difference = makers[node.input[0]]
+            is_ours = difference.op_type == "Sub" and makers[difference.input[1]].op_type == "Slice"
+            yield node, difference.input[0] if is_ours else node.input[0]
+
+
+def _makers(graph: onnx.GraphProto) -> dict[str, NodeProto]:
+    return {output: node for node in graph.node for output in node.output}
 
 
 def _drop_biases(graph: onnx.GraphProto) -> None:
     """Leave out the biases that an instance norm takes away again."""
-    makers = {output: node for node in graph.node for output in node.output}
-    uses = Counter(name for node in graph.node for name in node.input)
+    makers = _makers(graph)
+    readers: dict[str, set[str]] = defaultdict(set)
     for node in graph.node:
-        if node.op_type != "InstanceNormalization":
-            continue
-        before = makers[node.input[0]]
-        alone = uses[node.input[0]] == 1
-        if before.op_type == "DepthToSpace":
-            alone = alone and uses[before.input[0]] == 1
-            before = makers[before.input[0]]
-        if alone and before.op_type == "Conv":
-            del before.input[2:]
+        for name in node.input:
+            readers[name].add(node.op_type)
+    for _, before in _norms(graph):
+        alone = readers[before] <= {"InstanceNormalization", "Sub", "Slice"}
+        maker = makers[before]
+        if maker.op_type == "DepthToSpace":
+            maker = makers[maker.input[0]]
+        if alone and maker.op_type == "Conv":
+            del maker.input[2:]
 
 
 def _read_alone(graph: onnx.GraphProto) -> Iterator[NodeProto]:

@@ -1,7 +1,7 @@
 """Export: a model as a file that other programs run, proven before it is kept."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,35 @@ from imgtranslate.errors import UsageError
 from imgtranslate.export_form import IMAGE, ExportForm, border_of
 from imgtranslate.exports import runner
 from imgtranslate.exports.calibration import Calibration, Precision, write_int8
+from imgtranslate.exports.fp16 import in_half
 from imgtranslate.exports.onnx import write_onnx
 from imgtranslate.exports.original import Original, load_original
 from imgtranslate.exports.proof import Proof, ProofPicture, Tolerance, prove, refuse_different
+from imgtranslate.exports.pt2 import write_pt2
 from imgtranslate.exports.runs import Exported, run_of_export, run_of_model
 from imgtranslate.onnx_metadata import is_onnx
+from imgtranslate.pt2_metadata import is_pt2
 from imgtranslate.translator import find_model
 from imgtranslate.workflows.calibration_pictures import calibration_for
 from imgtranslate.workflows.export_pictures import picture_for
 
+EXACT = Tolerance(largest=1, mean=0.1)
+INT8 = Tolerance(largest=255, mean=32)  # noise is far from what it is calibrated on
 LEVELS = {
-    "onnx": Tolerance(largest=1, mean=0.1),
-    "onnx-int8": Tolerance(largest=255, mean=32),  # noise is far from what it is calibrated on
+    "onnx": EXACT,
+    "onnx-fp16": Tolerance(largest=8, mean=0.5),
+    "onnx-int8": INT8,
+    "openvino": EXACT,
+    "openvino-int8": INT8,
+    "pt2": EXACT,
 }
-CODES = {"onnx": Tolerance(largest=1e-3, mean=1e-4, unit="")}
+EXACT_CODE = Tolerance(largest=1e-3, mean=1e-4, of_codes=True)
+CODES = {
+    "onnx": EXACT_CODE,
+    "onnx-fp16": Tolerance(largest=0.05, mean=0.01, of_codes=True),
+    "openvino": EXACT_CODE,
+    "pt2": EXACT_CODE,
+}
 SUFFIXES = {"onnx": ".onnx", "onnx-fp16": ".onnx", "onnx-int8": ".onnx", "pt2": ".pt2"}
 LARGEST_FILE = 2**31 - 1  # bytes, protobuf's limit
 FLOAT = ExportForm()
@@ -73,7 +88,7 @@ def export_model(
     """
     path, source = Path(output), find_model(model)
     refuse_output(path, form=form, overwrite=overwrite)
-    if is_onnx(source):
+    if is_onnx(source) or is_pt2(source):
         raise UsageError(f"--model {source}: an export already. Name the .safetensors model")
     original = load_original(source, form)
     _refuse_too_large(source)
@@ -151,8 +166,12 @@ def _write(
     match original.form.format:
         case "onnx":
             return write_onnx(original, path), None
+        case "onnx-fp16":
+            return write_onnx(replace(original, bare=in_half(original.bare)), path), None
         case "onnx-int8" if calibration:
             return write_int8(original, path, calibration)
+        case "pt2":
+            return write_pt2(original, path), None
         case other:
             raise UsageError(f"--format {other}: not there yet. Use --format onnx")
 
