@@ -5,20 +5,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.atomic import explained, replacing
+from imgtranslate.atomic import explained, replacing, replacing_folder
 from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.config import to_tree
+from imgtranslate.engines.openvino_engine import import_openvino
 from imgtranslate.errors import UsageError
 from imgtranslate.export_form import IMAGE, ExportForm, border_of
 from imgtranslate.exports import runner
 from imgtranslate.exports.calibration import Calibration, Precision, write_int8
 from imgtranslate.exports.fp16 import in_half
 from imgtranslate.exports.onnx import write_onnx
+from imgtranslate.exports.openvino import write_openvino, write_openvino_int8
 from imgtranslate.exports.original import Original, load_original
 from imgtranslate.exports.proof import Proof, ProofPicture, Tolerance, prove, refuse_different
 from imgtranslate.exports.pt2 import write_pt2
 from imgtranslate.exports.runs import Exported, run_of_export, run_of_model
 from imgtranslate.onnx_metadata import is_onnx
+from imgtranslate.openvino_folder import is_openvino
 from imgtranslate.pt2_metadata import is_pt2
 from imgtranslate.translator import find_model
 from imgtranslate.workflows.calibration_pictures import calibration_for
@@ -88,8 +91,10 @@ def export_model(
     """
     path, source = Path(output), find_model(model)
     refuse_output(path, form=form, overwrite=overwrite)
-    if is_onnx(source) or is_pt2(source):
+    if is_onnx(source) or is_pt2(source) or is_openvino(source):
         raise UsageError(f"--model {source}: an export already. Name the .safetensors model")
+    if form.is_int8 and form.what == "encoder":
+        raise UsageError("--what encoder: int8 is for generators. Use --format onnx")
     original = load_original(source, form)
     _refuse_too_large(source)
     picture = picture_for(
@@ -101,13 +106,13 @@ def export_model(
     calibration = _calibration(original, calibrate, min_psnr=min_psnr, notice=notice)
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
+    with replacing_folder(path) if form.is_openvino else replacing(path) as temporary:
         exported, precision = _write(original, temporary, calibration)
         found = _prove(exported, original, picture)
         refuse_different(path, found)
     return ExportResult(
         path=path,
-        size=path.stat().st_size,
+        size=sum(file.stat().st_size for file in (path, *path.glob("*")) if file.is_file()),
         header=original.header,
         form=form,
         proof=found,
@@ -117,6 +122,9 @@ def export_model(
 
 def refuse_output(path: Path, *, form: ExportForm = FLOAT, overwrite: bool) -> None:
     """Raise ``UsageError`` if an export cannot go to ``path``."""
+    if form.is_openvino:
+        _refuse_folder(path, overwrite=overwrite)
+        return
     suffix = SUFFIXES[form.format]
     if path.is_dir():
         raise UsageError(f"-o {path}: a folder. Name a file, as in -o {path / f'ab{suffix}'}")
@@ -125,6 +133,14 @@ def refuse_output(path: Path, *, form: ExportForm = FLOAT, overwrite: bool) -> N
         raise UsageError(f"-o {path}: not {kind} name. Use -o {path.with_suffix(suffix)}")
     if path.exists() and not overwrite:
         raise UsageError(f"-o {path}: exists already. Use --overwrite, or choose another name")
+
+
+def _refuse_folder(path: Path, *, overwrite: bool) -> None:
+    if path.exists() and not is_openvino(path):
+        raise UsageError(f"-o {path}: there is something else. Choose another name for a folder")
+    if path.exists() and not overwrite:
+        raise UsageError(f"-o {path}: exists already. Use --overwrite, or choose another name")
+    import_openvino()
 
 
 def report_of(result: ExportResult) -> dict[str, Any]:
@@ -170,6 +186,10 @@ def _write(
             return write_onnx(replace(original, bare=in_half(original.bare)), path), None
         case "onnx-int8" if calibration:
             return write_int8(original, path, calibration)
+        case "openvino":
+            return write_openvino(original, path), None
+        case "openvino-int8" if calibration:
+            return write_openvino_int8(original, path, calibration)
         case "pt2":
             return write_pt2(original, path), None
         case other:
