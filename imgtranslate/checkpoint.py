@@ -30,6 +30,7 @@ from imgtranslate.config import (
 )
 from imgtranslate.errors import CheckpointError
 from imgtranslate.onnx_metadata import is_onnx, read_onnx_metadata
+from imgtranslate.openvino_folder import is_openvino, read_openvino_metadata
 from imgtranslate.pt2_metadata import is_pt2, read_pt2_metadata
 
 if TYPE_CHECKING:
@@ -202,6 +203,8 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
 def _export_metadata(path: Path) -> dict[str, str]:
     _refuse_special(path)
     try:
+        if is_openvino(path):
+            return read_openvino_metadata(path)
         return read_onnx_metadata(path) if is_onnx(path) else read_pt2_metadata(path)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
@@ -250,7 +253,7 @@ def _damaged_header(path: Path, why: str) -> CheckpointError:
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     if not path.exists():
         return CheckpointError(f"{path}: no such file. Name a .safetensors file or a run's folder")
-    if path.is_dir():
+    if path.is_dir() and not is_openvino(path):
         return CheckpointError(f"{path}: a folder, not a file. Name a .safetensors file")
     return CheckpointError(
         f"{path}: not {_kind_of(path)} file, or a damaged one: {_one_line(str(error))}. "
@@ -259,11 +262,13 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 
 def _kind_of(path: Path) -> str:
+    if is_openvino(path):
+        return "an OpenVINO"
     return "an ONNX" if is_onnx(path) else "a .pt2" if is_pt2(path) else "a safetensors"
 
 
 def _is_export(path: Path) -> bool:
-    return is_onnx(path) or is_pt2(path)
+    return is_onnx(path) or is_pt2(path) or is_openvino(path)
 
 
 def _one_line(text: str) -> str:

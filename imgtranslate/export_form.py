@@ -9,12 +9,13 @@ from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.config import Section, latent_dim, to_tree
 from imgtranslate.errors import CheckpointError
 from imgtranslate.onnx_metadata import read_onnx_metadata
+from imgtranslate.openvino_folder import is_openvino, read_openvino_metadata
 from imgtranslate.pt2_metadata import is_pt2, read_pt2_metadata
 
 FORM_KEY = "imgtranslate_export"  # in the metadata
 IMAGE, CODE, TRANSLATED = "image", "z", "translated"  # names of inputs and outputs
 MEAN, LOG_VARIANCE = "z_mean", "z_log_variance"
-Format = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2", "openvino", "web"]
+Format = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2", "openvino", "openvino-int8", "web"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,16 @@ class ExportForm(Section):
     format: Format = "onnx"
     what: Literal["generator", "encoder"] = "generator"
     io: Literal["float", "uint8"] = "float"  # (n, c, h, w) in [-1, 1], or (n, h, w, c)
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether convolutions are in 8 bits."""
+        return self.format in ("onnx-int8", "openvino-int8")
+
+    @property
+    def is_openvino(self) -> bool:
+        """Whether it is a folder for OpenVINO."""
+        return self.format in ("openvino", "openvino-int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +70,14 @@ def read_export_form(path: Path) -> ExportForm:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        metadata = read_pt2_metadata(path) if is_pt2(path) else read_onnx_metadata(path)
-        return TypeAdapter(ExportForm).validate_json(metadata.get(FORM_KEY, "{}"))
+        return TypeAdapter(ExportForm).validate_json(_metadata(path).get(FORM_KEY, "{}"))
     except (OSError, ValueError, ValidationError) as error:
         raise CheckpointError(
             f"{path}: what it says of its form is damaged. Use another copy of the file"
         ) from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    if is_openvino(path):
+        return read_openvino_metadata(path)
+    return read_pt2_metadata(path) if is_pt2(path) else read_onnx_metadata(path)

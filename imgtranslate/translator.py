@@ -31,12 +31,15 @@ from imgtranslate.images import (
 )
 from imgtranslate.memory import Tile
 from imgtranslate.onnx_metadata import is_onnx
+from imgtranslate.openvino_folder import is_openvino
 from imgtranslate.pt2_metadata import is_pt2
 
 if TYPE_CHECKING:
     from imgtranslate.engines.any_size import AnySize
+    from imgtranslate.export_form import ExportForm
 
 Direction = Literal["ab", "ba"]
+EngineName = Literal["auto", "torch", "onnx", "openvino"]
 
 
 @final
@@ -266,11 +269,13 @@ def load(
     tile: Tile = "auto",
     memory: int | None = None,
     encoder: Path | None = None,
+    engine: EngineName = "auto",
     notice: Callable[[str], None] | None = None,
 ) -> Translator:
     """Load a model file, or the ``direction`` of a run's folder: ``best/`` if there, else the last.
 
-    The file decides what runs it: torch a ``.safetensors``, ONNX Runtime an ``.onnx``.
+    The file decides what runs it: torch a ``.safetensors``, ONNX Runtime an ``.onnx``, OpenVINO
+    its folder; ``engine="openvino"`` runs an ``.onnx`` there too.
 
     Pictures that need more than ``memory`` bytes, half of what is free unless given, are run in
     strips of rows in torch, with the same result. ``tile``: ``auto``; ``off``, never; or the rows
@@ -286,30 +291,57 @@ def load(
             f"{path}: only torch.export.load reads it, which may run code that a file carries. "
             "Use the .safetensors model or an .onnx export"
         )
-    if is_onnx(path):
+    _refuse_engine(engine, path)
+    if is_onnx(path) or is_openvino(path):
         if isinstance(tile, int) or memory is not None:
             raise UsageError(
                 f"{path}: an export runs pictures whole, not in strips. Use the .safetensors model"
             )
-        return Translator(_load_export(path, encoder, device=device))
+        return Translator(_load_export(path, encoder, device=device, engine=engine))
     if encoder is not None:
         raise UsageError(f"--encoder {encoder}: goes with an .onnx model. Leave it out")
     from imgtranslate.engines.any_size import AnySize
     from imgtranslate.engines.torch_engine import TorchEngine
 
-    engine = TorchEngine.load(path, device=device)
-    return Translator(engine, sizes=AnySize(engine, tile=tile, memory=memory, notice=notice))
+    loaded = TorchEngine.load(path, device=device)
+    return Translator(loaded, sizes=AnySize(loaded, tile=tile, memory=memory, notice=notice))
 
 
-def _load_export(path: Path, encoder: Path | None, *, device: str) -> Engine:
+def _refuse_engine(engine: EngineName, path: Path) -> None:
+    """Raise ``UsageError`` if the file is not one that the engine runs."""
+    fitting = {
+        "auto": True,
+        "torch": not (is_onnx(path) or is_openvino(path)),
+        "onnx": is_onnx(path),
+        "openvino": is_onnx(path) or is_openvino(path),
+    }
+    if not fitting[engine]:
+        kind = "the .safetensors model" if engine == "torch" else f"an export: --format {engine}"
+        raise UsageError(f"--engine {engine}: does not run {path}. Use {kind}")
+
+
+def _load_export(path: Path, encoder: Path | None, *, device: str, engine: EngineName) -> Engine:
+    loaded: Engine
+    if engine == "openvino" or is_openvino(path):
+        from imgtranslate.engines.openvino_engine import OpenvinoEngine
+
+        if encoder is not None:
+            raise UsageError(f"--encoder {encoder}: goes with --engine onnx. Use that")
+        loaded = OpenvinoEngine.load(path, device=device)
+        return _generator(loaded, loaded.form, path)
     if encoder is not None:
         from imgtranslate.engines.with_encoder import WithEncoder
 
         return WithEncoder.load(path, encoder, device=device)
     from imgtranslate.engines.onnx_engine import OnnxEngine
 
-    engine = OnnxEngine.load(path, device=device)
-    if engine.form.what == "encoder":
+    loaded = OnnxEngine.load(path, device=device)
+    return _generator(loaded, loaded.form, path)
+
+
+def _generator(engine: Engine, form: "ExportForm", path: Path) -> Engine:
+    """The engine; ``CheckpointError`` if it only reads looks."""
+    if form.what == "encoder":
         raise CheckpointError(
             f"{path}: an encoder: it reads looks, and translates nothing. Name a generator's export"
         )
@@ -319,7 +351,7 @@ def _load_export(path: Path, encoder: Path | None, *, device: str) -> Engine:
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:
     """The file that ``load`` takes for a file or a run's folder."""
     path = Path(model)
-    if not path.is_dir():
+    if not path.is_dir() or is_openvino(path):
         return path
     name = f"{direction}.safetensors"
     for candidate in (path / "best" / name, path / name):

@@ -71,6 +71,10 @@ def translate(
         bool, typer.Option("--json", help="A line of JSON for each picture, not its path.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    engine: Annotated[
+        Literal["auto", "torch", "onnx", "openvino"],
+        typer.Option(help="auto: by the model's file; openvino runs an .onnx too."),
+    ] = "auto",
     gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
     files_from: Annotated[
         str | None,
@@ -229,6 +233,7 @@ def translate(
             tile=rows,
             memory=room,
             encoder=encoder,
+            engine=engine,
             notice=display.say,
         ),
     )

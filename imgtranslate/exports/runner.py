@@ -4,6 +4,7 @@ from pathlib import Path
 
 from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.export_form import CODE, IMAGE, MEAN, TRANSLATED, ExportForm, border_of
+from imgtranslate.openvino_folder import GRAPH
 
 _MODES = ("L", "LA", "RGB", "RGBA")
 
@@ -32,6 +33,7 @@ def lines(path: Path, header: ModelHeader, form: ExportForm) -> str:
 
 def _imports(form: ExportForm, *, is_array: bool) -> list[str]:
     runtime = "torch" if form.format == "pt2" else "onnxruntime"
+    runtime = "openvino" if form.is_openvino else runtime
     pillow = [] if is_array else ["from PIL import Image, ImageOps"]
     return ["import numpy as np", f"import {runtime}", *pillow]
 
@@ -39,6 +41,9 @@ def _imports(form: ExportForm, *, is_array: bool) -> list[str]:
 def _loading(path: Path, form: ExportForm) -> list[str]:
     if form.format == "pt2":
         return [f"model = torch.export.load({str(path)!r}).module()"]
+    if form.is_openvino:
+        graph, options = str(path / GRAPH), "{'INFERENCE_PRECISION_HINT': 'f32'}"
+        return [f"model = openvino.compile_model({graph!r}, 'CPU', {options})"]
     session = f"onnxruntime.InferenceSession({str(path)!r}, providers=['CPUExecutionProvider'])"
     return [f"session = {session}"]
 
@@ -64,6 +69,8 @@ def _running(form: ExportForm, *, has_code: bool) -> str:
         given = ", ".join(f"torch.from_numpy({name})" for name in (["x", "z"] if has_code else "x"))
         return f"y = model({given}){'[0]' if form.what == 'encoder' else ''}.detach().numpy()"
     code = f", {CODE!r}: z" if has_code else ""
+    if form.is_openvino:
+        return f"y = model({{{IMAGE!r}: x{code}}})[0]"
     return f"y = session.run(None, {{{IMAGE!r}: x{code}}})[0]"
 
 
