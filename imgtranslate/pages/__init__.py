@@ -49,7 +49,7 @@ def number(value: float | None) -> float | None:
 
 def read_part(name: str) -> str:
     """The text of a file of this folder."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def json_block(data: Mapping[str, Any]) -> str:
