@@ -44,8 +44,12 @@ def export(
     more than 1/255, no file is left.
     """
     if _checked_format(file_format) == "web":
-        return _export_page(*_given(model, output), runtime=runtime, overwrite=overwrite)
-    source, path = _given(model, output)
+        _export_page(*_given(model, output), runtime=runtime, overwrite=overwrite)
+    else:
+        _export_onnx(*_given(model, output), overwrite=overwrite)
+
+
+def _export_onnx(source: Path, path: Path, *, overwrite: bool) -> None:
     from imgtranslate.workflows.export import export_onnx, refuse_output, runner
 
     refuse_output(path, overwrite=overwrite)

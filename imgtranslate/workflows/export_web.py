@@ -110,7 +110,7 @@ def _runtime_parts(runtime: Path | None) -> list[Path]:
 
 @contextlib.contextmanager
 def _built_beside(folder: Path) -> Iterator[Path]:
-    """A folder to build in, which takes the place of ``folder``, or its files theirs, at the end."""
+    """A folder to build in, which takes the place of ``folder`` at the end, or its files theirs."""
     built = folder.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,8 @@ def check_picture(channels: int) -> Pixels:
     colour = (31 * x + 57 * y + 7 * x * y + 101 * c) % 256
     if channels == 1:
         colour = (colour @ np.array([19595, 38470, 7471]) + 0x8000)[..., None] >> 16
-    return colour.astype(np.uint8)
+    picture: Pixels = colour.astype(np.uint8)
+    return picture
 
 
 def _refuse_channels(source: Path, header: ModelHeader) -> None:
