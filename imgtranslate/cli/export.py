@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgtranslate.atomic import write_text
+from imgtranslate.cli.export_page import export_page
 from imgtranslate.cli.terminal import examples, result, say
 from imgtranslate.errors import UsageError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 EPILOG = examples(
     "imgtranslate export --model ab.safetensors --format onnx -o ab.onnx",
     "imgtranslate export --model runs/horses2zebras -o ab.onnx --io uint8 --overwrite",
+    "imgtranslate export --model runs/horses2zebras --format web -o page --runtime package",
 )
 WHATS, BORDERS = ("generator", "encoder"), ("float", "uint8")
 FORMATS = ("onnx", "onnx-int8", "onnx-fp16", "pt2", "openvino", "web")
@@ -29,9 +31,10 @@ def export(
         typer.Option(metavar="FILE|RUN", help="ab.safetensors, or a run: its A to B."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The file, or folder, to write."),
     ] = None,
-    file_format: Annotated[str, typer.Option("--format", help="onnx.")] = "onnx",
+    file_format: Annotated[str, typer.Option("--format", help="onnx; or web, a page.")] = "onnx",
     what: Annotated[
         str, typer.Option(help="generator; or encoder, which reads looks from pictures.")
     ] = "generator",
@@ -45,6 +48,10 @@ def export(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Keep the comparison there.")
     ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For --format web: an unpacked onnxruntime-web."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is there already.")
     ] = False,
@@ -57,6 +64,9 @@ def export(
     """
     form = _form(file_format, what, io)
     source, path = _given(model, output)
+    if file_format == "web":
+        export_page(source, path, runtime=runtime, proof=proof, report=report, overwrite=overwrite)
+        return
     from imgtranslate.workflows.export import export_model, refuse_output, report_of
 
     refuse_output(path, form=form, overwrite=overwrite)
@@ -73,7 +83,9 @@ def _form(file_format: str, what: str, io: str) -> "ExportForm":
 
     nearest(what, WHATS, what="--what")
     nearest(io, BORDERS, what="--io")
-    if nearest(file_format, FORMATS, what="--format") != "onnx":
+    if file_format == "web" and (what, io) != (WHATS[0], BORDERS[0]):
+        raise UsageError("--format web: the page runs generators. Leave out --what and --io")
+    if nearest(file_format, FORMATS, what="--format") not in ("onnx", "web"):
         raise UsageError(f"--format {file_format}: not there yet. Use --format onnx")
     return ExportForm(
         format="onnx",
