@@ -77,7 +77,7 @@ def test_a_run_becomes_a_folder_with_both_directions(tmp_path: Path) -> None:
         file = folder / model["file"]
         assert (result.path, result.size) == (file, file.stat().st_size)
         assert model["size"] == file.stat().st_size
-        assert model["max_pixels"] == 2**21
+        assert model["max_pixels"] == 2**20
     assert {path.name for path in (folder / "runtime").iterdir()} == {*RUNTIME_FILES}
     assert exported.size == sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     assert [path.name for path in folder.parent.iterdir()] == ["page"]

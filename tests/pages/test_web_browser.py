@@ -115,10 +115,12 @@ def test_its_pixels_are_those_of_translate(run_page: Path, tmp_path: Path) -> No
     with opened(run_page / "page", tmp_path / "profile") as page:
         for name, file in pictures(tmp_path).items():
             wanted = expected(model, file)
-            assert np.ptp(wanted) > 100, name
+            assert name == "one" or np.ptp(wanted) > 100, name
             assert apart(translated(page, file, tmp_path / "saved"), wanted) <= 2, name
             width, height = wanted.shape[1], wanted.shape[0]
-            assert text_of(page, "status").startswith(f"{width} × {height} px in "), name
+            assert text_of(page, "status").startswith(
+                f"{width} \N{MULTIPLICATION SIGN} {height} px in "
+            ), name
 
 
 def test_the_other_direction_is_a_click_away(run_page: Path, tmp_path: Path) -> None:
@@ -161,9 +163,9 @@ def test_a_large_picture_is_made_smaller_and_that_is_said(run_page: Path, tmp_pa
     scene(2400, 1200).save(tmp_path / "large.png")
     with opened(run_page / "page", tmp_path / "profile") as page:
         found = translated(page, tmp_path / "large.png", tmp_path / "saved")
-        assert "takes up to 2.1 million pixels" in text_of(page, "limit")
+        assert "takes up to 1.0 million pixels" in text_of(page, "limit")
         assert found.shape[1] == 2 * found.shape[0]
-        assert found.shape[0] == 1024
+        assert found.shape[0] == 724
         put(page, "size", 256)
         page.wait(f"{DONE} && document.getElementById('status').textContent.startsWith('512')")
         found = saved(page, tmp_path / "saved", "large.zebras.png")
@@ -171,7 +173,7 @@ def test_a_large_picture_is_made_smaller_and_that_is_said(run_page: Path, tmp_pa
 
 
 def test_it_can_be_cancelled_and_done_again(run_page: Path, tmp_path: Path) -> None:
-    scene(1200, 1200).save(tmp_path / "large.png")
+    scene(1000, 1000).save(tmp_path / "large.png")
     with opened(run_page / "page", tmp_path / "profile") as page:
         page.choose("#file", tmp_path / "large.png")
         page.wait("document.getElementById('status').textContent.startsWith('Translating')")
@@ -181,7 +183,7 @@ def test_it_can_be_cancelled_and_done_again(run_page: Path, tmp_path: Path) -> N
         assert page.tell("document.getElementById('download').hidden")
         click(page, "#again")
         page.wait(DONE)
-        assert text_of(page, "status").startswith("1,200 × 1,200 px in ")
+        assert text_of(page, "status").startswith("1,000 \N{MULTIPLICATION SIGN} 1,000 px in ")
 
 
 def test_looks_are_those_of_their_codes(tmp_path: Path) -> None:
@@ -203,7 +205,8 @@ def test_looks_are_those_of_their_codes(tmp_path: Path) -> None:
         assert apart(found, expected(translator, file, z=between)) <= 2
         click(page, "#samples")
         page.wait(f"{IDLE} && document.querySelectorAll('#film img').length === 6")
-        assert len(set(page.tell("[...document.querySelectorAll('#film button')].map(String)"))) > 0
+        names = page.tell("[...document.querySelectorAll('#film button')].map((b) => b.innerText)")
+        assert names == [f"Seed {seed}" for seed in range(6)]
         click(page, "#film button:nth-child(3)")
         page.wait(f"{DONE} && document.getElementById('first').value === '2'")
         third = page.tell("import('/codes.js').then((codes) => codes.draw(2, 8))")
