@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgtranslate.atomic import write_text
+from imgtranslate.cli.export_page import export_page
 from imgtranslate.cli.terminal import examples, result, say
 from imgtranslate.errors import UsageError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 EPILOG = examples(
     "imgtranslate export --model ab.safetensors --format onnx -o ab.onnx",
     "imgtranslate export --model runs/horses2zebras -o ab.onnx --io uint8 --overwrite",
+    "imgtranslate export --model runs/horses2zebras --format web -o page --runtime package",
 )
 WHATS, BORDERS = ("generator", "encoder"), ("float", "uint8")
 FORMATS = ("onnx", "onnx-int8", "onnx-fp16", "pt2", "openvino", "openvino-int8", "web")
@@ -30,9 +32,12 @@ def export(
         typer.Option(metavar="FILE|RUN", help="ab.safetensors, or a run: its A to B."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The file, or folder, to write."),
     ] = None,
-    file_format: Annotated[str, typer.Option("--format", help="onnx, onnx-fp16 or pt2.")] = "onnx",
+    file_format: Annotated[
+        str, typer.Option("--format", help="onnx, onnx-fp16, pt2; or web, a page.")
+    ] = "onnx",
     what: Annotated[
         str, typer.Option(help="generator; or encoder, which reads looks from pictures.")
     ] = "generator",
@@ -53,6 +58,10 @@ def export(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Keep the comparison there.")
     ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="For --format web: an unpacked onnxruntime-web."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is there already.")
     ] = False,
@@ -63,6 +72,12 @@ def export(
     run beside the model before it is kept, on noise of three sizes and on a
     picture: if the results differ by more than the format may, no file is left.
     """
+    if file_format == "web":
+        if (what, io) != (WHATS[0], BORDERS[0]):
+            raise UsageError("--format web: the page runs generators. Leave out --what and --io")
+        source, path = _given(model, output)
+        export_page(source, path, runtime=runtime, proof=proof, report=report, overwrite=overwrite)
+        return
     form = _form(file_format, what, io)
     if not form.is_int8 and (calibrate is not None or min_psnr is not None):
         raise UsageError(f"--calibrate, --min-psnr: are of int8, and --format is {form.format}")
