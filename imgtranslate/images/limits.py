@@ -69,6 +69,17 @@ quiet = Shared(_without_warnings)
 unlimited = Shared(_without_limit)  # others still meet `refuse_bomb`, which knows the limit
 
 
+@contextlib.contextmanager
+def pixels_at_most(limit: int) -> Iterator[None]:
+    """Set Pillow's limit, which is that of the whole process, for the body."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = limit
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def pixel_limit() -> int:
     """How many pixels a picture may have: Pillow's limit, which a program may set."""
     return (_lifted[0] if _lifted else Image.MAX_IMAGE_PIXELS) or 2**62
