@@ -21,14 +21,14 @@ LONGEST_TEXT = 160  # characters
 
 def render(page: Page, data: Mapping[str, Any], *, title: str) -> str:
     """Lay ``data``, plain values and finite numbers, into a page of its own."""
-    style = _part("base.css") + _part(f"{page}.css")
-    script = _part("base.js") + _part(f"{page}.js")
-    return Template(_part(f"{page}.html")).substitute(
+    style = read_part("base.css") + read_part(f"{page}.css")
+    script = read_part("base.js") + read_part(f"{page}.js")
+    return Template(read_part(f"{page}.html")).substitute(
         title=html.escape(shown(title)),
         policy=_policy(style=style, script=script),
         style=style,
         script=script,
-        data=_block(data),
+        data=json_block(data),
     )
 
 
@@ -47,11 +47,12 @@ def number(value: float | None) -> float | None:
     return float(f"{value:.6g}")
 
 
-def _part(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+def read_part(name: str) -> str:
+    """The text of a file of this folder."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
-def _block(data: Mapping[str, Any]) -> str:
+def json_block(data: Mapping[str, Any]) -> str:
     """JSON in ASCII in which no tag, comment or entity can begin."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
