@@ -11,7 +11,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from imgtranslate.errors import UsageError
-from imgtranslate.images.limits import pixels_at_most
 from imgtranslate.workflows.serving.app import Answered, Limits, Service
 from imgtranslate.workflows.serving.connections import Connection
 from imgtranslate.workflows.serving.doors import is_number
@@ -72,14 +71,13 @@ def serve(
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not of what clients do wrong
     service = Service(models, limits=limits, report=report)
     app = service.app(names=[*names, *_own_names()])
-    with pixels_at_most(limits.max_pixels):
-        thread = ThreadPoolExecutor(1, "serve")  # so that this one remains for signals
-        running = thread.submit(
-            asyncio.run, _serving(app, listener, close=service.close, stop=stop, ready=ready)
-        )
-        while not running.done():
-            wait([running], timeout=1)
-        running.result()
+    thread = ThreadPoolExecutor(1, "serve")  # so that this one remains for signals
+    running = thread.submit(
+        asyncio.run, _serving(app, listener, close=service.close, stop=stop, ready=ready)
+    )
+    while not running.done():
+        wait([running], timeout=1)
+    running.result()
 
 
 async def _serving(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import final
+from typing import Any, final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive
 
 from imgtranslate.errors import ImgTranslateError
+from imgtranslate.pages.web import INDEX, POLICY, page_files
 from imgtranslate.workflows.serving.bodies import Body
 from imgtranslate.workflows.serving.device import Device
 from imgtranslate.workflows.serving.doors import Doors
@@ -25,6 +26,7 @@ from imgtranslate.workflows.serving.refusals import EarlyAnswer, RefusedError, a
 from imgtranslate.workflows.serving.wishes import Wish, parse_wish
 from imgtranslate.workflows.serving.work import Made, translate_bytes
 
+_KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 PIECE = 2**16  # bytes of an answer that a client must take in good time
 
 
@@ -61,6 +63,7 @@ class Service:
         self._report = report
         self._device = Device(places=limits.queue + 1)
         self._bodies: set[Body] = set()
+        self._page = page_files("server", self._described())
 
     def app(self, *, names: Iterable[str]) -> ASGIApp:
         """The application; ``names``: what this machine may be called in ``Host``."""
@@ -69,6 +72,8 @@ class Service:
             Route("/models", self.models),
             Route("/healthz", self.healthz),
             Route("/openapi.json", self.openapi),
+            Route("/", self.page),
+            *(Route(f"/{name}", self.page) for name in self._page),
         ]
         handlers = {HTTPException: _no_such_place, 500: _our_fault}
         return Doors(Starlette(routes=routes, exception_handlers=handlers), names=names)
@@ -81,7 +86,7 @@ class Service:
 
     async def models(self, _: Request) -> Response:
         """``GET /models``."""
-        return JSONResponse({"models": [model.to_json() for model in self._models]})
+        return JSONResponse({"models": self._described()})
 
     async def healthz(self, _: Request) -> Response:
         """``GET /healthz``."""
@@ -92,6 +97,15 @@ class Service:
     async def openapi(self, _: Request) -> Response:
         """``GET /openapi.json``."""
         return JSONResponse(describe_service(self._models))
+
+    async def page(self, request: Request) -> Response:
+        """``GET /`` and the files of the page."""
+        name = request.url.path.rpartition("/")[2] or INDEX
+        return Response(
+            self._page[name],
+            media_type=_KINDS[name.rpartition(".")[2]],
+            headers={"content-security-policy": f"{POLICY}; frame-ancestors 'none'"},
+        )
 
     async def translate(self, request: Request) -> Response | EarlyAnswer:
         """``POST /translate``: the picture in the body, translated."""
@@ -110,6 +124,10 @@ class Service:
         name = wish.model.name
         self._report(Answered(status=200, model=name, size=made.size, seconds=made.seconds))
         return _answer(made, wish)
+
+    def _described(self) -> list[dict[str, Any]]:
+        most = self._limits.max_pixels
+        return [{**model.to_json(), "max_pixels": most} for model in self._models]
 
     async def _made(self, wish: Wish, body: Body, receive: Receive) -> Made:
         self._bodies.add(body)

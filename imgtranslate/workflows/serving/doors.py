@@ -5,10 +5,10 @@ Another site's page can send requests to localhost, and can have its own name le
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -79,8 +79,9 @@ def is_number(name: str) -> bool:
 
 
 def _name(host: str) -> str:
-    """The name in ``name:port`` or ``[number]:port``; nothing where there is none."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    """The name in ``name:port`` or ``[number]:port``; nothing where it is anything else."""
+    found = _HOST.fullmatch(host.lower())
+    return (found["number"] or found["name"]).rstrip(".") if found else ""
+
+
+_HOST = re.compile(r"(?:\[(?P<number>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::[0-9]{1,5})?")

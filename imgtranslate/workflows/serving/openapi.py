@@ -127,5 +127,6 @@ _MODEL: Mapping[str, Any] = {
     "method": _TEXT,
     "step": _WHOLE,
     "device": _TEXT,
+    "max_pixels": {"type": "integer", "description": "Of a picture that is translated"},
 }
 _ERROR: Mapping[str, Any] = {"error": {"type": "string", "description": "What, why, what to do"}}

@@ -25,9 +25,13 @@ class RefusedError(Exception):
 
 def refusal_of(error: ImgTranslateError | MemoryError) -> RefusedError:
     """What a client is told of a fault: of its question, of its picture, or of our memory."""
-    text = "-: too big for the memory. Shrink or cut it first"
-    line = text if isinstance(error, MemoryError) else str(error)
-    return RefusedError(_status(error), _named(line))
+    if isinstance(error, MemoryError):
+        line = "body: too big for the memory. Shrink or cut it first"
+    elif isinstance(error, UsageError):
+        line = str(error).removeprefix("--")  # options are parameters here
+    else:
+        line = f"body: {str(error).removeprefix('-: ')}"
+    return RefusedError(_status(error), line)
 
 
 def answer_of(refusal: RefusedError) -> JSONResponse:
@@ -76,10 +80,3 @@ def _status(error: ImgTranslateError | MemoryError) -> HTTPStatus:
     if isinstance(error.__cause__, UnidentifiedImageError):
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     return HTTPStatus.UNPROCESSABLE_ENTITY
-
-
-def _named(line: str) -> str:
-    """The line in the words of a request: options are parameters, and ``-`` is the body."""
-    if line.startswith("-: "):
-        return f"body{line[1:]}"
-    return line.removeprefix("--")

@@ -1,5 +1,6 @@
 """What is done with the bytes of one picture: the same as ``translate`` does, in memory alone."""
 
+import contextlib
 import io
 import itertools
 import time
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Picture, encode_image, holds_frames, read_frames, resized
+from imgtranslate.images.limits import pixels_at_most
 from imgtranslate.workflows.serving.wishes import Wish
 
 
@@ -35,7 +37,7 @@ def translate_bytes(
     start = time.perf_counter()
     translator = wish.model.translator
     made = []
-    for frame in list(_frames(content, wish, most=most)):
+    for frame in _read(content, wish, most=most):
         if not wanted():
             raise UnwantedError
         code = wish.chosen.code(0, frame.pixels, translator)
@@ -43,6 +45,14 @@ def translate_bytes(
     encoded = encode_image(made, suffix=wish.suffix, quality=wish.quality)
     height, width = made[0].pixels.shape[:2]
     return Made(content=encoded, size=(width, height), seconds=time.perf_counter() - start)
+
+
+def _read(content: bytes, wish: Wish, *, most: int) -> list[Picture]:
+    """All that is to be translated; what is not made smaller is judged before it is unpacked."""
+    with contextlib.ExitStack() as stack:
+        if wish.resize is None:
+            stack.enter_context(pixels_at_most(most))
+        return list(_frames(content, wish, most=most))
 
 
 def _frames(content: bytes, wish: Wish, *, most: int) -> Iterator[Picture]:
