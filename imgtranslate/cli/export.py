@@ -1,5 +1,6 @@
 """``imgtranslate export``."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 EPILOG = examples(
     "imgtranslate export --model ab.safetensors --format onnx -o ab.onnx",
     "imgtranslate export --model runs/horses2zebras -o ab.onnx --overwrite",
+    "imgtranslate export --model runs/horses2zebras --format web -o page --runtime package",
 )
 FORMATS = ("onnx", "onnx-int8", "onnx-fp16", "pt2", "openvino", "web")
 
@@ -26,7 +28,11 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")
     ] = None,
-    file_format: Annotated[str, typer.Option("--format", help="onnx.")] = "onnx",
+    file_format: Annotated[str, typer.Option("--format", help="onnx, web.")] = "onnx",
+    runtime: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Of --format web: an unpacked onnxruntime-web."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is there already.")
     ] = False,
@@ -37,8 +43,13 @@ def export(
     It is run beside the model before it is kept: if any 8-bit value differs by
     more than 1/255, no file is left.
     """
-    _check_format(file_format)
-    source, path = _given(model, output)
+    if _checked_format(file_format) == "web":
+        _export_page(*_given(model, output), runtime=runtime, overwrite=overwrite)
+    else:
+        _export_onnx(*_given(model, output), overwrite=overwrite)
+
+
+def _export_onnx(source: Path, path: Path, *, overwrite: bool) -> None:
     from imgtranslate.workflows.export import export_onnx, refuse_output, runner
 
     refuse_output(path, overwrite=overwrite)
@@ -51,11 +62,27 @@ def export(
     result(runner(exported))
 
 
-def _check_format(file_format: str) -> None:
+def _export_page(source: Path, folder: Path, *, runtime: Path | None, overwrite: bool) -> None:
+    from imgtranslate.workflows.export_web import export_web
+
+    say("exporting, then comparing with the model")
+    exported = export_web(source, folder, runtime=runtime, overwrite=overwrite)
+    result(f"{folder}: {_megabytes(exported.size)}, largest difference to the model:")
+    for model in exported.models:
+        for comparison in model.comparisons:
+            result(f"  {model.path.name}: {_line(comparison)}")
+    result("\nTo open it, here or on any web server:\n")
+    result(f"python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(folder))} 8000")
+    result("http://localhost:8000")
+
+
+def _checked_format(file_format: str) -> str:
     from imgtranslate.errors import nearest
 
-    if nearest(file_format, FORMATS, what="--format") != "onnx":
+    chosen = nearest(file_format, FORMATS, what="--format")
+    if chosen not in ("onnx", "web"):
         raise UsageError(f"--format {file_format}: not there yet. Use --format onnx")
+    return chosen
 
 
 def _given(model: Path | None, output: Path | None) -> tuple[Path, Path]:

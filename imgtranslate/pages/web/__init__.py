@@ -7,7 +7,6 @@ top lets it load from its own folder and from nowhere else.
 
 import html
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from string import Template
 from typing import Any, Literal
 

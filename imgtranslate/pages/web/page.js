@@ -71,8 +71,17 @@ function showChosen() {
   show("view", true);
   at("real").src = chosen.address;
   at("real").alt = `Real: ${chosen.file.name}`;
+  layOut(chosen);
   showResult(null);
   showSizes();
+}
+
+/* As wide as the window allows; a small picture is enlarged, one of few pixels so that they show. */
+function layOut({ width, height }) {
+  const wide = width * Math.max(1, 480 / Math.max(width, height));
+  at("slide").style.width = `min(100%, ${wide}px, ${(72 * width) / height}vh)`;
+  at("slide").classList.toggle("small", Math.max(width, height) < 128);
+  if (document.activeElement === document.body) at("view").focus();
 }
 
 /* The sizes that there are, and why the full one is not among them. */
@@ -173,12 +182,12 @@ function showCancelled() {
 function showResult(result, task) {
   const parts = [at("translated"), at("slide").querySelector(".edge"), at("slide").querySelector(".tag.right"), at("edge"), at("download")];
   for (const part of parts) part.hidden = !result;
+  moveEdge();
   if (shownAddress) URL.revokeObjectURL(shownAddress);
   shownAddress = result && URL.createObjectURL(result.blob);
   if (!result) return say("");
   at("translated").src = shownAddress;
   at("translated").alt = `Translated: ${task.model.target}`;
-  parts[2].textContent = `Translated: ${task.model.target}`;
   Object.assign(at("download"), { href: shownAddress, download: outputName(task) });
   say(`${spelled(result)} in ${inSeconds(result.seconds)}: ${result.label}`);
 }
@@ -191,6 +200,8 @@ function outputName({ file, model: { target } }) {
 
 function moveEdge() {
   const { value } = at("edge");
+  const whole = at("translated").hidden; // each is cut: both may be transparent
+  at("real").style.clipPath = whole ? "" : `inset(0 ${100 - value}% 0 0)`;
   at("translated").style.clipPath = `inset(0 0 0 ${value}%)`;
   at("slide").querySelector(".edge").style.left = `${value}%`;
 }
@@ -215,7 +226,9 @@ async function showSamples() {
     while (running) await new Promise((done) => setTimeout(done, 20));
     if (chosen?.file !== file) return;
     const task = { file, model, shorter: Math.min(model.crop_size, Math.min(chosen.width, chosen.height)), z: draw(seed, model.latent_dim) };
-    if (!(await perform(task, (result) => addLook(seed, result)))) return;
+    const result = await perform(task, (found) => addLook(seed, found));
+    if (!result) return;
+    say(`${LOOKS} looks, at ${spelled(result)}`);
   }
 }
 
@@ -234,7 +247,6 @@ function addLook(seed, { blob }) {
     start();
   });
   at("film").append(button);
-  say(`Look ${at("film").children.length} of ${LOOKS}`);
 }
 
 async function copyCode() {
@@ -327,7 +339,7 @@ function listen() {
   for (const id of ["first", "last", "share"]) at(id).addEventListener("change", start);
   at("samples").addEventListener("click", showSamples);
   at("copy").addEventListener("click", copyCode);
-  at("camera").addEventListener("click", openCamera);
+  for (const id of ["camera", "rather"]) at(id).addEventListener("click", openCamera);
   at("snap").addEventListener("click", snap);
   at("unsnap").addEventListener("click", closeCamera);
   addEventListener("paste", (event) => take([...event.clipboardData.files][0]));
@@ -343,7 +355,7 @@ function listen() {
 at("where").textContent = config.engine === "server"
   ? `Pictures go to the server of this page, ${location.host}, and nowhere else.`
   : "Pictures stay in this page: the model runs in your browser.";
-show("camera", Boolean(navigator.mediaDevices?.getUserMedia));
+for (const id of ["camera", "rather"]) show(id, Boolean(navigator.mediaDevices?.getUserMedia));
 showWays();
 showModel();
 moveEdge();

@@ -69,3 +69,12 @@ function byTexture(bitmap) {
   gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
   return gl.getError() === gl.NO_ERROR ? pixels : null;
 }
+
+/* What every page draws alike, to see whether a GPU computes as the exporter did: check_picture. */
+export function pattern(side) {
+  const pixels = new Uint8Array(side * side * 4).fill(255);
+  for (let y = 0; y < side; y += 1) for (let x = 0; x < side; x += 1) for (let c = 0; c < 3; c += 1) {
+    pixels[(y * side + x) * 4 + c] = (31 * x + 57 * y + 7 * x * y + 101 * c) % 256;
+  }
+  return pixels;
+}

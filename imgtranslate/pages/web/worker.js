@@ -1,6 +1,6 @@
 /* Decodes, runs the network and encodes, off the page's thread. One task at a time comes in. */
 
-import { Fault, decode } from "./picture.js";
+import { Fault, decode, pattern } from "./picture.js";
 import { encodePng } from "./png.js";
 
 const RUNTIME = new URL("runtime/", import.meta.url).href;
@@ -137,12 +137,4 @@ async function agrees(session, model) {
   } catch {
     return false;
   }
-}
-
-function pattern(side) {
-  const pixels = new Uint8Array(side * side * 4).fill(255);
-  for (let y = 0; y < side; y += 1) for (let x = 0; x < side; x += 1) for (let c = 0; c < 3; c += 1) {
-    pixels[(y * side + x) * 4 + c] = (31 * x + 57 * y + 7 * x * y + 101 * c) % 256;
-  }
-  return pixels;
 }
