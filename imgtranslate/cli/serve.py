@@ -18,7 +18,7 @@ EPILOG = examples(
     "imgtranslate serve --model runs/horses2zebras",
     "imgtranslate serve --model ab.onnx --port 0",
     "imgtranslate serve --model runs/horses2zebras --host 0.0.0.0 --allow-host pictures.local",
-    "curl --data-binary @in.jpg http://127.0.0.1:8000/translate -o out.png",
+    "curl -X POST -T in.jpg http://127.0.0.1:8000/translate -o out.png",
 )
 LIMITS = "Limits"
 STOPPING = "stopping after this picture"

@@ -14,7 +14,7 @@ import numpy as np
 from imgtranslate.atomic import TEMPORARY_PREFIX, explained
 from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.config import latent_dim
-from imgtranslate.engines.any_size import whole_bytes
+from imgtranslate.engines.footprint import whole_bytes
 from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.images import Pixels
 from imgtranslate.pages.web import INDEX, page_files
