@@ -236,7 +236,9 @@ def test_a_slow_head_is_given_up(service: Service, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     silent, slow = service.socket(), service.socket(b"POST /translate HTTP/1.1\r\nX: ")
     again = service.socket(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert b"200 OK" in again.recv(1 << 16)
+    found = b""
+    while not found.endswith(b"}"):
+        found += again.recv(1 << 16)
     again.sendall(b"GET /heal")  # a second head on the same connection
     start = time.monotonic()
     for client in (silent, slow, again):
@@ -263,6 +265,7 @@ def test_connections_are_bounded(service: Service, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
     clients = [service.socket() for _ in range(5)]
     one_more = service.socket()
+    one_more.settimeout(connections.HEAD_SECONDS / 2)
     assert is_closed(one_more)
     for client in clients:
         client.close()
@@ -317,6 +320,7 @@ def test_pages_of_other_sites_are_refused(service: Service) -> None:
         ({"Host": "localhost.evil.example"}, 403),
         ({"Host": "127.0.0.1.evil.example"}, 403),
         ({"Host": "evil.example@127.0.0.1"}, 403),
+        ({"Host": "localhost@evil.example"}, 403),
         ({"Host": "2130706433"}, 403),
         ({"Host": ""}, 403),
         ({"Host": "[::1]:80"}, 200),

@@ -197,7 +197,11 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "a text": (b"hello, world\n" * 20, 415, "body: not a picture of a known format"),
     "a pickle": (b"\x80\x04\x95" + bytes(99), 415, "body: not a picture of a known format"),
     "a half": (png((64, 64))[:-4000], 422, "body: damaged: "),
-    "too many pixels": (encoded(Image.new("1", (9000, 9000)), "PNG"), 422, "81,000,000 pixels"),
+    "too many pixels": (
+        encoded(Image.new("1", (9000, 9000)), "PNG"),
+        422,
+        "81,000,000 pixels, more than the limit of 40,000",
+    ),
     "too many frames": (
         encoded(
             Image.new("RGB", (150, 150)),
