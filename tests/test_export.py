@@ -20,11 +20,14 @@ from imgtranslate.cli.export import export
 from imgtranslate.cli.terminal import say
 from imgtranslate.config import ResnetConfig, UnetConfig
 from imgtranslate.errors import ImgTranslateError
+from imgtranslate.export_form import FORM_KEY, ExportForm, form_json
+from imgtranslate.exports import network as exported_network
+from imgtranslate.exports.proof import Comparison, Proof, Speed, Tolerance, refuse_different
 from imgtranslate.images import to_network, to_pixels
 from imgtranslate.networks import initialise
 from imgtranslate.translator import load
 from imgtranslate.workflows import export as workflow
-from imgtranslate.workflows.export import Comparison, export_onnx
+from imgtranslate.workflows.export import export_model
 
 RESNET = ModelHeader(
     generator=ResnetConfig(base_channels=4, num_blocks=1),
@@ -81,7 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=MODELS)
 def exported(folder: Path, request: pytest.FixtureRequest) -> Path:
     output = folder / f"{request.param}.onnx"
-    export_onnx(folder / f"{request.param}.safetensors", output)
+    export_model(folder / f"{request.param}.safetensors", output)
     return output
 
 
@@ -123,7 +126,10 @@ def test_a_single_pixel(exported: Path) -> None:
 def test_the_file_says_what_it_is(exported: Path) -> None:
     model = onnx.load(exported)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert metadata == {METADATA_KEY: header_json(MODELS[exported.stem])}
+    assert metadata == {
+        METADATA_KEY: header_json(MODELS[exported.stem]),
+        FORM_KEY: form_json(ExportForm()),
+    }
     (image,), (translated,) = model.graph.input, model.graph.output
     assert (image.name, translated.name) == ("image", "translated")
     for value in (image, translated):
@@ -149,7 +155,7 @@ def test_the_command_prints_lines_that_run_without_imgtranslate(
     captured = capfd.readouterr()
     assert captured.out.startswith("new/ab.onnx: 0.3 MB")
     sizes = re.findall(r"[01]/255 at (\d+ x \d+) px", captured.out)
-    assert sizes == ["5 x 7", "50 x 37", "64 x 64"]
+    assert sizes == ["5 x 7", "50 x 37", "64 x 64", "256 x 256"]
     assert captured.err.splitlines() == ["exporting, then comparing with the model"]  # no chatter
 
     picture = noise(RESNET, batch=1, height=31, width=22)[0]
@@ -173,7 +179,7 @@ def test_a_wrong_export_is_found_out_and_leaves_what_was_there(
     def repeated(size: int, padded: int) -> Tensor:
         return torch.arange(padded).clamp(max=torch.arange(size).amax(0))
 
-    monkeypatch.setattr(workflow, "_mirror_indices", repeated)
+    monkeypatch.setattr(exported_network, "mirror_indices", repeated)
     output = tmp_path / "ab.onnx"
     output.write_text("the one before")
     model = folder / "resnet-resize.safetensors"
@@ -185,23 +191,24 @@ def test_a_wrong_export_is_found_out_and_leaves_what_was_there(
     assert re.search(r"not written: .*differs from the model's by \d+/255", captured.err)
 
 
+def proof(*largest: float, mean: float = 0) -> Proof:
+    sizes = [Comparison(batch=1, height=8, width=8, largest=one, mean=mean) for one in largest]
+    speed, tolerance = Speed(model=1, export=1), Tolerance(largest=1, mean=0.1)
+    return Proof(comparisons=tuple(sizes), speed=speed, tolerance=tolerance)
+
+
 def test_the_worst_size_decides(tmp_path: Path) -> None:
-    fine = Comparison(batch=1, height=8, width=8, largest=workflow.TOLERANCE)
-    workflow._refuse_different(tmp_path, (fine, fine))
+    refuse_different(tmp_path, proof(1, 1, mean=0.1))
     with pytest.raises(ImgTranslateError, match="2/255"):
-        workflow._refuse_different(tmp_path, (fine, replace(fine, largest=2), fine))
+        refuse_different(tmp_path, proof(1, 2, 1))
+    with pytest.raises(ImgTranslateError, match=r"0.2/255 on average; 1 and 0.1 are allowed"):
+        refuse_different(tmp_path, proof(1, mean=0.2))
 
 
-def test_a_run_gives_its_a_to_b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_gives_its_a_to_b(tmp_path: Path) -> None:
     save_model(tmp_path / "ab.safetensors", RESNET)
-    proto = onnx.ModelProto(producer_name="stands in for the export")
-    monkeypatch.setattr(workflow, "_to_onnx", lambda *_: proto)
-    monkeypatch.setattr(
-        workflow, "_compare", lambda *_: [Comparison(batch=1, height=8, width=8, largest=0)]
-    )
-    result = export_onnx(tmp_path, tmp_path / "deep/ab.onnx")
+    result = export_model(tmp_path, tmp_path / "deep/ab.onnx")
     assert result.header == RESNET
-    assert onnx.load(tmp_path / "deep/ab.onnx") == proto
     assert result.size == (tmp_path / "deep/ab.onnx").stat().st_size
 
 
@@ -210,7 +217,7 @@ def test_a_model_beyond_2_gb_is_refused(
 ) -> None:
     monkeypatch.setattr(workflow, "LARGEST_FILE", 1000)
     with pytest.raises(ImgTranslateError, match="2 GB"):
-        export_onnx(folder / "resnet.safetensors", tmp_path / "ab.onnx")
+        export_model(folder / "resnet.safetensors", tmp_path / "ab.onnx")
 
 
 @pytest.mark.parametrize(

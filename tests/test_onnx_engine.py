@@ -16,10 +16,11 @@ from imgtranslate.builders import build_generator
 from imgtranslate.checkpoint import METADATA_KEY, ModelHeader, StateHeader, read_model_header
 from imgtranslate.config import ResnetConfig, UnetConfig
 from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.export_form import FORM_KEY
 from imgtranslate.networks import initialise
 from imgtranslate.onnx_metadata import read_onnx_metadata
 from imgtranslate.translator import load
-from imgtranslate.workflows.export import export_onnx
+from imgtranslate.workflows.export import export_model
 
 HEADER = ModelHeader(
     generator=ResnetConfig(base_channels=4, num_blocks=1),
@@ -50,7 +51,7 @@ def save_model(path: Path, header: ModelHeader) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("onnx")
     for name, header in {"plain": HEADER, "coded": CODED}.items():
-        export_onnx(save_model(folder / f"{name}.safetensors", header), folder / f"{name}.onnx")
+        export_model(save_model(folder / f"{name}.safetensors", header), folder / f"{name}.onnx")
     pixels = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
     Image.fromarray(pixels).save(folder / "in.png")
     return folder
@@ -129,7 +130,7 @@ def test_the_metadata_are_what_onnx_reads(folder: Path) -> None:
         path = folder / f"{name}.onnx"
         expected = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
         assert read_onnx_metadata(path) == expected
-        assert expected.keys() == {METADATA_KEY}
+        assert expected.keys() == {METADATA_KEY, FORM_KEY}
         assert read_model_header(path) == read_model_header(path.with_suffix(".safetensors"))
 
 

@@ -1,22 +1,27 @@
 """``imgtranslate export``."""
 
-import shlex
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imgtranslate.atomic import write_text
+from imgtranslate.cli.export_page import export_page
 from imgtranslate.cli.terminal import examples, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.workflows.export import Comparison
+    from imgtranslate.export_form import ExportForm
+    from imgtranslate.exports.proof import Comparison, Proof
+    from imgtranslate.workflows.export import ExportResult
 
 EPILOG = examples(
     "imgtranslate export --model ab.safetensors --format onnx -o ab.onnx",
-    "imgtranslate export --model runs/horses2zebras -o ab.onnx --overwrite",
+    "imgtranslate export --model runs/horses2zebras -o ab.onnx --io uint8 --overwrite",
     "imgtranslate export --model runs/horses2zebras --format web -o page --runtime package",
 )
+WHATS, BORDERS = ("generator", "encoder"), ("float", "uint8")
 FORMATS = ("onnx", "onnx-int8", "onnx-fp16", "pt2", "openvino", "web")
 
 
@@ -26,12 +31,26 @@ def export(
         typer.Option(metavar="FILE|RUN", help="ab.safetensors, or a run: its A to B."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The file, or folder, to write."),
     ] = None,
-    file_format: Annotated[str, typer.Option("--format", help="onnx, web.")] = "onnx",
+    file_format: Annotated[str, typer.Option("--format", help="onnx; or web, a page.")] = "onnx",
+    what: Annotated[
+        str, typer.Option(help="generator; or encoder, which reads looks from pictures.")
+    ] = "generator",
+    io: Annotated[
+        str, typer.Option(help="float: (n, c, h, w) in [-1, 1]; uint8: (n, h, w, c).")
+    ] = "float",
+    proof: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="Compare on it; else on one that the run held out."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Keep the comparison there.")
+    ] = None,
     runtime: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Of --format web: an unpacked onnxruntime-web."),
+        typer.Option(metavar="DIR", help="For --format web: an unpacked onnxruntime-web."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is there already.")
@@ -39,50 +58,40 @@ def export(
 ) -> None:
     """Turn a model into a file that other programs run, and prove it the same.
 
-    The ONNX file takes pictures of any size, and any number of them at once.
-    It is run beside the model before it is kept: if any 8-bit value differs by
-    more than 1/255, no file is left.
+    The file takes pictures of any size, and any number of them at once. It is
+    run beside the model before it is kept, on noise of three sizes and on a
+    picture: if the results differ by more than the format may, no file is left.
     """
-    if _checked_format(file_format) == "web":
-        _export_page(*_given(model, output), runtime=runtime, overwrite=overwrite)
-    else:
-        _export_onnx(*_given(model, output), overwrite=overwrite)
+    form = _form(file_format, what, io)
+    source, path = _given(model, output)
+    if file_format == "web":
+        export_page(source, path, runtime=runtime, proof=proof, report=report, overwrite=overwrite)
+        return
+    from imgtranslate.workflows.export import export_model, refuse_output, report_of
 
-
-def _export_onnx(source: Path, path: Path, *, overwrite: bool) -> None:
-    from imgtranslate.workflows.export import export_onnx, refuse_output, runner
-
-    refuse_output(path, overwrite=overwrite)
+    refuse_output(path, form=form, overwrite=overwrite)
     say("exporting, then comparing with the model")
-    exported = export_onnx(source, path, overwrite=overwrite)
-    result(f"{exported.path}: {_megabytes(exported.size)}, largest difference to the model:")
-    for comparison in exported.comparisons:
-        result(f"  {_line(comparison)}")
-    result("\nTo run it with onnxruntime, numpy and Pillow alone:\n")
-    result(runner(exported))
+    exported = export_model(source, path, form=form, proof=proof, overwrite=overwrite)
+    if report is not None:
+        write_text(report, json.dumps(report_of(exported), indent=2) + "\n")
+    _show(exported)
 
 
-def _export_page(source: Path, folder: Path, *, runtime: Path | None, overwrite: bool) -> None:
-    from imgtranslate.workflows.export_web import export_web
-
-    say("exporting, then comparing with the model")
-    exported = export_web(source, folder, runtime=runtime, overwrite=overwrite)
-    result(f"{folder}: {_megabytes(exported.size)}, largest difference to the model:")
-    for model in exported.models:
-        for comparison in model.comparisons:
-            result(f"  {model.path.name}: {_line(comparison)}")
-    result("\nTo open it, here or on any web server:\n")
-    result(f"python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(folder))} 8000")
-    result("http://localhost:8000")
-
-
-def _checked_format(file_format: str) -> str:
+def _form(file_format: str, what: str, io: str) -> "ExportForm":
     from imgtranslate.errors import nearest
+    from imgtranslate.export_form import ExportForm
 
-    chosen = nearest(file_format, FORMATS, what="--format")
-    if chosen not in ("onnx", "web"):
+    nearest(what, WHATS, what="--what")
+    nearest(io, BORDERS, what="--io")
+    if file_format == "web" and (what, io) != (WHATS[0], BORDERS[0]):
+        raise UsageError("--format web: the page runs generators. Leave out --what and --io")
+    if nearest(file_format, FORMATS, what="--format") not in ("onnx", "web"):
         raise UsageError(f"--format {file_format}: not there yet. Use --format onnx")
-    return chosen
+    return ExportForm(
+        format="onnx",
+        what="encoder" if what == "encoder" else "generator",
+        io="uint8" if io == "uint8" else "float",
+    )
 
 
 def _given(model: Path | None, output: Path | None) -> tuple[Path, Path]:
@@ -93,10 +102,25 @@ def _given(model: Path | None, output: Path | None) -> tuple[Path, Path]:
     return model, output
 
 
-def _line(comparison: "Comparison") -> str:
+def _show(exported: "ExportResult") -> None:
+    proof = exported.proof
+    result(f"{exported.path}: {_megabytes(exported.size)}, largest difference to the model:")
+    for comparison in proof.comparisons:
+        result(f"  {_line(comparison, proof)}")
+    speed = proof.speed
+    result(f"{speed.export:.3g} s a picture; the model {speed.model:.3g} s here")
+    result("\nTo run it without imgtranslate:\n")
+    result(exported.lines)
+
+
+def _line(comparison: "Comparison", proof: "Proof") -> str:
+    unit = proof.tolerance.unit
     size = f"{comparison.width} x {comparison.height} px"
     count = f", {comparison.batch} at once" if comparison.batch > 1 else ""
-    return f"{comparison.largest}/255 at {size}{count}"
+    return (
+        f"{comparison.largest:.3g}{unit} at {size}{count}, {comparison.picture}; "
+        f"{comparison.mean:.2g}{unit} on average"
+    )
 
 
 def _megabytes(size: int) -> str:

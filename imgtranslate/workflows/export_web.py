@@ -4,22 +4,21 @@ import base64
 import contextlib
 import secrets
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from imgtranslate.atomic import TEMPORARY_PREFIX, explained
-from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import latent_dim
+from imgtranslate.checkpoint import ModelHeader, read_model_header
 from imgtranslate.engines.footprint import whole_bytes
-from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.images import Pixels
 from imgtranslate.pages.web import INDEX, page_files
 from imgtranslate.translator import find_model, load
-from imgtranslate.workflows.export import ExportResult, export_onnx
+from imgtranslate.workflows.export import ExportResult, export_model
 
 RUNTIME_VERSION = "1.30.0"  # of onnxruntime-web, which the tests run
 RUNTIME_FOLDER = "runtime"
@@ -32,6 +31,7 @@ RUNTIME_FILES = (
     "ort-wasm-simd-threaded.asyncify.wasm",
 )
 MEMORY = 3 * 2**30  # bytes of the 4 GiB that WebAssembly can address; weights and copies beside
+MOST_PIXELS = 2**20  # its norms sum in float32: at 2e6 some pixels were 3/255 off
 CHECK_SIDE, CHECK_CODE = 32, 0.5  # px; every number of the code
 
 
@@ -45,21 +45,32 @@ class WebExport:
 
 
 def export_web(
-    model: Path | str, output: Path | str, *, runtime: Path | None, overwrite: bool = False
+    model: Path | str,
+    output: Path | str,
+    *,
+    runtime: Path | None,
+    proof: Path | None = None,
+    overwrite: bool = False,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> WebExport:
     """Write the page of a model file, or of a run in both directions, into the folder ``output``.
 
-    ``runtime``: an unpacked npm package onnxruntime-web. Each model is proven as ``export_onnx``
-    does. Raises ``UsageError`` before anything is written if the runtime is not there, if
-    ``output`` cannot be taken or if the pictures have more channels than a browser shows;
-    ``ImgTranslateError``, leaving nothing, if a model fails its proof.
+    ``runtime``: an unpacked npm package onnxruntime-web. Each model is proven as ``export_model``
+    does; ``notice`` hears of each before. Raises ``UsageError`` before anything is written if the
+    runtime is not there, if ``output`` cannot be taken or if the pictures have more channels than
+    a browser shows; ``ImgTranslateError``, leaving nothing, if a model fails its proof.
     """
     folder = Path(output)
     sources = _sources(model)
+    for source in sources:
+        _refuse_channels(source, read_model_header(source))
     refuse_web_output(folder, overwrite=overwrite)
     parts = _runtime_parts(runtime)
     with _built_beside(folder) as built:
-        models = [_add_model(source, built) for source in sources]
+        models = []
+        for source in sources:
+            notice(f"exporting {source}, then comparing with the model")
+            models.append(_add_model(source, built, proof=proof))
         entries = [entry for _, entry in models]
         for name, text in page_files("browser", entries).items():
             (built / name).write_text(text, encoding="utf-8")
@@ -67,7 +78,8 @@ def export_web(
         for part in parts:
             shutil.copyfile(part, built / RUNTIME_FOLDER / part.name)
         size = sum(file.stat().st_size for file in built.rglob("*") if file.is_file())
-    return WebExport(folder=folder, size=size, models=tuple(result for result, _ in models))
+    results = (replace(result, path=folder / result.path.name) for result, _ in models)
+    return WebExport(folder=folder, size=size, models=tuple(results))
 
 
 def refuse_web_output(folder: Path, *, overwrite: bool) -> None:
@@ -118,6 +130,10 @@ def _built_beside(folder: Path) -> Iterator[Path]:
         try:
             yield built
             _take_place(built, folder)
+        except ImgTranslateError as error:
+            if str(built) not in str(error):
+                raise
+            raise ImgTranslateError(str(error).replace(str(built), str(folder))) from error
         finally:
             shutil.rmtree(built, ignore_errors=True)
 
@@ -133,12 +149,13 @@ def _take_place(built: Path, folder: Path) -> None:
         file.replace(target)
 
 
-def _add_model(source: Path, folder: Path) -> tuple[ExportResult, dict[str, Any]]:
+def _add_model(
+    source: Path, folder: Path, *, proof: Path | None
+) -> tuple[ExportResult, dict[str, Any]]:
     """Export one model into ``folder``; what the page is told of it."""
+    header = read_model_header(source)
+    result = export_model(source, folder / f"{header.direction}.onnx", proof=proof)
     translator = load(source, device="cpu")
-    header = translator.header
-    _refuse_channels(source, header)
-    result = export_onnx(source, folder / f"{header.direction}.onnx")
     code = np.full(translator.latent_dim, CHECK_CODE, np.float32) if translator.latent_dim else None
     expected = translator.translate_pixels(check_picture(header.in_channels), z=code)
     return result, {
@@ -150,9 +167,9 @@ def _add_model(source: Path, folder: Path) -> tuple[ExportResult, dict[str, Any]
         "size": result.size,
         "in_channels": header.in_channels,
         "out_channels": header.out_channels,
-        "latent_dim": latent_dim(header.generator),
+        "latent_dim": translator.latent_dim,
         "crop_size": header.crop_size,
-        "max_pixels": MEMORY // whole_bytes(header),
+        "max_pixels": min(MEMORY // whole_bytes(header), MOST_PIXELS),
         "check": {"side": CHECK_SIDE, "expected": base64.b64encode(expected.tobytes()).decode()},
     }
 

@@ -1,0 +1,65 @@
+"""What kind of export a file is; it stands in the file beside the model's header."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from imgtranslate.checkpoint import ModelHeader
+from imgtranslate.config import Section, latent_dim, to_tree
+from imgtranslate.errors import CheckpointError
+from imgtranslate.onnx_metadata import read_onnx_metadata
+
+FORM_KEY = "imgtranslate_export"  # in the metadata
+IMAGE, CODE, TRANSLATED = "image", "z", "translated"  # names of inputs and outputs
+MEAN, LOG_VARIANCE = "z_mean", "z_log_variance"
+Format = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2", "openvino", "web"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportForm(Section):
+    """How numbers are stored, which network it is, and what pixels it takes and gives."""
+
+    format: Format = "onnx"
+    what: Literal["generator", "encoder"] = "generator"
+    io: Literal["float", "uint8"] = "float"  # (n, c, h, w) in [-1, 1], or (n, h, w, c)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Border:
+    """The names of inputs and outputs, each with how many channels or numbers it has."""
+
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
+def border_of(header: ModelHeader, form: ExportForm) -> Border:
+    """What the export of a model takes and gives; an encoder takes pictures of the target."""
+    numbers = latent_dim(header.generator)
+    if form.what == "encoder":
+        outputs = {MEAN: numbers, LOG_VARIANCE: numbers}
+        return Border(inputs={IMAGE: header.out_channels}, outputs=outputs)
+    code = {CODE: numbers} if numbers else {}
+    return Border(
+        inputs={IMAGE: header.in_channels, **code}, outputs={TRANSLATED: header.out_channels}
+    )
+
+
+def form_json(form: ExportForm) -> str:
+    """The JSON that files carry; the same form gives the same bytes."""
+    return json.dumps(to_tree(form), sort_keys=True)
+
+
+def read_export_form(path: Path) -> ExportForm:
+    """Read the form of an .onnx file whose header is known to be ours.
+
+    Raises ``CheckpointError`` if it is damaged.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(ExportForm).validate_json(read_onnx_metadata(path).get(FORM_KEY, "{}"))
+    except (OSError, ValueError, ValidationError) as error:
+        raise CheckpointError(
+            f"{path}: what it says of its form is damaged. Use another copy of the file"
+        ) from error
