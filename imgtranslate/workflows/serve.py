@@ -77,6 +77,7 @@ def serve(
     )
     while not running.done():
         wait([running], timeout=1)
+    thread.shutdown(wait=False)
     running.result()
 
 

@@ -1,10 +1,13 @@
 """`serve` among clients that hang up, dawdle, send nonsense or too much, or are another site."""
 
+import asyncio
 import contextlib
+import gc
 import http.client
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,9 +25,11 @@ from serving.service import (
     png,
     running,
 )
+from starlette.requests import ClientDisconnect
 
 from imgtranslate.workflows.serving import connections, refusals
 from imgtranslate.workflows.serving.app import Limits
+from imgtranslate.workflows.serving.device import Device
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +130,32 @@ def test_frames_that_nobody_wants_are_left_out(gate: Gate) -> None:
         open_gate(gate, 5)
         assert service.translate(png())[0] == 200
     assert gate.runs == 2
+
+
+def test_what_waited_for_nobody_is_forgotten() -> None:
+    """Else who comes and hangs up, again and again, fills the memory with bodies."""
+
+    async def come_and_go(device: Device) -> weakref.ref[Gate]:
+        content = Gate()
+        gone = asyncio.get_running_loop().create_future()
+        gone.set_result(None)
+        with contextlib.suppress(ClientDisconnect):
+            await device.run(lambda _: content.runs, gone=gone)
+        return weakref.ref(content)
+
+    async def check() -> None:
+        device, may = Device(places=2), threading.Event()
+        served = asyncio.get_running_loop().create_future()
+        first = asyncio.create_task(device.run(lambda _: may.wait(PATIENCE), gone=served))
+        await asyncio.sleep(0.05)
+        content = await come_and_go(device)
+        await asyncio.sleep(0.05)
+        gc.collect()
+        assert content() is None
+        may.set()
+        assert await first
+
+    asyncio.run(check())
 
 
 def test_a_stop_finishes_the_picture_at_hand(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

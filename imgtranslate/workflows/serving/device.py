@@ -48,6 +48,7 @@ class Device:
     def close(self) -> None:
         """Begin nothing any more: who waits is refused, who is served is served."""
         self._closed = True
+        self._thread.shutdown(wait=False)
 
     @contextmanager
     def place(self) -> Iterator[None]:
