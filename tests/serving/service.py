@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import helper
 from PIL import Image
 
-from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import ResnetConfig
+from imgtranslate.checkpoint import METADATA_KEY, ModelHeader, header_json
+from imgtranslate.config import ResnetConfig, UnetConfig
+from imgtranslate.engines.onnx_engine import IMAGE, TRANSLATED
 from imgtranslate.images import Codes, Values
 from imgtranslate.translator import Translator
 from imgtranslate.workflows.serve import bind, serve
@@ -175,9 +178,23 @@ def negative(content: bytes) -> bytes:
     return (255 - np.asarray(opened(content).convert("RGB"))).tobytes()
 
 
+def save_negative(path: Path) -> Path:
+    """Write an export that turns pictures negative; a real one takes torch many seconds."""
+    shape = ["n", HEADER.in_channels, "h", "w"]
+    ends = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name in (IMAGE, TRANSLATED)
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("Neg", [IMAGE], [TRANSLATED])], "negative", ends[:1], ends[1:]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, {METADATA_KEY: header_json(HEADER)})
+    onnx.save(model, path)
+    return path
+
+
 def coded(header: ModelHeader, numbers: int) -> ModelHeader:
     """The header of a model with a code."""
-    from imgtranslate.config import UnetConfig
-
     config = UnetConfig(base_channels=4, depth=5, latent_dim=numbers, z_at="all")
     return replace(header, generator=config)

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from serving.service import png
+from serving.service import head, png, save_negative
 from serving.test_translating import HEADER, save_model
 
 from imgtranslate import cli
-from imgtranslate.workflows.export import export_onnx
 from imgtranslate.workflows.serve import address_of, bind
 from imgtranslate.workflows.serving import models
 from imgtranslate.workflows.serving.models import list_models, load_models, pixels_in_memory
@@ -33,7 +32,7 @@ SAY_LOADED = (
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("command")
     save_model(folder / "ab.safetensors", HEADER)
-    export_onnx(folder / "ab.safetensors", folder / "ab.onnx")
+    save_negative(folder / "ab.onnx")
     return folder
 
 
@@ -84,9 +83,8 @@ def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
     with started(folder, "--model", str(folder / "ab.onnx")) as (process, address):
         port = int(address.rstrip("/").rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as client:
-            large = png((3000, 2000))
-            text = f"POST /translate HTTP/1.1\r\nHost: a.localhost\r\nContent-Length: {len(large)}"
-            client.sendall(f"{text}\r\n\r\n".encode() + large)
+            body = png((800, 800))
+            client.sendall(head(len(body), path="/translate?resize=4000") + body)
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
             time.sleep(0.5)

@@ -9,14 +9,24 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from serving.service import HEADER, Gate, Service, coded, encoded, negative, opened, png, running
+from serving.service import (
+    HEADER,
+    Gate,
+    Service,
+    coded,
+    encoded,
+    negative,
+    opened,
+    png,
+    running,
+    save_negative,
+)
 
 from imgtranslate import checkpoint, cli
 from imgtranslate.builders import build_generator
 from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.images import Codes, Values
 from imgtranslate.networks import initialise
-from imgtranslate.workflows.export import export_onnx
 from imgtranslate.workflows.serving.app import Limits
 from imgtranslate.workflows.serving.models import list_models, load_models
 from imgtranslate.workflows.serving.wishes import MEDIA_TYPES, PARAMETERS
@@ -39,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for name, header in {"plain": HEADER, "coded": CODED, "grey": CHANNELS}.items():
         save_model(folder / f"{name}.safetensors", header)
-    export_onnx(folder / "plain.safetensors", folder / "plain.onnx")
+    save_negative(folder / "plain.onnx")
     return folder
 
 
