@@ -118,7 +118,9 @@ def _config(app: ASGIApp) -> uvicorn.Config:
 
 
 def _own_names() -> list[str]:
-    return [name for name in {socket.gethostname(), socket.getfqdn()} if not is_number(name)]
+    """What neighbours call this machine; no name server is asked."""
+    name = socket.gethostname()
+    return [] if is_number(name) else [name, f"{name.partition('.')[0]}.local"]
 
 
 def _why(error: Exception) -> str:

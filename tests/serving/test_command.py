@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from serving.service import head, png, save_negative
+from serving.service import Gate, head, png, running, save_negative
 from serving.test_translating import HEADER, save_model
 
 from imgtranslate import cli
@@ -137,6 +137,13 @@ def test_an_address_is_one_to_open() -> None:
         assert address_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}/"
     with bind("0.0.0.0", 0) as listener:
         assert f"http://{socket.gethostname()}:" in address_of(listener)
+
+
+def test_the_machine_is_known_by_its_own_names() -> None:
+    name = socket.gethostname()
+    with running([Gate().served()]) as service:
+        for host in (name, f"{name.upper()}:80", f"{name.partition('.')[0]}.local"):
+            assert service.ask("GET", "/healthz", headers={"Host": host})[0] == 200
 
 
 def test_pixels_are_bounded_by_the_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
