@@ -30,6 +30,7 @@ from imgtranslate.config import (
 )
 from imgtranslate.errors import CheckpointError
 from imgtranslate.onnx_metadata import is_onnx, read_onnx_metadata
+from imgtranslate.pt2_metadata import is_pt2, read_pt2_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,7 +156,7 @@ def parameters_of(path: Path) -> int:
 
 def kind_of(path: Path) -> Literal["model", "export", "state"]:
     """Which of our files this is. Raises ``CheckpointError`` if it is none."""
-    if is_onnx(path):
+    if _is_export(path):
         return "export"
     return "state" if _read_metadata(path).get("kind") == "state" else "model"
 
@@ -168,7 +169,7 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if is_onnx(path):
+    if _is_export(path):
         raise CheckpointError(f"{path}: an export, to use only. Name the .safetensors model")
     _refuse_special(path)
     try:
@@ -178,7 +179,7 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    metadata = _onnx_metadata(path) if is_onnx(path) else _safetensors_metadata(path)
+    metadata = _export_metadata(path) if _is_export(path) else _safetensors_metadata(path)
     if METADATA_KEY not in metadata:
         raise CheckpointError(
             f"{path}: not written by imgtranslate: it has no header of ours. "
@@ -198,10 +199,10 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
         raise _unreadable(path, error) from error
 
 
-def _onnx_metadata(path: Path) -> dict[str, str]:
+def _export_metadata(path: Path) -> dict[str, str]:
     _refuse_special(path)
     try:
-        return read_onnx_metadata(path)
+        return read_onnx_metadata(path) if is_onnx(path) else read_pt2_metadata(path)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 
@@ -258,7 +259,11 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 
 
 def _kind_of(path: Path) -> str:
-    return "an ONNX" if is_onnx(path) else "a safetensors"
+    return "an ONNX" if is_onnx(path) else "a .pt2" if is_pt2(path) else "a safetensors"
+
+
+def _is_export(path: Path) -> bool:
+    return is_onnx(path) or is_pt2(path)
 
 
 def _one_line(text: str) -> str:

@@ -9,6 +9,7 @@ from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.config import Section, latent_dim, to_tree
 from imgtranslate.errors import CheckpointError
 from imgtranslate.onnx_metadata import read_onnx_metadata
+from imgtranslate.pt2_metadata import is_pt2, read_pt2_metadata
 
 FORM_KEY = "imgtranslate_export"  # in the metadata
 IMAGE, CODE, TRANSLATED = "image", "z", "translated"  # names of inputs and outputs
@@ -51,14 +52,15 @@ def form_json(form: ExportForm) -> str:
 
 
 def read_export_form(path: Path) -> ExportForm:
-    """Read the form of an .onnx file whose header is known to be ours.
+    """Read the form of an export whose header is known to be ours.
 
     Raises ``CheckpointError`` if it is damaged.
     """
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(ExportForm).validate_json(read_onnx_metadata(path).get(FORM_KEY, "{}"))
+        metadata = read_pt2_metadata(path) if is_pt2(path) else read_onnx_metadata(path)
+        return TypeAdapter(ExportForm).validate_json(metadata.get(FORM_KEY, "{}"))
     except (OSError, ValueError, ValidationError) as error:
         raise CheckpointError(
             f"{path}: what it says of its form is damaged. Use another copy of the file"

@@ -39,8 +39,8 @@ def _entries(file: BinaryIO, *, size: int) -> Iterator[bytes]:
     for _ in range(_MOST_FIELDS):
         if file.tell() == size:
             return
-        number, wire = divmod(_varint(file), 8)
-        length = _length(file, wire)
+        number, wire = divmod(read_varint(file), 8)
+        length = read_length(file, wire)
         if length > size - file.tell():
             raise ValueError("a field reaches beyond the end")
         if (number, wire) == (_METADATA_PROPS, _BYTES) and length <= _LONGEST:
@@ -54,28 +54,28 @@ def _fields_of(content: bytes) -> Iterator[tuple[int, bytes]]:
     """The fields of an entry: number and bytes."""
     file = io.BytesIO(content)
     while file.tell() < len(content):
-        number, wire = divmod(_varint(file), 8)
-        yield number, file.read(_length(file, wire))
+        number, wire = divmod(read_varint(file), 8)
+        yield number, file.read(read_length(file, wire))
 
 
-def _length(file: BinaryIO, wire: int) -> int:
-    """How many bytes of a field follow."""
+def read_length(file: BinaryIO, wire: int) -> int:
+    """How many bytes of a field follow; ``ValueError`` if no such kind of field is."""
     match wire:
         case 0:  # a number
-            _varint(file)
+            read_varint(file)
             return 0
         case 1:
             return 8
         case 2:
-            return _varint(file)
+            return read_varint(file)
         case 5:
             return 4
         case _:
             raise ValueError(f"no such kind of field: {wire}")
 
 
-def _varint(file: BinaryIO) -> int:
-    """A number in groups of 7 bits, the lowest first."""
+def read_varint(file: BinaryIO) -> int:
+    """Read a number in groups of 7 bits, the lowest first; ``ValueError`` if it has no end."""
     value = 0
     for shift in range(0, 64, 7):
         byte = file.read(1)

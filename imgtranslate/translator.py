@@ -31,6 +31,7 @@ from imgtranslate.images import (
 )
 from imgtranslate.memory import Tile
 from imgtranslate.onnx_metadata import is_onnx
+from imgtranslate.pt2_metadata import is_pt2
 
 if TYPE_CHECKING:
     from imgtranslate.engines.any_size import AnySize
@@ -264,6 +265,7 @@ def load(
     direction: Direction = "ab",
     tile: Tile = "auto",
     memory: int | None = None,
+    encoder: Path | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Translator:
     """Load a model file, or the ``direction`` of a run's folder: ``best/`` if there, else the last.
@@ -272,25 +274,46 @@ def load(
 
     Pictures that need more than ``memory`` bytes, half of what is free unless given, are run in
     strips of rows in torch, with the same result. ``tile``: ``auto``; ``off``, never; or the rows
-    of a strip. ``notice`` gets a line where that had to be changed or the result suffers.
+    of a strip. ``encoder``: what reads the looks of an export. ``notice`` gets a line where that
+    had to be changed or the result suffers.
 
     Raises ``CheckpointError`` if it is missing, damaged or foreign, ``UsageError`` if the device
     is not there, or an export is to run in strips.
     """
     path = find_model(model, direction=direction)
+    if is_pt2(path):
+        raise CheckpointError(
+            f"{path}: only torch.export.load reads it, which may run code that a file carries. "
+            "Use the .safetensors model or an .onnx export"
+        )
     if is_onnx(path):
-        from imgtranslate.engines.onnx_engine import OnnxEngine
-
         if isinstance(tile, int) or memory is not None:
             raise UsageError(
                 f"{path}: an export runs pictures whole, not in strips. Use the .safetensors model"
             )
-        return Translator(OnnxEngine.load(path, device=device))
+        return Translator(_load_export(path, encoder, device=device))
+    if encoder is not None:
+        raise UsageError(f"--encoder {encoder}: goes with an .onnx model. Leave it out")
     from imgtranslate.engines.any_size import AnySize
     from imgtranslate.engines.torch_engine import TorchEngine
 
     engine = TorchEngine.load(path, device=device)
     return Translator(engine, sizes=AnySize(engine, tile=tile, memory=memory, notice=notice))
+
+
+def _load_export(path: Path, encoder: Path | None, *, device: str) -> Engine:
+    if encoder is not None:
+        from imgtranslate.engines.with_encoder import WithEncoder
+
+        return WithEncoder.load(path, encoder, device=device)
+    from imgtranslate.engines.onnx_engine import OnnxEngine
+
+    engine = OnnxEngine.load(path, device=device)
+    if engine.form.what == "encoder":
+        raise CheckpointError(
+            f"{path}: an encoder: it reads looks, and translates nothing. Name a generator's export"
+        )
+    return engine
 
 
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages.web import empty_runtime
 from PIL import Image
 
 from imgtranslate import cli
@@ -58,6 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "facades").mkdir()
     for path in (tmp_path / "horses").iterdir():
         picture.resize((80, 40)).save(tmp_path / "facades" / path.name)
+    empty_runtime(tmp_path / "package")
     (tmp_path / "pairs.csv").write_text("horses/1.png,zebras/1.png\nhorses/2.png,zebras/2.png\n")
     return tmp_path
 

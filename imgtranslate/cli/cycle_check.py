@@ -176,12 +176,11 @@ def _load(
 ) -> tuple["Translator", "Translator"]:
     """Refuse two models that are not a pair by their headers alone, then load both."""
     from imgtranslate.checkpoint import read_model_header
-    from imgtranslate.device import device_of_gpu
     from imgtranslate.translator import load
     from imgtranslate.workflows.cycle_check import refuse_unless_pair
 
     refuse_unless_pair(read_model_header(models[0]), read_model_header(models[1]))
-    chosen = device_of_gpu(gpu) if gpu is not None else device
+    chosen = f"cuda:{gpu.strip()}" if gpu is not None else device
     ab, ba = load(models[0], device=chosen), load(models[1], device=chosen)
     header = ab.header
     say(f"{header.source} <-> {header.target} on {ab.device}")

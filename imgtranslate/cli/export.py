@@ -12,7 +12,7 @@ from imgtranslate.cli.terminal import examples, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.export_form import ExportForm
+    from imgtranslate.export_form import ExportForm, Format
     from imgtranslate.exports.proof import Comparison, Proof
     from imgtranslate.workflows.export import ExportResult
 
@@ -34,7 +34,9 @@ def export(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="The file, or folder, to write."),
     ] = None,
-    file_format: Annotated[str, typer.Option("--format", help="onnx; or web, a page.")] = "onnx",
+    file_format: Annotated[
+        str, typer.Option("--format", help="onnx, onnx-fp16, pt2; or web, a page.")
+    ] = "onnx",
     what: Annotated[
         str, typer.Option(help="generator; or encoder, which reads looks from pictures.")
     ] = "generator",
@@ -62,11 +64,14 @@ def export(
     run beside the model before it is kept, on noise of three sizes and on a
     picture: if the results differ by more than the format may, no file is left.
     """
-    form = _form(file_format, what, io)
-    source, path = _given(model, output)
     if file_format == "web":
+        if (what, io) != (WHATS[0], BORDERS[0]):
+            raise UsageError("--format web: the page runs generators. Leave out --what and --io")
+        source, path = _given(model, output)
         export_page(source, path, runtime=runtime, proof=proof, report=report, overwrite=overwrite)
         return
+    form = _form(file_format, what, io)
+    source, path = _given(model, output)
     from imgtranslate.workflows.export import export_model, refuse_output, report_of
 
     refuse_output(path, form=form, overwrite=overwrite)
@@ -83,15 +88,19 @@ def _form(file_format: str, what: str, io: str) -> "ExportForm":
 
     nearest(what, WHATS, what="--what")
     nearest(io, BORDERS, what="--io")
-    if file_format == "web" and (what, io) != (WHATS[0], BORDERS[0]):
-        raise UsageError("--format web: the page runs generators. Leave out --what and --io")
-    if nearest(file_format, FORMATS, what="--format") not in ("onnx", "web"):
-        raise UsageError(f"--format {file_format}: not there yet. Use --format onnx")
     return ExportForm(
-        format="onnx",
+        format=_format(nearest(file_format, FORMATS, what="--format")),
         what="encoder" if what == "encoder" else "generator",
         io="uint8" if io == "uint8" else "float",
     )
+
+
+def _format(name: str) -> "Format":
+    match name:
+        case "onnx" | "onnx-fp16" | "pt2":
+            return name
+        case _:
+            raise UsageError(f"--format {name}: not there yet. Use --format onnx")
 
 
 def _given(model: Path | None, output: Path | None) -> tuple[Path, Path]:

@@ -149,6 +149,12 @@ def translate(
         Path | None,
         typer.Option(help="The look of this picture of the target.", rich_help_panel=LOOKS),
     ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.onnx", help="Reads looks for an .onnx model.", rich_help_panel=LOOKS
+        ),
+    ] = None,
     z: Annotated[
         str | None, typer.Option("--z", help="The code: 0.1,-0.4,…", rich_help_panel=LOOKS)
     ] = None,
@@ -217,7 +223,14 @@ def translate(
     models = _loaded(
         paths,
         looks,
-        load=partial(load, device=_device(device, gpu), tile=rows, memory=room, notice=display.say),
+        load=partial(
+            load,
+            device=_device(device, gpu),
+            tile=rows,
+            memory=room,
+            encoder=encoder,
+            notice=display.say,
+        ),
     )
     options = Options(
         existing=existing,

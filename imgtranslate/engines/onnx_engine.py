@@ -22,6 +22,7 @@ from imgtranslate.export_form import (
     read_export_form,
 )
 from imgtranslate.images import Codes, Pixels, Values, to_network, to_pixels
+from imgtranslate.onnx_tensors import refuse_outside_tensors
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _ERRORS = 3  # of ONNX Runtime's levels of severity: warnings are about itself
@@ -55,6 +56,7 @@ class OnnxEngine:
         header, form = read_model_header(path), read_export_form(path)
         if form.what == "generator":
             header = replace(header, encoder=None)  # it does not travel
+        _refuse_outside_tensors(path)
         provider, chosen = _provider(device)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS
@@ -87,10 +89,6 @@ class OnnxEngine:
 
         An export of bytes computes in 8 bits, whatever the values are.
         """
-        if self._form.what == "encoder":
-            raise CheckpointError(
-                "an encoder: it reads looks, and translates nothing. Name an exported generator"
-            )
         code = {} if z is None else {CODE: z}
         (output,) = self._answer([TRANSLATED], values, code)
         if self._form.io == "float":
@@ -121,6 +119,15 @@ class OnnxEngine:
         except _FAULTS as error:
             raise _explained(error, values) from error
         return answer
+
+
+def _refuse_outside_tensors(path: Path) -> None:
+    try:
+        refuse_outside_tensors(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not what `imgtranslate export` writes: {error}. Use another copy of the file"
+        ) from error
 
 
 def _provider(device: str) -> tuple[Any, str]:

@@ -21,11 +21,19 @@ Run = Callable[[Pixels], Answer]  # of pictures (n, h, w, c)
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """How far an export may be from the model, in levels of 255 or numbers of a code."""
+    """How far an export may be from the model.
+
+    In levels of 255, or of the numbers of a code as a share: of what is above 1, of themselves.
+    """
 
     largest: float
     mean: float
-    unit: str = "/255"
+    of_codes: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What stands behind a difference."""
+        return "" if self.of_codes else "/255"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +43,7 @@ class Comparison:
     batch: int
     height: int  # px
     width: int  # px
-    largest: float  # difference of any 8-bit value in levels of 255, or of any number of a code
+    largest: float  # difference of any 8-bit value or number of a code, see ``Tolerance``
     mean: float
     picture: str = "noise"  # or the name of a picture
 
@@ -87,10 +95,14 @@ def prove(
 
     The sizes are below, beside and at what the network was trained on.
     """
-    found = tuple(_compare(export, model, picture=picture, crop=crop))
+    found = (
+        _difference(export, model, pictures, name=name, of_codes=tolerance.of_codes)
+        for pictures, name in _pictures(picture, crop=crop)
+    )
+    comparisons = tuple(found)
     real = _centre(picture.pixels)[None]
     speed = measure_speed(lambda: export(real), lambda: model(real))
-    return Proof(comparisons=found, speed=speed, tolerance=tolerance)
+    return Proof(comparisons=comparisons, speed=speed, tolerance=tolerance)
 
 
 def refuse_different(path: Path, proof: Proof) -> None:
@@ -119,31 +131,26 @@ def measure_speed(export: Callable[[], object], model: Callable[[], object]) -> 
     return Speed(export=median(times[0]), model=median(times[1]))
 
 
-def _compare(export: Run, model: Run, *, picture: ProofPicture, crop: int) -> Iterator[Comparison]:
+def _pictures(picture: ProofPicture, *, crop: int) -> Iterator[tuple[Pixels, str]]:
     rng = np.random.default_rng(0)
     side, channels = min(crop, LARGEST_COMPARED), picture.pixels.shape[2]
     for shape in ((2, 7, 5), (1, 37, 50), (1, side, side)):
-        yield _difference(
-            export, model, rng.integers(0, 256, (*shape, channels), np.uint8), name="noise"
-        )
-    yield _difference(export, model, _centre(picture.pixels)[None], name=picture.name)
+        yield rng.integers(0, 256, (*shape, channels), np.uint8), "noise"
+    yield _centre(picture.pixels)[None], picture.name
 
 
-def _difference(export: Run, model: Run, pictures: Pixels, *, name: str) -> Comparison:
+def _difference(
+    export: Run, model: Run, pictures: Pixels, *, name: str, of_codes: bool
+) -> Comparison:
     batch, height, width, _ = pictures.shape
     found, expected = export(pictures), model(pictures)
-    apart = (
-        np.abs(found.astype(np.float64) - expected)
-        if found.shape == expected.shape
-        else np.full(1, np.inf)
-    )
+    apart = np.full(1, np.inf)
+    if found.shape == expected.shape and np.isfinite(found).all():
+        apart = np.abs(found.astype(np.float64) - expected)
+        apart /= np.maximum(1, np.abs(expected)) if of_codes else 1
+    largest, mean = float(apart.max()), float(apart.mean())
     return Comparison(
-        batch=batch,
-        height=height,
-        width=width,
-        largest=float(apart.max()),
-        mean=float(apart.mean()),
-        picture=name,
+        batch=batch, height=height, width=width, largest=largest, mean=mean, picture=name
     )
 
 

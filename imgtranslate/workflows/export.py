@@ -1,6 +1,6 @@
 """Export: a model as a file that other programs run, proven before it is kept."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,25 @@ from imgtranslate.config import to_tree
 from imgtranslate.errors import UsageError
 from imgtranslate.export_form import IMAGE, ExportForm, border_of
 from imgtranslate.exports import runner
+from imgtranslate.exports.fp16 import in_half
 from imgtranslate.exports.onnx import write_onnx
 from imgtranslate.exports.original import Original, load_original
 from imgtranslate.exports.proof import Proof, ProofPicture, Tolerance, prove, refuse_different
+from imgtranslate.exports.pt2 import write_pt2
 from imgtranslate.exports.runs import Exported, run_of_export, run_of_model
 from imgtranslate.onnx_metadata import is_onnx
+from imgtranslate.pt2_metadata import is_pt2
 from imgtranslate.translator import find_model
 from imgtranslate.workflows.export_pictures import picture_for
 
-LEVELS = {"onnx": Tolerance(largest=1, mean=0.1)}
-CODES = {"onnx": Tolerance(largest=1e-3, mean=1e-4, unit="")}
+EXACT = Tolerance(largest=1, mean=0.1)
+LEVELS = {"onnx": EXACT, "onnx-fp16": Tolerance(largest=8, mean=0.5), "pt2": EXACT}
+EXACT_CODE = Tolerance(largest=1e-3, mean=1e-4, of_codes=True)
+CODES = {
+    "onnx": EXACT_CODE,
+    "onnx-fp16": Tolerance(largest=0.05, mean=0.01, of_codes=True),
+    "pt2": EXACT_CODE,
+}
 SUFFIXES = {"onnx": ".onnx", "onnx-fp16": ".onnx", "onnx-int8": ".onnx", "pt2": ".pt2"}
 LARGEST_FILE = 2**31 - 1  # bytes, protobuf's limit
 FLOAT = ExportForm()
@@ -60,7 +69,7 @@ def export_model(
     """
     path, source = Path(output), find_model(model)
     refuse_output(path, form=form, overwrite=overwrite)
-    if is_onnx(source):
+    if is_onnx(source) or is_pt2(source):
         raise UsageError(f"--model {source}: an export already. Name the .safetensors model")
     original = load_original(source, form)
     _refuse_too_large(source)
@@ -107,6 +116,10 @@ def _write(original: Original, path: Path) -> Exported:
     match original.form.format:
         case "onnx":
             return write_onnx(original, path)
+        case "onnx-fp16":
+            return write_onnx(replace(original, bare=in_half(original.bare)), path)
+        case "pt2":
+            return write_pt2(original, path)
         case other:
             raise UsageError(f"--format {other}: not there yet. Use --format onnx")
 

@@ -53,12 +53,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         tolerance=Tolerance(largest=1, mean=1),
     )
 
-    def export_model(model: Path, output: Path, **_: object) -> Any:
+    def export(model: Path, output: Path, **_: object) -> Any:
         output.write_bytes(b"onnx" * 5)
         header = read_model_header(model)
         return ExportResult(path=output, size=20, header=header, form=FLOAT, proof=proof)
 
-    monkeypatch.setattr(export_web_workflow, "export_model", export_model)
+    monkeypatch.setattr(export_web_workflow, "export_for_page", export)
 
 
 @pytest.mark.usefixtures("quick")
@@ -77,7 +77,7 @@ def test_a_run_becomes_a_folder_with_both_directions(tmp_path: Path) -> None:
         file = folder / model["file"]
         assert (result.path, result.size) == (file, file.stat().st_size)
         assert model["size"] == file.stat().st_size
-        assert model["max_pixels"] == 2**20
+        assert model["max_pixels"] == 2**31 // 160
     assert {path.name for path in (folder / "runtime").iterdir()} == {*RUNTIME_FILES}
     assert exported.size == sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     assert [path.name for path in folder.parent.iterdir()] == ["page"]
