@@ -15,7 +15,8 @@ from torch import nn
 
 from imgtranslate import cli
 from imgtranslate.config import GeneratorConfig
-from imgtranslate.engines.any_size import SMALLEST_STRIP, AnySize, tiling_of, whole_bytes
+from imgtranslate.engines.any_size import SMALLEST_STRIP, AnySize, tiling_of
+from imgtranslate.engines.footprint import whole_bytes
 from imgtranslate.engines.strips.sampled import Tiling
 from imgtranslate.errors import MemoryShortageError
 from imgtranslate.images import Values

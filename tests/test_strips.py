@@ -13,7 +13,7 @@ from torch import nn
 
 from imgtranslate.builders import build_generator
 from imgtranslate.config import GeneratorConfig, ResnetConfig, UnetConfig
-from imgtranslate.engines.any_size import scratch_bytes
+from imgtranslate.engines.footprint import scratch_bytes
 from imgtranslate.engines.strips.maps import local_form
 from imgtranslate.engines.strips.scratch import Scratch, scratch_folder
 from imgtranslate.engines.strips.stages import Statistics

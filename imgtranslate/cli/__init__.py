@@ -18,6 +18,7 @@ from imgtranslate.cli import (
     import_,
     info,
     report,
+    serve,
     study,
     train,
     translate,
@@ -66,6 +67,7 @@ app.command("report", rich_help_panel=MORE, epilog=report.EPILOG)(report.report)
 app.command("study", rich_help_panel=MORE, epilog=study.EPILOG)(study.study)
 app.command("import", rich_help_panel=MORE, epilog=import_.EPILOG)(import_.import_)
 app.command("info", rich_help_panel=MORE, epilog=info.EPILOG)(info.info)
+app.command("serve", rich_help_panel=MORE, epilog=serve.EPILOG)(serve.serve)
 app.command("demo", rich_help_panel=MORE, epilog=demo.EPILOG)(demo.demo)
 
 

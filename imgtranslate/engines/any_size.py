@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, final
 
 from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import GeneratorConfig, ResnetConfig, UnetConfig, size_multiple
+from imgtranslate.config import GeneratorConfig, UnetConfig, size_multiple
+from imgtranslate.engines.footprint import scratch_bytes, whole_bytes
 from imgtranslate.engines.strips.maps import ReadPixels
 from imgtranslate.engines.strips.sampled import Tiling
 from imgtranslate.engines.strips.scratch import free_space, scratch_folder
@@ -153,22 +154,6 @@ class AnySize:
     @functools.cached_property
     def _kept_bytes(self) -> int:
         return (self._memory or available_memory() // 2) // 2
-
-
-def whole_bytes(header: ModelHeader) -> int:
-    """Memory per pixel of a run of the whole picture: an upper bound of what was measured."""
-    config = header.generator
-    match config:
-        case ResnetConfig():
-            copies = 32 if config.antialias or config.upsample == "resize" else 16
-        case UnetConfig():
-            copies = 20 if config.upsample == "resize" else 10
-    return copies * config.base_channels + 16 * (header.in_channels + header.out_channels)
-
-
-def scratch_bytes(config: GeneratorConfig, size: tuple[int, int]) -> int:
-    """What strips keep at most at a time, of either family: three quarters of a full map."""
-    return 3 * config.base_channels * size[0] * size[1]
 
 
 def tiling_of(config: GeneratorConfig, *, pixels: int) -> Tiling:

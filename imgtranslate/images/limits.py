@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import final
 
 from PIL import Image
@@ -64,14 +65,26 @@ def _without_limit() -> Iterator[None]:
 
 
 _lifted: list[int | None] = []  # Pillow's limit while it is lifted
+_narrowed: ContextVar[int] = ContextVar("narrowed", default=2**62)
 
 quiet = Shared(_without_warnings)
 unlimited = Shared(_without_limit)  # others still meet `refuse_bomb`, which knows the limit
 
 
+@contextlib.contextmanager
+def pixels_at_most(limit: int) -> Iterator[None]:
+    """Refuse pictures of more pixels in the body, in this thread alone."""
+    token = _narrowed.set(limit)
+    try:
+        yield
+    finally:
+        _narrowed.reset(token)
+
+
 def pixel_limit() -> int:
-    """How many pixels a picture may have: Pillow's limit, which a program may set."""
-    return (_lifted[0] if _lifted else Image.MAX_IMAGE_PIXELS) or 2**62
+    """How many pixels a picture may have: Pillow's limit, which a program may set, or less."""
+    limit = (_lifted[0] if _lifted else Image.MAX_IMAGE_PIXELS) or 2**62
+    return min(limit, _narrowed.get())
 
 
 def refuse_bomb(size: tuple[int, int], *, allow_huge: bool = False) -> None:

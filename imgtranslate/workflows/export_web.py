@@ -14,7 +14,7 @@ import onnx
 
 from imgtranslate.atomic import TEMPORARY_PREFIX, explained
 from imgtranslate.checkpoint import ModelHeader, read_model_header
-from imgtranslate.engines.any_size import whole_bytes
+from imgtranslate.engines.footprint import whole_bytes
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.exports.page_norms import with_norms_by_rows
 from imgtranslate.images import Pixels

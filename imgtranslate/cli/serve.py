@@ -1,0 +1,130 @@
+"""``imgtranslate serve``."""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imgtranslate.cli.stopping import stop_on_signals
+from imgtranslate.cli.terminal import examples, printable, result, say
+from imgtranslate.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgtranslate.workflows.serving.app import Answered
+
+EPILOG = examples(
+    "imgtranslate serve --model runs/horses2zebras",
+    "imgtranslate serve --model ab.onnx --port 0",
+    "imgtranslate serve --model runs/horses2zebras --host 0.0.0.0 --allow-host pictures.local",
+    "curl -X POST -T in.jpg http://127.0.0.1:8000/translate -o out.png",
+)
+LIMITS = "Limits"
+STOPPING = "stopping after this picture"
+
+
+def serve(
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE|RUN", help="A model, an export, or a run: both ways. Repeatable."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What else it is called by clients. Repeatable."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+    queue: Annotated[
+        int,
+        typer.Option(min=0, max=1000, help="Requests that may wait.", rich_help_panel=LIMITS),
+    ] = 16,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, help="Of a picture as sent.", rich_help_panel=LIMITS)
+    ] = 50_000_000,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Of a picture, all frames.", rich_help_panel=LIMITS)
+    ] = 2**24,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=86400, help="Seconds to send a picture in.", rich_help_panel=LIMITS
+        ),
+    ] = 30.0,
+) -> None:
+    """Translate pictures for a page in the browser and for other programs, over HTTP.
+
+    GET / is the page; POST /translate takes a picture and answers one of the same size;
+    /models, /healthz, /openapi.json. Nothing is written to the disk.
+
+    Only this machine is answered unless --host says otherwise. Ctrl-C finishes the picture at
+    hand. Needs pip install 'imgtranslate[serve]'.
+    """
+    _refuse_missing()
+    from imgtranslate.workflows.serve import address_of, bind, fitting_limits
+    from imgtranslate.workflows.serve import serve as serve_models
+    from imgtranslate.workflows.serving.app import Limits
+    from imgtranslate.workflows.serving.models import list_models, load_models
+
+    if not model:
+        raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
+    paths = list_models(model)
+    with bind(host, port) as listener, stop_on_signals(STOPPING) as stopped:
+        models = load_models(paths, device=_device(device, gpu), notice=say)
+        for each in models:
+            header = each.header
+            say(f"{each.name}: {header.source} -> {header.target} on {each.translator.device}")
+        asked = Limits(queue=queue, max_bytes=max_bytes, max_pixels=max_pixels, timeout=timeout)
+        limits = fitting_limits(asked, models)
+        if limits != asked:
+            say(f"--max-pixels: {limits.max_pixels:,}, as the memory holds no more")
+        if not _is_local(listener.getsockname()[0]):
+            say(f"--host {host}: other machines can use it, without a password")
+        try:
+            serve_models(
+                models,
+                listener,
+                limits=limits,
+                names=allow_host or (),
+                stop=stopped.is_set,
+                ready=lambda: result(address_of(listener)),
+                report=lambda answered: say(_line(answered)),
+            )
+        except KeyboardInterrupt:  # the second Ctrl-C: the picture at hand is given up
+            os._exit(stopped.exit_code)
+    raise typer.Exit(stopped.exit_code)
+
+
+def _refuse_missing() -> None:
+    try:
+        import starlette
+        import uvicorn
+    except ImportError as error:
+        raise UsageError(
+            f"serve: needs {error.name}. Run pip install 'imgtranslate[serve]'"
+        ) from error
+    del starlette, uvicorn
+
+
+def _device(device: str, gpu: str | None) -> str:
+    if gpu is None:
+        return device
+    from imgtranslate.device import device_of_gpu
+
+    return device_of_gpu(gpu)
+
+
+def _is_local(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+def _line(answered: "Answered") -> str:
+    parts = [str(answered.status)]
+    if answered.model is not None and answered.size is not None:
+        width, height = answered.size
+        parts += [answered.model, f"{width}x{height}", f"{answered.seconds:.2f} s"]
+    return printable(" ".join([*parts, answered.reason]).strip())
