@@ -129,7 +129,7 @@ def learn(
             break
         pace.tick()
     result = TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
-    if result.finished:
+    if result.finished and team.leads:
         shutil.rmtree(run.cache, ignore_errors=True)
     return result
 

@@ -136,7 +136,6 @@ def plan_training(
         on_progress=lambda done, total: report(Checking(done=done, total=total)),
     )
     _check_validation(resolved, found.domains)
-    refuse_cache(found.domains, resolved.data)
     data_settings, losses = resolved.data, resolved.method
     alike = data_settings.channels_a == data_settings.channels_b
     if isinstance(losses, CycleGanConfig) and losses.lambda_identity and not alike:
@@ -155,6 +154,7 @@ def start(
     plan: Plan, *, team: Team = ALONE, report: Report = ignore, stop: Stop = never
 ) -> TrainResult:
     """Begin the run that was planned and learn until its end or until ``stop`` says so."""
+    refuse_cache(plan.report.domains, plan.settings.data)
     learner = Learner(plan.settings, plan.device, team=team)
     if plan.init is not None:
         load_initial(learner, plan.init, say=lambda text: report(Notice(text=text)))
