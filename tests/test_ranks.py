@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -141,6 +142,19 @@ def test_a_lost_process_ends_all_with_one_line(lost: int, home: Path, tmp_path: 
     step = read_state_header(out / "state.safetensors").step
     assert step >= 15
     assert run(["train", "--resume", str(out), "--steps", str(step + 2), "--device", "cpu"]) == 0
+
+
+@pytest.mark.slow
+def test_a_fault_of_one_process_is_told_once(home: Path, tmp_path: Path) -> None:
+    copied, out = Path(shutil.copytree(home, tmp_path / "home")), tmp_path / "run"
+    for process in started([*BY_GPU, *arguments(copied, out, steps=100_000)]):
+        wait_for_step(out, 5)
+        (copied / "horses" / "3.png").write_bytes(b"no picture")
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert said.count("error: ") == 1, said
+        assert "3.png" in said
+        assert "Traceback" not in said
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for rank in ("0", "1")
     ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    assert [process.wait(400) for process in processes] == [0, 0]
     return folder
 
 
