@@ -68,8 +68,16 @@ def test_bf16_runs_in_the_convolutions_and_nowhere_else(method: str) -> None:
     watch(ours, nn.InstanceNorm2d, lambda found: norms.add(found.dtype))
     convolved: set[torch.dtype] = set()
     watch(ours, nn.ConvTranspose2d, lambda found: convolved.add(found.dtype))
+    answers: set[torch.dtype] = set()
+    for network in ours.networks.values():
+        network.register_forward_hook(
+            lambda _, __, found: answers.update(
+                each.dtype for each in ([found] if isinstance(found, Tensor) else found)
+            )
+        )
     for each in (ours, plain):
         each.step(batch, learning_rate=1e-4)
+    assert answers == {torch.float32}
     assert (norms, convolved) == ({torch.float32}, {torch.bfloat16})
     assert {total.dtype for total in ours.loss_sums.values()} == {torch.float32}
     found, wanted = ours.take_mean_losses(), plain.take_mean_losses()
