@@ -1,7 +1,9 @@
-"""From a cold start to one picture: ``imgtranslate translate`` beside the barest script in torch.
+"""From a cold start to one picture: ``imgtranslate translate`` beside the barest script.
 
-The script imports torch, builds a generator of the same size from plain modules and runs it once
-over noise. Whole processes, in turn. ``python -m benchmarks.startup --json`` prints one object.
+In torch the script builds a generator of the same size from plain modules and runs it once over
+noise. With ``--engine onnx`` it reads a picture with Pillow, runs the export in ONNX Runtime and
+writes the result. Whole processes, in turn. ``python -m benchmarks.startup --json`` prints one
+object.
 """
 
 import json
@@ -11,11 +13,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from benchmarks.translate import Setting, build_network, draw, save
+from imgtranslate.workflows.export import export_model
 
 BARE = """
 import torch
@@ -44,30 +47,48 @@ with torch.inference_mode():
     net(torch.rand(1, 3, {size}, {size}) * 2 - 1)
 """
 
+BARE_ONNX = """
+import numpy as np
+import onnxruntime
+from PIL import Image
+session = onnxruntime.InferenceSession({model!r}, providers=["CPUExecutionProvider"])
+x = np.array(Image.open({source!r})).astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
+y = session.run(None, {{"image": x}})[0][0].transpose(1, 2, 0)
+Image.fromarray(np.rint(np.clip((y + 1) * 127.5, 0, 255)).astype(np.uint8)).save({output!r})
+"""
+
 
 def main(
     size: Annotated[int, typer.Option(help="Side of the picture, px.")] = 256,
     base_channels: int = 64,
     blocks: int = 9,
     runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 5,
+    engine: Literal["torch", "onnx"] = "torch",
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time both processes from their start to their end."""
     setting = Setting(
         size=size, base_channels=base_channels, blocks=blocks, images=1, device="cpu", suffix=".jpg"
     )
-    bare = [sys.executable, "-c", BARE.format(base=base_channels, blocks=blocks, size=size)]
+    script = BARE.format(base=base_channels, blocks=blocks, size=size)
     help_ = [sys.executable, "-m", "imgtranslate", "--help"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = save(build_network(setting), setting, folder / "ab.safetensors")
         draw(setting, folder / "in")
-        options = ["--model", str(model), "-o", str(folder / "out.png"), "--overwrite"]
         (source,) = (folder / "in").iterdir()
+        if engine == "onnx":
+            model = export_model(model, folder / "ab.onnx").path
+            script = BARE_ONNX.format(
+                model=str(model), source=str(source), output=str(folder / "bare.png")
+            )
+        bare = [sys.executable, "-c", script]
+        options = ["--model", str(model), "-o", str(folder / "out.png"), "--overwrite"]
         ours = [sys.executable, "-m", "imgtranslate", "translate", str(source), *options]
         times = [(_seconds(bare), _seconds(ours), _seconds(help_)) for _ in range(runs + 1)][1:]
     textbook_s, ours_s, help_s = (statistics.median(column) for column in zip(*times, strict=True))
     row = {
+        "engine": engine,
         "textbook_s": round(textbook_s, 3),
         "ours_s": round(ours_s, 3),
         "ratio": round(statistics.median(t / o for t, o, _ in times), 3),

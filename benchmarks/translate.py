@@ -1,6 +1,9 @@
 """``translate`` of a folder beside the bare network in a loop over decoded arrays.
 
-Both run in one process, in turn, on the same weights and pictures; start-up is left out.
+Both run in one process, in turn, on the same weights and pictures; start-up is left out. The
+network is eager torch, whichever ``--engine`` translates. Layers are in 8 bits where that is near
+enough, which random weights are not: name a trained ``--model`` and ``--pictures`` like those that
+it learnt from.
 ``python -m benchmarks.translate --json`` prints one object.
 """
 
@@ -10,7 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -20,15 +23,20 @@ from torch import nn
 
 from imgtranslate import checkpoint
 from imgtranslate.builders import build_generator
-from imgtranslate.checkpoint import ModelHeader
+from imgtranslate.checkpoint import ModelHeader, load_tensors, read_model_header
 from imgtranslate.config import ResnetConfig
+from imgtranslate.export_form import ExportForm
+from imgtranslate.images import list_images
 from imgtranslate.networks import initialise
 from imgtranslate.translator import load
+from imgtranslate.workflows.export import export_model
 from imgtranslate.workflows.looks import Looks, choose
 from imgtranslate.workflows.outputs import Output
 from imgtranslate.workflows.plan import Selection, plan_translation
 from imgtranslate.workflows.stages import Model, Options
 from imgtranslate.workflows.translate import run_jobs
+
+Engine = Literal["torch", "onnx", "onnx-int8", "openvino", "openvino-int8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,9 @@ class Setting:
     images: int
     device: str
     suffix: str
+    engine: Engine = "torch"
+    model: Path | None = None
+    pictures: Path | None = None
 
 
 def main(
@@ -51,6 +62,9 @@ def main(
     runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 5,
     device: str = "cpu",
     suffix: Annotated[str, typer.Option(help="Of the pictures.")] = ".jpg",
+    engine: Engine = "torch",
+    model: Annotated[Path | None, typer.Option(help="A trained ResNet; else random.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="A folder; else random ones.")] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Compare a folder through ``translate`` with the bare network over decoded arrays."""
@@ -61,13 +75,20 @@ def main(
         images=images,
         device=device,
         suffix=suffix,
+        engine=engine,
+        model=model,
+        pictures=pictures,
     )
     with tempfile.TemporaryDirectory() as folder:
         textbook, ours = measured(setting, Path(folder), runs=runs)
+    ratios = [t / o for t, o in zip(textbook, ours, strict=True)]
     row = {
+        "engine": engine,
         "textbook_s": round(statistics.median(textbook), 4),
         "ours_s": round(statistics.median(ours), 4),
-        "ratio": round(statistics.median(t / o for t, o in zip(textbook, ours, strict=True)), 4),
+        "ratio": round(statistics.median(ratios), 4),
+        "ratio_least": round(min(ratios), 4),
+        "ratio_most": round(max(ratios), 4),
         "runs": runs,
     }
     if as_json:
@@ -81,9 +102,9 @@ def main(
 def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float], list[float]]:
     """Seconds of each run for the whole folder: the textbook's and ours, in turn."""
     network = build_network(setting)
-    model = save(network, setting, folder / "ab.safetensors")
+    model = setting.model or save(network, setting, folder / "ab.safetensors")
     arrays = draw(setting, folder / "in")
-    translator = load(model, device=setting.device)
+    translator = load(_exported(model, setting, folder), device=setting.device)
     loaded = Model(translator=translator, chosen=choose(Looks(), translator))
     textbook, ours = [], []
     for run in range(-1, runs):  # one to warm up
@@ -93,6 +114,16 @@ def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float],
             textbook.append(seconds)
             ours.append(own_seconds)
     return textbook, ours
+
+
+def _exported(model: Path, setting: Setting, folder: Path) -> Path:
+    """The file that the engine runs; in 8 bits calibrated on the folder's pictures."""
+    if setting.engine == "torch":
+        return model
+    form = ExportForm(format=setting.engine)
+    path = folder / ("ab" if form.is_openvino else "ab.onnx")
+    calibrate = folder / "in" if form.is_int8 else None
+    return export_model(model, path, form=form, calibrate=calibrate, min_psnr=0).path
 
 
 @torch.inference_mode()
@@ -123,7 +154,12 @@ def translate(model: Model, folder: Path, output: Path) -> float:
 
 
 def build_network(setting: Setting) -> nn.Module:
-    """A generator with random weights."""
+    """A generator, with random weights unless a model is named."""
+    if setting.model is not None:
+        header = read_model_header(setting.model)
+        network = build_generator(header.generator, in_channels=3, out_channels=3)
+        network.load_state_dict(load_tensors(setting.model))
+        return network
     config = ResnetConfig(base_channels=setting.base_channels, num_blocks=setting.blocks)
     network = build_generator(config, in_channels=3, out_channels=3)
     initialise(network, init="normal", gain=0.02, generator=torch.Generator().manual_seed(0))
@@ -149,12 +185,15 @@ def save(network: nn.Module, setting: Setting, path: Path) -> Path:
 
 
 def draw(setting: Setting, folder: Path) -> list[np.ndarray]:
-    """Write smooth random pictures, and return them as they decode."""
+    """Write pictures of one size, random unless there are some; return them as they decode."""
     folder.mkdir()
+    there = list_images(setting.pictures)[: setting.images] if setting.pictures else []
     rng = np.random.default_rng(0)
     arrays = []
     for index in range(setting.images):
         coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
+        if there:
+            coarse = Image.open(there[index % len(there)]).convert("RGB")
         path = folder / f"{index}{setting.suffix}"
         coarse.resize((setting.size, setting.size), Image.Resampling.BICUBIC).save(path)
         with Image.open(path) as image:
