@@ -17,7 +17,7 @@ from imgtranslate import cli
 from imgtranslate.checkpoint import read_model_header
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.exports.proof import Comparison, Proof, Speed, Tolerance
-from imgtranslate.pages.web import page_files
+from imgtranslate.pages.web import page_files, title_of
 from imgtranslate.translator import load
 from imgtranslate.workflows import export_web as export_web_workflow
 from imgtranslate.workflows.export import FLOAT, ExportResult
@@ -183,6 +183,14 @@ def test_names_from_outside_are_text() -> None:
     assert sum(tag == "script" for tag, _ in tags) == 2
     assert not any("onerror" in attributes for _, attributes in tags)
     assert HOSTILE in unescape(index.partition("<title>")[2].partition("</title>")[0])
+
+
+def test_the_title_says_which_ways_there_are() -> None:
+    back = {**MODEL, "source": "zebras", "target": "horses"}
+    night = {**MODEL, "target": "night"}
+    assert title_of([MODEL]) == "horses → zebras"
+    assert title_of([MODEL, back]) == "horses ⇄ zebras"
+    assert title_of([MODEL, night]) == "horses → zebras"
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:

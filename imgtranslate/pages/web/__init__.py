@@ -39,7 +39,7 @@ def page_files(engine: Engine, models: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def title_of(models: Sequence[Mapping[str, Any]]) -> str:
-    """What the page is called: the first model's way, in both directions if there are two."""
-    first = models[0]
-    sign = "⇄" if len(models) == 2 else "→"
-    return f"{first['source']} {sign} {first['target']}"
+    """What the page is called: the first model's way, and whether the second one leads back."""
+    first, last = models[0], models[-1]
+    leads_back = (first["source"], first["target"]) == (last["target"], last["source"])
+    return f"{first['source']} {'⇄' if leads_back else '→'} {first['target']}"
