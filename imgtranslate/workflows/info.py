@@ -14,6 +14,8 @@ from imgtranslate.checkpoint import (
 )
 from imgtranslate.config import Tree, latent_dim, to_tree
 from imgtranslate.errors import CheckpointError
+from imgtranslate.export_form import ExportForm, read_export_form
+from imgtranslate.pt2_metadata import is_pt2
 from imgtranslate.run_folder import Run
 
 
@@ -49,16 +51,38 @@ def describe(path: Path) -> Info:
 
 def _model(path: Path, kind: str) -> Info:
     header = read_model_header(path)
-    code = " --samples 6" if latent_dim(header.generator) else ""
-    name = quote(str(path))
-    use = [f"imgtranslate translate in.jpg --model {name}{code}"]
     facts = _facts(header)
     if kind == "model":
         facts["parameters"] = f"{parameters_of(path):,}"
-        output = quote(f"{path.stem}.onnx")
-        use.append(f"imgtranslate export --model {name} --format onnx -o {output}")
+        use = _use_of_model(path, header)
+    else:
+        form = read_export_form(path)
+        facts["export"] = f"{form.what} as {form.format}, {form.io} pixels"
+        use = _use_of_export(path, header, form)
     facts["file"] = _megabytes(path)
-    return Info(path=path, kind=kind, facts=facts, use=tuple(use), header=to_tree(header))
+    return Info(path=path, kind=kind, facts=facts, use=use, header=to_tree(header))
+
+
+def _use_of_model(path: Path, header: ModelHeader) -> tuple[str, ...]:
+    output = quote(f"{path.stem}.onnx")
+    return (
+        *_translate(path, header),
+        f"imgtranslate export --model {quote(str(path))} --format onnx -o {output}",
+    )
+
+
+def _use_of_export(path: Path, header: ModelHeader, form: ExportForm) -> tuple[str, ...]:
+    if is_pt2(path):  # which no command takes
+        return ()
+    if form.what == "encoder":
+        reading = f"--encoder {quote(str(path))} --style photo.jpg"
+        return (f"imgtranslate translate in.jpg --model ab.onnx {reading}",)
+    return _translate(path, header)
+
+
+def _translate(path: Path, header: ModelHeader) -> tuple[str, ...]:
+    code = " --samples 6" if latent_dim(header.generator) else ""
+    return (f"imgtranslate translate in.jpg --model {quote(str(path))}{code}",)
 
 
 def _facts(header: ModelHeader) -> dict[str, str]:

@@ -87,7 +87,8 @@ def refuse_unfit(looks: Looks, header: ModelHeader) -> None:
         )
     if (looks.style or looks.path) and header.encoder is None:
         raise UsageError(
-            f"{_named(looks)}: the model has no encoder to read a look with. Use --samples"
+            f"{_named(looks)}: the model has no encoder to read a look with. Use --samples, or "
+            "--encoder beside an .onnx model"
         )
 
 
