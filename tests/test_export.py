@@ -207,7 +207,11 @@ def test_the_worst_size_decides(tmp_path: Path) -> None:
 
 def test_a_run_gives_its_a_to_b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_model(tmp_path / "ab.safetensors", RESNET)
-    monkeypatch.setattr(workflow, "_write", lambda _, path: path.write_bytes(b"stands in"))
+
+    def write(_: object, path: Path, __: object) -> tuple[int, None]:
+        return path.write_bytes(b"stands in"), None
+
+    monkeypatch.setattr(workflow, "_write", write)
     monkeypatch.setattr(workflow, "_prove", lambda *_: proof(1))
     result = export_model(tmp_path, tmp_path / "deep/ab.onnx")
     assert result.header == RESNET

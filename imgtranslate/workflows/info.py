@@ -15,6 +15,7 @@ from imgtranslate.checkpoint import (
 from imgtranslate.config import Tree, latent_dim, to_tree
 from imgtranslate.errors import CheckpointError
 from imgtranslate.export_form import ExportForm, read_export_form
+from imgtranslate.openvino_folder import is_openvino
 from imgtranslate.pt2_metadata import is_pt2
 from imgtranslate.run_folder import Run
 
@@ -39,7 +40,7 @@ def describe(path: Path) -> Info:
 
     Raises ``CheckpointError`` if it is none of them or damaged.
     """
-    if path.is_dir():
+    if path.is_dir() and not is_openvino(path):
         return _run(path)
     if path.suffix.lower() in (".pth", ".pt"):
         raise CheckpointError(
@@ -134,4 +135,5 @@ def _models(folder: Path) -> list[Path]:
 
 
 def _megabytes(path: Path) -> str:
-    return f"{path.stat().st_size / 1e6:.1f} MB"
+    size = sum(file.stat().st_size for file in (path, *path.glob("*")) if file.is_file())
+    return f"{size / 1e6:.1f} MB"
