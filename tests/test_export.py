@@ -238,7 +238,7 @@ def test_a_model_beyond_2_gb_is_refused(
         (["--model", "resnet.safetensors", "-o", "."], "a folder"),
         (["--model", "resnet.safetensors", "-o", "there.onnx"], "--overwrite"),
         (["--model", "resnet.safetensors", "-o", "x", "--format", "onx"], "Did you mean onnx?"),
-        (["--model", "resnet.safetensors", "-o", "x", "--format", "web"], "not there yet"),
+        (["--model", "resnet.safetensors", "-o", "x", "--format", "web"], "--runtime"),
     ],
 )
 def test_wrong_use_is_one_line(

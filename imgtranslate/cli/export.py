@@ -119,7 +119,7 @@ def _format(name: str) -> "Format":
         case "onnx" | "onnx-fp16" | "onnx-int8" | "pt2" | "openvino" | "openvino-int8":
             return name
         case _:
-            raise UsageError(f"--format {name}: not there yet. Use --format onnx")
+            raise ValueError(f"{name} is no file")
 
 
 def _given(model: Path | None, output: Path | None) -> tuple[Path, Path]:

@@ -193,7 +193,7 @@ def _write(
         case "pt2":
             return write_pt2(original, path), None
         case other:
-            raise UsageError(f"--format {other}: not there yet. Use --format onnx")
+            raise ValueError(f"an export as {other} that nothing was measured for")
 
 
 def _prove(exported: Exported, original: Original, picture: ProofPicture) -> Proof:
