@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["ab", "ba"]
 EngineName = Literal["auto", "torch", "onnx", "openvino"]
+Precision = Literal["fp32", "fp16"]
 
 
 @final
@@ -270,6 +271,7 @@ def load(
     memory: int | None = None,
     encoder: Path | None = None,
     engine: EngineName = "auto",
+    precision: Precision = "fp32",
     notice: Callable[[str], None] | None = None,
 ) -> Translator:
     """Load a model file, or the ``direction`` of a run's folder: ``best/`` if there, else the last.
@@ -279,8 +281,9 @@ def load(
 
     Pictures that need more than ``memory`` bytes, half of what is free unless given, are run in
     strips of rows in torch, with the same result. ``tile``: ``auto``; ``off``, never; or the rows
-    of a strip. ``encoder``: what reads the looks of an export. ``notice`` gets a line where that
-    had to be changed or the result suffers.
+    of a strip. ``notice`` gets a line where that had to be changed or the result suffers.
+    ``encoder``: what reads the looks of an export. ``precision``: with ``fp16`` the convolutions of
+    pictures that are run whole, on a GPU, are in float16.
 
     Raises ``CheckpointError`` if it is missing, damaged or foreign, ``UsageError`` if the device
     is not there, or an export is to run in strips.
@@ -297,13 +300,15 @@ def load(
             raise UsageError(
                 f"{path}: an export runs pictures whole, not in strips. Use the .safetensors model"
             )
+        if precision != "fp32":
+            raise UsageError(f"--precision {precision}: {path} has its own. Leave it out")
         return Translator(_load_export(path, encoder, device=device, engine=engine))
     if encoder is not None:
         raise UsageError(f"--encoder {encoder}: goes with an .onnx model. Leave it out")
     from imgtranslate.engines.any_size import AnySize
     from imgtranslate.engines.torch_engine import TorchEngine
 
-    loaded = TorchEngine.load(path, device=device)
+    loaded = TorchEngine.load(path, device=device, half=precision == "fp16")
     return Translator(loaded, sizes=AnySize(loaded, tile=tile, memory=memory, notice=notice))
 
 

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 import subprocess
@@ -17,6 +18,7 @@ from imgtranslate import checkpoint
 from imgtranslate.builders import build_generator
 from imgtranslate.checkpoint import METADATA_KEY, ModelHeader, header_json
 from imgtranslate.config import GeneratorConfig, ResnetConfig, UnetConfig
+from imgtranslate.engines.torch_engine import TorchEngine
 from imgtranslate.errors import CheckpointError, ImageError, UsageError
 from imgtranslate.images import Values, picture_from_pil, read_image, to_network, to_pil
 from imgtranslate.networks import initialise
@@ -290,6 +292,25 @@ def test_a_device_that_is_not_there_is_named(tmp_path: Path):
     path = save_model(tmp_path / "m.safetensors")
     with pytest.raises(UsageError, match="--device"):
         load(path, device="tpu")
+
+
+@pytest.mark.parametrize("name", ["resnet", "unet"])
+def test_half_precision_is_near(tmp_path: Path, name: str):
+    path = save_model(tmp_path / "m.safetensors", {"resnet": RESNET, "unet": UNET}[name])
+    plain = TorchEngine.load(path, device="cpu")
+    half = TorchEngine(
+        copy.deepcopy(plain._network), header=plain.header, device=torch.device("cpu"), half=True
+    )
+    values = to_network(np.asarray(noise(32, 32)))[None]
+    levels = np.abs(half.run(values) - plain.run(values)) * 127.5
+    assert 0 < levels.mean() < 0.3
+    assert levels.max() < 4
+
+
+def test_half_precision_is_for_models_on_a_gpu(tmp_path: Path):
+    path = save_model(tmp_path / "m.safetensors")
+    with pytest.raises(UsageError, match="--precision fp16: a CPU is slow at it"):
+        load(path, device="cpu", precision="fp16")
 
 
 def test_translating_imports_torch_late_and_torchvision_never(tmp_path: Path):

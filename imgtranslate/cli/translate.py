@@ -75,6 +75,10 @@ def translate(
         Literal["auto", "torch", "onnx", "openvino"],
         typer.Option(help="auto: by the model's file; openvino runs an .onnx too."),
     ] = "auto",
+    precision: Annotated[
+        Literal["fp32", "fp16"],
+        typer.Option(help="Of the convolutions; fp16 on a GPU only."),
+    ] = "fp32",
     gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
     files_from: Annotated[
         str | None,
@@ -234,6 +238,7 @@ def translate(
             memory=room,
             encoder=encoder,
             engine=engine,
+            precision=precision,
             notice=display.say,
         ),
     )

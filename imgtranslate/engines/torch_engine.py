@@ -23,7 +23,7 @@ from imgtranslate.engines.strips.maps import ReadPixels, picture
 from imgtranslate.engines.strips.sampled import Tiling, run_sampled
 from imgtranslate.engines.strips.scratch import Scratch
 from imgtranslate.engines.strips.stages import Stages
-from imgtranslate.errors import CheckpointError, MemoryShortageError
+from imgtranslate.errors import CheckpointError, MemoryShortageError, UsageError
 from imgtranslate.images import Codes, Values
 from imgtranslate.memory import available_memory
 from imgtranslate.networks import ResnetGenerator, UnetGenerator
@@ -42,15 +42,18 @@ class TorchEngine:
         header: ModelHeader,
         device: torch.device,
         encoder: nn.Module | None = None,
+        half: bool = False,
     ) -> None:
-        self._network = network.to(device).eval().requires_grad_(False)
+        layout = torch.channels_last if half else torch.preserve_format
+        self._network = network.to(device, memory_format=layout).eval().requires_grad_(False)
         self._encoder = encoder and encoder.to(device).eval().requires_grad_(False)
         self._header = header
         self._device = device
+        self._half = half
 
     @classmethod
-    def load(cls, path: Path, *, device: str = "auto") -> "TorchEngine":
-        """Load a model file.
+    def load(cls, path: Path, *, device: str = "auto", half: bool = False) -> "TorchEngine":
+        """Load a model file. ``half``: pictures that are run whole have float16 convolutions.
 
         Nothing is allocated for what the header claims before every tensor of the file is known
         to have the name, shape and dtype that follow from it. Raises ``CheckpointError``,
@@ -59,6 +62,8 @@ class TorchEngine:
         header = read_model_header(path)
         _check_range(header, path)
         chosen = choose_device(device)
+        if half and chosen.type == "cpu":
+            raise UsageError("--precision fp16: a CPU is slow at it. Use a GPU, or leave it out")
         network, encoder = _build(header)
         expected = _layout_of_network(network)
         if encoder is not None:
@@ -71,7 +76,7 @@ class TorchEngine:
             parts = {name.removeprefix(ENCODER_PREFIX): tensors.pop(name) for name in names}
             encoder.load_state_dict(parts, assign=True)
         network.load_state_dict(tensors, assign=True)
-        return cls(network, header=header, device=chosen, encoder=encoder)
+        return cls(network, header=header, device=chosen, encoder=encoder, half=half)
 
     @property
     def header(self) -> ModelHeader:
@@ -90,7 +95,8 @@ class TorchEngine:
         ``z``: (n, latent_dim), for a generator that takes a code.
         """
         inputs = [torch.tensor(v, device=self._device) for v in (values, z) if v is not None]
-        with _explaining(values.shape[-2:]):
+        half = torch.autocast(self._device.type, torch.float16, enabled=self._half)
+        with half, _explaining(values.shape[-2:]):
             output: Values = self._network(*inputs).cpu().numpy()
         return output
 

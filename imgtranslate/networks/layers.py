@@ -49,9 +49,10 @@ class InstanceNorm(nn.InstanceNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        x = full_precision(x)
         if not self.training:
             return super().forward(x - x[:, :, :1, :1])
-        return F.group_norm(full_precision(x), self.num_features, self.weight, self.bias, self.eps)
+        return F.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
 
 
 class HeadConv(nn.Conv2d):
