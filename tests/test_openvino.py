@@ -1,11 +1,13 @@
 """OpenVINO: its engine for .onnx files, its own folder, and 8 bits there."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from test_export_int8 import MODELS, RESNET, save_model
@@ -144,7 +146,9 @@ def test_without_the_extra_it_is_named(folder: Path, monkeypatch: pytest.MonkeyP
         export_model(folder / "resnet.safetensors", folder / "never", form=OPENVINO)
 
 
-@pytest.mark.parametrize("harm", ["graph", "weights", "metadata", "long", "other"])
+@pytest.mark.parametrize(
+    "harm", ["graph", "weights", "none", "pipe", "metadata", "deep", "long", "other"]
+)
 def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, harm: str) -> None:
     for file in (folder / "resnet").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -154,6 +158,12 @@ def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, harm: str) -
             (tmp_path / "model.xml").write_text("<net><layers>")
         case "weights":
             (tmp_path / "model.bin").write_bytes(b"few")
+        case "none" | "pipe":
+            (tmp_path / "model.bin").unlink()
+            if harm == "pipe":
+                os.mkfifo(tmp_path / "model.bin")
+        case "deep":
+            metadata.write_text("[" * 100_000)
         case "metadata":
             metadata.write_text("[1, 2]")
         case "long":
@@ -164,6 +174,23 @@ def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, harm: str) -
         load(tmp_path)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_graph_of_another_kind_is_refused_whatever_its_name(folder: Path, tmp_path: Path) -> None:
+    """An ONNX graph, which OpenVINO would take by its content, may name any file for a tensor."""
+    for file in (folder / "resnet").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "model.xml").write_bytes((folder / "resnet.onnx").read_bytes())
+    with pytest.raises(CheckpointError, match=r"model\.xml is not a graph of OpenVINO's own"):
+        load(tmp_path)
+    with pytest.raises(CheckpointError, match="lies in another file"):
+        load(_with_tensor_outside(folder / "resnet.onnx", tmp_path), engine="openvino")
+
+
+def _with_tensor_outside(source: Path, folder: Path) -> Path:
+    model = onnx.load(source)
+    onnx.save(model, folder / "out.onnx", save_as_external_data=True, size_threshold=0)
+    return folder / "out.onnx"
 
 
 def test_another_folder_is_never_replaced(folder: Path, tmp_path: Path) -> None:
