@@ -226,6 +226,7 @@ def test_what_an_encoder_goes_with(
         (["--model", encoder, "--encoder", encoder], "not an encoder beside a generator"),
         (["--model", generator, "--encoder", generator], "not an encoder beside a generator"),
         (["--model", folder / "coded.safetensors", "--encoder", encoder], "Leave it out"),
+        (["--model", generator, "--encoder", folder], "no .onnx file"),
         (["--model", folder / "plain.pt2"], "may run code"),
     ]:
         assert cli.run(["translate", str(folder / "0.png"), *map(str, options)]) == 2

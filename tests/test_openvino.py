@@ -19,6 +19,7 @@ from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.export_form import ExportForm
 from imgtranslate.translator import load
 from imgtranslate.workflows.export import export_model
+from imgtranslate.workflows.initial import check_initial
 
 pytest.importorskip("openvino")
 OPENVINO = ExportForm(format="openvino")
@@ -191,6 +192,11 @@ def _with_tensor_outside(source: Path, folder: Path) -> Path:
     model = onnx.load(source)
     onnx.save(model, folder / "out.onnx", save_as_external_data=True, size_threshold=0)
     return folder / "out.onnx"
+
+
+def test_a_run_does_not_begin_with_an_export(folder: Path) -> None:
+    with pytest.raises(UsageError, match="an export, to use only"):
+        check_initial(folder / "resnet")
 
 
 def test_another_folder_is_never_replaced(folder: Path, tmp_path: Path) -> None:
