@@ -331,7 +331,9 @@ def _load_export(path: Path, encoder: Path | None, *, device: str, engine: Engin
         from imgtranslate.engines.openvino_engine import OpenvinoEngine
 
         if encoder is not None:
-            raise UsageError(f"--encoder {encoder}: goes with --engine onnx. Use that")
+            raise UsageError(
+                f"--encoder {encoder}: goes with ONNX Runtime. Use an .onnx model and --engine onnx"
+            )
         loaded = OpenvinoEngine.load(path, device=device)
         return _generator(loaded, loaded.form, path)
     if encoder is not None:

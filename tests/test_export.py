@@ -238,7 +238,13 @@ def test_a_model_beyond_2_gb_is_refused(
         (["--model", "resnet.safetensors", "-o", "."], "a folder"),
         (["--model", "resnet.safetensors", "-o", "there.onnx"], "--overwrite"),
         (["--model", "resnet.safetensors", "-o", "x", "--format", "onx"], "Did you mean onnx?"),
-        (["--model", "resnet.safetensors", "-o", "x", "--format", "web"], "--runtime"),
+        (["--model", "resnet.safetensors", "-o", "x", "--format", "web"], "npm pack"),
+        (["--report", "resnet.safetensors"], "not a .json name"),
+        (["--report", "deep/x.json"], "no such folder"),
+        (["--report", "folder.json"], "a folder"),
+        (["--runtime", "package"], "of --format web"),
+        (["--format", "web", "--min-psnr", "20"], "of int8"),
+        (["--format", "onnx-int8", "--min-psnr", "nan"], "not a number of dB"),
     ],
 )
 def test_wrong_use_is_one_line(
@@ -250,6 +256,7 @@ def test_wrong_use_is_one_line(
 ) -> None:
     monkeypatch.chdir(folder)
     Path("there.onnx").touch()
+    Path("folder.json").mkdir(exist_ok=True)
     Path("text.txt").write_text("no model")
     assert run(*arguments) == 2
     captured = capsys.readouterr()

@@ -34,7 +34,8 @@ from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.export_form import ExportForm, read_export_form
 from imgtranslate.exports.fp16 import Half, in_half
 from imgtranslate.exports.onnx import with_metadata
-from imgtranslate.exports.pt2 import refuse_pickles
+from imgtranslate.exports.original import load_original
+from imgtranslate.exports.pt2 import refuse_pickles, traced
 from imgtranslate.images import to_network, to_pixels
 from imgtranslate.networks import initialise, initialise_as_resnet
 from imgtranslate.networks.layers import InstanceNorm
@@ -71,6 +72,7 @@ FORMS = {
     "coded.onnx": ExportForm(format="onnx-fp16", io="uint8"),
     "encoder.onnx": ExportForm(what="encoder", io="uint8"),
 }
+PT2_BYTES = ExportForm(format="pt2", io="uint8")
 MODELS = {"plain.pt2": "plain", "coded.onnx": "coded", "encoder.onnx": "coded"}
 SIZES = [(1, 1), (7, 5), (355, 32), (3, 1000)]
 Array = NDArray[Any]
@@ -224,6 +226,7 @@ def test_what_an_encoder_goes_with(
         (["--model", encoder, "--encoder", encoder], "not an encoder beside a generator"),
         (["--model", generator, "--encoder", generator], "not an encoder beside a generator"),
         (["--model", folder / "coded.safetensors", "--encoder", encoder], "Leave it out"),
+        (["--model", generator, "--encoder", folder], "no .onnx file"),
         (["--model", folder / "plain.pt2"], "may run code"),
     ]:
         assert cli.run(["translate", str(folder / "0.png"), *map(str, options)]) == 2
@@ -336,6 +339,19 @@ def test_the_lines_run_without_imgtranslate(
     with Image.open(tmp_path / "out.png") as found:
         assert abs(np.asarray(found) - expected).max() <= 3
     assert expected.std() > 5
+
+
+def test_an_archive_of_a_deep_unet_takes_more_than_its_innermost_pixel(tmp_path: Path) -> None:
+    """One pixel of its innermost map is 64 px: what it is traced at, and not what it is for."""
+    header = replace(PLAIN, generator=UnetConfig(base_channels=2, depth=6))
+    original = load_original(save_model(tmp_path / "m.safetensors", header), PT2_BYTES)
+    network = traced(original).module()
+    for height, width in [(1, 1), (64, 64), (65, 3), (3, 130)]:
+        (picture,) = pictures(1, height, width)
+        found = network(torch.from_numpy(picture[None])).numpy()[0].astype(int)
+        expected = original.translator.translate_pixels(picture).astype(int)
+        assert found.shape == expected.shape
+        assert abs(found - expected).max() <= 1
 
 
 # The proof
@@ -522,6 +538,7 @@ KINDS = {
         in_channels=6,
     ),
     "unet": replace(PLAIN, generator=unet(norm="batch"), in_channels=1, out_channels=4),
+    "unet-deep": replace(PLAIN, generator=UnetConfig(base_channels=2, depth=8), crop_size=256),
     "unet-resize": replace(PLAIN, generator=unet(upsample="resize", skip_order="up_first")),
     **{
         f"z-{z_at}": replace(PLAIN, generator=unet(z_at), encoder=encoder)
@@ -547,6 +564,20 @@ def test_every_kind_in_every_format(tmp_path: Path, kind: str, file_format: Any)
         assert result.proof.largest <= (8 if file_format == "onnx-fp16" else 1)
     if suffix == ".onnx":
         compare_odd_sizes(tmp_path / f"generator{suffix}", load(model, device="cpu"))
+    else:
+        compare_odd_sizes_of_torch(tmp_path / f"generator{suffix}", load(model, device="cpu"))
+
+
+def compare_odd_sizes_of_torch(path: Path, translator: Translator) -> None:
+    network, numbers = torch.export.load(path).module(), translator.latent_dim
+    code = torch.full((1, numbers), 0.5)
+    for height, width in SIZES:
+        (picture,) = pictures(1, height, width, translator.header.in_channels)
+        found = network(torch.from_numpy(picture[None]), *([code] if numbers else [])).numpy()[0]
+        z = code.numpy()[0] if numbers else None
+        expected = translator.translate_pixels(picture, z=z).astype(int)
+        assert found.shape == expected.shape
+        assert abs(found.astype(int) - expected).max() <= 1
 
 
 def compare_odd_sizes(path: Path, translator: Translator) -> None:

@@ -1,11 +1,13 @@
 """OpenVINO: its engine for .onnx files, its own folder, and 8 bits there."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from test_export_int8 import MODELS, RESNET, save_model
@@ -17,6 +19,7 @@ from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.export_form import ExportForm
 from imgtranslate.translator import load
 from imgtranslate.workflows.export import export_model
+from imgtranslate.workflows.initial import check_initial
 
 pytest.importorskip("openvino")
 OPENVINO = ExportForm(format="openvino")
@@ -94,7 +97,11 @@ def test_the_command_prints_lines_that_run_without_imgtranslate(
     monkeypatch.chdir(tmp_path)
     model = str(folder / "resnet.safetensors")
     told = ["export", "--model", model, "--format", "openvino", "-o", "ab_openvino"]
-    assert cli.run(told) == 0
+    Path("ab_openvino").mkdir()
+    Path("ab_openvino/model.xml").touch()
+    assert cli.run(told) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert cli.run([*told, "--overwrite"]) == 0
     printed = capsys.readouterr().out
     Image.open(folder / "in.png").save("in.jpg")
     lines = printed[printed.index("import") :]
@@ -102,9 +109,6 @@ def test_the_command_prints_lines_that_run_without_imgtranslate(
     subprocess.run([sys.executable, "-c", lines + check], check=True, env={})
     expected = np.asarray(load(model)(Image.open("in.jpg"))).astype(int)
     assert abs(np.asarray(Image.open("out.png")) - expected).max() <= 1
-    assert cli.run(told) == 2
-    assert "exists already" in capsys.readouterr().err
-    assert cli.run([*told, "--overwrite"]) == 0
 
 
 def test_translate_runs_it_without_torch(folder: Path, tmp_path: Path) -> None:
@@ -144,7 +148,9 @@ def test_without_the_extra_it_is_named(folder: Path, monkeypatch: pytest.MonkeyP
         export_model(folder / "resnet.safetensors", folder / "never", form=OPENVINO)
 
 
-@pytest.mark.parametrize("harm", ["graph", "weights", "metadata", "long", "other"])
+@pytest.mark.parametrize(
+    "harm", ["graph", "weights", "none", "pipe", "metadata", "deep", "long", "other"]
+)
 def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, harm: str) -> None:
     for file in (folder / "resnet").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -154,6 +160,12 @@ def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, harm: str) -
             (tmp_path / "model.xml").write_text("<net><layers>")
         case "weights":
             (tmp_path / "model.bin").write_bytes(b"few")
+        case "none" | "pipe":
+            (tmp_path / "model.bin").unlink()
+            if harm == "pipe":
+                os.mkfifo(tmp_path / "model.bin")
+        case "deep":
+            metadata.write_text("[" * 100_000)
         case "metadata":
             metadata.write_text("[1, 2]")
         case "long":
@@ -164,6 +176,28 @@ def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, harm: str) -
         load(tmp_path)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_graph_of_another_kind_is_refused_whatever_its_name(folder: Path, tmp_path: Path) -> None:
+    """An ONNX graph, which OpenVINO would take by its content, may name any file for a tensor."""
+    for file in (folder / "resnet").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "model.xml").write_bytes((folder / "resnet.onnx").read_bytes())
+    with pytest.raises(CheckpointError, match=r"model\.xml is not a graph of OpenVINO's own"):
+        load(tmp_path)
+    with pytest.raises(CheckpointError, match="lies in another file"):
+        load(_with_tensor_outside(folder / "resnet.onnx", tmp_path), engine="openvino")
+
+
+def _with_tensor_outside(source: Path, folder: Path) -> Path:
+    model = onnx.load(source)
+    onnx.save(model, folder / "out.onnx", save_as_external_data=True, size_threshold=0)
+    return folder / "out.onnx"
+
+
+def test_a_run_does_not_begin_with_an_export(folder: Path) -> None:
+    with pytest.raises(UsageError, match="an export, to use only"):
+        check_initial(folder / "resnet")
 
 
 def test_another_folder_is_never_replaced(folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """``imgtranslate export``."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +37,11 @@ def export(
         typer.Option("--output", "-o", metavar="FILE", help="The file, or folder, to write."),
     ] = None,
     file_format: Annotated[
-        str, typer.Option("--format", help="onnx, onnx-fp16, pt2; or web, a page.")
+        str,
+        typer.Option(
+            "--format",
+            help="onnx, onnx-fp16, onnx-int8, openvino, openvino-int8, pt2; or web, a page.",
+        ),
     ] = "onnx",
     what: Annotated[
         str, typer.Option(help="generator; or encoder, which reads looks from pictures.")
@@ -72,15 +77,23 @@ def export(
     run beside the model before it is kept, on noise of three sizes and on a
     picture: if the results differ by more than the format may, no file is left.
     """
+    if report is not None:
+        _refuse_report(report)
     if file_format == "web":
         if (what, io) != (WHATS[0], BORDERS[0]):
             raise UsageError("--format web: the page runs generators. Leave out --what and --io")
+        if calibrate is not None or min_psnr is not None:
+            raise UsageError("--calibrate, --min-psnr: are of int8, and --format is web")
         source, path = _given(model, output)
         export_page(source, path, runtime=runtime, proof=proof, report=report, overwrite=overwrite)
         return
     form = _form(file_format, what, io)
     if not form.is_int8 and (calibrate is not None or min_psnr is not None):
         raise UsageError(f"--calibrate, --min-psnr: are of int8, and --format is {form.format}")
+    if runtime is not None:
+        raise UsageError(f"--runtime {runtime}: is of --format web, and --format is {form.format}")
+    if min_psnr is not None and not 0 <= min_psnr < math.inf:
+        raise UsageError(f"--min-psnr {min_psnr}: not a number of dB. Use 30, or less")
     source, path = _given(model, output)
     from imgtranslate.workflows.export import MIN_PSNR, export_model, refuse_output, report_of
 
@@ -99,6 +112,16 @@ def export(
     if report is not None:
         write_text(report, json.dumps(report_of(exported), indent=2) + "\n")
     _show(exported)
+
+
+def _refuse_report(path: Path) -> None:
+    """Before any work; and no model is overwritten by a slip."""
+    if path.suffix.lower() != ".json":
+        raise UsageError(f"--report {path}: not a .json name. Use {path.with_suffix('.json')}")
+    if path.is_dir():
+        raise UsageError(f"--report {path}: a folder. Name a file, as in --report proof.json")
+    if not path.parent.is_dir():
+        raise UsageError(f"--report {path}: no such folder: {path.parent}. Make it first")
 
 
 def _form(file_format: str, what: str, io: str) -> "ExportForm":

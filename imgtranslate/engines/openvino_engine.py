@@ -21,7 +21,7 @@ from imgtranslate.export_form import (
 from imgtranslate.images import Codes, Values, to_network, to_pixels
 from imgtranslate.onnx_metadata import is_onnx
 from imgtranslate.onnx_tensors import refuse_outside_tensors
-from imgtranslate.openvino_folder import GRAPH
+from imgtranslate.openvino_folder import GRAPH, refuse_foreign_graph
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -110,6 +110,8 @@ def _refuse_outside_tensors(path: Path) -> None:
     try:
         if is_onnx(path):
             refuse_outside_tensors(path)
+        else:
+            refuse_foreign_graph(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: not what `imgtranslate export` writes: {error}. Use another copy of the file"

@@ -9,6 +9,7 @@ from imgtranslate.config import latent_dim
 from imgtranslate.engines.onnx_engine import OnnxEngine
 from imgtranslate.errors import UsageError
 from imgtranslate.images import Codes, Values
+from imgtranslate.onnx_metadata import is_onnx
 
 
 @final
@@ -22,6 +23,8 @@ class WithEncoder:
     @classmethod
     def load(cls, generator: Path, encoder: Path, *, device: str = "auto") -> "WithEncoder":
         """Load both. Raises ``CheckpointError``, and ``UsageError`` if they do not fit."""
+        if not is_onnx(encoder):
+            raise UsageError(f"--encoder {encoder}: no .onnx file. Export it with --format onnx")
         engines = OnnxEngine.load(generator, device=device), OnnxEngine.load(encoder, device=device)
         first, second = (engine.header for engine in engines)
         if [engine.form.what for engine in engines] != ["generator", "encoder"]:

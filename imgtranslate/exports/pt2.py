@@ -11,6 +11,7 @@ from typing import final
 import numpy as np
 import torch
 from torch import nn
+from torch.fx.experimental import _config
 
 from imgtranslate.checkpoint import METADATA_KEY, header_json
 from imgtranslate.errors import ImgTranslateError
@@ -19,6 +20,7 @@ from imgtranslate.exports.network import example_of, free_sides
 from imgtranslate.exports.original import Original
 from imgtranslate.images import Codes, Values, to_network, to_pixels
 
+_OBLIVIOUS = "backed_size_oblivious"  # of sizes 0 and 1
 _USED = b'"use_pickle":true'
 
 
@@ -57,9 +59,7 @@ def write_pt2(original: Original, path: Path) -> Pt2:
     Raises ``ImgTranslateError`` if this torch would write pickles into it.
     """
     header, form = original.header, original.form
-    program = torch.export.export(
-        original.network, example_of(header, form), dynamic_shapes=free_sides(header, form)
-    )
+    program = traced(original)
     program.example_inputs = None  # they would be a pickle
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
@@ -67,6 +67,20 @@ def write_pt2(original: Original, path: Path) -> Pt2:
     torch.export.save(program, path, extra_files=metadata)
     refuse_pickles(path)
     return Pt2(torch.export.load(path).module(), form=form)
+
+
+def traced(original: Original) -> torch.export.ExportedProgram:
+    """Trace without conclusions from maps of one pixel, as a UNet has for small pictures alone.
+
+    Raises ``ImgTranslateError`` if this torch always draws them.
+    """
+    if _OBLIVIOUS not in _config.get_config_copy():  # type: ignore[attr-defined]
+        raise ImgTranslateError("--format pt2: needs a newer torch. Update it, or use onnx")
+    header, form = original.header, original.form
+    with _config.patch({_OBLIVIOUS: True}):  # type: ignore[attr-defined]  # made at the import
+        return torch.export.export(
+            original.network, example_of(header, form), dynamic_shapes=free_sides(header, form)
+        )
 
 
 def refuse_pickles(path: Path) -> None:

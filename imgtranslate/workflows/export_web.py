@@ -99,7 +99,7 @@ def _sources(model: Path | str) -> list[Path]:
     """The file, or the models of both directions that a run has."""
     path = Path(model)
     sources = [find_model(path)]
-    if path.is_dir():
+    if sources != [path]:  # a run
         with contextlib.suppress(CheckpointError):  # it learnt one way only
             sources.append(find_model(path, direction="ba"))
     return sources

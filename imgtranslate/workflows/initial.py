@@ -14,6 +14,7 @@ from imgtranslate.checkpoint import (
 from imgtranslate.errors import UsageError
 from imgtranslate.methods.learner import Learner
 from imgtranslate.onnx_metadata import is_onnx
+from imgtranslate.openvino_folder import is_openvino
 from imgtranslate.run_folder import Run
 
 Weights = dict[str, dict[str, Tensor]]  # by the network's name in a learner
@@ -21,10 +22,10 @@ Weights = dict[str, dict[str, Tensor]]  # by the network's name in a learner
 
 def check_initial(source: Path) -> None:
     """Raise ``CheckpointError`` if there is nothing to begin with, before any long work."""
+    if is_onnx(source) or is_openvino(source):
+        raise UsageError(f"--init {source}: an export, to use only. Name the .safetensors model")
     if source.is_dir():
         read_state_header(Run(source).state)
-    elif is_onnx(source):
-        raise UsageError(f"--init {source}: an export, to use only. Name the .safetensors model")
     else:
         read_model_header(source)
 

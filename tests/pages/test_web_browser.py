@@ -15,6 +15,7 @@ from pages.chromium import BROWSER, Browser, browser, served
 from pages.web import GREY, WITH_CODE, real_runtime, save_model, save_run
 from PIL import Image
 
+from imgtranslate.pages.web import page_files
 from imgtranslate.translator import Translator, load
 from imgtranslate.workflows.export_web import check_picture, export_web
 
@@ -135,6 +136,24 @@ def test_the_other_direction_is_a_click_away(run_page: Path, tmp_path: Path) -> 
         wanted = expected(load(run_page / "ba.safetensors", device="cpu"), file)
         assert apart(found, wanted) <= 2
         assert page.tell("document.title") == "horses ⇄ zebras"
+
+
+def test_models_that_go_the_same_way_are_told_apart(tmp_path: Path) -> None:
+    way = {"source": "horses", "target": "zebras", "latent_dim": 0, "crop_size": 64, "size": 1}
+    entries = [
+        {**way, "name": "horses2zebras"},
+        {**way, "name": "horses2zebras-2"},
+        {**way, "name": "zebras2horses", "source": "zebras", "target": "horses"},
+    ]
+    for name, text in page_files("browser", entries).items():
+        (tmp_path / name).write_text(text, "utf-8")
+    with opened(tmp_path, tmp_path / "profile") as page:
+        buttons = "[...document.querySelectorAll('#ways button')].map((each) => each.textContent)"
+        assert page.tell(buttons) == [
+            "horses → zebras (horses2zebras)",
+            "horses → zebras (horses2zebras-2)",
+            "zebras → horses",
+        ]
 
 
 def test_what_is_no_picture_gets_one_line(run_page: Path, tmp_path: Path) -> None:

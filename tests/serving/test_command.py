@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,9 @@ def test_pixels_are_bounded_by_the_memory(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(models, "available_memory", lambda: 10**9)
     export, model = (pixels_in_memory([each]) for each in both)
     assert export == 10**9 // (2 * (16 * 4 + 16 * 6))
+    (folder / "ab/model.xml").parent.mkdir()
+    (folder / "ab/model.xml").touch()
+    assert pixels_in_memory([replace(both[0], path=folder / "ab")]) == export
     assert 3 * 4 * model <= 10**9 // 4
     assert pixels_in_memory(both) == min(export, model)
     monkeypatch.setattr(models, "available_memory", lambda: 0)

@@ -24,7 +24,7 @@ from serving.service import (
 
 from imgtranslate import checkpoint, cli
 from imgtranslate.builders import build_generator
-from imgtranslate.checkpoint import ModelHeader
+from imgtranslate.checkpoint import METADATA_KEY, ModelHeader, header_json
 from imgtranslate.images import Codes, Values
 from imgtranslate.networks import initialise
 from imgtranslate.workflows.serving.app import Limits
@@ -339,6 +339,12 @@ def test_both_ways_of_a_run_are_served(tmp_path: Path) -> None:
     assert paths == [tmp_path / f"run/best/{name}.safetensors" for name in ("ab", "ba")]
     models = load_models(paths, device="cpu", notice=lambda _: None)
     assert [model.name for model in models] == ["horses2zebras", "zebras2horses"]
+
+
+def test_a_folder_for_openvino_is_one_model(tmp_path: Path) -> None:
+    (tmp_path / "model.xml").touch()
+    (tmp_path / "imgtranslate.json").write_text(json.dumps({METADATA_KEY: header_json(HEADER)}))
+    assert list_models([tmp_path]) == [tmp_path]
 
 
 def test_gates_turn_pictures_negative() -> None:

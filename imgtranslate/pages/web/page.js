@@ -305,7 +305,13 @@ function choose(next, buttons) {
 function showModel() {
   show("looks", model.latent_dim > 0);
   const loaded = config.engine === "server" ? "" : `, ${megabytes(model.size)}`;
-  at("foot").textContent = `${model.source} → ${model.target}, trained at ${model.crop_size} px${loaded}. Made with imgtranslate.`;
+  at("foot").textContent = `${signOf(model)}, trained at ${model.crop_size} px${loaded}. Made with imgtranslate.`;
+}
+
+/* What a model is called; by its name too, where others go the same way. */
+function signOf({ source, target, name }) {
+  const alike = config.models.filter((each) => each.source === source && each.target === target);
+  return `${source} → ${target}${alike.length > 1 ? ` (${name})` : ""}`;
 }
 
 function showWays() {
@@ -314,7 +320,7 @@ function showWays() {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "name";
-    button.textContent = `${each.source} → ${each.target}`;
+    button.textContent = signOf(each);
     button.setAttribute("aria-pressed", String(each === model));
     button.addEventListener("click", () => choose(each, buttons));
     return [button, each];

@@ -11,6 +11,7 @@ from imgtranslate.engines.footprint import scratch_bytes, whole_bytes
 from imgtranslate.errors import CheckpointError
 from imgtranslate.memory import available_memory
 from imgtranslate.onnx_metadata import is_onnx
+from imgtranslate.openvino_folder import is_openvino
 from imgtranslate.translator import Translator, find_model, load
 from imgtranslate.workflows.outputs import safe_name
 
@@ -78,14 +79,14 @@ def pixels_in_memory(models: Sequence[Served]) -> int:
 
 
 def _pixel_bytes(model: Served) -> int:
-    if is_onnx(model.path):  # runs pictures whole
+    if is_onnx(model.path) or is_openvino(model.path):  # runs pictures whole
         return 2 * whole_bytes(model.header)
     return _KEPT * scratch_bytes(model.header.generator, (1, 1)) * 4 // 3
 
 
 def _directions(model: Path) -> list[Path]:
     found = [find_model(model)]
-    if model.is_dir():
+    if found != [model]:  # a run
         with contextlib.suppress(CheckpointError):  # learnt one way only
             found.append(find_model(model, direction="ba"))
     return found
