@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from PIL import Image
 from imgtranslate.checkpoint import load_tensors, read_state_header
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.workflows import events
+from imgtranslate.workflows.run_state import domains_of_run, has_changed
 from imgtranslate.workflows.train import resume, train
 
 STEPS, CUT = 16, 7  # the cut falls between two logged steps, after the pools began to swap
@@ -98,6 +100,20 @@ def test_stopping_and_going_on_changes_nothing(
     assert_same(tmp_path / "cut", tmp_path / "whole")
     state = load_tensors(tmp_path / "whole" / "state.safetensors")
     assert state["pool_a/images"].shape[0] == 3  # full, so it did swap
+
+
+def test_what_the_leader_tells_of_changed_pictures_is_what_others_find(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resume goes on with changed pictures, on several processes too."""
+    home = shutil.copytree(pictures, tmp_path / "home")
+    learn(home, tmp_path / "run", 1)
+    (home / "horses" / "3.png").unlink()
+    told: list[Any] = []
+    monkeypatch.setattr("imgtranslate.workflows.train.introduce", lambda *all: told.append(all))
+    resume(tmp_path / "run", settings={"train.steps": 2}, device="cpu")
+    ((_, _, _, settings, record),) = told
+    assert not any(has_changed(domain, record) for domain in domains_of_run(settings, record))
 
 
 def test_workers_change_nothing(pictures: Path, tmp_path: Path) -> None:
