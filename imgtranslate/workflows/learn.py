@@ -98,10 +98,13 @@ def learn(
         losses = row or losses
         if validating:
             row |= validation.measure(learner) if team.leads else {}
+            team.wait()  # words are waited for less patiently
             learner.validations = _told(learner.validations, team)
         journal.write(row, learner, learning_rate=rate)
         if drawing and team.leads:
             write_samples(run, learner, settings, domains)
+        if drawing:
+            team.wait()
 
         report(_progress(done, schedule, losses, logging, pace))
         if not foretold and _is_steady(pace):
@@ -123,7 +126,7 @@ def learn(
             report(Saved(step=done))
         if best and team.leads:
             save_best(run, learner, settings)
-        if validating or drawing or due:
+        if best or due:
             team.wait()
         if stopping:
             break
