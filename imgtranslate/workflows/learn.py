@@ -42,6 +42,7 @@ from imgtranslate.workflows.samples import write_samples
 from imgtranslate.workflows.validate import Validation
 
 SAVE_SECONDS = 600.0  # the most that a crash may cost where steps are slow
+COMPILING = ("torch._dynamo", "torch._inductor")  # where errors of torch.compile are defined
 FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # after which the rest of the schedule is foretold
 
 
@@ -173,7 +174,10 @@ def _told(numbers: list[float], team: Team) -> list[float]:
 
 @contextmanager
 def memory_explained(run: Run) -> Iterator[None]:
-    """Turn what torch says where the memory does not do into one line; it says so by text alone."""
+    """Turn what torch says where the memory, or a compiler, does not do into one line.
+
+    Of the memory it says so by text alone.
+    """
     try:
         yield
     except LostRankError as error:
@@ -189,6 +193,12 @@ def memory_explained(run: Run) -> Iterator[None]:
             raise ImgTranslateError(
                 f"{run.folder}: the memory is too small for these settings. Begin another run with "
                 "a smaller --size, --batch-size or --base-channels"
+            ) from error
+        if type(error).__module__.startswith(COMPILING):
+            raise ImgTranslateError(
+                f"{run.folder}: torch cannot compile the networks here: "
+                f"{said.partition(chr(10))[0][:200].rstrip('.')}. "
+                "Begin another run without --compile"
             ) from error
         raise
 
