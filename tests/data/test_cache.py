@@ -349,6 +349,8 @@ def test_many_fill_one_file_at_once(sides: Path) -> None:
 def test_a_run_that_ends_leaves_no_cache_and_one_that_stops_goes_on_with_it(sides: Path) -> None:
     options = to_tree(settings_of(sides, cache_memory=0).data)
     settings = {f"data.{key}": value for key, value in options.items()} | {"train.steps": 3}
+    settings |= {"generator.num_blocks": 0, "generator.base_channels": 4}
+    settings |= {"discriminator.base_channels": 4}
     stops = itertools.count()
     stopped = imgtranslate.train(
         settings=settings,
