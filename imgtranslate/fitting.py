@@ -131,6 +131,11 @@ def _check_code(settings: Settings) -> None:
 def _check_losses(settings: Settings) -> None:
     method = settings.method
     norm = settings.discriminator.norm
+    if method.gan_mode == "wgangp" and settings.train.compile == "on":
+        raise UsageError(
+            "--compile on: method.gan_mode wgangp goes backward twice, which torch does not "
+            "compile. Leave --compile out"
+        )
     if method.gan_mode == "wgangp" and norm == "batch":
         raise UsageError(
             "method.gan_mode wgangp: its penalty is per picture, which discriminator.norm batch "

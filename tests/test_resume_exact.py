@@ -1,4 +1,6 @@
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +15,11 @@ from PIL import Image
 
 from imgtranslate.checkpoint import load_tensors, read_state_header
 from imgtranslate.errors import ImgTranslateError
+from imgtranslate.methods.team import Team
 from imgtranslate.workflows import events
+from imgtranslate.workflows.run_state import domains_of_run, has_changed
 from imgtranslate.workflows.train import resume, train
+from imgtranslate.workflows.validate import Validation
 
 STEPS, CUT = 16, 7  # the cut falls between two logged steps, after the pools began to swap
 SMALL: dict[str, Any] = {
@@ -98,6 +103,39 @@ def test_stopping_and_going_on_changes_nothing(
     assert_same(tmp_path / "cut", tmp_path / "whole")
     state = load_tensors(tmp_path / "whole" / "state.safetensors")
     assert state["pool_a/images"].shape[0] == 3  # full, so it did swap
+
+
+def test_what_the_leader_tells_of_changed_pictures_is_what_others_find(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resume goes on with changed pictures, on several processes too."""
+    home = shutil.copytree(pictures, tmp_path / "home")
+    learn(home, tmp_path / "run", 1)
+    (home / "horses" / "3.png").unlink()
+    told: list[Any] = []
+    monkeypatch.setattr("imgtranslate.workflows.train.introduce", lambda *all: told.append(all))
+    resume(tmp_path / "run", settings={"train.steps": 2}, device="cpu")
+    ((_, _, _, settings, record),) = told
+    assert not any(has_changed(domain, record) for domain in domains_of_run(settings, record))
+
+
+def test_others_wait_patiently_for_what_the_leader_alone_does(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the next word, for which they wait ten minutes at most."""
+    calls: list[str] = []
+
+    def told(name: str, answer: Any) -> Any:
+        return lambda *given: (calls.append(name), answer(*given))[1]
+
+    monkeypatch.setattr(Validation, "measure", told("validated", lambda *_: {}))
+    monkeypatch.setattr("imgtranslate.workflows.learn.write_samples", told("drawn", lambda *_: {}))
+    monkeypatch.setattr(Team, "wait", told("wait", lambda *_: None))
+    monkeypatch.setattr(Team, "tell", told("word", Team.tell))
+    monkeypatch.setattr(Team, "any", told("word", Team.any))
+    learn(pictures, tmp_path / "run", 2, **{"train.validate_every": 1, "train.sample_every": 1})
+    after = [pair for pair in itertools.pairwise(calls) if pair[0] in ("validated", "drawn")]
+    assert after == [("validated", "wait"), ("drawn", "wait")] * 2
 
 
 def test_workers_change_nothing(pictures: Path, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Decoded and resized pictures, kept so that no file is decoded twice.
 
-Picture n of a side has slot n: first of memory, which readers forked from this process share, then
-of a file, which any process may share. A slot says what file it was read from, of which size and
-time, and a checksum of all that it holds; one that says anything else is read anew and written
-over. So nobody waits for anybody, and neither a kill nor a foreign file can spoil a sample.
+Picture n of a side has slot n: of memory, which readers forked from this process share, or where
+that ends of a file, which any process may share; the file begins with a hole then. A slot says what
+file it was read from, of which size and time, and a checksum of all that it holds; one that says
+anything else is read anew and written over. So nobody waits for anybody, and neither a kill nor a
+foreign file can spoil a sample.
 """
 
 import hashlib
@@ -47,39 +48,37 @@ class Cache:
     """What is kept of one side: uint8 (h, w, channels), its shorter side ``load_size`` px."""
 
     memory: Slots
-    disk: Slots  # goes on where the memory ends
+    disk: Slots  # from where the memory ends; the same slots for whoever has other memory
     load_size: int
     channels: int
 
     def find(self, number: int, source: bytes) -> Pixels | None:
         """Picture ``number``, if it is kept and was read from ``source``."""
-        slots, place = self._slot(number)
-        head = slots.read(place, start=0, length=_HEAD.size)
+        slots = self._slots(number)
+        head = slots.read(number, start=0, length=_HEAD.size)
         if len(head) < _HEAD.size:
             return None
         checksum, kept_source, height, width = _HEAD.unpack(head)
         if kept_source != source or not self._fits(height, width):
             return None
         length = height * width * self.channels
-        body = slots.read(place, start=_HEAD.size, length=length)
+        body = slots.read(number, start=_HEAD.size, length=length)
         if len(body) < length or zlib.crc32(body, zlib.crc32(head[4:])) != checksum:
             return None
         return np.frombuffer(body, np.uint8).reshape(height, width, self.channels)
 
     def keep(self, number: int, source: bytes, pixels: Pixels) -> None:
         """Keep picture ``number`` as read from ``source``, if there is room for it."""
-        slots, place = self._slot(number)
         height, width = pixels.shape[:2]
         if not self._fits(height, width):
             return
         body = pixels.tobytes()
         head = _HEAD.pack(0, source, height, width)[4:]
         checksum = zlib.crc32(body, zlib.crc32(head))
-        slots.write(place, checksum.to_bytes(4, "little") + head + body)
+        self._slots(number).write(number, checksum.to_bytes(4, "little") + head + body)
 
-    def _slot(self, number: int) -> tuple[Slots, int]:
-        in_memory = number < self.memory.count
-        return (self.memory, number) if in_memory else (self.disk, number - self.memory.count)
+    def _slots(self, number: int) -> Slots:
+        return self.memory if number < self.memory.count else self.disk
 
     def _fits(self, height: int, width: int) -> bool:
         shorter, longer = sorted((height, width))
@@ -102,9 +101,8 @@ def open_caches(
     wanted = [len(domain.files) for domain in domains]
     memory = 0 if settings.cache or not forking else _memory_limit(settings)
     held = _fitting(wanted, sizes, limit=memory)
-    rest = [count - kept for count, kept in zip(wanted, held, strict=True)]
     places = _places(domains, settings, folder=Path(settings.cache) if settings.cache else folder)
-    disks = _on_disk(places, rest, sizes, limit=settings.cache_disk * _MEBIBYTE)
+    disks = _on_disk(places, wanted, held, sizes, limit=settings.cache_disk * _MEBIBYTE)
     a, b = (
         Cache(
             memory=MemorySlots(count=kept, size=size),
@@ -142,18 +140,25 @@ def processes_here() -> int:
 
 
 def _on_disk(
-    places: Sequence[Path], wanted: Sequence[int], sizes: Sequence[int], *, limit: int
+    places: Sequence[Path],
+    wanted: Sequence[int],
+    held: Sequence[int],
+    sizes: Sequence[int],
+    *,
+    limit: int,
 ) -> Sequence[Slots]:
-    need = sum(count * size for count, size in zip(wanted, sizes, strict=True))
+    """Slots for what of ``wanted`` is not ``held`` in memory."""
+    rest = [count - kept for count, kept in zip(wanted, held, strict=True)]
+    need = sum(count * size for count, size in zip(rest, sizes, strict=True))
     if not need or not limit:
         return [_NOTHING] * len(places)
     folder = places[0].parent
     prepare_folder(folder)
     room = make_room(folder, own={place.name for place in places}, wanted=need, limit=limit)
-    counts = _fitting(wanted, sizes, limit=room)
+    counts = _fitting(rest, sizes, limit=room)
     return [
-        open_slots(place, count=count, size=size)
-        for place, count, size in zip(places, counts, sizes, strict=True)
+        open_slots(place, count=kept + count, size=size)
+        for place, kept, count, size in zip(places, held, counts, sizes, strict=True)
     ]
 
 

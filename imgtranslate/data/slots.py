@@ -70,6 +70,8 @@ class FileSlots:
 
     def read(self, number: int, *, start: int, length: int) -> bytes:
         """See ``Slots``."""
+        if number >= self.count:
+            return b""
         with contextlib.suppress(OSError), self.path.open("rb", buffering=0) as file:
             file.seek(number * self.size + start)
             return file.read(length) or b""
@@ -98,9 +100,14 @@ def open_slots(path: Path, *, count: int, size: int) -> FileSlots:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise ``DataError`` for a link, a folder or a device where slots are to be."""
+    """Raise ``DataError`` for a link, a folder or a device where slots are to be.
+
+    Also for a file that may not be written, as one of another user.
+    """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise DataError(f"{path}: not a file, but pictures are to be kept there. Remove it")
+    with _refused(path), contextlib.suppress(FileNotFoundError), path.open("r+b"):
+        pass
 
 
 def prepare_folder(folder: Path) -> None:
@@ -117,24 +124,32 @@ def make_room(folder: Path, *, own: Collection[str], wanted: int, limit: int) ->
     Those named ``own`` stay and do not count. Half of what is free on the disk is left to others.
     Returns how many bytes there is room for.
     """
-    files = sorted(_files(folder), key=lambda file: file.stat().st_mtime)
-    free = shutil.disk_usage(folder).free // 2 + sum(map(_taken, files))
-    limit = min(limit, free)
-    others = [file for file in files if file.name not in own]
-    while others and wanted + sum(map(_taken, others)) > limit:
-        others.pop(0).unlink(missing_ok=True)
-    return max(0, limit - sum(map(_taken, others)))
+    taken = _files(folder)
+    limit = min(limit, shutil.disk_usage(folder).free // 2 + sum(taken.values()))
+    others = {file: size for file, size in taken.items() if file.name not in own}
+    for file in list(others):
+        if wanted + sum(others.values()) <= limit:
+            break
+        with contextlib.suppress(OSError):  # another user's, or open where that matters: it stays
+            file.unlink(missing_ok=True)
+            del others[file]
+    return max(0, limit - sum(others.values()))
 
 
-def _files(folder: Path) -> list[Path]:
-    """Files of slots, and nothing else that may be there."""
-    found = [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
-    return [path for path in found if stat.S_ISREG(path.lstat().st_mode)]
+def _files(folder: Path) -> dict[Path, int]:
+    """Files of slots, the oldest first, and the bytes they take; nothing else that may be there."""
+    found: dict[Path, os.stat_result] = {}
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name):
+            with contextlib.suppress(FileNotFoundError):  # another run makes room too
+                found[path] = path.lstat()
+    regular = {path: how for path, how in found.items() if stat.S_ISREG(how.st_mode)}
+    oldest_first = sorted(regular, key=lambda path: regular[path].st_mtime)
+    return {path: _taken(regular[path]) for path in oldest_first}
 
 
-def _taken(path: Path) -> int:
+def _taken(found: os.stat_result) -> int:
     """Bytes on the disk: holes take none, where the system tells."""
-    found = path.stat()
     return found.st_size if sys.platform == "win32" else found.st_blocks * 512
 
 

@@ -42,6 +42,7 @@ from imgtranslate.workflows.samples import write_samples
 from imgtranslate.workflows.validate import Validation
 
 SAVE_SECONDS = 600.0  # the most that a crash may cost where steps are slow
+COMPILING = ("torch._dynamo", "torch._inductor")  # where errors of torch.compile are defined
 FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # after which the rest of the schedule is foretold
 
 
@@ -98,10 +99,13 @@ def learn(
         losses = row or losses
         if validating:
             row |= validation.measure(learner) if team.leads else {}
+            team.wait()  # words are waited for less patiently
             learner.validations = _told(learner.validations, team)
         journal.write(row, learner, learning_rate=rate)
         if drawing and team.leads:
             write_samples(run, learner, settings, domains)
+        if drawing:
+            team.wait()
 
         report(_progress(done, schedule, losses, logging, pace))
         if not foretold and _is_steady(pace):
@@ -123,7 +127,7 @@ def learn(
             report(Saved(step=done))
         if best and team.leads:
             save_best(run, learner, settings)
-        if validating or drawing or due:
+        if best or due:
             team.wait()
         if stopping:
             break
@@ -170,7 +174,10 @@ def _told(numbers: list[float], team: Team) -> list[float]:
 
 @contextmanager
 def memory_explained(run: Run) -> Iterator[None]:
-    """Turn what torch says where the memory does not do into one line; it says so by text alone."""
+    """Turn what torch says where the memory, or a compiler, does not do into one line.
+
+    Of the memory it says so by text alone.
+    """
     try:
         yield
     except LostRankError as error:
@@ -186,6 +193,12 @@ def memory_explained(run: Run) -> Iterator[None]:
             raise ImgTranslateError(
                 f"{run.folder}: the memory is too small for these settings. Begin another run with "
                 "a smaller --size, --batch-size or --base-channels"
+            ) from error
+        if type(error).__module__.startswith(COMPILING):
+            raise ImgTranslateError(
+                f"{run.folder}: torch cannot compile the networks here: "
+                f"{said.partition(chr(10))[0][:200].rstrip('.')}. "
+                "Begin another run without --compile"
             ) from error
         raise
 

@@ -109,10 +109,10 @@ def record_of(report: DataReport) -> dict[str, Any]:
         "facts": _writable(report.lines),
         "warnings": _writable(report.warnings),
     }
+    record |= fingerprints(report.domains)
     for domain, left_out in zip(report.domains, report.left_out, strict=True):
         record |= {
             f"pictures_{domain.letter}": len(domain.files),
-            f"fingerprint_{domain.letter}": domain.fingerprint(),
             f"left_out_{domain.letter}": [relative_name(f, domain.folder) for f in left_out],
             f"held_out_{domain.letter}": [str(f.absolute()) for f in domain.held_out],
         }
@@ -152,6 +152,11 @@ def _names(record: Mapping[str, Any], key: str) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"record.{key}: not a list of names. Write one")
     return names
+
+
+def fingerprints(domains: Iterable[Domain]) -> dict[str, str]:
+    """What a record says of which pictures these are."""
+    return {f"fingerprint_{domain.letter}": domain.fingerprint() for domain in domains}
 
 
 def has_changed(domain: Domain, record: Mapping[str, Any]) -> bool:

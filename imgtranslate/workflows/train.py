@@ -36,6 +36,7 @@ from imgtranslate.workflows.ranks import introduce, introduced
 from imgtranslate.workflows.report import FEWER, write_report
 from imgtranslate.workflows.run_state import (
     domains_of_run,
+    fingerprints,
     has_changed,
     mend_best,
     record_of,
@@ -209,7 +210,7 @@ def resume(
         folder.remove_leftovers()
         folder.rewind_metrics(header.step)
         mend_best(folder, learner, changed)
-        introduce(team, folder, learner, changed, record)
+        introduce(team, folder, learner, changed, record | fingerprints(domains))
         result = learn(folder, learner, changed, domains, None, report, stop)
     return _reported(result, report, device=str(chosen))
 

@@ -15,7 +15,7 @@ from PIL import Image
 import imgtranslate
 from imgtranslate.config import Settings, to_tree
 from imgtranslate.data import folders
-from imgtranslate.data.cache import Cache, open_caches
+from imgtranslate.data.cache import Cache, open_caches, refuse_cache
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches, choose_workers
 from imgtranslate.data.slots import MemorySlots, make_room, open_slots
@@ -112,10 +112,26 @@ def test_what_memory_does_not_hold_goes_on_in_the_file(sides: Path, decoded: lis
     assert sorted((sides / "half").iterdir()) == [sides / "half" / "0", sides / "half" / "1"]
 
 
+def test_processes_with_other_memory_fill_one_file_alike(
+    sides: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rank, and each resume, finds another amount of memory free."""
+    free = iter([100_000, 60_000])
+    monkeypatch.setattr("imgtranslate.data.cache.available_memory", lambda: next(free))
+    more, less = dataset(sides), dataset(sides)
+    counts = [found.caches[0].memory.count for found in (more, less) if found.caches]
+    assert 0 < counts[1] < counts[0] < 5
+    wanted = samples(less)
+    samples(more)
+    decoded.clear()
+    assert samples(less) == samples(more) == wanted
+    assert decoded == []
+
+
 def half_in_memory(sides: Path, found: SampleDataset, side: int) -> Cache:
     (sides / "half").mkdir(exist_ok=True)
     channels = found.channels[side]
-    slots = open_slots(sides / "half" / str(side), count=3, size=4096)
+    slots = open_slots(sides / "half" / str(side), count=5, size=4096)
     return Cache(
         memory=MemorySlots(count=2, size=4096), disk=slots, load_size=18, channels=channels
     )
@@ -205,11 +221,11 @@ def test_no_more_is_kept_than_the_bounds_allow(tmp_path: Path) -> None:
     found = dataset(tmp_path, cache_memory=1, cache_disk=2, load_size=100, held_out=0)
     assert found.caches is not None
     samples(found, range(40))
-    sizes = [file.stat().st_size for file in kept_files(tmp_path / "kept")]
+    sizes = [file.stat().st_blocks * 512 for file in kept_files(tmp_path / "kept")]
     assert 2**20 < sum(sizes) <= 2 * 2**20
     held = [(cache.memory.count, cache.disk.count) for cache in found.caches]
     assert 2**19 < 60_000 * held[0][0] + 20_000 * held[1][0] <= 2**20
-    assert all(0 < memory < 40 and 0 < disk < 40 for memory, disk in held)
+    assert all(0 < memory < disk < 40 for memory, disk in held)  # of the disk's slots the last
 
 
 def test_files_of_other_runs_make_room_the_oldest_first(tmp_path: Path) -> None:
@@ -228,6 +244,29 @@ def test_files_of_other_runs_make_room_the_oldest_first(tmp_path: Path) -> None:
     )
 
 
+def test_files_that_cannot_be_removed_or_are_gone_stop_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{digit * 32}.pictures" for digit in "012"]
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(8192))
+    real = Path.lstat
+
+    def racing(path: Path) -> os.stat_result:
+        if path.name == names[0]:
+            path.unlink(missing_ok=True)  # by another run
+        return real(path)
+
+    def refused(path: Path, **_: bool) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "lstat", racing)
+    assert make_room(tmp_path, own=set(), wanted=0, limit=20_000) == 20_000 - 2 * 8192
+    monkeypatch.setattr(Path, "lstat", real)
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert make_room(tmp_path, own=set(), wanted=20_000, limit=20_000) == 20_000 - 2 * 8192
+
+
 @pytest.mark.parametrize("what", ["link", "folder", "pipe"])
 def test_what_is_no_file_is_refused_before_training(sides: Path, what: str) -> None:
     cache = sides / "shared"
@@ -241,6 +280,24 @@ def test_what_is_no_file_is_refused_before_training(sides: Path, what: str) -> N
     with pytest.raises(DataError, match=rf"{place.name}: not a file, but .* Remove it$"):
         imgtranslate.train(settings=given, preset="tiny", device="cpu", out=sides / "run")
     assert not (sides / "run").exists()
+
+
+def test_a_file_of_another_user_is_refused_before_training(
+    sides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(sides, cache=str(sides / "shared"))
+    samples(dataset(sides, cache=str(sides / "shared")))
+    opened = Path.open
+
+    def denied(path: Path, mode: str = "r", **options: Any) -> Any:
+        if path.suffix == ".pictures" and "+" in mode:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", denied)
+    domains = find_domains(settings.data, paired=False)
+    with pytest.raises(DataError, match=r"\.pictures: cannot be written: .* with --cache$"):
+        refuse_cache(domains, settings.data)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(sides: Path) -> None:
@@ -292,6 +349,8 @@ def test_many_fill_one_file_at_once(sides: Path) -> None:
 def test_a_run_that_ends_leaves_no_cache_and_one_that_stops_goes_on_with_it(sides: Path) -> None:
     options = to_tree(settings_of(sides, cache_memory=0).data)
     settings = {f"data.{key}": value for key, value in options.items()} | {"train.steps": 3}
+    settings |= {"generator.num_blocks": 0, "generator.base_channels": 4}
+    settings |= {"discriminator.base_channels": 4}
     stops = itertools.count()
     stopped = imgtranslate.train(
         settings=settings,

@@ -2,18 +2,22 @@
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 
 from imgtranslate.config import TrainSettings
 from imgtranslate.data.loader import Batch
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.methods.execution import choose_execution
 from imgtranslate.methods.learner import Learner
+from imgtranslate.run_folder import Run
 from imgtranslate.settings import build_settings, nested
+from imgtranslate.workflows.learn import memory_explained
 
 CPU = torch.device("cpu")
 SMALL: dict[str, dict[str, Any]] = {
@@ -146,3 +150,15 @@ def test_recomputing_is_refused_where_it_would_be_wrong() -> None:
         changes = {"data.a": "a", "data.b": "b", "train.recompute": True, "generator.norm": norm}
         with pytest.raises(UsageError, match=r"^train\.recompute true: it is for"):
             build_settings(method=method, layers=[nested(changes)])
+
+
+def test_what_goes_backward_twice_is_not_compiled() -> None:
+    changes = {"data.a": "a", "data.b": "b", "train.compile": "on", "method.gan_mode": "wgangp"}
+    with pytest.raises(UsageError, match=r"^--compile on: method\.gan_mode wgangp goes"):
+        build_settings(method="cyclegan", layers=[nested(changes)])
+
+
+def test_a_compiler_that_does_not_work_is_one_line(tmp_path: Path) -> None:
+    line = r"^.*: torch cannot compile .*: no g\+\+\. Begin [^\n]*$"
+    with pytest.raises(ImgTranslateError, match=line), memory_explained(Run(tmp_path)):
+        raise TorchDynamoException("no g++.\n\nmany lines")
