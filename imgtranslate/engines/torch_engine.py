@@ -44,8 +44,9 @@ class TorchEngine:
         encoder: nn.Module | None = None,
         half: bool = False,
     ) -> None:
-        layout = torch.channels_last if half else torch.preserve_format
-        self._network = network.to(device, memory_format=layout).eval().requires_grad_(False)
+        self._network = network.to(device).eval().requires_grad_(False)
+        if half:
+            self._network.to(memory_format=torch.channels_last)  # what 16-bit units compute in
         self._encoder = encoder and encoder.to(device).eval().requires_grad_(False)
         self._header = header
         self._device = device
