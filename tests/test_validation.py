@@ -312,6 +312,7 @@ def test_checkpoints_are_ranked_as_the_truth_ranks_them(
         monkeypatch.setattr(learner, "models", lambda models=models: models)
         look()
 
-    assert min(range(len(truths)), key=lambda n: truths[n]) in (9, 10)  # there are ones past it
+    best = min(range(len(truths)), key=lambda n: truths[n])
+    assert 5 < best < len(looked)  # not an early one, and there are ones past it
     for truth in zip(*truths, strict=True):
         assert spearman(numbers, list(truth)) >= 0.9, (numbers, truth)
