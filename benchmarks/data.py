@@ -24,13 +24,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import functional  # type: ignore[import-untyped]
 
-from imgtranslate.config import Settings
 from imgtranslate.data.cache import open_caches
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers, share_memory
 from imgtranslate.methods.learner import Learner
-from imgtranslate.settings import build_settings
-from imgtranslate.workflows.pace import Pace
+from imgtranslate.settings.config import Settings
+from imgtranslate.settings.parsing import build_settings
+from imgtranslate.training.pace import Pace
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from imgtranslate import cli
-from imgtranslate.checkpoint import load_tensors, read_model_header, save
-from imgtranslate.run_folder import Run
-from imgtranslate.workflows.demo import FOLDER, commands, judge, prepare
+from imgtranslate.demo.demo import FOLDER, commands, judge, prepare
+from imgtranslate.model_files.checkpoint import load_tensors, read_model_header, save
+from imgtranslate.runs.folder import Run
 
 NO_BEST = "train.validate_every=1000000"  # the last models are compared
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 import imgtranslate
 from imgtranslate.images import Pixels
-from imgtranslate.workflows.train import train
+from imgtranslate.training.train import train
 
 COLOURS = np.array([(220, 40, 40), (40, 180, 60), (50, 70, 220)])
 NEAR = 40  # levels in each channel: a third of the way to a mixture of two colours

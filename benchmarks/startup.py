@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import typer
 
 from benchmarks.translate import Setting, build_network, draw, save
-from imgtranslate.workflows.export import export_model
+from imgtranslate.exporting.export import export_model
 
 BARE = """
 import torch

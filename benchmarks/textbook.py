@@ -12,7 +12,8 @@ import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor, nn
 
 from benchmarks import stock
-from imgtranslate.config import (
+from imgtranslate.data.loader import Batch
+from imgtranslate.settings.config import (
     MultiScaleConfig,
     PatchGanConfig,
     ResidualEncoderConfig,
@@ -20,7 +21,6 @@ from imgtranslate.config import (
     Settings,
     UnetConfig,
 )
-from imgtranslate.data.loader import Batch
 
 Losses = dict[str, Tensor]
 Networks = dict[str, nn.Module]

@@ -21,20 +21,20 @@ import typer
 from PIL import Image
 from torch import nn
 
-from imgtranslate import checkpoint
 from imgtranslate.builders import build_generator
-from imgtranslate.checkpoint import ModelHeader, load_tensors, read_model_header
-from imgtranslate.config import ResnetConfig
-from imgtranslate.export_form import ExportForm
+from imgtranslate.exporting.export import export_model
 from imgtranslate.images import list_images
+from imgtranslate.model_files import checkpoint
+from imgtranslate.model_files.checkpoint import ModelHeader, load_tensors, read_model_header
+from imgtranslate.model_files.export_header import ExportForm
 from imgtranslate.networks import initialise
-from imgtranslate.translator import load
-from imgtranslate.workflows.export import export_model
-from imgtranslate.workflows.looks import Looks, choose
-from imgtranslate.workflows.outputs import Output
-from imgtranslate.workflows.plan import Selection, plan_translation
-from imgtranslate.workflows.stages import Model, Options
-from imgtranslate.workflows.translate import run_jobs
+from imgtranslate.settings.config import ResnetConfig
+from imgtranslate.translation.codes import Looks, choose
+from imgtranslate.translation.outputs import Output
+from imgtranslate.translation.plan import Selection, plan_translation
+from imgtranslate.translation.stages import Model, Options
+from imgtranslate.translation.translate import run_jobs
+from imgtranslate.translation.translator import load
 
 Engine = Literal["torch", "onnx", "onnx-int8", "openvino", "openvino-int8"]
 

@@ -18,7 +18,7 @@ STEPS = """
 import time, torch
 from imgtranslate.data.loader import Batch
 from imgtranslate.methods.learner import Learner
-from imgtranslate.settings import build_settings
+from imgtranslate.settings.parsing import build_settings
 settings = build_settings(preset="tiny", layers=[{"data": {"a": "a", "b": "b"}}])
 learner = Learner(settings, torch.device("cpu"))
 batch = Batch(torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64) / 2)

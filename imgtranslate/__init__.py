@@ -13,9 +13,9 @@ from imgtranslate.errors import (
 )
 
 if TYPE_CHECKING:
-    from imgtranslate.translator import Translator, load
-    from imgtranslate.workflows.train import resume, train
-    from imgtranslate.workflows.translate import translate_folder
+    from imgtranslate.training.train import resume, train
+    from imgtranslate.translation.translate import translate_folder
+    from imgtranslate.translation.translator import Translator, load
 
 __all__ = [
     "CheckpointError",
@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 _LAZY = {  # loaded on first use (PEP 562), so that importing the package imports no torch
-    "Translator": "imgtranslate.translator",
-    "load": "imgtranslate.translator",
-    "resume": "imgtranslate.workflows.train",
-    "train": "imgtranslate.workflows.train",
-    "translate_folder": "imgtranslate.workflows.translate",
+    "Translator": "imgtranslate.translation.translator",
+    "load": "imgtranslate.translation.translator",
+    "resume": "imgtranslate.training.train",
+    "train": "imgtranslate.training.train",
+    "translate_folder": "imgtranslate.translation.translate",
 }
 
 

@@ -2,7 +2,17 @@
 
 from torch import nn
 
-from imgtranslate.config import (
+from imgtranslate.networks import (
+    AveragingPatchGan,
+    MultiScalePatchGan,
+    PatchGan,
+    PixelGan,
+    ResidualEncoder,
+    Resnet18Encoder,
+    ResnetGenerator,
+    UnetGenerator,
+)
+from imgtranslate.settings.config import (
     AveragingConfig,
     DiscriminatorConfig,
     EncoderConfig,
@@ -14,16 +24,6 @@ from imgtranslate.config import (
     Resnet18EncoderConfig,
     ResnetConfig,
     UnetConfig,
-)
-from imgtranslate.networks import (
-    AveragingPatchGan,
-    MultiScalePatchGan,
-    PatchGan,
-    PixelGan,
-    ResidualEncoder,
-    Resnet18Encoder,
-    ResnetGenerator,
-    UnetGenerator,
 )
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import ResnetConfig
 from imgtranslate.images import to_network, to_pixels
-from imgtranslate.translator import Translator
+from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.settings.config import ResnetConfig
+from imgtranslate.translation.translator import Translator
 
 Array = np.ndarray[Any, Any]
 Map = Callable[[Array], Array]

@@ -16,8 +16,8 @@ from imgtranslate.data.share import Dealing
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.team import ALONE, Team
 from imgtranslate.methods.turns import dealing_of
-from imgtranslate.settings import build_settings, merge, nested
-from imgtranslate.workflows.ranks import joined, launch_of
+from imgtranslate.settings.parsing import build_settings, merge, nested
+from imgtranslate.training.processes import joined, launch_of
 
 STEPS, BATCH = 20, 4
 SMALL: dict[str, Any] = {

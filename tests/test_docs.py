@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from imgtranslate import cli
-from imgtranslate.checkpoint import ModelHeader, StateHeader
+from imgtranslate.model_files.checkpoint import ModelHeader, StateHeader
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -13,8 +13,8 @@ from pages.web import empty_runtime
 from PIL import Image
 
 from imgtranslate import cli
-from imgtranslate.config import fields_of
-from imgtranslate.settings import SECTIONS
+from imgtranslate.settings.config import fields_of
+from imgtranslate.settings.parsing import SECTIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

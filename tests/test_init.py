@@ -8,9 +8,9 @@ from PIL import Image
 
 import imgtranslate
 from imgtranslate import cli
-from imgtranslate.checkpoint import load_tensors
 from imgtranslate.errors import UsageError
-from imgtranslate.workflows.events import Notice
+from imgtranslate.model_files.checkpoint import load_tensors
+from imgtranslate.training.events import Notice
 
 SMALL: dict[str, Any] = {
     "data.crop_size": 24,

@@ -60,59 +60,42 @@ def modules_of(part: str) -> Iterator[str]:
 
 # Directions
 
-ABOVE = {"cli", "workflows"}
+WORKFLOWS = {"training", "translation", "evaluation", "exporting", "serving", "demo"}
 MAY_IMPORT = {  # the bottom: nothing else of the package, beside itself
     "_version": set(),
     "errors": set(),
-    "atomic": {"errors"},
-    "config": set(),
-    "presets": {"config"},
-    "fitting": {"config", "errors"},
-    "settings": {"config", "errors", "fitting", "presets"},
-    "onnx_metadata": set(),
-    "onnx_tensors": {"onnx_metadata"},
-    "pt2_metadata": set(),
-    "openvino_folder": set(),
-    "checkpoint": {
-        "atomic",
-        "config",
-        "errors",
-        "onnx_metadata",
-        "openvino_folder",
-        "pt2_metadata",
-    },
-    "export_form": {
-        "checkpoint",
-        "config",
-        "errors",
-        "onnx_metadata",
-        "openvino_folder",
-        "pt2_metadata",
-    },
-    "arrays": {"atomic", "errors"},
-    "members": {"errors"},
-    "images": {"arrays", "atomic", "errors", "members"},
+    "files": {"errors"},
     "memory": {"errors"},
-    "networks": set(),
+    "device": {"errors"},
     "losses": set(),
-    "metrics": set(),
-    "intervals": set(),
-    "degradations": {"errors"},
-    "thumbnails": set(),
-    "builders": {"config", "networks"},
+    "networks": set(),
+    "settings": {"errors"},
+    "builders": {"networks", "settings"},
+    "images": {"errors", "files"},
+    "metrics": {"errors", "files", "images", "model_files", "settings"},
+    "model_files": {"_version", "builders", "errors", "files", "settings"},
     "pages": {"images"},
-    "foreign_weights": {"errors"},
-    "published": {"builders", "config", "errors"},
+    "runs": {"data", "errors", "files", "images", "model_files", "settings"},
+    "data": {"_version", "errors", "files", "images", "memory", "settings"},
+    "data_check": {"data", "errors", "images", "settings"},
+    "engines": {
+        "builders",
+        "device",
+        "errors",
+        "images",
+        "memory",
+        "model_files",
+        "networks",
+        "settings",
+    },
+    "methods": {"builders", "data", "errors", "losses", "networks", "settings"},
 }
 NEVER_IMPORT = {
-    "workflows": {"cli"},
-    "translator": ABOVE | {"methods", "networks", "builders", "data", "losses"},
-    "engines": ABOVE | {"methods", "translator", "data", "losses"},
-    "exports": ABOVE | {"methods", "data", "losses"},
-    "methods": ABOVE | {"translator", "engines"},
-    "measures": ABOVE | {"methods", "networks", "engines", "translator", "data", "builders"},
-    "data": ABOVE | {"methods", "networks", "engines", "translator", "builders", "losses"},
-    "run_folder": ABOVE | {"methods", "networks", "engines", "translator", "data", "losses"},
+    "translation": {"builders", "data", "losses", "methods", "networks", "training"},
+    "training": {"cli", "exporting", "serving", "translation", "demo"},
+    "evaluation": {"cli", "exporting", "serving", "training"},
+    "exporting": {"cli", "losses", "methods", "serving", "training"},
+    "serving": {"builders", "data", "losses", "methods", "networks", "training"},
 }
 
 
@@ -134,16 +117,8 @@ def test_imports_go_one_way(part: str) -> None:
 
 def test_only_the_command_line_stands_above_the_workflows() -> None:
     for module in TREES:
-        if part_of(module) not in {"cli", "workflows", "__main__", ""}:
-            assert not imported_parts(module) & ABOVE, module
         if part_of(module) not in {"cli", "__main__"}:
             assert "cli" not in imported_parts(module), module
-
-
-def test_translating_knows_neither_methods_nor_networks() -> None:
-    for name in ("translate", "inputs", "outputs", "plan", "stages", "pipeline", "shards"):
-        module = f"imgtranslate.workflows.{name}"
-        assert not imported_parts(module) & {"methods", "networks", "builders", "data"}, module
 
 
 def test_modules_are_not_imported_by_a_text() -> None:
@@ -158,17 +133,17 @@ def test_the_walk_sees_every_form_of_import() -> None:
         "import torch.nn\n"
         "from imgtranslate import cli\n"
         "def f():\n    from ..methods.pool import ImagePool\n    from . import folders\n"
-        "if TYPE_CHECKING:\n    from imgtranslate.workflows.train import train\n"
+        "if TYPE_CHECKING:\n    from imgtranslate.training.train import train\n"
     )
-    assert imports("imgtranslate.data.check", tree) >= {
+    assert imports("imgtranslate.data.cache", tree) >= {
         "torch.nn",
         "imgtranslate.cli",
         "imgtranslate.methods.pool",
         "imgtranslate.data.folders",
-        "imgtranslate.workflows.train",
+        "imgtranslate.training.train",
     }
     assert len(TREES) > 40
-    assert imported_parts("imgtranslate.builders") == {"config", "networks"}
+    assert imported_parts("imgtranslate.builders") == {"settings", "networks"}
 
 
 # What only some may do
@@ -242,15 +217,15 @@ def test_no_module_is_a_drawer() -> None:
 def test_the_bottom_knows_no_torch() -> None:
     for module in (
         "images",
+        "images.figures",
         "errors",
-        "config",
-        "atomic",
-        "metrics",
-        "intervals",
-        "degradations",
-        "thumbnails",
-        "figures",
-        "translator",
+        "files",
+        "settings.config",
+        "metrics.pixels",
+        "metrics.intervals",
+        "metrics.thumbnails",
+        "evaluation.cycle_check.degradations",
+        "translation.translator",
     ):
         outside = {name.split(".")[0] for name in imports(f"imgtranslate.{module}")}
         assert not outside & {"torch", "torchvision"}, module
@@ -278,8 +253,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_the_bottom_loads_no_torch() -> None:
     loaded = loaded_by(
-        "from imgtranslate import checkpoint, config, errors, images, settings, translator\n"
-        "settings.build_settings(layers=[{'data': {'a': 'a', 'b': 'b'}}])"
+        "from imgtranslate import errors, images\n"
+        "from imgtranslate.model_files import checkpoint\n"
+        "from imgtranslate.settings import config, parsing\n"
+        "from imgtranslate.translation import translator\n"
+        "parsing.build_settings(layers=[{'data': {'a': 'a', 'b': 'b'}}])"
     )
     assert "pydantic" in loaded
     assert not loaded & {"torch", "torchvision", "onnxruntime"}
@@ -329,13 +307,13 @@ PUBLIC = {
     "DataError": "imgtranslate.errors",
     "ImageError": "imgtranslate.errors",
     "ImgTranslateError": "imgtranslate.errors",
-    "Translator": "imgtranslate.translator",
+    "Translator": "imgtranslate.translation.translator",
     "UsageError": "imgtranslate.errors",
     "__version__": "imgtranslate._version",
-    "load": "imgtranslate.translator",
-    "resume": "imgtranslate.workflows.train",
-    "train": "imgtranslate.workflows.train",
-    "translate_folder": "imgtranslate.workflows.translate",
+    "load": "imgtranslate.translation.translator",
+    "resume": "imgtranslate.training.train",
+    "train": "imgtranslate.training.train",
+    "translate_folder": "imgtranslate.translation.translate",
 }
 
 

@@ -7,7 +7,7 @@ import torch
 from benchmarks.textbook import Losses, TextbookPool, gan, generator_gan
 from imgtranslate.data.loader import Batch
 from imgtranslate.methods.learner import Learner
-from imgtranslate.settings import build_settings, nested
+from imgtranslate.settings.parsing import build_settings, nested
 
 __all__ = ["Losses", "TextbookPool", "floats", "gan", "generator_gan", "learner", "random_batch"]
 SMALL: dict[str, Any] = {

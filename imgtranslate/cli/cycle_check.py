@@ -12,10 +12,11 @@ from imgtranslate.cli.terminal import examples, is_terminal, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.translator import Direction, Translator
-    from imgtranslate.workflows.cycle_files import CycleSource, Domain
-    from imgtranslate.workflows.cycle_scores import CycleFailure, CycleScore
-    from imgtranslate.workflows.verdicts import Verdict
+    from imgtranslate.evaluation.cycle_check.pictures import CycleSource, Domain
+    from imgtranslate.evaluation.cycle_check.scores import CycleFailure, CycleScore
+    from imgtranslate.evaluation.cycle_check.verdicts import Verdict
+    from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.translation.translator import Translator
 
 EPILOG = examples(
     "imgtranslate cycle-check --run runs/horses2zebras",
@@ -87,8 +88,8 @@ def cycle_check(
     failed, the limit is passed or a verdict of --fail-on is found.
     """
     from imgtranslate.cli.cycle_table import table
-    from imgtranslate.workflows.cycle_files import check_sources, refuse_output
-    from imgtranslate.workflows.cycle_report import CycleReport
+    from imgtranslate.evaluation.cycle_check.pictures import check_sources, refuse_output
+    from imgtranslate.evaluation.cycle_check.results import CycleReport
 
     _check_limit(fail_above)
     verdicts = tuple(_verdict(name) for name in fail_on or [])
@@ -117,7 +118,7 @@ def cycle_check(
 def _verdict(name: str) -> "Verdict":
     """The verdict that a person names, with or without hyphens."""
     from imgtranslate.errors import nearest
-    from imgtranslate.workflows.verdicts import VERDICTS
+    from imgtranslate.evaluation.cycle_check.verdicts import VERDICTS
 
     spelled = {verdict.replace(" ", "-"): verdict for verdict in VERDICTS}
     dashed = "-".join(name.lower().replace("_", " ").replace("-", " ").split())
@@ -136,7 +137,7 @@ def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, P
     if run is not None and (ab or ba):
         raise UsageError("--run: given together with --ab or --ba. Give one or the other")
     if run is not None:
-        from imgtranslate.translator import find_model
+        from imgtranslate.translation.translator import find_model
 
         return find_model(run, direction="ab"), find_model(run, direction="ba")
     if ab is None or ba is None:
@@ -147,8 +148,8 @@ def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, P
 def _sources(
     inputs: list[str], run: Path | None, start: str | None, models: tuple[Path, Path]
 ) -> list["CycleSource"]:
-    from imgtranslate.checkpoint import read_model_header
-    from imgtranslate.workflows.cycle_files import find_sources, held_out_sources
+    from imgtranslate.evaluation.cycle_check.pictures import find_sources, held_out_sources
+    from imgtranslate.model_files.checkpoint import read_model_header
 
     domain = _domain(start)
     if inputs:
@@ -175,9 +176,9 @@ def _load(
     models: tuple[Path, Path], *, device: str, gpu: str | None
 ) -> tuple["Translator", "Translator"]:
     """Refuse two models that are not a pair by their headers alone, then load both."""
-    from imgtranslate.checkpoint import read_model_header
-    from imgtranslate.translator import load
-    from imgtranslate.workflows.cycle_check import refuse_unless_pair
+    from imgtranslate.evaluation.cycle_check.check import refuse_unless_pair
+    from imgtranslate.model_files.checkpoint import read_model_header
+    from imgtranslate.translation.translator import load
 
     refuse_unless_pair(read_model_header(models[0]), read_model_header(models[1]))
     chosen = f"cuda:{gpu.strip()}" if gpu is not None else device
@@ -191,7 +192,7 @@ def _identities(
     sources: list["CycleSource"], run: Path | None, ab: "Translator", ba: "Translator"
 ) -> dict["Direction", list[float]]:
     """The identity errors of the way there, where the pictures are of one side only."""
-    from imgtranslate.workflows.cycle_files import identity_errors
+    from imgtranslate.evaluation.cycle_check.pictures import identity_errors
 
     directions = {source.direction for source in sources}
     if run is None or len(directions) != 1:

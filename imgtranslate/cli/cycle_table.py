@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imgtranslate.cli.terminal import printable
-from imgtranslate.workflows.cycle_scores import TITLES
+from imgtranslate.evaluation.cycle_check.scores import TITLES
 
 if TYPE_CHECKING:
-    from imgtranslate.workflows.cycle_report import CycleReport, DirectionReport
-    from imgtranslate.workflows.cycle_scores import CycleScore, Spread
+    from imgtranslate.evaluation.cycle_check.results import CycleReport, DirectionReport
+    from imgtranslate.evaluation.cycle_check.scores import CycleScore, Spread
 
 ROWS = 20  # of the table
 SHORTEST_NAME, LONGEST_NAME = 30, 34  # characters

@@ -24,7 +24,7 @@ def demo(
     Works in ./imgtranslate-demo, which it replaces. Takes a few minutes on two CPU cores.
     """
     from imgtranslate.cli import run
-    from imgtranslate.workflows.demo import FOLDER, commands, judge, prepare
+    from imgtranslate.demo.demo import FOLDER, commands, judge, prepare
 
     began = time.monotonic()
     say(f"drawing painted landscapes and, of other scenes, embroideries in {FOLDER}")

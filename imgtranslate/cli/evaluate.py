@@ -12,10 +12,10 @@ from imgtranslate.cli.terminal import examples, is_terminal, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.translator import Direction
-    from imgtranslate.workflows.evaluate import Evaluation
-    from imgtranslate.workflows.evaluation_measures import Options
-    from imgtranslate.workflows.evaluation_subjects import Places, Subject
+    from imgtranslate.evaluation.evaluate.evaluation import Evaluation
+    from imgtranslate.evaluation.evaluate.measures import Options
+    from imgtranslate.evaluation.evaluate.subjects import Places, Subject
+    from imgtranslate.model_files.checkpoint import Direction
 
 EPILOG = examples(
     "imgtranslate evaluate runs/horses2zebras",
@@ -117,9 +117,9 @@ def evaluate(
     interval. Figures of the pictures that a run held out stay in the run, on
     its report.html. The exit status is 1 if a picture failed.
     """
-    from imgtranslate.workflows.evaluate import evaluate as measure
-    from imgtranslate.workflows.evaluation_measures import Options
-    from imgtranslate.workflows.evaluation_subjects import Places
+    from imgtranslate.evaluation.evaluate.evaluation import evaluate as measure
+    from imgtranslate.evaluation.evaluate.measures import Options
+    from imgtranslate.evaluation.evaluate.subjects import Places
 
     _check(runs or [], model or [], segmenter=segmenter, train_segmenter=train_segmenter)
     places = Places(a=a, b=b, pairs=pairs, pair_order=_order(pair_order), paired=paired)
@@ -180,7 +180,7 @@ def _order(pair_order: str) -> "Direction":
 def _of_run(
     run: Path, places: "Places", start: str | None, *, resize: int, device: str
 ) -> list["Subject"]:
-    from imgtranslate.workflows.evaluation_subjects import subjects_of_run
+    from imgtranslate.evaluation.evaluate.subjects import subjects_of_run
 
     return subjects_of_run(run, places, directions=_directions(start), resize=resize, device=device)
 
@@ -188,7 +188,7 @@ def _of_run(
 def _of_model(
     file: Path, places: "Places", start: str | None, *, resize: int, device: str
 ) -> list["Subject"]:
-    from imgtranslate.workflows.evaluation_subjects import subjects_of_model
+    from imgtranslate.evaluation.evaluate.subjects import subjects_of_model
 
     subjects = subjects_of_model(file, places, resize=resize, device=device)
     if subjects[0].header.direction not in _directions(start):
@@ -213,11 +213,11 @@ def _with_weights(options: "Options", *, inception: Path | None, lpips: Path | N
     from dataclasses import replace
 
     if inception is not None:
-        from imgtranslate.measures.inception import load_inception
+        from imgtranslate.metrics.inception import load_inception
 
         options = replace(options, inception=load_inception(inception))
     if lpips is not None:
-        from imgtranslate.measures.lpips import load_lpips
+        from imgtranslate.metrics.lpips import load_lpips
 
         options = replace(options, lpips=load_lpips(lpips))
     return options
@@ -230,12 +230,12 @@ def _with_segmenter(
     from dataclasses import replace
 
     if given is not None:
-        from imgtranslate.measures.segmenter import load_segmenter
+        from imgtranslate.metrics.segmenter import load_segmenter
 
         return replace(options, segmenter=load_segmenter(given))
     if place is None:
         return options
-    from imgtranslate.workflows.label_sides import train_on
+    from imgtranslate.evaluation.evaluate.label_sides import train_on
 
     segmenter = train_on(
         subject, steps=steps, palette=options.palette, seed=options.seed, tell=_told_of(steps)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from imgtranslate.cli.terminal import printable, result
 from imgtranslate.errors import UsageError
-from imgtranslate.measures.titles import figure_of, title_of
+from imgtranslate.metrics.titles import figure_of, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from imgtranslate.measures.estimate import Difference, Estimate
-    from imgtranslate.workflows.evaluate import Evaluation
+    from imgtranslate.evaluation.evaluate.evaluation import Evaluation
+    from imgtranslate.metrics.estimate import Difference, Estimate
 
 Columns = list["Evaluation"]  # of one direction, one for each run
 _WIDTH = 120  # characters, where no terminal says otherwise
@@ -105,7 +105,7 @@ def _difference_cell(difference: "Difference | None") -> str:
 
 
 def _differences(columns: Columns) -> "dict[str, Difference]":
-    from imgtranslate.workflows.evaluate import differences
+    from imgtranslate.evaluation.evaluate.evaluation import differences
 
     return differences(columns[0], columns[1]) if len(columns) > 1 else {}
 

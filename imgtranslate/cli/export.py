@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.atomic import write_text
 from imgtranslate.cli.export_page import export_page
 from imgtranslate.cli.terminal import examples, result, say
 from imgtranslate.errors import UsageError
+from imgtranslate.files import write_text
 
 if TYPE_CHECKING:
-    from imgtranslate.export_form import ExportForm, Format
-    from imgtranslate.exports.calibration import Precision
-    from imgtranslate.exports.proof import Comparison, Proof
-    from imgtranslate.workflows.export import ExportResult
+    from imgtranslate.exporting.calibration import Precision
+    from imgtranslate.exporting.export import ExportResult
+    from imgtranslate.exporting.proof import Comparison, Proof
+    from imgtranslate.model_files.export_header import ExportForm, Format
 
 EPILOG = examples(
     "imgtranslate export --model ab.safetensors --format onnx -o ab.onnx",
@@ -95,7 +95,7 @@ def export(
     if min_psnr is not None and not 0 <= min_psnr < math.inf:
         raise UsageError(f"--min-psnr {min_psnr}: not a number of dB. Use 30, or less")
     source, path = _given(model, output)
-    from imgtranslate.workflows.export import MIN_PSNR, export_model, refuse_output, report_of
+    from imgtranslate.exporting.export import MIN_PSNR, export_model, refuse_output, report_of
 
     refuse_output(path, form=form, overwrite=overwrite)
     say("exporting, then comparing with the model")
@@ -126,7 +126,7 @@ def _refuse_report(path: Path) -> None:
 
 def _form(file_format: str, what: str, io: str) -> "ExportForm":
     from imgtranslate.errors import nearest
-    from imgtranslate.export_form import ExportForm
+    from imgtranslate.model_files.export_header import ExportForm
 
     nearest(what, WHATS, what="--what")
     nearest(io, BORDERS, what="--io")

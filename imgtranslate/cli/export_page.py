@@ -4,8 +4,8 @@ import json
 import shlex
 from pathlib import Path
 
-from imgtranslate.atomic import write_text
 from imgtranslate.cli.terminal import result, say
+from imgtranslate.files import write_text
 
 
 def export_page(
@@ -18,8 +18,8 @@ def export_page(
     overwrite: bool,
 ) -> None:
     """Write the folder of the page, and say how to open it."""
-    from imgtranslate.workflows.export import report_of
-    from imgtranslate.workflows.export_web import export_web
+    from imgtranslate.exporting.export import report_of
+    from imgtranslate.exporting.web import export_web
 
     exported = export_web(
         source, folder, runtime=runtime, proof=proof, overwrite=overwrite, notice=say

@@ -44,8 +44,8 @@ def import_(
     For generators of CycleGAN, pix2pix, CUT and BicycleGAN as their reference repositories saved
     them. Nothing in the file is run.
     """
-    from imgtranslate.translator import Direction
-    from imgtranslate.workflows.import_weights import Statistics, import_weights
+    from imgtranslate.model_files.checkpoint import Direction
+    from imgtranslate.model_files.import_weights import Statistics, import_weights
 
     statistics: dict[str, Statistics] = {"training": "training", "picture": "picture"}
     directions: dict[str | None, Direction | None] = {None: None, "ab": "ab", "ba": "ba"}

@@ -21,7 +21,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Say what a file is, where it came from and how it is used; no weights are loaded."""
-    from imgtranslate.workflows.info import describe
+    from imgtranslate.runs.info import describe
 
     found = describe(path)
     if as_json:

@@ -8,12 +8,12 @@ from imgtranslate.cli.terminal import say
 from imgtranslate.errors import ImgTranslateError
 
 if TYPE_CHECKING:
-    from imgtranslate.workflows.checks import Check
+    from imgtranslate.evaluation.report.checks import Check
 
 
 def keep(run: Path, check: "Check", found: Mapping[str, Any], *, device: str) -> None:
     """Write the figures and the page of a run; one that cannot be written to is told of."""
-    from imgtranslate.workflows.report import keep_check
+    from imgtranslate.evaluation.report.report import keep_check
 
     try:
         say(f"wrote {keep_check(run, check, found, device=device)}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.workflows.looks import Looks
+    from imgtranslate.translation.codes import Looks
 
 
 def looks_of(
@@ -22,7 +22,7 @@ def looks_of(
     grid: bool,
 ) -> "Looks":
     """What was asked for; ``UsageError`` for two ways at once."""
-    from imgtranslate.workflows.looks import Looks, parse_codes, read_codes
+    from imgtranslate.translation.codes import Looks, parse_codes, read_codes
 
     ways = {"--style": style, "--z": z, "--z-file": z_file, "--interpolate": path}
     drawn = {"--samples": samples, "--seed": seed, "--sync": sync or None}

@@ -37,7 +37,7 @@ def report(
     from rich.progress import Progress
 
     from imgtranslate.device import device_of_gpu
-    from imgtranslate.workflows.report import write_report
+    from imgtranslate.evaluation.report.report import write_report
 
     chosen = device_of_gpu(gpu) if gpu is not None else device
     with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal()) as bar:

@@ -12,7 +12,7 @@ from imgtranslate.cli.terminal import examples, printable, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.workflows.serving.app import Answered
+    from imgtranslate.serving.app import Answered
 
 EPILOG = examples(
     "imgtranslate serve --model runs/horses2zebras",
@@ -65,10 +65,10 @@ def serve(
     hand. Needs pip install 'imgtranslate[serve]'.
     """
     _refuse_missing()
-    from imgtranslate.workflows.serve import address_of, bind, fitting_limits
-    from imgtranslate.workflows.serve import serve as serve_models
-    from imgtranslate.workflows.serving.app import Limits
-    from imgtranslate.workflows.serving.models import list_models, load_models
+    from imgtranslate.serving.app import Limits
+    from imgtranslate.serving.models import list_models, load_models
+    from imgtranslate.serving.serve import address_of, bind, fitting_limits
+    from imgtranslate.serving.serve import serve as serve_models
 
     if not model:
         raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")

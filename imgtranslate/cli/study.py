@@ -9,7 +9,7 @@ from imgtranslate.cli.terminal import examples, is_terminal, result
 from imgtranslate.errors import nearest
 
 if TYPE_CHECKING:
-    from imgtranslate.translator import Direction
+    from imgtranslate.model_files.checkpoint import Direction
 
 EPILOG = examples(
     "imgtranslate study runs/horses2zebras",
@@ -46,7 +46,7 @@ def study(
     from rich.progress import Progress
 
     from imgtranslate.device import device_of_gpu
-    from imgtranslate.workflows.study import write_study
+    from imgtranslate.evaluation.study import write_study
 
     direction = _direction(start)
     chosen = device_of_gpu(gpu) if gpu is not None else device

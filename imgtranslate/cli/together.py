@@ -12,7 +12,7 @@ from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
     from imgtranslate.methods.team import Team
-    from imgtranslate.workflows.ranks import Launch
+    from imgtranslate.training.processes import Launch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Place:
     @contextmanager
     def joined(self) -> Iterator["Team"]:
         """Meet the others; end quietly where another process has said why all end."""
-        from imgtranslate.workflows.ranks import ToldElsewhereError, joined
+        from imgtranslate.training.processes import ToldElsewhereError, joined
 
         try:
             with joined(self.launch, device=self.device) as team:
@@ -55,7 +55,7 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
     ``arguments``: of the whole command line, to start it anew with.
     """
     from imgtranslate.device import choose_device, device_of_gpu
-    from imgtranslate.workflows.ranks import device_of_rank, launch_of
+    from imgtranslate.training.processes import device_of_rank, launch_of
 
     gpus = _numbers(gpu)
     launched = launch_of(os.environ)
@@ -63,7 +63,7 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
         return Place(device=device_of_rank(device, gpus, launched.local_rank), launch=launched)
     if len(gpus) < 2:
         return Place(device=device_of_gpu(gpus[0]) if gpus else device, launch=None)
-    from imgtranslate.workflows.launch import launch
+    from imgtranslate.training.launch import launch
 
     for number in gpus:
         choose_device(device_of_gpu(number))

@@ -14,7 +14,7 @@ from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
     from imgtranslate.methods.team import Team
-    from imgtranslate.workflows.events import Report, Stop, TrainResult
+    from imgtranslate.training.events import Report, Stop, TrainResult
 
 Lead = Callable[["Team", "Report", "Stop"], "TrainResult"]
 
@@ -186,7 +186,7 @@ def train(
     it stopped. An identity loss keeps colours (method.lambda_identity); it
     needs as many channels in A as in B.
     """
-    from imgtranslate.settings import merge, parse_assignment
+    from imgtranslate.settings.parsing import merge, parse_assignment
 
     _refuse_both(gpu, device)
     _refuse_sheet_alone(sheet, check=check)
@@ -235,8 +235,8 @@ def train(
 def _check(options: dict[str, Any], place: Place) -> None:
     """The first process checks, whatever the number of the others."""
     from imgtranslate.cli.training_display import TrainingDisplay
-    from imgtranslate.workflows.check_sheet import write_sheet
-    from imgtranslate.workflows.train import plan_training
+    from imgtranslate.data_check.sheet import write_sheet
+    from imgtranslate.training.train import plan_training
 
     if place.rank > 0:
         return
@@ -249,9 +249,9 @@ def _check(options: dict[str, Any], place: Place) -> None:
 
 
 def _train(options: dict[str, Any], place: Place) -> None:
-    from imgtranslate.workflows.asked import begun_by
-    from imgtranslate.workflows.events import Notice
-    from imgtranslate.workflows.train import plan_training, resume, start
+    from imgtranslate.training.events import Notice
+    from imgtranslate.training.request import begun_by
+    from imgtranslate.training.train import plan_training, resume, start
 
     def lead(team: "Team", report: "Report", stop: "Stop") -> "TrainResult":
         begun = begun_by(place.launch_name, options)
@@ -265,7 +265,7 @@ def _train(options: dict[str, Any], place: Place) -> None:
 
 
 def _resume(run: Path, settings: dict[str, Any], place: Place) -> None:
-    from imgtranslate.workflows.train import resume
+    from imgtranslate.training.train import resume
 
     def lead(team: "Team", report: "Report", stop: "Stop") -> "TrainResult":
         device = place.device
@@ -277,7 +277,7 @@ def _resume(run: Path, settings: dict[str, Any], place: Place) -> None:
 def _learn(place: Place, lead: Lead) -> None:
     """Lead, or follow the process that does, which alone shows something."""
     from imgtranslate.cli.training_display import TrainingDisplay
-    from imgtranslate.workflows.train import follow
+    from imgtranslate.training.train import follow
 
     with place.joined() as team, stop_on_signals(STOPPING, quiet=not team.leads) as stopped:
         if not team.leads:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 
 from imgtranslate.cli.terminal import printable, say
-from imgtranslate.data.check import DataReport
-from imgtranslate.workflows import events
+from imgtranslate.data_check.check import DataReport
+from imgtranslate.training import events
 
 PLAIN_SECONDS = 15.0  # between plain lines
 DAY = 86_400

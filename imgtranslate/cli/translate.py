@@ -17,13 +17,13 @@ from imgtranslate.cli.translating_display import Display
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.checkpoint import ModelHeader
-    from imgtranslate.translator import Translator
-    from imgtranslate.workflows.inputs import Input
-    from imgtranslate.workflows.looks import Looks
-    from imgtranslate.workflows.plan import Existing, Job
-    from imgtranslate.workflows.shards import Shard
-    from imgtranslate.workflows.stages import Model
+    from imgtranslate.model_files.checkpoint import ModelHeader
+    from imgtranslate.translation.codes import Looks
+    from imgtranslate.translation.inputs import Input
+    from imgtranslate.translation.partitions import Shard
+    from imgtranslate.translation.plan import Existing, Job
+    from imgtranslate.translation.stages import Model
+    from imgtranslate.translation.translator import Translator
 
 EPILOG = examples(
     "imgtranslate translate in.jpg --model ab.safetensors",
@@ -187,14 +187,14 @@ def translate(
 
     One bad picture does not stop the rest: the last line counts, the exit status is then 1.
     """
-    from imgtranslate.checkpoint import read_model_header
     from imgtranslate.memory import parse_memory, parse_tile
-    from imgtranslate.translator import find_model, load
-    from imgtranslate.workflows.looks import refuse_unfit
-    from imgtranslate.workflows.outputs import Output, pipe_suffix
-    from imgtranslate.workflows.plan import Selection, plan_translation
-    from imgtranslate.workflows.stages import Options
-    from imgtranslate.workflows.translate import run_jobs
+    from imgtranslate.model_files.checkpoint import read_model_header
+    from imgtranslate.translation.codes import refuse_unfit
+    from imgtranslate.translation.outputs import Output, pipe_suffix
+    from imgtranslate.translation.plan import Selection, plan_translation
+    from imgtranslate.translation.stages import Options
+    from imgtranslate.translation.translate import run_jobs
+    from imgtranslate.translation.translator import find_model, load
 
     looks = looks_of(
         samples=samples,
@@ -278,7 +278,7 @@ def _listed(
     files_from: str | None, inputs: list[str] | None, *, zero: bool
 ) -> "list[Input] | None":
     """The pictures of a list; None without one."""
-    from imgtranslate.workflows.inputs import read_list
+    from imgtranslate.translation.inputs import read_list
 
     if files_from is None:
         if zero:
@@ -313,7 +313,7 @@ def _given(models: list[Path] | None) -> list[Path]:
 
 
 def _shard(text: str | None) -> "Shard":
-    from imgtranslate.workflows.shards import parse_shard, shard_of_process
+    from imgtranslate.translation.partitions import parse_shard, shard_of_process
 
     return shard_of_process(os.environ) if text is None else parse_shard(text)
 
@@ -324,7 +324,7 @@ def _device(device: str, gpu: str | None) -> str:
 
         return device_of_gpu(gpu)
     if device == "auto" and "LOCAL_RANK" in os.environ:
-        from imgtranslate.workflows.shards import device_of_process
+        from imgtranslate.translation.partitions import device_of_process
 
         return device_of_process(os.environ)
     return device
@@ -341,8 +341,8 @@ def _refuse_terminal(jobs: "Sequence[Job]") -> bool:
 def _loaded(
     paths: Sequence[Path], looks: "Looks", *, load: "Callable[[Path], Translator]"
 ) -> "list[Model]":
-    from imgtranslate.workflows.looks import choose
-    from imgtranslate.workflows.stages import Model
+    from imgtranslate.translation.codes import choose
+    from imgtranslate.translation.stages import Model
 
     models = []
     for path in paths:

@@ -13,7 +13,7 @@ import typer
 from imgtranslate.cli.terminal import is_terminal, printable, result, say
 
 if TYPE_CHECKING:
-    from imgtranslate.workflows.stages import Outcome
+    from imgtranslate.translation.stages import Outcome
 
 PLAIN_SECONDS = 30.0  # between plain lines
 

@@ -1,1 +1,1 @@
-"""Folders and pairs of training pictures, and how samples are cut from them."""
+"""Training data: folders, pairs, sample order, transforms, cache, loader."""

@@ -19,7 +19,6 @@ import numpy as np
 import PIL
 
 from imgtranslate._version import __version__
-from imgtranslate.config import DataSettings
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.slots import (
     SUFFIX,
@@ -31,8 +30,9 @@ from imgtranslate.data.slots import (
     refuse_foreign,
 )
 from imgtranslate.images import Pixels
-from imgtranslate.members import archive_of
+from imgtranslate.images.tar_archive import archive_of
 from imgtranslate.memory import available_memory
+from imgtranslate.settings.config import DataSettings
 
 LONGEST = 2  # pictures that are more than so many times as long as wide are not kept
 MEMORY_SHARE = 0.25  # of what is free

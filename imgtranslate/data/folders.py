@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imgtranslate.config import DataSettings, Tree
 from imgtranslate.data.pairs import Half, Listing, list_folder, list_pairs, match_by_name
 from imgtranslate.data.shards import names_shards, plain_shard
 from imgtranslate.errors import DataError, ImageError
 from imgtranslate.images import Picture, Pixels, eight_bits, read_image
-from imgtranslate.members import size_of
+from imgtranslate.images.tar_archive import size_of
+from imgtranslate.settings.config import DataSettings, Tree
 
 
 @dataclass(frozen=True, kw_only=True)

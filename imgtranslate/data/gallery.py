@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imgtranslate.config import Resample
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.transforms import resize_shorter
 from imgtranslate.images import Pixels
+from imgtranslate.settings.config import Resample
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from imgtranslate.config import Settings
 from imgtranslate.data.cache import Caches, processes_here, source_of
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.share import Dealing, Positions
@@ -23,6 +22,7 @@ from imgtranslate.data.stream import Purpose, index_at, random_at
 from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels
+from imgtranslate.settings.config import Settings
 
 AHEAD = 2  # batches that are read before they are asked for
 MOST_WORKERS = 8

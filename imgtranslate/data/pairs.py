@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from imgtranslate.arrays import ARRAY_SUFFIX
 from imgtranslate.data.shards import key_of, list_shards, names_shards
 from imgtranslate.errors import DataError
 from imgtranslate.images import IMAGE_SUFFIXES, list_images
+from imgtranslate.images.arrays import ARRAY_SUFFIX
 
 Half = Literal["whole", "left", "right"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imgtranslate.errors import DataError, ImageError
 from imgtranslate.images import IMAGE_SUFFIXES
-from imgtranslate.members import SUFFIX, archive_of, list_members
+from imgtranslate.images.tar_archive import SUFFIX, archive_of, list_members
 
 MOST_SHARDS = 100_000
 

@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol, final
 
-from imgtranslate.atomic import explained
 from imgtranslate.errors import DataError, ImgTranslateError
+from imgtranslate.files import explained
 
 SUFFIX = ".pictures"
 _OURS = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}")

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from imgtranslate.checkpoint import ModelHeader
 from imgtranslate.images import Codes, Values
+from imgtranslate.model_files.checkpoint import ModelHeader
 
 
 class Engine(Protocol):

@@ -5,8 +5,6 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Protocol, final
 
-from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import GeneratorConfig, UnetConfig, size_multiple
 from imgtranslate.engines.footprint import scratch_bytes, whole_bytes
 from imgtranslate.engines.strips.maps import ReadPixels
 from imgtranslate.engines.strips.sampled import Tiling
@@ -14,6 +12,8 @@ from imgtranslate.engines.strips.scratch import free_space, scratch_folder
 from imgtranslate.errors import MemoryShortageError
 from imgtranslate.images import Codes, Values
 from imgtranslate.memory import Tile, available_memory
+from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.settings.config import GeneratorConfig, UnetConfig, size_multiple
 
 LARGEST_STRIP = 256 * 2**20  # bytes; larger ones are no faster
 SMALLEST_STRIP = 2**18

@@ -1,7 +1,7 @@
 """What a picture takes in memory, by the header alone: nothing here imports torch."""
 
-from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import GeneratorConfig, ResnetConfig, UnetConfig
+from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.settings.config import GeneratorConfig, ResnetConfig, UnetConfig
 
 
 def whole_bytes(header: ModelHeader) -> int:

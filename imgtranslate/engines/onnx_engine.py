@@ -9,9 +9,10 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as states  # type: ignore[import-untyped]
 
-from imgtranslate.checkpoint import ModelHeader, read_model_header
 from imgtranslate.errors import CheckpointError, ImageError, UsageError
-from imgtranslate.export_form import (
+from imgtranslate.images import Codes, Pixels, Values, to_network, to_pixels
+from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
+from imgtranslate.model_files.export_header import (
     CODE,
     IMAGE,
     LOG_VARIANCE,
@@ -21,8 +22,7 @@ from imgtranslate.export_form import (
     border_of,
     read_export_form,
 )
-from imgtranslate.images import Codes, Pixels, Values, to_network, to_pixels
-from imgtranslate.onnx_tensors import refuse_outside_tensors
+from imgtranslate.model_files.onnx_tensors import refuse_outside_tensors
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _ERRORS = 3  # of ONNX Runtime's levels of severity: warnings are about itself

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from imgtranslate.checkpoint import ModelHeader, read_model_header
 from imgtranslate.errors import CheckpointError, ImageError, UsageError
-from imgtranslate.export_form import (
+from imgtranslate.images import Codes, Values, to_network, to_pixels
+from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
+from imgtranslate.model_files.export_header import (
     CODE,
     IMAGE,
     LOG_VARIANCE,
@@ -18,10 +19,9 @@ from imgtranslate.export_form import (
     border_of,
     read_export_form,
 )
-from imgtranslate.images import Codes, Values, to_network, to_pixels
-from imgtranslate.onnx_metadata import is_onnx
-from imgtranslate.onnx_tensors import refuse_outside_tensors
-from imgtranslate.openvino_folder import GRAPH, refuse_foreign_graph
+from imgtranslate.model_files.onnx_metadata import is_onnx
+from imgtranslate.model_files.onnx_tensors import refuse_outside_tensors
+from imgtranslate.model_files.openvino_folder import GRAPH, refuse_foreign_graph
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -10,13 +10,6 @@ import torch
 from torch import nn
 
 from imgtranslate.builders import build_encoder, build_generator
-from imgtranslate.checkpoint import (
-    ENCODER_PREFIX,
-    ModelHeader,
-    load_tensors,
-    read_model_header,
-)
-from imgtranslate.config import latent_dim
 from imgtranslate.device import choose_device
 from imgtranslate.engines.strips.generators import run_generator
 from imgtranslate.engines.strips.maps import ReadPixels, picture
@@ -26,7 +19,14 @@ from imgtranslate.engines.strips.stages import Stages
 from imgtranslate.errors import CheckpointError, MemoryShortageError, UsageError
 from imgtranslate.images import Codes, Values
 from imgtranslate.memory import available_memory
+from imgtranslate.model_files.checkpoint import (
+    ENCODER_PREFIX,
+    ModelHeader,
+    load_tensors,
+    read_model_header,
+)
 from imgtranslate.networks import ResnetGenerator, UnetGenerator
+from imgtranslate.settings.config import latent_dim
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # name to dtype and shape
 

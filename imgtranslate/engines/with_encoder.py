@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import final
 
-from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import latent_dim
 from imgtranslate.engines.onnx_engine import OnnxEngine
 from imgtranslate.errors import UsageError
 from imgtranslate.images import Codes, Values
-from imgtranslate.onnx_metadata import is_onnx
+from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.model_files.onnx_metadata import is_onnx
+from imgtranslate.settings.config import latent_dim
 
 
 @final

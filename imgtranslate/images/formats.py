@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from imgtranslate.arrays import ARRAY_DEPTHS, ARRAY_SUFFIX
+from imgtranslate.images.arrays import ARRAY_DEPTHS, ARRAY_SUFFIX
 from imgtranslate.images.picture import Picture
 
 

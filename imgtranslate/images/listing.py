@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgtranslate.arrays import ARRAY_SUFFIX
 from imgtranslate.errors import DataError
+from imgtranslate.images.arrays import ARRAY_SUFFIX
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})  # read with the extra [heif]
 

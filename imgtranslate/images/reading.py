@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from imgtranslate.arrays import is_array, read_array
 from imgtranslate.errors import ImageError
+from imgtranslate.images.arrays import is_array, read_array
 from imgtranslate.images.depth import Again, Levels, levels_of, white_of
 from imgtranslate.images.layers import Layers, find_layers, read_layers
 from imgtranslate.images.limits import refuse_bomb, refuse_long_bomb
@@ -35,8 +35,8 @@ from imgtranslate.images.opening import (
 )
 from imgtranslate.images.picture import Alpha, Picture, with_alpha
 from imgtranslate.images.profiles import to_srgb
+from imgtranslate.images.tar_archive import archive_of, read_member
 from imgtranslate.images.values import AnyPixels, rounded
-from imgtranslate.members import archive_of, read_member
 
 
 def read_image(

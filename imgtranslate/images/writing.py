@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
-from imgtranslate.arrays import write_array
-from imgtranslate.atomic import replacing
 from imgtranslate.errors import ImageError, UsageError
+from imgtranslate.files import replacing
+from imgtranslate.images.arrays import write_array
 from imgtranslate.images.formats import WRITERS, Writer
 from imgtranslate.images.opening import one_line
 from imgtranslate.images.palette import CLEAR, with_palette

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from imgtranslate.builders import build_discriminator, build_encoder, build_generator
-from imgtranslate.config import BicycleGanConfig, Settings, latent_dim
 from imgtranslate.data.loader import Batch
 from imgtranslate.losses import kl_divergence, l1, reparameterise
 from imgtranslate.methods.draws import Draws
@@ -21,6 +20,7 @@ from imgtranslate.methods.step import (
     generators_first,
     noise,
 )
+from imgtranslate.settings.config import BicycleGanConfig, Settings, latent_dim
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.utils._triton import has_triton_package
 
-from imgtranslate.config import TrainSettings
 from imgtranslate.errors import UsageError
 from imgtranslate.networks import ResnetGenerator
+from imgtranslate.settings.config import TrainSettings
 
 COMPILERS = ("g++", "clang++", "cl")  # one of which torch's compiler needs on a CPU
 

@@ -7,14 +7,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from imgtranslate.config import (
-    BicycleGanConfig,
-    CycleGanConfig,
-    InitSettings,
-    OptimizerSettings,
-    Pix2PixConfig,
-    Settings,
-)
 from imgtranslate.data.loader import Batch
 from imgtranslate.data.share import WHOLE, Share
 from imgtranslate.data.stream import Purpose, integer_at, random_at
@@ -29,6 +21,14 @@ from imgtranslate.methods.step import Losses, Method, Networks, Phases, evaluati
 from imgtranslate.methods.team import ALONE, Team
 from imgtranslate.methods.turns import Turns, dealing_of
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
+from imgtranslate.settings.config import (
+    BicycleGanConfig,
+    CycleGanConfig,
+    InitSettings,
+    OptimizerSettings,
+    Pix2PixConfig,
+    Settings,
+)
 
 Tensors = dict[str, Tensor]
 SOUND = -1  # no step has broken

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from imgtranslate.builders import build_discriminator, build_generator
-from imgtranslate.config import Pix2PixConfig, Settings, latent_dim
 from imgtranslate.data.loader import Batch
 from imgtranslate.losses import l1
 from imgtranslate.methods.draws import Draws
 from imgtranslate.methods.judging import Judging
 from imgtranslate.methods.pool import ImagePool
 from imgtranslate.methods.step import Losses, Networks, Phases, frozen, noise
+from imgtranslate.settings.config import Pix2PixConfig, Settings, latent_dim
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imgtranslate.config import ScheduleSettings, Settings
+from imgtranslate.settings.config import ScheduleSettings, Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imgtranslate.config import Settings, learns_from_halves
 from imgtranslate.data.loader import Batch
 from imgtranslate.data.share import Dealing, Share
 from imgtranslate.methods.draws import SharedDropout
 from imgtranslate.methods.pool import ImagePool
 from imgtranslate.methods.step import Losses, Phases
 from imgtranslate.methods.team import ALONE, Team
+from imgtranslate.settings.config import Settings, learns_from_halves
 
 
 @dataclass(kw_only=True)

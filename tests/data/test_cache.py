@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 import imgtranslate
-from imgtranslate.config import Settings, to_tree
 from imgtranslate.data import folders
 from imgtranslate.data.cache import Cache, open_caches, refuse_cache
 from imgtranslate.data.folders import find_domains
@@ -21,8 +20,9 @@ from imgtranslate.data.loader import SampleDataset, batches, choose_workers
 from imgtranslate.data.slots import MemorySlots, make_room, open_slots
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels, read_image
-from imgtranslate.settings import build_settings, parse_settings
-from imgtranslate.workflows.pace import Pace
+from imgtranslate.settings.config import Settings, to_tree
+from imgtranslate.settings.parsing import build_settings, parse_settings
+from imgtranslate.training.pace import Pace
 
 CPU = torch.device("cpu")
 

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import imgtranslate
-from imgtranslate.config import DataSettings
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset
 from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import DataError, UsageError
-from imgtranslate.settings import build_settings
-from imgtranslate.workflows.run_state import domains_of_run, record_of
-from imgtranslate.workflows.train import plan_training
+from imgtranslate.runs.data import domains_of_run
+from imgtranslate.settings.config import DataSettings
+from imgtranslate.settings.parsing import build_settings
+from imgtranslate.training.run_state import record_of
+from imgtranslate.training.train import plan_training
 
 TINY: dict[str, Any] = {
     "data.crop_size": 32,

@@ -11,15 +11,16 @@ import pytest
 from PIL import Image
 
 import imgtranslate
-from imgtranslate import cli, members
-from imgtranslate.config import DataSettings
+from imgtranslate import cli
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset
 from imgtranslate.data.shards import plain_shard
 from imgtranslate.errors import DataError, ImageError
 from imgtranslate.images import read_image
-from imgtranslate.run_folder import Run
-from imgtranslate.settings import build_settings
+from imgtranslate.images import tar_archive as members
+from imgtranslate.runs.folder import Run
+from imgtranslate.settings.config import DataSettings
+from imgtranslate.settings.parsing import build_settings
 
 TINY = {"data.crop_size": 32, "train.steps": 3, "data.held_out": 1}
 

@@ -10,7 +10,7 @@ from PIL import Image
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches
 from imgtranslate.data.stream import Purpose, index_at, integer_at, random_at
-from imgtranslate.settings import build_settings
+from imgtranslate.settings.parsing import build_settings
 
 
 def order(count: int, *, positions: range, seed: int = 0, side: int = 0) -> list[int]:

@@ -8,10 +8,10 @@ from gradients import Book, hold, penalty, summed
 from textbook import Losses, gan, generator_gan, learner, random_batch
 from torch import Tensor, nn
 
-from imgtranslate.config import BicycleGanConfig
 from imgtranslate.data.loader import Batch
 from imgtranslate.data.stream import Purpose, random_at
 from imgtranslate.methods.learner import Learner
+from imgtranslate.settings.config import BicycleGanConfig
 
 SHARED = {"method__shared_discriminator": True}
 VARIANTS: dict[str, dict[str, Any]] = {

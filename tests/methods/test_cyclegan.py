@@ -10,11 +10,11 @@ import torch
 from textbook import Losses, gan, generator_gan, learner, random_batch
 from torch import Tensor, nn
 
-from imgtranslate.config import CycleGanConfig
 from imgtranslate.data.loader import Batch
 from imgtranslate.methods.cyclegan import CycleGan
 from imgtranslate.methods.pool import ImagePool
 from imgtranslate.methods.step import Networks
+from imgtranslate.settings.config import CycleGanConfig
 
 Gradients = dict[str, Tensor]  # of every network that has any, by network and parameter
 GENERATORS = ("generator_ab", "generator_ba")

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from imgtranslate.config import Settings, Tree, is_paired, to_tree
-from imgtranslate.presets import METHODS
-from imgtranslate.settings import build_settings, merge
+from imgtranslate.settings.config import Settings, Tree, is_paired, to_tree
+from imgtranslate.settings.parsing import build_settings, merge
+from imgtranslate.settings.presets import METHODS
 
 COMMON: Tree = {
     "data": {"load_size": 286, "crop_size": 256, "flip": True, "rotate": False},

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
-from imgtranslate.config import TrainSettings
 from imgtranslate.data.loader import Batch
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.methods.execution import choose_execution
 from imgtranslate.methods.learner import Learner
-from imgtranslate.run_folder import Run
-from imgtranslate.settings import build_settings, nested
-from imgtranslate.workflows.learn import memory_explained
+from imgtranslate.runs.folder import Run
+from imgtranslate.settings.config import TrainSettings
+from imgtranslate.settings.parsing import build_settings, nested
+from imgtranslate.training.loop import memory_explained
 
 CPU = torch.device("cpu")
 SMALL: dict[str, dict[str, Any]] = {

@@ -14,11 +14,11 @@ from PIL import Image
 from textbook import learner, random_batch
 from torch.optim import lr_scheduler
 
-from imgtranslate.config import ScheduleSettings
 from imgtranslate.errors import UsageError
 from imgtranslate.methods.schedule import Schedule
-from imgtranslate.workflows.events import Event, Progress
-from imgtranslate.workflows.train import resume, train
+from imgtranslate.settings.config import ScheduleSettings
+from imgtranslate.training.events import Event, Progress
+from imgtranslate.training.train import resume, train
 
 CONSTANT, DECAY = 7, 5
 TOTAL = CONSTANT + DECAY

@@ -8,10 +8,10 @@ from gradients import Book, hold, penalty, summed
 from textbook import Losses, TextbookPool, gan, generator_gan, learner
 from torch import Tensor
 
-from imgtranslate.config import Pix2PixConfig
 from imgtranslate.data.loader import Batch
 from imgtranslate.data.stream import Purpose, random_at
 from imgtranslate.methods.learner import Learner
+from imgtranslate.settings.config import Pix2PixConfig
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "vanilla": {},

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgtranslate.config import ScheduleSettings
 from imgtranslate.methods.schedule import Schedule
-from imgtranslate.workflows.train import train
+from imgtranslate.settings.config import ScheduleSettings
+from imgtranslate.training.train import train
 
 TINY: dict[str, Any] = {  # ten steps: four passes over five pictures, two by two
     "data.crop_size": 16,

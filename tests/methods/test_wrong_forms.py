@@ -46,15 +46,15 @@ from textbook import learner, random_batch
 from torch import Tensor, nn
 
 import imgtranslate
-from imgtranslate.config import Settings
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches
 from imgtranslate.data.transforms import resize_shorter
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import minimise, noise
 from imgtranslate.networks import ResidualEncoder, Resnet18Encoder
-from imgtranslate.presets import METHODS
-from imgtranslate.settings import build_settings
+from imgtranslate.settings.config import Settings
+from imgtranslate.settings.parsing import build_settings
+from imgtranslate.settings.presets import METHODS
 
 UPDATES: dict[str, tuple[str, dict[str, Any]]] = {
     **{method: (method, {}) for method in METHODS},

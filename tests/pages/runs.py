@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from imgtranslate import checkpoint
 from imgtranslate.builders import build_generator
-from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import DataSettings, MethodConfig, ResnetConfig, Settings
+from imgtranslate.model_files import checkpoint
+from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.networks import initialise
-from imgtranslate.run_folder import Run
+from imgtranslate.runs.folder import Run
+from imgtranslate.settings.config import DataSettings, MethodConfig, ResnetConfig, Settings
 
 CONFIG = ResnetConfig(base_channels=4, num_blocks=1)
 MakeRun = Callable[..., Path]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pages.runs import make_run, picture
 
-from imgtranslate.workflows.report import write_report
-from imgtranslate.workflows.study import write_study
+from imgtranslate.evaluation.report.report import write_report
+from imgtranslate.evaluation.study import write_study
 
 BROWSER = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no chromium here")]

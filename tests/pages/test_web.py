@@ -14,19 +14,19 @@ from pages.runs import Tags
 from pages.web import RESNET, WITH_CODE, empty_runtime, save_model, save_run
 
 from imgtranslate import cli
-from imgtranslate.checkpoint import read_model_header
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.exports.proof import Comparison, Proof, Speed, Tolerance
-from imgtranslate.pages.web import page_files, title_of
-from imgtranslate.translator import load
-from imgtranslate.workflows import export_web as export_web_workflow
-from imgtranslate.workflows.export import FLOAT, ExportResult
-from imgtranslate.workflows.export_web import (
+from imgtranslate.exporting import web as export_web_workflow
+from imgtranslate.exporting.export import FLOAT, ExportResult
+from imgtranslate.exporting.proof import Comparison, Proof, Speed, Tolerance
+from imgtranslate.exporting.web import (
     RUNTIME_FILES,
     check_picture,
     export_web,
     refuse_web_output,
 )
+from imgtranslate.model_files.checkpoint import read_model_header
+from imgtranslate.pages.web import page_files, title_of
+from imgtranslate.translation.translator import load
 
 MODEL = {
     "name": "ab", "direction": "ab", "source": "horses", "target": "zebras", "in_channels": 3,

@@ -15,9 +15,9 @@ from pages.chromium import BROWSER, Browser, browser, served
 from pages.web import GREY, WITH_CODE, real_runtime, save_model, save_run
 from PIL import Image
 
+from imgtranslate.exporting.web import check_picture, export_web
 from imgtranslate.pages.web import page_files
-from imgtranslate.translator import Translator, load
-from imgtranslate.workflows.export_web import check_picture, export_web
+from imgtranslate.translation.translator import Translator, load
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no chromium here")]
 IDLE = "document.getElementById('working').hidden"

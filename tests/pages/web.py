@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from imgtranslate import checkpoint
 from imgtranslate.builders import build_generator
-from imgtranslate.checkpoint import ModelHeader
-from imgtranslate.config import ResnetConfig, UnetConfig
+from imgtranslate.exporting.web import RUNTIME_FILES
+from imgtranslate.model_files import checkpoint
+from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.networks import initialise
-from imgtranslate.workflows.export_web import RUNTIME_FILES
+from imgtranslate.settings.config import ResnetConfig, UnetConfig
 
 RESNET = ModelHeader(
     generator=ResnetConfig(base_channels=4, num_blocks=1),

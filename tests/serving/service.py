@@ -16,14 +16,14 @@ import onnx
 from onnx import helper
 from PIL import Image
 
-from imgtranslate.checkpoint import METADATA_KEY, ModelHeader, header_json
-from imgtranslate.config import ResnetConfig, UnetConfig
 from imgtranslate.engines.onnx_engine import IMAGE, TRANSLATED
 from imgtranslate.images import Codes, Values
-from imgtranslate.translator import Translator
-from imgtranslate.workflows.serve import bind, serve
-from imgtranslate.workflows.serving.app import Answered, Limits
-from imgtranslate.workflows.serving.models import Served
+from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
+from imgtranslate.serving.app import Answered, Limits
+from imgtranslate.serving.models import Served
+from imgtranslate.serving.serve import bind, serve
+from imgtranslate.settings.config import ResnetConfig, UnetConfig
+from imgtranslate.translation.translator import Translator
 
 HEADER = ModelHeader(
     generator=ResnetConfig(base_channels=4, num_blocks=1),

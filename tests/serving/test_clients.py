@@ -27,9 +27,9 @@ from serving.service import (
 )
 from starlette.requests import ClientDisconnect
 
-from imgtranslate.workflows.serving import connections, refusals
-from imgtranslate.workflows.serving.app import Limits
-from imgtranslate.workflows.serving.device import Device
+from imgtranslate.serving import connections, refusals
+from imgtranslate.serving.app import Limits
+from imgtranslate.serving.device import Device
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from serving.service import Gate, head, png, running, save_negative
 from serving.test_translating import HEADER, save_model
 
 from imgtranslate import cli
-from imgtranslate.workflows.serve import address_of, bind
-from imgtranslate.workflows.serving import models
-from imgtranslate.workflows.serving.models import list_models, load_models, pixels_in_memory
+from imgtranslate.serving import models
+from imgtranslate.serving.models import list_models, load_models, pixels_in_memory
+from imgtranslate.serving.serve import address_of, bind
 
 SAY_LOADED = (
     "import atexit, sys\n"

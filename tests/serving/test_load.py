@@ -13,9 +13,9 @@ import pytest
 from serving.service import HEADER, PATIENCE, Gate, Service, head, negative, opened, png, running
 from serving.test_translating import save_model
 
-from imgtranslate.translator import load
-from imgtranslate.workflows.serving.app import Limits
-from imgtranslate.workflows.serving.models import load_models
+from imgtranslate.serving.app import Limits
+from imgtranslate.serving.models import load_models
+from imgtranslate.translation.translator import load
 
 CLIENTS = 8
 MB = 2**20

@@ -9,8 +9,8 @@ from PIL import Image
 from serving.service import HEADER, coded, png, running
 from serving.test_translating import save_model
 
-from imgtranslate.translator import load
-from imgtranslate.workflows.serving.models import load_models
+from imgtranslate.serving.models import load_models
+from imgtranslate.translation.translator import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no chromium here")]
 

@@ -22,14 +22,15 @@ from serving.service import (
     save_negative,
 )
 
-from imgtranslate import checkpoint, cli
+from imgtranslate import cli
 from imgtranslate.builders import build_generator
-from imgtranslate.checkpoint import METADATA_KEY, ModelHeader, header_json
 from imgtranslate.images import Codes, Values
+from imgtranslate.model_files import checkpoint
+from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
 from imgtranslate.networks import initialise
-from imgtranslate.workflows.serving.app import Limits
-from imgtranslate.workflows.serving.models import list_models, load_models
-from imgtranslate.workflows.serving.wishes import MEDIA_TYPES, PARAMETERS
+from imgtranslate.serving.app import Limits
+from imgtranslate.serving.models import list_models, load_models
+from imgtranslate.serving.wishes import MEDIA_TYPES, PARAMETERS
 
 CODED = replace(coded(HEADER, 3), source="edges", target="shoes")
 CHANNELS = replace(HEADER, in_channels=1, out_channels=1, source="grey", target="maps")

@@ -1,0 +1,1 @@
+"""Check training pictures: duplicates, mismatched pairs, suspicious pictures."""

@@ -1,0 +1,1 @@
+"""The demo's scenes and its command."""

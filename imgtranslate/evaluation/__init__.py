@@ -1,0 +1,1 @@
+"""Judging a run: evaluate, cycle-check, report and study."""

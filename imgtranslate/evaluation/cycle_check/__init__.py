@@ -1,0 +1,1 @@
+"""The `cycle-check` command: measure how well the way back recovers the picture."""

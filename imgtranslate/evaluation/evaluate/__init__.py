@@ -1,0 +1,1 @@
+"""The `evaluate` command: metrics of translations against real pictures."""

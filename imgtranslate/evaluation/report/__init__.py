@@ -1,0 +1,1 @@
+"""The `report` command: a run's page."""

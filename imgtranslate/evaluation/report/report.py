@@ -1,0 +1,226 @@
+"""The report: one page that shows what a run has learnt, and whether to trust it."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from imgtranslate.data.folders import Domain
+from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.evaluation.gallery import (
+    Missing,
+    Shown,
+    count_shown,
+    evenly_spread,
+    show_held_out,
+)
+from imgtranslate.evaluation.report.checks import (
+    MEASURES,
+    Check,
+    checked_rows,
+    file_of,
+    outdated,
+    read_check,
+    tables_of,
+    verdicts_of,
+)
+from imgtranslate.evaluation.report.curves import Log, read_log
+from imgtranslate.evaluation.report.provenance import (
+    data_of,
+    lines_of,
+    recipe_of,
+    settings_of,
+    versions_of,
+)
+from imgtranslate.files import write_text
+from imgtranslate.images import read_image
+from imgtranslate.methods.schedule import build_schedule
+from imgtranslate.pages import number, render, shown
+from imgtranslate.pages.embed import embed
+from imgtranslate.runs.data import domains_of_run
+from imgtranslate.runs.folder import Run
+from imgtranslate.settings.config import Settings, is_paired
+
+COUNT = 24  # held-out pictures of each side
+FEWER = 8  # where the page is written after something else
+SAMPLES, SAMPLE_SIDE = 24, 1200  # pictures over time; px
+PICTURE_SIDE = 360  # px
+SAMPLES_BYTES, PICTURES_BYTES = 2_200_000, 2_600_000  # of all together, before base64
+LONGEST_NAME = 64  # characters, of a file
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What is known of a run before anything is translated."""
+
+    run: Run
+    settings: Settings
+    record: Mapping[str, Any]
+    domains: tuple[Domain, Domain] | None
+    log: Log
+    warnings: list[str]
+
+
+def write_report(
+    run: Path | str,
+    *,
+    output: Path | str | None = None,
+    count: int = COUNT,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Path:
+    """Write the page of a run, ``RUN/report.html`` unless ``output`` names another file.
+
+    Up to ``count`` held-out pictures of each side are translated anew. What `cycle-check` and
+    `evaluate` left in the run, ``cycle-check.json`` and ``evaluate.json``, is shown too. What of
+    a run is missing or damaged is told on the page. Raises ``CheckpointError`` if it is no run.
+    """
+    folder = Run(Path(run))
+    target = Path(output) if output is not None else folder.folder / "report.html"
+    if target.is_dir():
+        raise UsageError(f"-o {target}: a folder. Name a file, as in -o report.html")
+    parts = _gather(folder)
+    shown_pictures = list(_pictures(parts, count=count, device=device, progress=progress))
+    title = f"{parts.settings.data.name_a} to {parts.settings.data.name_b}"
+    write_text(target, render("report", _page(parts, shown_pictures), title=title))
+    return target
+
+
+def keep_check(run: Path, check: Check, found: Mapping[str, Any], *, device: str = "auto") -> Path:
+    """Leave what a check of a run's held-out pictures found in the run, and write its page anew.
+
+    ``found`` is what the check prints as JSON. Raises ``ImgTranslateError`` if the run cannot be
+    written to.
+    """
+    write_text(file_of(Run(run), check), json.dumps(found))
+    return write_report(run, count=FEWER, device=device)
+
+
+def _gather(run: Run) -> _Parts:
+    settings, record = run.read_config()
+    warnings = lines_of(record, "warnings")
+    log = read_log(run.metrics)
+    try:
+        domains = domains_of_run(settings, record)
+    except ImgTranslateError as error:
+        domains = None
+        warnings.append(shown(f"The training pictures are not where they were: {error}", limit=400))
+    warnings += _warnings_of(log)
+    return _Parts(
+        run=run, settings=settings, record=record, domains=domains, log=log, warnings=warnings
+    )
+
+
+def _warnings_of(log: Log) -> list[str]:
+    if not log.rows:
+        return ["Nothing has been logged: metrics.jsonl is missing or empty."]
+    lines = [f"Step {step:,.0f}: {shown(text, limit=400)}" for step, text in log.notes]
+    for name, steps in log.not_finite.items():
+        where = ", ".join(f"{step:,.0f}" for step in steps[:3])
+        more = f" and {len(steps) - 3:,} more" if len(steps) > 3 else ""
+        lines.append(f"{shown(name)} was no finite number at step {where}{more}.")
+    return lines
+
+
+def _pictures(
+    parts: _Parts, *, count: int, device: str, progress: Progress | None
+) -> Iterable[dict[str, Any]]:
+    """A row of each held-out picture, with the pictures themselves where they could be made."""
+    if parts.domains is None:
+        return
+    total = count_shown(parts.settings, parts.domains, count=count)
+    if not total:
+        parts.warnings.append("No pictures are held out, so nothing here was measured on new ones.")
+        return
+    most = PICTURES_BYTES // (3 * total)
+    try:
+        found = show_held_out(
+            parts.run.folder, parts.settings, parts.domains, count=count, device=device
+        )
+        for done, entry in enumerate(found, start=1):
+            yield _row(entry, most_bytes=most)
+            if progress is not None:
+                progress(done, total)
+    except ImgTranslateError as error:
+        parts.warnings.append(shown(f"No pictures were translated: {error}", limit=400))
+
+
+def _row(entry: Shown | Missing, *, most_bytes: int) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": shown(entry.path.name, limit=LONGEST_NAME),
+        "direction": entry.direction,
+    }
+    if isinstance(entry, Missing):
+        return {**row, "fault": shown(entry.reason)}
+    row |= {
+        **{name: number(vars(entry)[name]) for name in MEASURES},
+        "size": list(entry.size),
+    }
+    pictures = (entry.real, entry.fake, entry.other)
+    row["pictures"] = [embed(p, side=PICTURE_SIDE, most_bytes=most_bytes) for p in pictures]
+    return row
+
+
+def _page(parts: _Parts, pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    settings, data = parts.settings, parts.settings.data
+    names = shown(data.name_a), shown(data.name_b)
+    ways = {"ab": " to ".join(names), "ba": " to ".join(names[::-1])}
+    cycle = read_check(parts.run, "cycle-check", warn=parts.warnings.append)
+    evaluated = read_check(parts.run, "evaluate", warn=parts.warnings.append)
+    parts.warnings.extend(outdated(parts.run, cycle, evaluated))
+    samples = _samples(parts)
+    return {
+        "run": shown(str(parts.run.folder)),
+        "names": dict(zip("ab", names, strict=True)),
+        "method": settings.method.kind,
+        "paired": is_paired(settings.method),
+        "size": data.crop_size,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "progress": _progress(parts),
+        "warnings": parts.warnings,
+        "curves": [curve.to_json() for curve in parts.log.curves if curve.mean],
+        "samples": samples,
+        "pictures": pictures,
+        "verdicts": verdicts_of(cycle),
+        "checked": checked_rows(cycle),
+        "checks": tables_of(cycle, evaluated, ways),
+        "settings": settings_of(settings),
+        "data": data_of(settings, parts.record, parts.domains),
+        "facts": lines_of(parts.record, "facts"),
+        "versions": versions_of(parts.record),
+        "recipe": recipe_of(parts.run, settings),
+    }
+
+
+def _progress(parts: _Parts) -> dict[str, Any]:
+    """How far the run is: by its log, and by its schedule where its pictures are at hand."""
+    total = None
+    if parts.domains is not None:
+        longer = max(len(domain.files) for domain in parts.domains)
+        total = build_schedule(parts.settings, longer_side=max(1, longer)).total_steps()
+    return {"step": int(parts.log.last_step), "total": total, "rows": parts.log.rows}
+
+
+def _samples(parts: _Parts) -> list[dict[str, Any]]:
+    """The strip over time: evenly spread steps, each a picture."""
+    found = {step: path for path in parts.run.samples.glob("step_*.png") if (step := _step(path))}
+    chosen = evenly_spread(sorted(found), SAMPLES)
+    strips = []
+    for step in chosen:
+        try:
+            pixels = read_image(found[step], channels=3).pixels
+        except ImgTranslateError as error:
+            parts.warnings.append(shown(f"A sample cannot be shown: {error}", limit=400))
+            continue
+        most = SAMPLES_BYTES // len(chosen)
+        address = embed(pixels, side=SAMPLE_SIDE, most_bytes=most)
+        strips.append({"step": step, "picture": address})
+    return strips
+
+
+def _step(path: Path) -> int | None:
+    digits = path.stem.removeprefix("step_")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None

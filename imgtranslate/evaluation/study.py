@@ -1,0 +1,212 @@
+"""The blind study: a page on which people tell real from fake, or the better of two models."""
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from imgtranslate.data.folders import Domain
+from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.evaluation.gallery import most_pixels, shrunk
+from imgtranslate.files import write_text
+from imgtranslate.images import Pixels
+from imgtranslate.model_files.checkpoint import Direction, ModelHeader
+from imgtranslate.pages import render, shown
+from imgtranslate.pages.embed import displayed, to_address, to_webp
+from imgtranslate.runs.data import domains_of_run
+from imgtranslate.runs.folder import Run
+from imgtranslate.settings.config import is_paired
+from imgtranslate.translation.translator import Translator, load
+
+COUNT, PRACTICE = 40, 10  # pairs, as in the papers
+SIDE, QUALITY = 256, 90  # px of a picture on the page; of its WebP
+Progress = Callable[[int, int], None]
+Trial = tuple[Pixels, ...]  # the right answer, the other, and in a comparison their input
+Mode = Literal["fooled", "better"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The two sides of a translation: the pictures it begins with and those it should look like."""
+
+    source: Domain
+    target: Domain
+    paired: bool
+    limit: int  # px of a picture before it is shrunk
+
+
+def write_study(
+    run: Path | str,
+    *,
+    compare: Path | str | None = None,
+    output: Path | str | None = None,
+    count: int = COUNT,
+    direction: Direction = "ab",
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Path:
+    """Write the page of a study over the run's held-out pictures, ``RUN/study.html``.
+
+    Up to ``count`` scored pairs in an order that ``seed`` draws, after up to 10 to practise on.
+    With ``compare``, a run or a model, ``RUN/study-compare.html``: which model is better? Raises
+    ``UsageError`` without held-out pictures, or if the models do not fit together.
+    """
+    folder = Run(Path(run))
+    mode: Mode = "fooled" if compare is None else "better"
+    target = _target(folder, output, mode)
+    sources = _sources(folder, direction)
+    model = load(folder.folder, device=device, direction=direction)
+    if compare is None:
+        wanted, trials = count + PRACTICE, _against_real(model, sources, seed)
+    else:
+        other = load(compare, device=device, direction=direction)
+        _refuse_unlike(model.header, other.header, Path(compare))
+        wanted, trials = count, _against_other(model, other, sources, seed)
+    made = _first(trials, wanted, progress)
+    if not made:
+        raise UsageError(f"{folder.folder}: no held-out picture can be read. Restore them")
+    practice = _practice(len(made), count) if mode == "fooled" else 0
+    names = [str(folder.folder), str(compare or "")]
+    page = _page(made, mode, practice, model.header, names=names, seed=seed)
+    write_text(target, render("study", page, title=_title(model.header)))
+    return target
+
+
+def _target(run: Run, output: Path | str | None, mode: Mode) -> Path:
+    name = "study.html" if mode == "fooled" else "study-compare.html"
+    target = Path(output) if output is not None else run.folder / name
+    if target.is_dir():
+        raise UsageError(f"-o {target}: a folder. Name a file, as in -o {name}")
+    return target
+
+
+def _sources(run: Run, direction: Direction) -> Sources:
+    settings, record = run.read_config()
+    a, b = domains_of_run(settings, record)
+    if not (a.held_out and b.held_out):
+        raise UsageError(
+            f"{run.folder}: no pictures were held out in this run, so none are new to its models. "
+            "Train with data.held_out of 1 or more"
+        )
+    source, target = (a, b) if direction == "ab" else (b, a)
+    paired = is_paired(settings.method)
+    return Sources(source=source, target=target, paired=paired, limit=most_pixels(settings))
+
+
+def _refuse_unlike(header: ModelHeader, other: ModelHeader, path: Path) -> None:
+    ways = [(h.direction, h.in_channels, h.out_channels) for h in (header, other)]
+    if ways[0] != ways[1]:
+        raise UsageError(
+            f"--compare {path}: translates {other.source} to {other.target} ({other.direction}), "
+            f"the run {header.source} to {header.target} ({header.direction}). "
+            "Name a model of the same direction and channels"
+        )
+
+
+def _against_real(model: Translator, sources: Sources, seed: int) -> Iterator[Trial]:
+    """A real picture of the target and a fake; of pairs, of the same scene."""
+    rng = np.random.default_rng(seed)
+    begun, real = sources.source.held_out, sources.target.held_out
+    order_begun = rng.permutation(len(begun))
+    order_real = order_begun if sources.paired else rng.permutation(len(real))
+    for x, y in zip(order_begun, order_real, strict=False):
+        try:
+            truth = _read(sources.target, real[y], model.header.out_channels, sources)
+            fake = model.translate_pixels(
+                _read(sources.source, begun[x], model.header.in_channels, sources)
+            )
+        except ImgTranslateError:
+            continue  # a picture that cannot be read is no trial
+        yield truth, fake
+
+
+def _against_other(
+    model: Translator, other: Translator, sources: Sources, seed: int
+) -> Iterator[Trial]:
+    """What two models make of one picture, and the picture."""
+    files = sources.source.held_out
+    for place in np.random.default_rng(seed).permutation(len(files)):
+        try:
+            real = _read(sources.source, files[place], model.header.in_channels, sources)
+            yield model.translate_pixels(real), other.translate_pixels(real), real
+        except ImgTranslateError:
+            continue
+
+
+def _read(domain: Domain, path: Path, channels: int, sources: Sources) -> Pixels:
+    return shrunk(domain.read(path, channels=channels), limit=sources.limit)
+
+
+def _first(trials: Iterator[Trial], count: int, progress: Progress | None) -> list[Trial]:
+    made: list[Trial] = []
+    for trial in trials:
+        made.append(trial)
+        if progress is not None:
+            progress(len(made), count)
+        if len(made) == count:
+            break
+    return made
+
+
+def _practice(made: int, count: int) -> int:
+    """How many pairs are to practise on: those beyond ``count``; of few, one in five."""
+    return max(made - count, min(PRACTICE, made // 5))
+
+
+def _page(
+    trials: list[Trial],
+    mode: Mode,
+    practice: int,
+    header: ModelHeader,
+    *,
+    names: list[str],
+    seed: int,
+) -> dict[str, Any]:
+    """Plain values; neither the order of the pictures nor their sizes tell which is real."""
+    rng = np.random.default_rng([seed, len(trials)])
+    pictures = [_square(pixels) for trial in trials for pixels in trial]
+    places = rng.permutation(len(pictures))  # where on the page the n-th picture stands
+    longest = max(map(len, pictures))
+    addresses = [""] * len(pictures)
+    for place, content in zip(places, pictures, strict=True):
+        addresses[place] = to_address(content.ljust(longest, b"\0"))
+    sides = rng.integers(0, 2, len(trials))  # 0: the right answer is on the left
+    shown_at = places.reshape(len(trials), -1).tolist()
+    return {
+        "mode": mode,
+        "source": shown(header.source),
+        "target": shown(header.target),
+        "models": [shown(name) for name in names],
+        "practice": practice,
+        "pictures": addresses,
+        "trials": [
+            [first, second, *rest] if side == 0 else [second, first, *rest]
+            for (first, second, *rest), side in zip(shown_at, sides, strict=True)
+        ],
+        "key": _masked(sides.astype(np.uint8), rng),
+    }
+
+
+def _square(pixels: Pixels) -> bytes:
+    """The largest centred square, in ``SIDE`` px whatever the picture's size."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    image = displayed(pixels[top : top + side, left : left + side])
+    resized = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return to_webp(resized, side=SIDE, most_bytes=SIDE**2 * 3, quality=QUALITY)
+
+
+def _masked(sides: np.ndarray, rng: np.random.Generator) -> list[str]:
+    """The answers under a mask, so that no eye reads them off the page's source."""
+    mask = rng.integers(0, 256, len(sides), np.uint8)
+    return [base64.b64encode(part.tobytes()).decode() for part in (mask, mask ^ sides)]
+
+
+def _title(header: ModelHeader) -> str:
+    return f"{header.source} to {header.target}: a blind study"

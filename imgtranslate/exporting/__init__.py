@@ -1,0 +1,1 @@
+"""Export models to other formats, and prove each export against its model."""

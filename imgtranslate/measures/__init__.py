@@ -1,1 +1,0 @@
-"""What `evaluate` measures: arrays of pixels to estimates. They know no file of a run."""

@@ -1,0 +1,1 @@
+"""Metrics: arrays of pixels to figures with intervals."""

@@ -1,0 +1,196 @@
+"""A network that reads classes from photos: trained, used, kept in a file of its own.
+
+The file is safetensors with a JSON header, as models are: which torchvision network, and the
+colours of its classes. Nothing is downloaded: the weights begin at random.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, final
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+from annotated_types import Interval, Len
+from torch import Tensor, nn
+
+from imgtranslate.errors import CheckpointError
+from imgtranslate.files import replacing
+from imgtranslate.images import Pixels, to_network
+from imgtranslate.metrics.palette import MOST_COLOURS, Palette
+from imgtranslate.metrics.segmentation import Classes
+from imgtranslate.model_files.checkpoint import METADATA_KEY, load_tensors
+from imgtranslate.settings.config import Section, to_tree
+
+Pair = tuple[Pixels, Classes]  # a photo (h, w, 3) and its classes (h, w)
+Level = Annotated[int, Interval(ge=0, le=255)]
+
+SIDE = 128  # px, of the square that the network sees
+STEPS = 1000
+_BATCH = 8
+_RATE = 2e-3
+_MOMENTUM = 0.1  # of the norms; with MobileNetV3's 0.01 they lag behind a short training
+_SMALLEST_CROP = 0.75  # of the shorter side
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterHeader(Section):
+    """What the file says of itself."""
+
+    kind: Literal["segmenter"] = "segmenter"
+    network: Literal["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"]
+    colours: Annotated[tuple[tuple[Level, ...], ...], Len(2, MOST_COLOURS)]  # of the classes
+    side: Annotated[int, Interval(ge=32, le=4096)]  # px, of the shorter side as trained
+
+
+@final
+class Segmenter:
+    """A segmentation network, ready to use."""
+
+    def __init__(self, network: nn.Module, header: SegmenterHeader) -> None:
+        self._network = network.eval()
+        self.header = header
+
+    @property
+    def palette(self) -> Palette:
+        """The colours of its classes."""
+        return Palette(self.header.colours)
+
+    @torch.inference_mode()
+    def classes(self, photo: Pixels, *, size: tuple[int, int]) -> Classes:
+        """Read the class of each pixel: (h, w, 3) to ``size``, the logits resized as published."""
+        values = torch.from_numpy(to_network(photo))[None]
+        scale = self.header.side / min(photo.shape[:2])
+        sides = [max(round(side * scale), self.header.side) for side in photo.shape[:2]]
+        logits = self._network(_resized(values, (sides[0], sides[1])))["out"]
+        found: Classes = _resized(logits, size)[0].argmax(0).numpy()
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write it whole, then rename it into place."""
+        from safetensors.torch import save as serialise
+
+        tensors = {n: t.contiguous() for n, t in self._network.state_dict().items()}
+        text = json.dumps(to_tree(self.header), sort_keys=True)
+        content = serialise(tensors, metadata={METADATA_KEY: text})
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def load_segmenter(path: Path) -> Segmenter:
+    """Read a segmenter. Raises ``CheckpointError`` if it is missing, damaged or another file."""
+    tensors = load_tensors(path)
+    header = _parse(_read_metadata(path), path)
+    network = _build(header)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"--segmenter {path}: its weights are not those of {header.network}. "
+            "Use another copy of the file"
+        ) from error
+    return Segmenter(network, header)
+
+
+def train_segmenter(
+    pair: Callable[[int], Pair],
+    *,
+    count: int,
+    palette: Palette,
+    steps: int = STEPS,
+    seed: int = 0,
+    tell: Callable[[int, float], None],
+) -> Segmenter:
+    """Learn to read classes from ``count`` real photos.
+
+    Squares of 3/4 to the whole of the shorter side are cut, mirrored at random and resized to
+    ``SIDE``; the rate falls to zero along a line. ``tell`` hears of each step.
+    """
+    header = SegmenterHeader(
+        network="lraspp_mobilenet_v3_large", colours=palette.colours, side=SIDE
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _build(header).train()
+        _follow_faster(network)
+        optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
+        rate = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+        for step, (photos, truth) in enumerate(_batches(pair, count, steps=steps, seed=seed), 1):
+            loss = F.cross_entropy(network(photos)["out"], truth)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            rate.step()
+            tell(step, loss.item())
+    return Segmenter(network, header)
+
+
+def _follow_faster(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = _MOMENTUM
+
+
+def _batches(
+    pair: Callable[[int], Pair], count: int, *, steps: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Photos (8, 3, SIDE, SIDE) and classes (8, SIDE, SIDE)."""
+    for step in range(steps):
+        rng = np.random.default_rng([seed, step])
+        samples = [_sample(*pair(int(n)), rng) for n in rng.integers(count, size=_BATCH)]
+        yield torch.cat([photo for photo, _ in samples]), torch.cat([t for _, t in samples])
+
+
+def _sample(photo: Pixels, truth: Classes, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Cut the same square of both: (1, 3, SIDE, SIDE) and (1, SIDE, SIDE)."""
+    height, width = truth.shape
+    side = max(round(min(height, width) * rng.uniform(_SMALLEST_CROP, 1)), 1)
+    top, left = (int(rng.integers(room - side + 1)) for room in (height, width))
+    place = np.s_[top : top + side, left : left + side]
+    values = torch.from_numpy(to_network(photo[place]))[None]
+    classes = torch.from_numpy(truth[place].astype(np.float32))[None, None]
+    values = _resized(values, (SIDE, SIDE))
+    classes = F.interpolate(classes, size=(SIDE, SIDE), mode="nearest")[0].long()
+    return (values.flip(-1), classes.flip(-1)) if rng.integers(2) else (values, classes)
+
+
+def _resized(values: Tensor, size: tuple[int, int]) -> Tensor:
+    if values.shape[-2:] == size:
+        return values
+    return F.interpolate(values, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _build(header: SegmenterHeader) -> nn.Module:
+    from torchvision.models import segmentation  # type: ignore[import-untyped]
+
+    classes = len(header.colours)
+    match header.network:
+        case "lraspp_mobilenet_v3_large":
+            build = segmentation.lraspp_mobilenet_v3_large
+        case "deeplabv3_mobilenet_v3_large":
+            build = segmentation.deeplabv3_mobilenet_v3_large
+    network: nn.Module = build(weights=None, weights_backbone=None, num_classes=classes)
+    return network
+
+
+def _read_metadata(path: Path) -> Mapping[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        metadata: Mapping[str, Any] = file.metadata() or {}
+    return metadata
+
+
+def _parse(metadata: Mapping[str, Any], path: Path) -> SegmenterHeader:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        header = TypeAdapter(SegmenterHeader).validate_json(metadata.get(METADATA_KEY, ""))
+    except ValidationError as error:
+        raise CheckpointError(
+            f"--segmenter {path}: not a segmenter of ours. "
+            "Train one with imgtranslate evaluate RUN --train-segmenter FILE"
+        ) from error
+    return header

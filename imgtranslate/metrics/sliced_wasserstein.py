@@ -1,0 +1,127 @@
+"""Sliced Wasserstein distance between two sets of pictures (Karras et al., arXiv 1710.10196, 5).
+
+Patches of 7 x 7 px are taken from each level of the pictures' Laplacian pyramids; the distance of
+two sets of patches is the mean over random directions of the mean difference between their sorted
+shadows. Unlike there, both sets are brought to the channels' mean and deviation of the *real*
+patches, not each to its own: so wrong colours count.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from imgtranslate.images import Pixels
+from imgtranslate.metrics.estimate import Estimate, Values, distance_of, half_samples
+
+Floats = NDArray[np.float32]
+Reader = Callable[[int], Pixels]  # the n-th picture of a set
+
+PATCH = 7  # px
+SMALLEST = 16  # px, of the shorter side of a level
+DIRECTIONS = 64
+_PATCHES = 128  # of a picture and level, fewer where there are many pictures
+_MOST_PATCHES = 4096  # of a set and level
+_KERNEL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Shadow:
+    """A set's patches along each direction in rising order, and whose patch each is."""
+
+    values: Floats  # (directions, patches)
+    owners: NDArray[np.intp]  # likewise: the number of the picture
+
+    def of(self, pictures: NDArray[np.bool_]) -> Floats:
+        """The part of some pictures, still in order."""
+        return self.values[pictures[self.owners]].reshape(len(self.values), -1)
+
+
+def sliced_wasserstein(
+    real: Reader, fake: Reader, *, count: int, shortest: int, seed: int = 0
+) -> dict[str, Estimate]:
+    """Compare as many pictures of both sets: one estimate of each level, and of their mean.
+
+    ``shortest``: px, the shortest side of any picture; from it follow the levels, which are named
+    ``1/1``, ``1/2``, … and ``mean``. Raises ``ValueError`` for fewer than 2 pictures or sides
+    below ``SMALLEST``.
+    """
+    if count < 2 or shortest < SMALLEST:
+        raise ValueError(f"{count} pictures of {shortest} px: 2 of {SMALLEST} px are needed")
+    levels = int(np.log2(shortest / SMALLEST)) + 1
+    sets = [_patches(read, count, levels=levels, seed=seed) for read in (real, fake)]
+    halves = half_samples(count, seed=seed)
+    rows = [
+        _distances(*_shadows(sets[0][n], sets[1][n], seed=seed + n), halves) for n in range(levels)
+    ]
+    names = [f"1/{2**n}" for n in range(levels)]
+    found = {name: distance_of(row, count) for name, row in zip(names, rows, strict=True)}
+    return {"mean": distance_of(np.mean(rows, axis=0), count), **found}
+
+
+def laplacian_pyramid(pixels: Pixels, *, levels: int) -> list[Floats]:
+    """Bands of detail from fine to coarse, the last with what is left: (h, w, c) each."""
+    current = pixels.astype(np.float32)
+    bands = []
+    for _ in range(levels - 1):
+        smaller = _blurred(current)[::2, ::2]
+        bands.append(current - _enlarged(smaller, current.shape[:2]))
+        current = smaller
+    return [*bands, current]
+
+
+def _patches(read: Reader, count: int, *, levels: int, seed: int) -> list[Floats]:
+    """Of each level: (count, patches of a picture, channels, 49)."""
+    each = max(1, min(_PATCHES, _MOST_PATCHES // count))
+    found: list[list[Floats]] = [[] for _ in range(levels)]
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        for level, band in enumerate(laplacian_pyramid(read(number), levels=levels)):
+            windows = sliding_window_view(band, (PATCH, PATCH), axis=(0, 1))
+            rows, columns = (rng.integers(side, size=each) for side in windows.shape[:2])
+            found[level].append(windows[rows, columns].reshape(each, band.shape[2], -1))
+    return [np.stack(level) for level in found]
+
+
+def _shadows(real: Floats, fake: Floats, *, seed: int) -> tuple[_Shadow, _Shadow]:
+    mean = real.mean((0, 1, 3), keepdims=True)
+    spread = np.maximum(real.std((0, 1, 3), keepdims=True), 1e-3)
+    rng = np.random.default_rng([seed, real.shape[1]])
+    directions = rng.standard_normal((real.shape[2] * real.shape[3], DIRECTIONS))
+    directions /= np.linalg.norm(directions, axis=0)
+
+    def shadow(patches: Floats) -> _Shadow:
+        flat = ((patches - mean) / spread).reshape(-1, len(directions))
+        values = flat @ directions.astype(np.float32)
+        order = values.argsort(axis=0)
+        owners = order // patches.shape[1]
+        return _Shadow(values=np.take_along_axis(values, order, axis=0).T, owners=owners.T)
+
+    return shadow(real), shadow(fake)
+
+
+def _distances(real: _Shadow, fake: _Shadow, halves: NDArray[np.bool_]) -> Values:
+    """The distance of all pictures, then of each half sample."""
+    whole = np.abs(real.values - fake.values).mean(dtype=np.float64)
+    parts = [
+        np.abs(real.of(mine) - fake.of(theirs)).mean(dtype=np.float64) for mine, theirs in halves
+    ]
+    return np.array([whole, *parts])
+
+
+def _blurred(values: Floats) -> Floats:
+    return _along(_along(values, 0), 1)
+
+
+def _along(values: Floats, axis: int) -> Floats:
+    padding = [(2, 2) if n == axis else (0, 0) for n in range(3)]
+    windows = sliding_window_view(np.pad(values, padding, mode="reflect"), 5, axis=axis)
+    return np.asarray(windows @ _KERNEL, dtype=np.float32)
+
+
+def _enlarged(values: Floats, size: tuple[int, int]) -> Floats:
+    spread = np.zeros((*size, values.shape[2]), dtype=np.float32)
+    spread[::2, ::2] = 4 * values
+    return _blurred(spread)

@@ -1,0 +1,1 @@
+"""Model files: the checkpoint, the headers of exports, the weights of other programs."""

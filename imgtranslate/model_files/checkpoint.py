@@ -1,0 +1,277 @@
+"""Checkpoints: safetensors files whose header says all that is needed to use them.
+
+Two kinds of file: a model, to use (``ab.safetensors``), and a training state, to resume
+(``state.safetensors``). What they are stands as JSON under one metadata key, so that a header is
+read without a tensor and without torch. No pickle is read or written.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Interval
+
+from imgtranslate.errors import CheckpointError
+from imgtranslate.files import replacing
+from imgtranslate.model_files.onnx_metadata import is_onnx, read_onnx_metadata
+from imgtranslate.model_files.openvino_folder import is_openvino, read_openvino_metadata
+from imgtranslate.model_files.pt2_metadata import is_pt2, read_pt2_metadata
+from imgtranslate.settings.config import (
+    Count,
+    CountOrZero,
+    EncoderConfig,
+    GeneratorConfig,
+    PictureChannels,
+    ResnetConfig,
+    Section,
+    Side,
+    UnetConfig,
+    latent_dim,
+    to_tree,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+METADATA_KEY = "imgtranslate"
+Direction = Literal["ab", "ba"]
+FORMAT_VERSION = 1
+ENCODER_PREFIX = "encoder."  # of the tensors that read a code z from a picture of the target
+LICENCE_NOTE = (
+    "Learnt from the pictures of whoever trained it; whether you may use it depends on theirs."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelHeader(Section):
+    """What a model file says of itself; enough to build, run and describe its network."""
+
+    kind: Literal["generator"] = "generator"
+    format_version: Annotated[int, Interval(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
+    generator: GeneratorConfig
+    encoder: EncoderConfig | None = None  # its tensors begin with ENCODER_PREFIX
+    in_channels: PictureChannels
+    out_channels: PictureChannels
+    direction: Direction
+    source: str  # domain names
+    target: str
+    load_size: Side  # px, as trained
+    crop_size: Side
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    method: str
+    step: CountOrZero
+    versions: dict[str, str] = field(default_factory=dict)
+    licence: str = LICENCE_NOTE
+
+    @property
+    def architecture(self) -> str:
+        """The network in a line for people."""
+        generator = self.generator
+        match generator:
+            case ResnetConfig():
+                kind = f"ResNet, {generator.num_blocks} blocks"
+                kind += ", antialiased" if generator.antialias else ""
+            case UnetConfig():
+                kind = f"UNet, depth {generator.depth}"
+                if generator.latent_dim:
+                    kind += f", z of {generator.latent_dim} at {generator.z_at}"
+        encoder = ", with its encoder" if self.encoder else ""
+        return (
+            f"{kind}, {generator.base_channels} channels wide, {generator.norm} norm, "
+            f"{self.in_channels} to {self.out_channels} channels{encoder}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateHeader(Section):
+    """What a training state says of itself; the settings stand in the run's ``config.toml``."""
+
+    kind: Literal["state"] = "state"
+    format_version: Annotated[int, Interval(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
+    step: CountOrZero
+    positions: CountOrZero  # samples seen so far
+    parameters: Count
+
+
+def read_model_header(path: Path) -> ModelHeader:
+    """Read what a model file says of itself, without its tensors.
+
+    Raises ``CheckpointError`` if the file is missing, damaged, foreign or of a newer format.
+    """
+    metadata = _read_metadata(path)
+    if metadata.get("kind") == "state":
+        raise CheckpointError(
+            f"{path}: a training state, not a model. Use ab.safetensors of the same run"
+        )
+    return parse_model_header(metadata, path)
+
+
+def parse_model_header(metadata: Mapping[str, Any], path: Path) -> ModelHeader:
+    """Check the JSON of a header that ``path`` (a checkpoint or an export) carries."""
+    header: ModelHeader = _parse(ModelHeader, metadata, path)
+    if header.encoder is not None and latent_dim(header.generator) == 0:
+        raise _damaged_header(path, "encoder: the generator takes no code")
+    return header
+
+
+def read_state_header(path: Path) -> StateHeader:
+    """Read what a training state says of itself, without its tensors."""
+    metadata = _read_metadata(path)
+    if metadata.get("kind") == "generator":
+        raise CheckpointError(f"{path}: a model, not a training state. Use it with --model")
+    header: StateHeader = _parse(StateHeader, metadata, path)
+    return header
+
+
+def header_json(header: ModelHeader | StateHeader) -> str:
+    """The JSON that files carry; the same header gives the same bytes."""
+    return json.dumps(to_tree(header), sort_keys=True)
+
+
+def save(path: Path, tensors: Mapping[str, "Tensor"], header: ModelHeader | StateHeader) -> None:
+    """Write a checkpoint whole, then rename it into place.
+
+    Raises ``ImgTranslateError`` if it cannot be written; what stood at ``path`` then stays.
+    """
+    from safetensors.torch import save as serialise
+
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    content = serialise(tensors, metadata={METADATA_KEY: header_json(header)})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def parameters_of(path: Path) -> int:
+    """How many numbers the tensors of a checkpoint hold, by their shapes alone."""
+    from safetensors import SafetensorError, safe_open
+
+    _refuse_special(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(n).get_shape()) for n in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+
+
+def kind_of(path: Path) -> Literal["model", "export", "state"]:
+    """Which of our files this is. Raises ``CheckpointError`` if it is none."""
+    if _is_export(path):
+        return "export"
+    return "state" if _read_metadata(path).get("kind") == "state" else "model"
+
+
+def load_tensors(path: Path) -> dict[str, "Tensor"]:
+    """Read all tensors of a checkpoint onto the CPU.
+
+    Raises ``CheckpointError`` if the file is missing, damaged or not a safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if _is_export(path):
+        raise CheckpointError(f"{path}: an export, to use only. Name the .safetensors model")
+    _refuse_special(path)
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, KeyError) as error:  # KeyError: a type that torch has not
+        raise _unreadable(path, error) from error
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    metadata = _export_metadata(path) if _is_export(path) else _safetensors_metadata(path)
+    if METADATA_KEY not in metadata:
+        raise CheckpointError(
+            f"{path}: not written by imgtranslate: it has no header of ours. "
+            "Give an ab.safetensors that `imgtranslate train` made, or an export of it"
+        )
+    return _parse_json(metadata[METADATA_KEY], path)
+
+
+def _safetensors_metadata(path: Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    _refuse_special(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _export_metadata(path: Path) -> dict[str, str]:
+    _refuse_special(path)
+    try:
+        if is_openvino(path):
+            return read_openvino_metadata(path)
+        return read_onnx_metadata(path) if is_onnx(path) else read_pt2_metadata(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _parse_json(text: str, path: Path) -> dict[str, Any]:
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged_header(path, "not valid JSON") from error
+    if not isinstance(metadata, dict):
+        raise _damaged_header(path, "not a JSON object")
+    return metadata
+
+
+def _parse(cls: type[Any], metadata: Mapping[str, Any], path: Path) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    version = metadata.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: written in format {version} by a newer imgtranslate; this one reads up to "
+            f"{FORMAT_VERSION}. Upgrade with pip install -U imgtranslate"
+        )
+    try:
+        return TypeAdapter(cls).validate_json(json.dumps(metadata))
+    except ValidationError as error:
+        faults = error.errors()  # of a union, of each kind: those of another kind name the kind
+        fault = next((f for f in faults if f["loc"][-1:] != ("kind",)), faults[0])
+        where = ".".join(str(part) for part in fault["loc"])[:100]
+        raise _damaged_header(path, f"{where}: {fault['msg']}".removeprefix(": ")) from error
+
+
+def _refuse_special(path: Path) -> None:
+    """A pipe would be waited for, and a device may have no end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise CheckpointError(f"{path}: a pipe or a device. Name a .safetensors file")
+
+
+def _damaged_header(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: its header is damaged: {_one_line(why)}. Use another copy of the file"
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    if not path.exists():
+        return CheckpointError(f"{path}: no such file. Name a .safetensors file or a run's folder")
+    if path.is_dir() and not is_openvino(path):
+        return CheckpointError(f"{path}: a folder, not a file. Name a .safetensors file")
+    return CheckpointError(
+        f"{path}: not {_kind_of(path)} file, or a damaged one: {_one_line(str(error))}. "
+        "Use another copy of the file"
+    )
+
+
+def _kind_of(path: Path) -> str:
+    if is_openvino(path):
+        return "an OpenVINO"
+    return "an ONNX" if is_onnx(path) else "a .pt2" if is_pt2(path) else "a safetensors"
+
+
+def _is_export(path: Path) -> bool:
+    return is_onnx(path) or is_pt2(path) or is_openvino(path)
+
+
+def _one_line(text: str) -> str:
+    """What a foreign file says, without line breaks and control codes."""
+    return "".join(c if c.isprintable() else " " for c in text[:300])

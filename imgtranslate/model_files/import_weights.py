@@ -1,0 +1,152 @@
+"""Published weights in, a checkpoint of ours out."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from imgtranslate._version import __version__
+from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.files import explained
+from imgtranslate.model_files.checkpoint import (
+    ENCODER_PREFIX,
+    Direction,
+    ModelHeader,
+    header_json,
+    parse_model_header,
+    save,
+)
+from imgtranslate.model_files.foreign_weights import read_weights
+from imgtranslate.model_files.published import (
+    PublishedGenerator,
+    recognise_encoder,
+    recognise_generator,
+    with_picture_statistics,
+)
+from imgtranslate.settings.config import UnetConfig
+
+Statistics = Literal["training", "picture"]
+
+_WANTED = "the latest_net_G….pth of a reference repository"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportResult:
+    """Where the model was written and what it was recognised as."""
+
+    path: Path
+    header: ModelHeader
+
+    def describe(self) -> str:
+        """What was recognised, in one line."""
+        return self.header.architecture
+
+
+def import_weights(
+    file: Path | str,
+    output: Path | str,
+    *,
+    encoder: Path | str | None = None,
+    latent_dim: int | None = None,
+    statistics: Statistics = "training",
+    direction: Direction | None = None,
+    source: str = "a",
+    target: str = "b",
+    overwrite: bool = False,
+) -> ImportResult:
+    """Turn a generator of the reference repositories into a model file that needs no flags.
+
+    ``encoder``: BicycleGAN's, to be kept in the same file. ``statistics``: of batch norm, those of
+    training, or the picture's own as in the reference's test script. ``direction``: without it
+    that of the file's name, where ``net_G_B`` is B to A. Raises ``UsageError`` or
+    ``CheckpointError``, before anything is written.
+    """
+    path, place = Path(file), Path(output)
+    _refuse_output(place, overwrite=overwrite)
+    published = _recognised(path, latent_dim=latent_dim, statistics=statistics)
+    header = ModelHeader(
+        generator=published.config,
+        in_channels=published.in_channels,
+        out_channels=published.out_channels,
+        direction=direction or ("ba" if path.stem.endswith("G_B") else "ab"),
+        source=source,
+        target=target,
+        load_size=286,
+        crop_size=256,
+        method=published.method,
+        step=0,
+        versions={"imgtranslate": __version__, "torch": str(torch.__version__)},
+        licence="Weights published by others; their licence holds.",
+    )
+    tensors = published.tensors
+    if encoder is not None:
+        header, tensors = _with_encoder(header, tensors, Path(encoder))
+    _refuse_unusable(header, path)
+    with explained(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    save(place, tensors, header)
+    return ImportResult(path=place, header=header)
+
+
+def _recognised(
+    path: Path, *, latent_dim: int | None, statistics: Statistics
+) -> PublishedGenerator:
+    state = read_weights(path, wanted=_WANTED)
+    try:
+        published = recognise_generator(state, latent_dim=latent_dim)
+        return published if statistics == "training" else with_picture_statistics(published)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (IndexError, RuntimeError) as error:  # shapes that no layer of such a network has
+        raise _unknown(path) from error
+
+
+def _with_encoder(
+    header: ModelHeader, tensors: dict[str, Tensor], path: Path
+) -> tuple[ModelHeader, dict[str, Tensor]]:
+    state = read_weights(path, wanted=_WANTED)
+    try:
+        found = recognise_encoder(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (IndexError, RuntimeError) as error:
+        raise _unknown(path) from error
+    numbers = header.generator.latent_dim if isinstance(header.generator, UnetConfig) else 0
+    if (found.latent_dim, found.in_channels) != (numbers, header.out_channels):
+        raise CheckpointError(
+            f"--encoder {path}: reads {found.latent_dim} numbers from {found.in_channels} "
+            f"channels; the generator takes {numbers} and gives {header.out_channels}. "
+            "Give its own encoder"
+        )
+    own = {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in found.tensors.items()}
+    return replace(header, encoder=found.config), tensors | own
+
+
+def _unknown(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: no network of the reference repositories. Give a latest_net_G….pth or net_E"
+    )
+
+
+def _refuse_unusable(header: ModelHeader, path: Path) -> None:
+    """What would be written must be what is read again: within the limits, names in Unicode."""
+    try:
+        parse_model_header(json.loads(header_json(header)), path)
+    except CheckpointError as error:
+        why = str(error).partition("damaged: ")[2].partition(". Use another")[0]
+        raise CheckpointError(
+            f"{path}: not usable here: {why}. Give other weights, or other names"
+        ) from error
+
+
+def _refuse_output(place: Path, *, overwrite: bool) -> None:
+    if place.is_dir():
+        raise UsageError(f"-o {place}: a folder. Name a file, as in -o {place / 'ab.safetensors'}")
+    if place.suffix != ".safetensors":
+        name = place.with_suffix(".safetensors")
+        raise UsageError(f"-o {place}: not a checkpoint's name. Use -o {name}")
+    if place.exists() and not overwrite:
+        raise UsageError(f"-o {place}: exists already. Use --overwrite, or choose another name")

@@ -1,0 +1,293 @@
+"""Recognise published generators and encoders by the names and shapes of their tensors.
+
+The reference repositories of CycleGAN and pix2pix, CUT and BicycleGAN keep bare state dicts. Their
+layers stand in the order in which they are run, and so do ours: once the architecture is known,
+the n-th layer of the one is the n-th of the other.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from imgtranslate.builders import build_encoder, build_generator
+from imgtranslate.errors import CheckpointError
+from imgtranslate.settings.config import (
+    GeneratorConfig,
+    Norm,
+    ResidualEncoderConfig,
+    ResnetConfig,
+    UnetConfig,
+)
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedGenerator:
+    """A generator as recognised: what builds it, and its tensors by our names."""
+
+    config: GeneratorConfig
+    in_channels: int
+    out_channels: int
+    method: str
+    tensors: Tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedEncoder:
+    """BicycleGAN's encoder as recognised."""
+
+    config: ResidualEncoderConfig
+    in_channels: int
+    latent_dim: int
+    tensors: Tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """The tensors of one convolution, linear layer or norm."""
+
+    name: str
+    tensors: Mapping[str, Tensor]  # weight, bias, running_mean, …
+
+    @property
+    def weight(self) -> Tensor:
+        """Its weight."""
+        return self.tensors["weight"]
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether it is batch norm: its weight is a vector."""
+        return self.weight.dim() == 1
+
+
+def recognise_generator(
+    state: Mapping[str, Tensor], *, latent_dim: int | None = None
+) -> PublishedGenerator:
+    """Find out what a generator is. Raises ``CheckpointError`` saying why it cannot be.
+
+    ``latent_dim``: how many of the first layer's inputs are the code z, where a UNet was given it
+    beside the picture; without it, 8 of 11.
+    """
+    layers = list_layers(state)
+    if not layers or not all("weight" in layer.tensors for layer in layers):
+        raise CheckpointError("no weights of a generator in it. Give a latest_net_G….pth")
+    if layers[0].name == "model.0":
+        raise CheckpointError("a discriminator, which translates nothing. Give its net_G")
+    if layers[0].weight.shape[-1] == 7:
+        return _resnet(layers, antialias=any(name.endswith("filt") for name in state))
+    return _unet(layers, latent_dim=latent_dim)
+
+
+def recognise_encoder(state: Mapping[str, Tensor]) -> PublishedEncoder:
+    """Find out what BicycleGAN's residual encoder is. Raises ``CheckpointError``."""
+    layers = list_layers(state)
+    heads = [layer for layer in layers if layer.name.startswith("fc")]
+    if len(heads) != 2 or not layers[0].name.startswith("conv"):
+        raise CheckpointError(
+            "not the residual encoder of BicycleGAN with its two heads. Give a latest_net_E.pth"
+        )
+    first = layers[0].weight
+    shortcuts = [layer for layer in layers if ".shortcut." in layer.name]
+    config = ResidualEncoderConfig(
+        base_channels=first.shape[0], num_blocks=len(shortcuts), norm=_norm(layers)
+    )
+    latent_dim = heads[0].weight.shape[0]
+    network = _on_meta(
+        lambda: build_encoder(config, in_channels=first.shape[1], latent_dim=latent_dim)
+    )
+    return PublishedEncoder(
+        config=config,
+        in_channels=first.shape[1],
+        latent_dim=latent_dim,
+        tensors=_renamed(layers, network),
+    )
+
+
+def with_picture_statistics(published: PublishedGenerator) -> PublishedGenerator:
+    """The same with batch norm's learnt scale and shift, but each picture's own statistics.
+
+    What the reference's test script does: it translates in training mode. Raises
+    ``CheckpointError`` if there is no batch norm.
+    """
+    if published.config.norm != "batch":
+        raise CheckpointError(
+            "no batch norm in it, whose statistics could be chosen. Leave --norm-statistics out"
+        )
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    tensors = {
+        name: tensor for name, tensor in published.tensors.items() if not name.endswith(statistics)
+    }
+    config = replace(published.config, norm="instance_affine")
+    return replace(published, config=config, tensors=tensors)
+
+
+def list_layers(state: Mapping[str, Tensor]) -> list[Layer]:
+    """Group tensors by layer, in the order in which the layers are run.
+
+    Drops what is no weight: blur filters, and the statistics that old releases of torch kept for
+    instance norm. ``module.`` prefixes are of no meaning.
+    """
+    grouped: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        layer, _, part = name.removeprefix("module.").rpartition(".")
+        if part != "filt":
+            grouped.setdefault(layer, {})[part] = tensor
+    names = sorted((name for name, parts in grouped.items() if "weight" in parts), key=_place)
+    return [Layer(name=name, tensors=grouped[name]) for name in names]
+
+
+def _place(name: str) -> list[int]:
+    """Where a layer stands: by the numbers in its name, and for words by what is run first."""
+    words = ("model", "down", "submodule", "up", "conv_block", "conv", "shortcut", "fc", "fcVar")
+    places = {word: place for place, word in enumerate(words)}
+    return [int(p) if p.isdecimal() else places.get(p, len(places)) for p in name.split(".")]
+
+
+def _resnet(layers: list[Layer], *, antialias: bool) -> PublishedGenerator:
+    first, last = layers[0].weight, layers[-1].weight
+    blocks: dict[str, list[int]] = {}
+    for layer in layers:
+        inside = re.search(r"^(.*)\.conv_block\.(\d+)$", layer.name)
+        if inside and not layer.is_norm:
+            blocks.setdefault(inside[1], []).append(int(inside[2]))
+    places = next(iter(blocks.values()), [1, 5])
+    if places[0] == 0:
+        raise CheckpointError(
+            "its blocks pad with zeros and its ends by reflection, which no setting here does. "
+            f"{_GIVE}"
+        )
+    config = ResnetConfig(
+        base_channels=first.shape[0],
+        num_blocks=len(blocks),
+        norm=_norm(layers),
+        dropout=places[1] - places[0] == 5,  # conv, norm, ReLU, dropout, padding, conv
+        antialias=antialias,
+    )
+    return _published(
+        config, layers, in_channels=first.shape[1], method="cut" if antialias else "cyclegan",
+        out_channels=last.shape[0],
+    )  # fmt: skip
+
+
+def _unet(layers: list[Layer], *, latent_dim: int | None) -> PublishedGenerator:
+    convolutions = [layer for layer in layers if not layer.is_norm]
+    if len(convolutions) % 2 or convolutions[0].weight.shape[-1] != 4:
+        raise CheckpointError(
+            "neither the ResNet nor the UNet of the reference repositories: its first layer is "
+            f"{list(convolutions[0].weight.shape)}. {_GIVE}"
+        )
+    depth, first = len(convolutions) // 2, convolutions[0].weight
+    width = first.shape[0]
+    appended = convolutions[1].weight.shape[1] - width  # z of `all`, at every layer
+    if appended:
+        numbers = appended
+    elif latent_dim is None:
+        numbers = 8 if first.shape[1] == 3 + 8 else 0
+    else:
+        numbers = latent_dim
+    always_biased = "bias" in convolutions[1].tensors and any(layer.is_norm for layer in layers)
+    bicyclegan = numbers > 0 or always_biased
+    config = UnetConfig(
+        base_channels=width,
+        depth=depth,
+        norm=_norm(layers),
+        skip_order="up_first" if bicyclegan else "skip_first",
+        conv_bias="always" if bicyclegan else "by_norm",
+        latent_dim=numbers,
+        z_at="all" if appended else "input" if numbers else "none",
+    )
+    return _published(
+        config, layers, in_channels=first.shape[1] - numbers,
+        method="bicyclegan" if bicyclegan else "pix2pix",
+        out_channels=convolutions[-1].weight.shape[1],  # transposed
+    )  # fmt: skip
+
+
+def _norm(layers: list[Layer]) -> Norm:
+    """Batch norm has weights; instance norm none, but biased convolutions before it."""
+    if any(layer.is_norm for layer in layers):
+        return "batch"
+    return "instance" if "bias" in layers[1].tensors else "none"
+
+
+def _published(
+    config: GeneratorConfig,
+    layers: list[Layer],
+    *,
+    in_channels: int,
+    out_channels: int,
+    method: str,
+) -> PublishedGenerator:
+    if in_channels < 1:
+        raise CheckpointError(
+            f"its first layer takes {in_channels + _numbers(config)} channels, no more than the "
+            "code has. Give --latent-dim"
+        )
+    network = _on_meta(
+        lambda: build_generator(config, in_channels=in_channels, out_channels=out_channels)
+    )
+    return PublishedGenerator(
+        config=config,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        method=method,
+        tensors=_renamed(layers, network),
+    )
+
+
+def _numbers(config: GeneratorConfig) -> int:
+    return config.latent_dim if isinstance(config, UnetConfig) else 0
+
+
+def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build without memory: what a foreign file claims is compared before it is allocated."""
+    with torch.device("meta"):
+        return build()
+
+
+def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
+    """Give the n-th layer the name of the n-th of ``network``, which must be of its shape."""
+    own = _own_layers(network)
+    if len(own) != len(layers):
+        raise CheckpointError(
+            f"recognised as {type(network).__name__}, which has {len(own)} layers with weights, "
+            f"but there are {len(layers)} in it. {_GIVE}"
+        )
+    tensors: Tensors = {}
+    for layer, (name, parts) in zip(layers, own, strict=True):
+        for part, expected in parts.items():
+            found = layer.tensors.get(part)
+            if found is None and part == "num_batches_tracked":
+                found = torch.tensor(0)  # of before torch 0.4.1
+            if found is None or not _fits(found, expected):
+                shape = "absent" if found is None else f"{found.dtype} {list(found.shape)}"
+                raise CheckpointError(
+                    f"recognised as {type(network).__name__}, but {layer.name[:100]}.{part} is "
+                    f"{shape}, not {list(expected.shape)}. {_GIVE}"
+                )
+            tensors[f"{name}.{part}"] = found.to(expected.dtype).contiguous()
+    return tensors
+
+
+_GIVE = "Give the latest_net_G….pth, or net_E, of a reference repository"
+
+
+def _fits(found: Tensor, expected: Tensor) -> bool:
+    """Whether a tensor holds plain numbers of the kind and shape that are expected."""
+    plain = found.layout == torch.strided and not found.is_quantized and found.device.type == "cpu"
+    alike = found.is_floating_point() == expected.is_floating_point()
+    return plain and alike and found.shape == expected.shape
+
+
+def _own_layers(network: nn.Module) -> list[tuple[str, Tensors]]:
+    """Our layers that have weights, in the order in which they are run."""
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)
+    return [
+        (name, dict(module.state_dict()))
+        for name, module in network.named_modules()
+        if isinstance(module, kinds)
+    ]

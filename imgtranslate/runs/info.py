@@ -1,0 +1,139 @@
+"""What a file or run of ours is, where it came from, how it is used: by headers alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from imgtranslate.model_files.checkpoint import (
+    ModelHeader,
+    kind_of,
+    parameters_of,
+    read_model_header,
+    read_state_header,
+)
+from imgtranslate.settings.config import Tree, latent_dim, to_tree
+from imgtranslate.errors import CheckpointError
+from imgtranslate.model_files.export_header import ExportForm, read_export_form
+from imgtranslate.model_files.openvino_folder import is_openvino
+from imgtranslate.model_files.pt2_metadata import is_pt2
+from imgtranslate.runs.folder import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """One file or run, described."""
+
+    path: Path
+    kind: str  # run, model, export or state
+    facts: dict[str, str]  # in the words that a person reads
+    use: tuple[str, ...]  # commands
+    header: Tree  # of a run its settings
+
+    def to_json(self) -> dict[str, Any]:
+        """The same with plain values."""
+        return {**vars(self), "path": str(self.path), "use": list(self.use)}
+
+
+def describe(path: Path) -> Info:
+    """Describe a model, an export, a training state or a run; no tensor is loaded.
+
+    Raises ``CheckpointError`` if it is none of them or damaged.
+    """
+    if path.is_dir() and not is_openvino(path):
+        return _run(path)
+    if path.suffix.lower() in (".pth", ".pt"):
+        raise CheckpointError(
+            f"{path}: weights of another program. Turn them into a model with: imgtranslate import"
+        )
+    kind = kind_of(path)
+    return _state(path) if kind == "state" else _model(path, kind)
+
+
+def _model(path: Path, kind: str) -> Info:
+    header = read_model_header(path)
+    facts = _facts(header)
+    if kind == "model":
+        facts["parameters"] = f"{parameters_of(path):,}"
+        use = _use_of_model(path, header)
+    else:
+        form = read_export_form(path)
+        facts["export"] = f"{form.what} as {form.format}, {form.io} pixels"
+        use = _use_of_export(path, header, form)
+    facts["file"] = _megabytes(path)
+    return Info(path=path, kind=kind, facts=facts, use=use, header=to_tree(header))
+
+
+def _use_of_model(path: Path, header: ModelHeader) -> tuple[str, ...]:
+    output = quote(f"{path.stem}.onnx")
+    return (
+        *_translate(path, header),
+        f"imgtranslate export --model {quote(str(path))} --format onnx -o {output}",
+    )
+
+
+def _use_of_export(path: Path, header: ModelHeader, form: ExportForm) -> tuple[str, ...]:
+    if is_pt2(path):  # which no command takes
+        return ()
+    if form.what == "encoder":
+        reading = f"--encoder {quote(str(path))} --style photo.jpg"
+        return (f"imgtranslate translate in.jpg --model ab.onnx {reading}",)
+    return _translate(path, header)
+
+
+def _translate(path: Path, header: ModelHeader) -> tuple[str, ...]:
+    code = " --samples 6" if latent_dim(header.generator) else ""
+    return (f"imgtranslate translate in.jpg --model {quote(str(path))}{code}",)
+
+
+def _facts(header: ModelHeader) -> dict[str, str]:
+    return {
+        "translates": f"{header.source} to {header.target} ({header.direction})",
+        "network": header.architecture,
+        "method": f"{header.method}, {header.step:,} steps",
+        "trained at": f"{header.crop_size} px, cut from {header.load_size} px",
+        "made with": ", ".join(f"{name} {v}" for name, v in sorted(header.versions.items())),
+        "licence": header.licence,
+    }
+
+
+def _state(path: Path) -> Info:
+    header = read_state_header(path)
+    facts = {
+        "step": f"{header.step:,}",
+        "samples seen": f"{header.positions:,}",
+        "parameters": f"{header.parameters:,}",
+        "file": _megabytes(path),
+    }
+    use = (f"imgtranslate train --resume {quote(str(path.parent))}",)
+    return Info(path=path, kind="state", facts=facts, use=use, header=to_tree(header))
+
+
+def _run(path: Path) -> Info:
+    run = Run(path)
+    settings, record = run.read_config()
+    header = read_state_header(run.state)
+    data = settings.data
+    facts = {
+        "learns": f"{data.name_a} to {data.name_b}, by {settings.method.kind}",
+        "step": f"{header.step:,}",
+        "pictures": f"{record.get('pictures_a', '?')} and {record.get('pictures_b', '?')}",
+        "size": f"{data.crop_size} px, cut from {data.load_size} px",
+        "seed": str(settings.train.seed),
+        "made with": f"imgtranslate {record.get('imgtranslate')}, torch {record.get('torch')}",
+        "models": ", ".join(p.relative_to(path).as_posix() for p in _models(path)),
+    }
+    use = (
+        f"imgtranslate translate in.jpg --model {quote(str(path))}",
+        f"imgtranslate train --resume {quote(str(path))}",
+    )
+    return Info(path=path, kind="run", facts=facts, use=use, header=to_tree(settings))
+
+
+def _models(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*.safetensors") if p.name != "state.safetensors")
+
+
+def _megabytes(path: Path) -> str:
+    size = sum(file.stat().st_size for file in (path, *path.glob("*")) if file.is_file())
+    return f"{size / 1e6:.1f} MB"

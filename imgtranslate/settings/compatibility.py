@@ -1,0 +1,221 @@
+"""Which settings fit together; each combination that does not is refused before any work."""
+
+import math
+
+from imgtranslate.errors import UsageError
+from imgtranslate.settings.config import (
+    BicycleGanConfig,
+    CycleGanConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    MethodConfig,
+    MultiScaleConfig,
+    Pix2PixConfig,
+    PixelConfig,
+    Resnet18EncoderConfig,
+    ResnetConfig,
+    Settings,
+    latent_dim,
+    learns_from_halves,
+    size_multiple,
+    smallest_side,
+    smallest_style,
+)
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise ``UsageError`` for the first combination that cannot be trained."""
+    _check_pictures(settings)
+    _check_code(settings)
+    _check_losses(settings)
+    _check_schedule(settings)
+    _check_recompute(settings)
+    check_sizes(settings)
+    check_sharing(settings)
+
+
+def check_sharing(settings: Settings, processes: int = 1) -> None:
+    """Refuse a batch that does not divide, and norms that need the whole of it."""
+    parts = settings.train.accumulate
+    shares = processes * parts * (2 if learns_from_halves(settings.method) else 1)
+    if processes * parts == 1:
+        return
+    shared = f"{processes} process(es) in {parts} part(s)"
+    if settings.train.batch_size % shares:
+        fit = shares * math.ceil(settings.train.batch_size / shares)
+        halves = " of its two halves" if learns_from_halves(settings.method) else ""
+        raise UsageError(
+            f"--batch-size {settings.train.batch_size}: {shared} cannot have equal shares{halves}. "
+            f"It is the whole batch: use a multiple of {shares}, as --batch-size {fit}"
+        )
+    for section, config in _normed(settings).items():
+        if config == "batch":
+            raise UsageError(
+                f"{section} batch: it mixes the pictures of a batch, which {shared} do not see "
+                f"together. Set another norm, or train in one process without train.accumulate"
+            )
+
+
+def _normed(settings: Settings) -> dict[str, str]:
+    """The norm of every network, by the setting that says it."""
+    encoder = settings.encoder
+    if isinstance(encoder, Resnet18EncoderConfig):
+        of_encoder = {"encoder.kind resnet18, norm": "batch"}
+    else:
+        of_encoder = {"encoder.norm": encoder.norm} if encoder is not None else {}
+    return {
+        "generator.norm": settings.generator.norm,
+        "discriminator.norm": settings.discriminator.norm,
+        **of_encoder,
+    }
+
+
+def check_sizes(settings: Settings) -> None:
+    """Refuse a crop that the networks cannot take, naming the nearest that they can."""
+    crop, multiple = settings.data.crop_size, size_multiple(settings.generator)
+    least = max(
+        smallest_side(settings.generator),
+        _smallest_judged(settings.discriminator),
+        1 if settings.encoder is None else smallest_style(settings.encoder),
+    )
+    least = math.ceil(least / multiple) * multiple
+    if crop % multiple or crop < least:
+        fit = max(_certain(least, settings.generator), round(crop / multiple) * multiple)
+        raise UsageError(
+            f"--size {crop}: the {settings.generator.kind} generator and the discriminator need "
+            f"a multiple of {multiple} px and at least {least} px. The nearest is --size {fit}"
+        )
+    if settings.data.load_size < crop:
+        raise UsageError(
+            f"data.load_size {settings.data.load_size}: smaller than the crop of {crop} px. "
+            f"Set it to {crop} or more"
+        )
+
+
+def _certain(least: int, config: GeneratorConfig) -> int:
+    """The least size that is taken whatever depth follows from it: a power of 2 for a UNet."""
+    return least if isinstance(config, ResnetConfig) else 2 ** math.ceil(math.log2(least))
+
+
+def _check_pictures(settings: Settings) -> None:
+    data = settings.data
+    if data.pairs and (data.a or data.b):
+        raise UsageError("--pairs: given together with --a or --b. Give one or the other")
+    for flag, folder in (("--a", data.a), ("--b", data.b)):
+        if not (folder or data.pairs):
+            raise UsageError(
+                f"{flag}: not given. Name two folders with --a and --b, or pictures side by side "
+                "with --pairs"
+            )
+
+
+def _check_code(settings: Settings) -> None:
+    """Who has a code z, and with it an encoder, and who has not."""
+    generator, numbers = settings.generator, latent_dim(settings.generator)
+    bicyclegan = isinstance(settings.method, BicycleGanConfig)
+    if bicyclegan and isinstance(generator, ResnetConfig):
+        raise UsageError("generator.kind resnet: takes no code z. bicyclegan needs unet")
+    if bicyclegan and not numbers:
+        raise UsageError("generator.latent_dim 0: bicyclegan needs a code. Set it to 8")
+    if isinstance(settings.method, CycleGanConfig) and numbers:
+        raise UsageError(f"generator.latent_dim {numbers}: cyclegan has no code. Set it to 0")
+    if not isinstance(generator, ResnetConfig) and (numbers == 0) != (generator.z_at == "none"):
+        raise UsageError(
+            f"generator.z_at {generator.z_at}: contradicts generator.latent_dim {numbers}. "
+            "Both say whether there is a code: none and 0, or all and 8"
+        )
+    if settings.encoder is not None and not bicyclegan:
+        raise UsageError(f"encoder: {settings.method.kind} has none. Leave the section out")
+
+
+def _check_losses(settings: Settings) -> None:
+    method = settings.method
+    norm = settings.discriminator.norm
+    if method.gan_mode == "wgangp" and settings.train.compile == "on":
+        raise UsageError(
+            "--compile on: method.gan_mode wgangp goes backward twice, which torch does not "
+            "compile. Leave --compile out"
+        )
+    if method.gan_mode == "wgangp" and norm == "batch":
+        raise UsageError(
+            "method.gan_mode wgangp: its penalty is per picture, which discriminator.norm batch "
+            "mixes. Set discriminator.norm to instance or none"
+        )
+    if isinstance(method, CycleGanConfig) and method.update == "joint":
+        if method.d_ratio != 1:
+            raise UsageError(f"method.d_ratio {method.d_ratio}: {_ALTERNATING}")
+        if method.cycle_from_identity:
+            raise UsageError(f"method.cycle_from_identity true: {_ALTERNATING}")
+    if isinstance(method, CycleGanConfig) and method.cycle_from_identity:
+        a, b = settings.data.channels_a, settings.data.channels_b
+        if a != b:
+            raise UsageError(
+                f"method.cycle_from_identity true: an identity needs as many channels in A ({a}) "
+                f"as in B ({b}). Set it to false"
+            )
+    teaching = _teaching_the_generator(method)
+    if not any(vars(method)[name] for name in teaching):
+        raise UsageError(
+            f"method: {', '.join(teaching)} are all 0, so no generator would learn. Set one of them"
+        )
+
+
+def _check_recompute(settings: Settings) -> None:
+    generator = settings.generator
+    fits = isinstance(generator, ResnetConfig) and generator.norm != "batch"
+    if settings.train.recompute and not fits:
+        raise UsageError(
+            "train.recompute true: it is for generator.kind resnet alone, and batch norm would "
+            "count every batch twice. Set it to false"
+        )
+
+
+def _check_schedule(settings: Settings) -> None:
+    schedule = settings.schedule
+    by_steps = schedule.constant_steps is not None
+    if schedule.decay_steps is not None and not by_steps:
+        raise UsageError(
+            f"schedule.decay_steps {schedule.decay_steps}: needs schedule.constant_steps. "
+            "Set both, or epochs"
+        )
+    total = (
+        (schedule.constant_steps or 0) + (schedule.decay_steps or 0)
+        if by_steps
+        else schedule.epochs + schedule.decay_epochs
+    )
+    if total == 0:
+        raise UsageError("--epochs 0: the schedule has no step. Give --epochs or --decay-epochs")
+    if schedule.kind == "multistep" and not schedule.milestones:
+        raise UsageError(
+            "schedule.kind multistep: schedule.milestones is empty. "
+            "Name some, as in --set schedule.milestones=[100,150]"
+        )
+
+
+_ALTERNATING = "means something in the alternating update only. Set method.update=alternating"
+
+
+def _teaching_the_generator(config: MethodConfig) -> tuple[str, ...]:
+    """The weights of the terms from which a generator learns."""
+    match config:
+        case CycleGanConfig():  # the identity's is relative to the cycles'
+            return ("lambda_gan_ab", "lambda_gan_ba", "lambda_a", "lambda_b")
+        case Pix2PixConfig():
+            return ("lambda_gan", "lambda_l1")
+        case BicycleGanConfig(paths="cvae"):
+            return ("lambda_gan", "lambda_l1")
+        case BicycleGanConfig(paths="clr"):
+            return ("lambda_gan", "lambda_latent")
+        case BicycleGanConfig():
+            return ("lambda_gan", "lambda_l1", "lambda_latent")
+
+
+def _smallest_judged(config: DiscriminatorConfig) -> int:
+    """The shortest side of which the discriminator leaves at least one patch at every scale."""
+    match config:
+        case PixelConfig():
+            return 2
+        case MultiScaleConfig():
+            return int(3 * 2 ** (config.num_layers + config.num_scales - 1))
+        case _:
+            return int(3 * 2**config.num_layers)

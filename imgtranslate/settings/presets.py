@@ -1,0 +1,86 @@
+"""What the methods, and the sizes and schedules of presets, set apart from the defaults.
+
+Layers of settings: the method's, over it the preset's, over it what the user sets. Named variants
+of a method are methods here; what they are is in ``docs/``.
+"""
+
+from collections.abc import Mapping
+
+from imgtranslate.settings.config import Tree
+
+_UNET: Tree = {"generator": {"kind": "unet"}}
+_BICYCLEGAN: Tree = {
+    "generator": {
+        "kind": "unet",
+        "skip_order": "up_first",
+        "conv_bias": "always",
+        "latent_dim": 8,
+        "z_at": "all",
+    },
+    "init": {"kind": "xavier"},
+    "train": {"batch_size": 2},
+}
+
+
+def _bicyclegan(paths: str) -> Tree:
+    return {
+        **_BICYCLEGAN,
+        "method": {"kind": "bicyclegan", "paths": paths},
+        "discriminator": {"kind": "multiscale"},
+        "encoder": {"kind": "residual"},
+    }
+
+
+METHODS: Mapping[str, Tree] = {
+    "cyclegan": {"method": {"kind": "cyclegan"}},
+    "pix2pix": {**_UNET, "method": {"kind": "pix2pix"}},
+    "pix2pix-paper": {
+        "method": {"kind": "pix2pix"},
+        "generator": {"kind": "unet", "norm": "batch", "dropout": True},
+        "discriminator": {"norm": "batch"},
+    },
+    "bicyclegan": _bicyclegan("both"),
+    "dualgan": {
+        "method": {
+            "kind": "cyclegan",
+            "gan_mode": "wgangp",
+            "lambda_a": 20.0,
+            "lambda_b": 20.0,
+            "lambda_identity": 0.0,
+            "pool_size": 0,
+        },
+        "generator": {"kind": "unet", "dropout": True},
+        "optimizer": {"kind": "rmsprop", "lr": 5e-5},
+    },
+    "cvae-gan": _bicyclegan("cvae"),
+    "clr-gan": _bicyclegan("clr"),
+    "pix2pix-noise": {
+        **_BICYCLEGAN,
+        "method": {
+            "kind": "pix2pix",
+            "gan_mode": "lsgan",
+            "lambda_l1": 10.0,
+            "conditional": False,
+        },
+        "discriminator": {"kind": "multiscale"},
+    },
+}
+
+PRESETS: Mapping[str, Tree] = {
+    "paper": {},
+    "fast": {
+        "data": {"crop_size": 128},
+        "generator": {"base_channels": 32, "num_blocks": 6},
+        "discriminator": {"base_channels": 32},
+        "encoder": {"base_channels": 32},
+        "schedule": {"epochs": 10, "decay_epochs": 10},
+    },
+    "tiny": {
+        "data": {"crop_size": 64},
+        "generator": {"base_channels": 16, "num_blocks": 3},
+        "discriminator": {"base_channels": 32, "num_layers": 2},
+        "encoder": {"base_channels": 16, "num_blocks": 3},
+        "optimizer": {"lr": 1e-3},
+        "schedule": {"constant_steps": 1000, "decay_steps": 1000},
+    },
+}

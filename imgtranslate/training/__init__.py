@@ -1,0 +1,1 @@
+"""Train and resume: the loop, validation, health, recovery, samples, processes."""

@@ -1,0 +1,90 @@
+"""``--init``: begin a new run with weights that were learnt before."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from imgtranslate.errors import UsageError
+from imgtranslate.methods.learner import Learner
+from imgtranslate.model_files.checkpoint import (
+    ENCODER_PREFIX,
+    load_tensors,
+    read_model_header,
+    read_state_header,
+)
+from imgtranslate.model_files.onnx_metadata import is_onnx
+from imgtranslate.model_files.openvino_folder import is_openvino
+from imgtranslate.runs.folder import Run
+
+Weights = dict[str, dict[str, Tensor]]  # by the network's name in a learner
+
+
+def check_initial(source: Path) -> None:
+    """Raise ``CheckpointError`` if there is nothing to begin with, before any long work."""
+    if is_onnx(source) or is_openvino(source):
+        raise UsageError(f"--init {source}: an export, to use only. Name the .safetensors model")
+    if source.is_dir():
+        read_state_header(Run(source).state)
+    else:
+        read_model_header(source)
+
+
+def load_initial(learner: Learner, source: Path, *, say: Callable[[str], None]) -> None:
+    """Put the weights of a model, or of all networks of a run, into a new learner.
+
+    Optimizers, averages, pools and the step begin anew. ``say`` is told of each network what was
+    loaded. Raises ``UsageError`` naming the first tensor that does not fit.
+    """
+    found = _of_run(source) if source.is_dir() else _of_model(source, learner)
+    if found.keys().isdisjoint(learner.networks):
+        raise UsageError(
+            f"--init {source}: none of its networks is one of this method's. Name a run of it, or "
+            "a model file"
+        )
+    for name, network in learner.networks.items():
+        if name not in found:
+            say(f"{name}: new")
+            continue
+        _refuse_unfit(source, name, found[name], network.state_dict())
+        network.load_state_dict(found[name])
+        say(f"{name}: {len(found[name])} of {len(found[name])} tensors from {source}")
+    learner.restart_averages()
+
+
+def _of_run(source: Path) -> Weights:
+    """All networks of a training state."""
+    weights: Weights = {}
+    for name, tensor in load_tensors(Run(source).state).items():
+        network, _, key = name.partition("/")
+        weights.setdefault(network, {})[key] = tensor
+    return weights
+
+
+def _of_model(source: Path, learner: Learner) -> Weights:
+    """The generator of the direction that a model file says, and its encoder."""
+    header = read_model_header(source)
+    names = learner.method.models().get(header.direction)
+    if names is None:
+        raise UsageError(f"--init {source}: translates b to a, which this method does not learn")
+    tensors = load_tensors(source)
+    encoder = {n: t for n, t in tensors.items() if n.startswith(ENCODER_PREFIX)}
+    generator = {n: t for n, t in tensors.items() if n not in encoder}
+    weights: Weights = {names[0]: generator}
+    if encoder and len(names) > 1:
+        weights[names[1]] = {n.removeprefix(ENCODER_PREFIX): t for n, t in encoder.items()}
+    return weights
+
+
+def _refuse_unfit(
+    source: Path, network: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> None:
+    shapes = {n: list(t.shape) for n, t in found.items()}
+    wanted = {n: list(t.shape) for n, t in expected.items()}
+    unfit = [n for n in (wanted | shapes) if shapes.get(n) != wanted.get(n)]
+    if unfit:
+        name = unfit[0]
+        raise UsageError(
+            f"--init {source}: {network}'s {name} is {shapes.get(name, 'absent')} there and "
+            f"{wanted.get(name, 'absent')} here. Train with the settings that it was made with"
+        )

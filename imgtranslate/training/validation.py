@@ -1,0 +1,162 @@
+"""One number that says how good a run is on pictures it does not learn from; lower is better."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+from torch import Tensor, nn
+
+from imgtranslate.data.folders import Domain
+from imgtranslate.data.stream import Purpose, random_at
+from imgtranslate.methods.learner import Learner
+from imgtranslate.methods.step import evaluating, noise
+from imgtranslate.metrics import sliced
+from imgtranslate.settings.config import Settings, latent_dim
+from imgtranslate.training.samples import held_out_crops, to_tensor
+
+VALIDATION_PICTURES = 16  # of each side
+SSIM_WINDOW = 7  # px
+GREY_GRID = 16  # a side of the picture that brightness is compared on
+
+Numbers = dict[str, float]
+Pictures = list[Tensor]  # each (1, c, h, w) in [-1, 1]
+
+
+@dataclass(kw_only=True)
+class Validation:
+    """The held-out pictures of a run, read once, and what is measured on them."""
+
+    settings: Settings
+    domains: tuple[Domain, Domain]
+    reals: dict[str, Pictures] = field(default_factory=dict)  # by letter
+    bands: dict[str, sliced.Bands] = field(default_factory=dict)  # likewise
+
+    @torch.inference_mode()
+    def measure(self, learner: Learner) -> Numbers:
+        """``validation`` and what it is made of; nothing without held-out pictures.
+
+        Of pairs: ``validation_l1`` and 1 - ``validation_ssim``, their mean, of the translation
+        against the truth. Else, of both directions, the root of the sum of the squares of
+        ``validation_distance`` (between translations and real pictures) and ``validation_cycle``
+        (of what came back): each 0 at best and about 1 for constant pictures, so that neither a
+        pair that does nothing nor one that has collapsed passes for good. All on 8-bit pictures,
+        by the averaged generators where there are some. The learner remembers it, for the plateau
+        schedule and the best checkpoint.
+        """
+        if not all(domain.held_out for domain in self.domains):
+            return {}
+        self._read(learner.device)
+        models = learner.models()
+        with evaluating(*(n for pair in models.values() for n in pair if n is not None)):
+            numbers = (
+                self._of_cycles(models["ab"][0], models["ba"][0])
+                if "ba" in models
+                else self._of_pairs(*models["ab"])
+            )
+        learner.validations.append(numbers["validation"])
+        return numbers
+
+    def _read(self, device: torch.device) -> None:
+        for domain in self.domains if not self.reals else ():
+            crops = held_out_crops(domain, self.settings, count=VALIDATION_PICTURES)
+            reals = [to_tensor(pixels, device) for pixels in crops]
+            self.reals[domain.letter], self.bands[domain.letter] = reals, sliced.describe(reals)
+
+    def _of_cycles(self, ab: nn.Module, ba: nn.Module) -> Numbers:
+        numbers: Numbers = {}
+        for direction, there, back in (("ab", ab, ba), ("ba", ba, ab)):
+            reals, wanted = self.reals[direction[0]], self.bands[direction[1]]
+            fakes = [rounded(there(real)) for real in reals]
+            returned = [rounded(back(fake)) for fake in fakes]
+            numbers[f"distance_{direction}"] = sliced.distance(sliced.describe(fakes), wanted)
+            numbers[f"cycle_{direction}"] = _lost(returned, reals)
+            numbers |= self._looks_of(fakes, direction, reals)
+        means = {
+            f"validation_{part}": (numbers.pop(f"{part}_ab") + numbers.pop(f"{part}_ba")) / 2
+            for part in ("distance", "cycle")
+        }
+        return {"validation": math.hypot(*means.values()), **means, **numbers}
+
+    def _of_pairs(self, generator: nn.Module, encoder: nn.Module | None) -> Numbers:
+        """With a code it is the encoder's of the truth, or without an encoder a random one."""
+        inputs, truths = self.reals["a"], self.reals["b"]
+        numbers_of_code = latent_dim(self.settings.generator)
+        rng = random_at(self.settings.train.seed, Purpose.SAMPLES, 0)
+        fakes = []
+        for real, truth in zip(inputs, truths, strict=True):
+            z = [encoder(truth)[0]] if encoder is not None else []
+            if numbers_of_code and encoder is None:
+                z = [noise(rng, 1, numbers_of_code, like=real)]
+            fakes.append(rounded(generator(real, *z)))
+        pairs = list(zip(fakes, truths, strict=True))
+        error = _mean([F.l1_loss(fake, truth) / 2 for fake, truth in pairs])  # values span 2
+        likeness = _mean([ssim(fake, truth) for fake, truth in pairs])
+        return {
+            "validation": (error + 1 - likeness) / 2,
+            "validation_l1": error,
+            "validation_ssim": likeness,
+            **self._looks_of(fakes, "ab", truths),
+        }
+
+    def _looks_of(self, fakes: Pictures, direction: str, like: Pictures) -> Numbers:
+        """How much the fakes differ among each other, and whether bright stays bright.
+
+        ``spread``: a share of how much inputs, or real pictures of the target, do. ``brightness``:
+        the mean correlation with the pictures they should be like, -1 to 1.
+        """
+        needed = min(_spread(self.reals[letter]) for letter in direction)
+        return {
+            f"spread_{direction}": _spread(fakes) / needed if needed > sliced.LEAST_SPREAD else 1.0,
+            f"brightness_{direction}": _mean(
+                [_correlation(_grey(x), _grey(y)) for x, y in zip(fakes, like, strict=True)]
+            ),
+        }
+
+
+def rounded(values: Tensor) -> Tensor:
+    """What is left of values in [-1, 1] once they were saved as 8 bits."""
+    return ((values.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """The mean structural similarity of (1, c, h, w) in [-1, 1], as ``metrics.ssim`` defines it."""
+    x, y = (x + 1) / 2, (y + 1) / 2
+    side = min(SSIM_WINDOW, *x.shape[-2:])
+    side -= 1 - side % 2
+    share = side * side / max(side * side - 1, 1)  # the sample's covariance
+    mean_x, mean_y, xx, yy, xy = (F.avg_pool2d(v, side, 1) for v in (x, y, x * x, y * y, x * y))
+    covariance = (xy - mean_x * mean_y) * share
+    variances = (xx - mean_x**2 + yy - mean_y**2) * share
+    brightness = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+    likeness: Tensor = brightness * (2 * covariance + 0.03**2) / (variances + 0.03**2)
+    return likeness.mean()
+
+
+def _lost(returned: Pictures, reals: Pictures) -> float:
+    """The mean error of what came back, a share of a constant picture's."""
+    error = _mean([F.l1_loss(back, real) for back, real in zip(returned, reals, strict=True)])
+    everything = torch.cat(reals)
+    flat = everything.mean(dim=(0, 2, 3), keepdim=True)
+    return error / max(float((everything - flat).abs().mean()), sliced.LEAST_SPREAD)
+
+
+def _spread(pictures: Pictures) -> float:
+    """How far pictures are from their mean picture: 0 where all are alike."""
+    stacked = torch.cat(pictures)
+    return float((stacked - stacked.mean(dim=0)).abs().mean())
+
+
+def _grey(picture: Tensor) -> Tensor:
+    height, width = (min(GREY_GRID, side) for side in picture.shape[-2:])
+    return F.adaptive_avg_pool2d(picture.mean(dim=1), (height, width)).flatten()
+
+
+def _correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Pearson's; 0 where one of them is flat."""
+    return F.cosine_similarity(x - x.mean(), y - y.mean(), dim=0)
+
+
+def _mean(values: Sequence[Tensor]) -> float:
+    return float(torch.stack(list(values)).mean())

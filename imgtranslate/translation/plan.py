@@ -1,0 +1,246 @@
+"""What will be written where: every wrong use that names alone show is found before any work."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from imgtranslate.errors import UsageError
+from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.translation.inputs import PIPE, Input, Place, list_inputs, real
+from imgtranslate.translation.outputs import BESIDE, Naming, Output, check_output, target_of
+from imgtranslate.translation.partitions import WHOLE, Shard
+
+Existing = Literal["refuse", "skip", "overwrite"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One picture to translate and where it goes."""
+
+    source: Place
+    target: Place
+    look: int | None = 0  # which of the looks asked for; None draws all of them in one figure
+    model: int = 0  # which of the models
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which of the inputs are translated."""
+
+    shard: Shard = WHOLE
+    limit: int | None = None  # pictures
+    existing: Existing = "refuse"
+
+
+WHOLLY = Selection()
+
+
+def silent(_: str) -> None:
+    """Tell nobody."""
+
+
+def plan_translation(
+    inputs: Sequence[str | Path],
+    *,
+    models: Sequence[ModelHeader],
+    output: Output = BESIDE,
+    listed: Sequence[Input] = (),
+    looks: int = 1,
+    grid: bool = False,
+    selection: Selection = WHOLLY,
+    notice: Callable[[str], None] = silent,
+) -> list[Job]:
+    """Say what will be written where, in order, and touch nothing.
+
+    ``inputs`` are files, folders, globs and ``-``; ``listed`` come after them. Each picture has,
+    of each model, so many ``looks``, a file each or all in one ``grid``. ``notice`` is told what
+    is left out.
+
+    Raises
+    ------
+    ``UsageError`` for whatever would go wrong by the names alone: an input that is missing, two
+    inputs for one output, an output that exists, is an input itself or lies outside its folder.
+
+    """
+    if output.text is None and PIPE in inputs:
+        output = replace(output, text=PIPE)
+    namings = _namings(models, output, channels=3 if grid else None)
+    channels = max(header.in_channels for header in models)
+    found = list_inputs(inputs, channels=channels, output=output.folder, pipe=True)
+    sources = [*found, *listed]
+    _check_single(output, sources, looks=1 if grid else looks, models=len(models))
+    numbers: Sequence[int | None] = [None] if grid else range(looks)
+    planned = _distinct(
+        (source, Job(source=source.place, target=target, look=look, model=model))
+        for source in sources
+        for model, naming in enumerate(namings)
+        for look in numbers
+        for target in [_target(source, naming, look=look if looks > 1 and not grid else None)]
+    )
+    planned = _without_own_outputs(planned, output, notice)
+    chosen = _chosen(planned, selection, notice)
+    _check_inputs_kept(chosen, planned, replaceable=_replaceable(output, selection.existing))
+    targets = [job.target for job in chosen if isinstance(job.target, Path)]
+    _check_targets(targets, output=output, existing=selection.existing)
+    return chosen
+
+
+def _namings(
+    models: Sequence[ModelHeader], output: Output, *, channels: int | None
+) -> list[Naming]:
+    namings = [
+        Naming(
+            output=output,
+            domain=header.target,
+            channels=channels or header.out_channels,
+            several_models=len(models) > 1,
+        )
+        for header in models
+    ]
+    for naming in namings:
+        check_output(output, channels=naming.channels)
+    return namings
+
+
+def _target(source: Input, naming: Naming, *, look: int | None) -> Place:
+    output = naming.output
+    if output.is_file and output.text is not None:
+        return Path(output.text)
+    return target_of(source, naming, look=look)
+
+
+def _check_single(output: Output, sources: Sequence[Input], *, looks: int, models: int) -> None:
+    """Raise ``UsageError`` if several pictures would go to one file, or to stdout."""
+    if not (output.is_file or output.is_pipe):
+        return
+    if models > 1:
+        raise UsageError(f"-o {output.text}: one file, {models} models. Name a folder")
+    if looks > 1:
+        raise UsageError(f"-o {output.text}: one file, {looks} looks. Name a folder, or add --grid")
+    if len(sources) != 1 or sources[0].found == "folder":
+        raise UsageError(
+            f"-o {output.text}: one file for {len(sources)} picture(s) of a folder or list. "
+            "Name a folder, without an image suffix"
+        )
+
+
+def _distinct(pairs: Iterable[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
+    """The jobs without repetitions; two for one output are refused."""
+    chosen: dict[str, tuple[Input, Job]] = {}
+    for source, job in pairs:
+        key = os.path.normcase(os.path.abspath(job.target))  # noqa: PTH100 - a million of them
+        _, other = chosen.setdefault(key, (source, job))
+        if other is not job:
+            _refuse_collision(other, job)
+    return list(chosen.values())
+
+
+def _refuse_collision(first: Job, second: Job) -> None:
+    if first.model != second.model:
+        raise UsageError(
+            f"--model: two of them would write {second.target}, as their domains have one name. "
+            "Run them one by one, each with its own -o"
+        )
+    if _identity(first.source) != _identity(second.source):
+        raise UsageError(
+            f"{first.source} and {second.source}: both would be written to {second.target}. "
+            "Translate them into different folders"
+        )
+
+
+def _without_own_outputs(
+    pairs: list[tuple[Input, Job]], output: Output, notice: Callable[[str], None]
+) -> list[tuple[Input, Job]]:
+    """Leave out what was found beside its input and has the name that an output gets there."""
+    if output.text is not None and not output.is_pattern:
+        return pairs
+    made = {job.target: job.source for _, job in pairs}
+    kept = [
+        (source, job)
+        for source, job in pairs
+        if source.found not in ("folder", "pattern")
+        or made.get(source.path, source.path) == source.path
+    ]
+    left_out = len({job.source for _, job in pairs}) - len({job.source for _, job in kept})
+    if left_out:
+        notice(f"left out {left_out} that have the names of outputs of others")
+    return kept
+
+
+def _chosen(
+    pairs: list[tuple[Input, Job]], selection: Selection, notice: Callable[[str], None]
+) -> list[Job]:
+    """The jobs of this shard, of as many pictures as the limit says."""
+    shard, limit = selection.shard, selection.limit
+    mine = [job for source, job in pairs if shard.count == 1 or shard.holds(source.relative)]
+    if shard.count > 1:
+        notice(f"shard {shard}: {_pictures(mine)} of {_pictures(job for _, job in pairs)} pictures")
+    if limit is None or limit >= _pictures(mine):
+        return mine
+    first = set(list(dict.fromkeys(job.source for job in mine))[:limit])
+    notice(f"--limit {limit}: the first {limit} of {_pictures(mine)} pictures")
+    return [job for job in mine if job.source in first]
+
+
+def _pictures(jobs: Iterable[Job]) -> int:
+    return len({job.source for job in jobs})
+
+
+def _replaceable(output: Output, existing: Existing) -> bool:
+    """Whether an input may be replaced: its name was written out, twice."""
+    return output.is_file and existing == "overwrite"
+
+
+def _check_inputs_kept(
+    jobs: Iterable[Job], planned: Iterable[tuple[Input, Job]], *, replaceable: bool
+) -> None:
+    existing = [job.target for job in jobs if _there(job.target)]
+    inputs = {_identity(source.place) for source, _ in planned} if existing else set()
+    for target in existing:
+        if _identity(target) in inputs and not replaceable:
+            raise UsageError(
+                f"{target}: an input itself, which would be overwritten. Name another output by -o"
+            )
+
+
+def _check_targets(targets: Sequence[Path], *, output: Output, existing: Existing) -> None:
+    root = None if output.folder is None else real(output.folder)
+    for folder in dict.fromkeys(target.parent for target in targets):
+        _check_folder(folder, root=root)
+    present = [target for target in targets if os.path.lexists(target)]
+    for target in present:
+        if target.is_dir():
+            raise UsageError(f"{target}: a folder stands where a picture goes. Name another output")
+    if present and existing == "refuse":
+        more = f" (and {len(present) - 1} more)" if len(present) > 1 else ""
+        raise UsageError(f"{present[0]}{more}: exists. Add --overwrite or --skip-existing")
+
+
+def _check_folder(folder: Path, *, root: Path | None) -> None:
+    """Folders are made when the first picture goes there; here only whether that could work."""
+    nearest_existing = next((f for f in (folder, *folder.parents) if os.path.lexists(f)), folder)
+    if not nearest_existing.is_dir():
+        raise UsageError(f"{nearest_existing}: a file, not a folder. Name another output by -o")
+    if root is not None and not real(folder).is_relative_to(root):
+        raise UsageError(
+            f"{folder}: a link leads out of the output folder {root}. Remove it or name its end"
+        )
+    if not os.access(nearest_existing, os.W_OK | os.X_OK):
+        raise UsageError(f"{nearest_existing}: no permission to write here. Name another output")
+
+
+def _there(target: Place) -> bool:
+    return isinstance(target, Path) and os.path.lexists(target)
+
+
+def _identity(place: Place) -> tuple[int, int] | str:
+    """The same for all names of one file."""
+    if not isinstance(place, Path):
+        return place
+    try:
+        status = place.stat()
+    except OSError:
+        return str(place.absolute())
+    return (status.st_dev, status.st_ino)

@@ -1,0 +1,149 @@
+"""Pictures in, translated pictures out: reading, network and writing at the same time."""
+
+import itertools
+import math
+import os
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from imgtranslate.files import remove_leftovers
+from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.translation.codes import Looks, choose
+from imgtranslate.translation.outputs import Output
+from imgtranslate.translation.pipeline import Room, grouped, in_order, read_ahead, write_behind
+from imgtranslate.translation.plan import Existing, Job, Selection, plan_translation, silent
+from imgtranslate.translation.stages import (
+    PLAIN,
+    Model,
+    Options,
+    Outcome,
+    Work,
+    read_work,
+    translate_work,
+    write_work,
+)
+from imgtranslate.translation.translator import load
+
+BATCH = 8  # pictures of one size that a GPU gets at once
+_BATCH_PIXELS = 2**21  # in one batch
+_TOO_LARGE = 3  # times the size trained at
+Item = TypeVar("Item")
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    models: Sequence[Model],
+    options: Options = PLAIN,
+    stop: Callable[[], bool] = lambda: False,
+    notice: Callable[[str], None] = silent,
+) -> Generator[Outcome]:
+    """Translate pictures and yield what became of each, in the order of the jobs.
+
+    One that fails does not stop the rest. Once ``stop`` says so, nothing more is begun, and what
+    was translated is still written. ``notice`` is told, once, of pictures far larger than those
+    trained on. On the CPU each picture runs by itself, on CUDA with others of its size.
+    """
+    workers = min(4, os.cpu_count() or 1)
+    tasks = _while_not(stop, _tasks(jobs, models))
+    read = partial(read_work, models=models, options=options)
+    write = partial(write_work, models=models, options=options)
+
+    for folder in {job.target.parent for job in jobs if isinstance(job.target, Path)}:
+        remove_leftovers(folder)
+    tasks_read = read_ahead(
+        read, tasks, workers=workers, size=_size_of_all, room=Room(most=2 * workers)
+    )
+    works = _while_not(stop, itertools.chain.from_iterable(tasks_read))
+    if options.resize is None:
+        works = _watched(works, models, notice)
+    together = partial(_batch_size, models=models)
+    groups = grouped(works, key=_kind, most=together, window=4 * BATCH)
+    made = (work for group in groups for work in _translated(group, models))
+    written = write_behind(
+        write, made, workers=workers, size=lambda work: work.size, room=Room(most=2 * workers)
+    )
+    yield from in_order(written)
+
+
+def translate_folder(
+    folder: str | Path,
+    output: str | Path,
+    *,
+    model: str | Path,
+    device: str = "auto",
+    direction: Direction = "ab",
+    file_format: str | None = None,
+    existing: Existing = "refuse",
+) -> Iterator[Outcome]:
+    """Translate all pictures of a folder into another; its tree, names and formats are kept.
+
+    Wrong use raises ``UsageError`` at once; pictures are translated as the outcomes are taken.
+    """
+    translator = load(model, device=device, direction=direction)
+    jobs = plan_translation(
+        [folder],
+        models=[translator.header],
+        output=Output(text=os.fspath(output), file_format=file_format),
+        selection=Selection(existing=existing),
+    )
+    models = [Model(translator=translator, chosen=choose(Looks(), translator))]
+    return run_jobs(jobs, models=models, options=Options(existing=existing))
+
+
+def _tasks(jobs: Sequence[Job], models: Sequence[Model]) -> Iterator[list[tuple[int, Job]]]:
+    """Jobs that stand together and read one picture in one way, with their numbers."""
+
+    def reading(numbered: tuple[int, Job]) -> Hashable:
+        job = numbered[1]
+        return job.source, models[job.model].translator.header.in_channels
+
+    return (list(task) for _, task in itertools.groupby(enumerate(jobs), reading))
+
+
+def _while_not(stop: Callable[[], bool], items: Iterable[Item]) -> Iterator[Item]:
+    return itertools.takewhile(lambda _: not stop(), items)
+
+
+def _watched(
+    works: Iterator[Work], models: Sequence[Model], notice: Callable[[str], None]
+) -> Iterator[Work]:
+    """Say of the first picture that is far larger than those trained on that it is."""
+    for work in works:
+        trained = models[work.job.model].translator.header.crop_size
+        if work.frames and min(work.frames[0].pixels.shape[:2]) > _TOO_LARGE * trained:
+            notice(
+                f"{work.job.source}: its shorter side is over {_TOO_LARGE} times the {trained} px "
+                f"that the model was trained at, which may look weak. Try --resize {trained}"
+            )
+            yield work
+            break
+        yield work
+    yield from works
+
+
+def _kind(work: Work) -> Hashable:
+    """The same for pictures that one run of a network can translate."""
+    return work.job.model, *(frame.pixels.shape for frame in work.frames)
+
+
+def _batch_size(work: Work, *, models: Sequence[Model]) -> int:
+    """How many such pictures run together: as the same bytes are promised, one on the CPU."""
+    on_gpu = models[work.job.model].translator.device.startswith("cuda")
+    still = len(work.frames) == 1 and work.job.look is not None
+    if not (on_gpu and still and work.frames[0].pixels.dtype == np.uint8):
+        return 1
+    pixels = math.prod(work.frames[0].pixels.shape[:2])
+    return max(1, min(BATCH, _BATCH_PIXELS // pixels))
+
+
+def _translated(group: list[Work], models: Sequence[Model]) -> list[Work]:
+    return translate_work(group, models=models) if group[0].frames else group
+
+
+def _size_of_all(works: list[Work]) -> int:
+    return max(work.size for work in works)

@@ -1,0 +1,207 @@
+"""OpenVINO: its engine for .onnx files, its own folder, and 8 bits there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from exporting.test_export_int8 import MODELS, RESNET, save_model
+from PIL import Image
+
+from imgtranslate import cli
+from imgtranslate.engines import openvino_engine
+from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
+from imgtranslate.exporting.export import export_model
+from imgtranslate.model_files.checkpoint import kind_of, read_model_header
+from imgtranslate.model_files.export_header import ExportForm
+from imgtranslate.training.initial_weights import check_initial
+from imgtranslate.translation.translator import load
+
+pytest.importorskip("openvino")
+OPENVINO = ExportForm(format="openvino")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("openvino")
+    for name, header in MODELS.items():
+        save_model(folder / f"{name}.safetensors", header)
+        export_model(folder / f"{name}.safetensors", folder / name, form=OPENVINO)
+    model = folder / "resnet.safetensors"
+    export_model(model, folder / "resnet.onnx")
+    export_model(model, folder / "uint8", form=ExportForm(format="openvino", io="uint8"))
+    (folder / "pictures").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(8):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
+        coarse.resize((70, 60), Image.Resampling.BICUBIC).save(folder / f"pictures/{index}.png")
+    Image.fromarray(rng.integers(0, 256, (31, 22, 3), np.uint8)).save(folder / "in.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model", "export"),
+    [("resnet", "resnet"), ("resnet", "resnet.onnx"), ("resnet", "uint8"), ("unet", "unet")],
+)
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (35, 64), (100, 3)])
+def test_it_translates_as_the_model_does_at_any_size(
+    folder: Path, model: str, export: str, size: tuple[int, int]
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    image = Image.fromarray(noise)
+    found = np.asarray(load(folder / export, engine="openvino")(image)).astype(int)
+    expected = np.asarray(load(folder / f"{model}.safetensors")(image)).astype(int)
+    assert found.shape == expected.shape
+    assert abs(found - expected).max() <= 1
+    assert size == (1, 1) or expected.std() > 5  # else equality says nothing
+
+
+def test_it_computes_in_single_precision(folder: Path) -> None:
+    compiled = openvino_engine.compile_model(folder / "resnet.onnx")
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+
+
+def test_the_folder_says_what_it_is(folder: Path) -> None:
+    assert sorted(path.name for path in (folder / "resnet").iterdir()) == [
+        "imgtranslate.json",
+        "model.bin",
+        "model.xml",
+    ]
+    assert read_model_header(folder / "resnet") == RESNET
+    assert kind_of(folder / "resnet") == "export"
+    assert str(folder).encode() not in (folder / "resnet/model.xml").read_bytes()
+
+
+def test_8_bits_are_near_and_small(folder: Path, tmp_path: Path) -> None:
+    model, output = folder / "resnet.safetensors", tmp_path / "ab"
+    form = ExportForm(format="openvino-int8")
+    made = export_model(model, output, form=form, calibrate=folder / "pictures", min_psnr=25)
+    assert made.precision is not None
+    assert made.precision.psnr > 25
+    assert (output / "model.bin").stat().st_size < (folder / "resnet/model.bin").stat().st_size
+    image = Image.open(folder / "pictures/1.png")
+    found, expected = (np.asarray(load(m)(image)).astype(float) for m in (output, model))
+    assert np.sqrt(np.square(found - expected).mean()) < 255 * 10 ** (-23 / 20)
+
+
+def test_the_command_prints_lines_that_run_without_imgtranslate(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = str(folder / "resnet.safetensors")
+    told = ["export", "--model", model, "--format", "openvino", "-o", "ab_openvino"]
+    Path("ab_openvino").mkdir()
+    Path("ab_openvino/model.xml").touch()
+    assert cli.run(told) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert cli.run([*told, "--overwrite"]) == 0
+    printed = capsys.readouterr().out
+    Image.open(folder / "in.png").save("in.jpg")
+    lines = printed[printed.index("import") :]
+    check = "import sys\nassert not {'torch', 'onnxruntime', 'imgtranslate'} & set(sys.modules)\n"
+    subprocess.run([sys.executable, "-c", lines + check], check=True, env={})
+    expected = np.asarray(load(model)(Image.open("in.jpg"))).astype(int)
+    assert abs(np.asarray(Image.open("out.png")) - expected).max() <= 1
+
+
+def test_translate_runs_it_without_torch(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from imgtranslate import cli; "
+        f"assert cli.run({['translate', str(folder / 'in.png'), '--model', str(folder / 'resnet')]}"
+        f" + ['-o', {str(tmp_path / 'out.png')!r}]) == 0; "
+        "assert 'openvino' in sys.modules; assert not {'torch', 'onnxruntime'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "told"),
+    [
+        ("resnet.safetensors", "openvino", "an export: --format openvino"),
+        ("resnet.safetensors", "onnx", "an export: --format onnx"),
+        ("resnet.onnx", "torch", "the .safetensors model"),
+        ("resnet", "onnx", "an export: --format onnx"),
+    ],
+)
+def test_an_engine_that_does_not_run_the_file_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], model: str, engine: str, told: str
+) -> None:
+    command = ["translate", str(folder / "in.png"), "--model", str(folder / model)]
+    assert cli.run([*command, "--engine", engine, "-o", str(folder / "never.png")]) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+    assert not (folder / "never.png").exists()
+
+
+def test_without_the_extra_it_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UsageError, match=r'pip install "imgtranslate\[openvino\]"'):
+        load(folder / "resnet.onnx", engine="openvino")
+    with pytest.raises(UsageError, match=r'pip install "imgtranslate\[openvino\]"'):
+        export_model(folder / "resnet.safetensors", folder / "never", form=OPENVINO)
+
+
+@pytest.mark.parametrize(
+    "harm", ["graph", "weights", "none", "pipe", "metadata", "deep", "long", "other"]
+)
+def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, harm: str) -> None:
+    for file in (folder / "resnet").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    metadata = tmp_path / "imgtranslate.json"
+    match harm:
+        case "graph":
+            (tmp_path / "model.xml").write_text("<net><layers>")
+        case "weights":
+            (tmp_path / "model.bin").write_bytes(b"few")
+        case "none" | "pipe":
+            (tmp_path / "model.bin").unlink()
+            if harm == "pipe":
+                os.mkfifo(tmp_path / "model.bin")
+        case "deep":
+            metadata.write_text("[" * 100_000)
+        case "metadata":
+            metadata.write_text("[1, 2]")
+        case "long":
+            metadata.write_text(json.dumps({"imgtranslate": " " * 2**20}))
+        case "other":
+            metadata.write_bytes((folder / "unet/imgtranslate.json").read_bytes())
+    with pytest.raises(CheckpointError) as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_graph_of_another_kind_is_refused_whatever_its_name(folder: Path, tmp_path: Path) -> None:
+    """An ONNX graph, which OpenVINO would take by its content, may name any file for a tensor."""
+    for file in (folder / "resnet").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "model.xml").write_bytes((folder / "resnet.onnx").read_bytes())
+    with pytest.raises(CheckpointError, match=r"model\.xml is not a graph of OpenVINO's own"):
+        load(tmp_path)
+    with pytest.raises(CheckpointError, match="lies in another file"):
+        load(_with_tensor_outside(folder / "resnet.onnx", tmp_path), engine="openvino")
+
+
+def _with_tensor_outside(source: Path, folder: Path) -> Path:
+    model = onnx.load(source)
+    onnx.save(model, folder / "out.onnx", save_as_external_data=True, size_threshold=0)
+    return folder / "out.onnx"
+
+
+def test_a_run_does_not_begin_with_an_export(folder: Path) -> None:
+    with pytest.raises(UsageError, match="an export, to use only"):
+        check_initial(folder / "resnet")
+
+
+def test_another_folder_is_never_replaced(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("mine")
+    with pytest.raises(ImgTranslateError, match="something else"):
+        export_model(folder / "resnet.safetensors", tmp_path, form=OPENVINO, overwrite=True)
+    assert (tmp_path / "kept.txt").read_text() == "mine"

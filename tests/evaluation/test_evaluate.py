@@ -1,0 +1,282 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from imgtranslate import cli
+from imgtranslate.builders import build_generator
+from imgtranslate.metrics.palette import Palette
+from imgtranslate.metrics.segmenter import load_segmenter, train_segmenter
+from imgtranslate.model_files.checkpoint import ModelHeader, save
+from imgtranslate.settings.config import ResnetConfig, UnetConfig
+from imgtranslate.translation.translator import load
+
+SIDE = 48
+COLOURS = np.array([(0, 0, 222), (255, 80, 0), (192, 255, 63)], dtype=np.uint8)
+HEADER = ModelHeader(
+    generator=ResnetConfig(base_channels=4, num_blocks=1),
+    in_channels=3,
+    out_channels=3,
+    direction="ab",
+    source="labels",
+    target="photos",
+    load_size=SIDE,
+    crop_size=SIDE,
+    method="pix2pix",
+    step=7,
+)
+
+
+def model(path: Path, header: ModelHeader = HEADER, *, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    generator = build_generator(header.generator, in_channels=3, out_channels=3)
+    save(path, generator.state_dict(), header)
+    return path
+
+
+def classes(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.kron(rng.integers(0, 3, (3, 3)), np.ones((SIDE // 3, SIDE // 3), int))
+
+
+def photo(seed: int) -> np.ndarray:
+    """What the labels show: each class in a shade of its own, with noise."""
+    shades = np.array([60, 130, 200])[classes(seed)][..., None]
+    noise = np.random.default_rng(seed).normal(0, 12, (SIDE, SIDE, 3))
+    return np.clip(shades + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for side in ("labels", "photos"):
+        (tmp_path / side).mkdir()
+    for number in range(10):
+        Image.fromarray(COLOURS[classes(number)]).save(tmp_path / f"labels/{number}.png")
+        Image.fromarray(photo(number)).save(tmp_path / f"photos/{number}.png")
+    model(tmp_path / "ab.safetensors")
+    return tmp_path
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    status = cli.run(["evaluate", *arguments, "--device", "cpu"])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+BOTH = ("--a", "labels", "--b", "photos")
+
+
+def test_pairs_are_measured_as_scikit_image_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = run("--model", "ab.safetensors", *BOTH, "--json", capsys=capsys)
+    assert status == 0
+    ((found,),) = json.loads(out)["runs"]
+    translator = load("ab.safetensors", device="cpu")
+    fakes = [
+        np.asarray(translator(Image.open(folder / f"labels/{number}.png"))) for number in range(10)
+    ]
+    truths = [photo(number) for number in range(10)]
+    pairs = list(zip(truths, fakes, strict=True))
+    wanted = {
+        "l1": np.mean([np.abs(x / 255 - y / 255).mean() for x, y in pairs]),
+        "psnr": np.mean([peak_signal_noise_ratio(x, y) for x, y in pairs]),
+        "ssim": np.mean([structural_similarity(x, y, channel_axis=-1) for x, y in pairs]),
+    }
+    for name, value in wanted.items():
+        assert found["measures"][name]["value"] == pytest.approx(value, abs=1e-6)
+        low, high = found["measures"][name]["interval"]
+        assert low < value < high
+    assert found["counts"] == {"translated": 10, "real": 10, "failed": 0}
+    assert (found["sizes"], found["resize"], found["paired"]) == (["48x48"], None, True)
+    assert {"swd", "swd_1/1", "swd_1/2", "two_sample_accuracy"} <= found["measures"].keys()
+
+
+def test_what_is_left_out_is_said_with_what_to_do(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = replace(HEADER, method="cyclegan")
+    model(folder / "ab.safetensors", header)
+    status, out, err = run("--model", "ab.safetensors", "--a", "labels", capsys=capsys)
+    assert status == 0
+    assert err == "ab.safetensors, ab: nothing could be measured. See what was left out\n"
+    for line in (
+        "left out: L1, PSNR, SSIM: the pictures are not paired. Give --pairs, or --paired",
+        "left out: FCN score: no segmenter. Train one with",
+        "left out: sliced Wasserstein distance: no real pictures of the target",
+        "left out: FID, KID: no weights. Give --inception FILE, weights-inception",
+        "left out: LPIPS: no weights. Give --lpips FILE, alexnet",
+    ):
+        assert line in out
+
+
+def test_folders_are_pairs_only_if_that_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both sides of an unpaired set may be numbered alike."""
+    model(folder / "ab.safetensors", replace(HEADER, method="cyclegan"))
+    options = ("--model", "ab.safetensors", *BOTH, "--limit", "2", "--json")
+    apart = json.loads(run(*options, capsys=capsys)[1])["runs"][0][0]
+    together = json.loads(run(*options, "--paired", capsys=capsys)[1])["runs"][0][0]
+    assert (apart["paired"], together["paired"]) == (False, True)
+    assert "l1" not in apart["measures"]
+    assert "l1" in together["measures"]
+    assert together["counts"]["translated"] == 2
+
+
+def test_two_models_stand_side_by_side(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model(folder / "other.safetensors", seed=1)
+    models = ("--model", "ab.safetensors", "--model", "other.safetensors")
+    report = json.loads(run(*models, *BOTH, "--limit", "6", "--json", capsys=capsys)[1])
+    first, second = (column[0]["measures"]["l1"]["value"] for column in report["runs"])
+    apart = report["differences"]["ab"]["l1"]
+    assert apart["value"] == pytest.approx(second - first)
+    assert apart["interval"][0] <= apart["value"] <= apart["interval"][1]
+    _, out, _ = run(*models, *BOTH, "--limit", "2", capsys=capsys)
+    for word in ("ab.safetensors", "other.safetensors", "difference", "L1 ↓", "SSIM ↑"):
+        assert word in out
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_model_against_itself_does_not_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    models = ("--model", "ab.safetensors", "--model", "ab.safetensors")
+    report = json.loads(run(*models, *BOTH, "--limit", "4", "--json", capsys=capsys)[1])
+    for difference in report["differences"]["ab"].values():
+        assert difference == {"value": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_photos_to_labels_are_judged_by_the_nearest_colour(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model(folder / "ba.safetensors", replace(HEADER, direction="ba"))
+    options = ("--model", "ba.safetensors", *BOTH, "--limit", "5", "--json")
+    found = json.loads(run(*options, capsys=capsys)[1])["runs"][0][0]
+    translator = load("ba.safetensors", device="cpu")
+    palette = Palette(tuple(tuple(int(v) for v in colour) for colour in COLOURS))
+    shares = [
+        palette.classes(np.asarray(translator(Image.fromarray(photo(number))))) == classes(number)
+        for number in range(0, 10, 2)
+    ]
+    assert found["measures"]["label_pixel_accuracy"]["value"] == pytest.approx(np.mean(shares))
+    assert {"label_class_accuracy", "label_class_iou"} <= found["measures"].keys()
+
+
+def test_a_broken_picture_is_told_and_left_out_with_its_partner(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "photos/2.png").write_bytes(b"no picture")
+    Image.new("RGB", (8, 8)).save(folder / "photos/4.png")
+    status, out, err = run(
+        "--model", "ab.safetensors", *BOTH, "--limit", "5", "--json", capsys=capsys
+    )
+    ((found,),) = json.loads(out)["runs"]
+    assert status == 1
+    assert found["counts"] == {"translated": 3, "real": 3, "failed": 2}
+    assert "2.png" in err
+    assert "4.png: 8x8 px, its partner 48x48" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "RUN: not given"),
+        (["x", "y", "z"], "RUN: 3 given"),
+        (["x", "--model", "ab.safetensors"], "--model: given together with a run"),
+        (["ab.safetensors"], "a file, not a run. Give it with --model"),
+        (["labels"], "not a run: it has no config.toml"),
+        (["--model", "ab.safetensors"], "--a: not given, and a model file has no held-out"),
+        (["--model", "ab.safetensors", "--b", "photos"], "--a: not given, and the model"),
+        (["--model", "ab.safetensors", "--a", "labels", "--paired"], "--paired: needs both"),
+        (["--model", "ab.safetensors", "--pairs", "none"], "--pairs none: no such folder"),
+        (["--model", "ab.safetensors", *BOTH, "--pairs", "labels"], "--pairs: given together"),
+        (["--model", "ab.safetensors", *BOTH, "--from", "b"], "--from b: ab.safetensors"),
+        (["--model", "ab.safetensors", *BOTH, "--segmenter", "ab.safetensors"], "not a segmenter"),
+        (["--model", "ab.safetensors", *BOTH, "--segmenter", "none"], "none: no such file"),
+        (["--model", "ab.safetensors", *BOTH, "--palette", "labels/1.png"], "--palette labels"),
+        (["--model", "ab.safetensors", *BOTH, "--lpips", "labels/1.png"], "--lpips labels/1.png"),
+        (
+            ["--model", "ab.safetensors", *BOTH, "--train-segmenter", "s.safetensors"],
+            "--train-segmenter: no real pairs",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_wrong_use_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
+) -> None:
+    status, out, err = run(*arguments, capsys=capsys)
+    assert (status, out) == (2, "")
+    assert why in err
+    assert len(err.splitlines()) == 1
+
+
+def test_looks_apart_are_diverse(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = UnetConfig(base_channels=4, depth=5, latent_dim=2, z_at="all")
+    model(folder / "ab.safetensors", replace(HEADER, generator=config, method="bicyclegan"))
+    options = ("--model", "ab.safetensors", "--a", "labels", "--limit", "2", "--json")
+    found = json.loads(run(*options, "--samples", "3", capsys=capsys)[1])["runs"][0][0]
+    assert found["measures"]["diversity_l1"]["value"] > 0
+    alone = json.loads(run(*options, "--samples", "1", capsys=capsys)[1])["runs"][0][0]
+    assert alone["left_out"]["diversity"].endswith("Give --samples 2 or more")
+
+
+@pytest.mark.usefixtures("folder")
+def test_figures_of_held_out_pictures_stay_in_each_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["--preset", "tiny", "--size", "32", "--steps", "1", "--device", "cpu"]
+    data = ["--a", "labels", "--b", "photos", "--method", "pix2pix"]
+    for name in ("one", "two"):
+        assert cli.run(["train", *data, *settings, "--out", name]) == 0
+    capsys.readouterr()
+    status, out, err = run("one", *BOTH, "--json", capsys=capsys)
+    assert (status, (tmp_path / "one/evaluate.json").exists()) == (0, False)
+    status, out, err = run("one", "two", "--json", capsys=capsys)
+    assert status == 0
+    for column, name in zip(json.loads(out)["runs"], ("one", "two"), strict=True):
+        assert json.loads((tmp_path / name / "evaluate.json").read_text()) == {"runs": [column]}
+        assert "wrote " + str(Path(name, "report.html")) in err
+        assert "sliced Wasserstein" in (tmp_path / name / "report.html").read_text()
+
+
+def test_a_segmenter_is_kept_with_its_classes(tmp_path: Path) -> None:
+    palette = Palette(tuple(tuple(int(v) for v in colour) for colour in COLOURS))
+    losses: list[float] = []
+    segmenter = train_segmenter(
+        lambda number: (photo(number), classes(number)),
+        count=6,
+        palette=palette,
+        steps=2,
+        tell=lambda _, loss: losses.append(loss),
+    )
+    segmenter.save(tmp_path / "s.safetensors")
+    again = load_segmenter(tmp_path / "s.safetensors")
+    found = again.classes(photo(0), size=(96, 90))
+    assert len(losses) == 2
+    assert again.palette == palette
+    assert found.shape == (96, 90)
+    assert (found == segmenter.classes(photo(0), size=(96, 90))).all()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder")
+def test_the_fcn_score_tells_photos_from_noise(capsys: pytest.CaptureFixture[str]) -> None:
+    """Through the command line: a segmenter trained on the pairs of a run."""
+    settings = ["--preset", "tiny", "--size", "32", "--steps", "1", "--device", "cpu"]
+    data = ["--a", "labels", "--b", "photos", "--method", "pix2pix", "--out", "run"]
+    assert cli.run(["train", *data, *settings]) == 0
+    capsys.readouterr()
+    training = ("--train-segmenter", "s.safetensors", "--segmenter-steps", "80")
+    status, out, err = run("run", *BOTH, *training, "--json", capsys=capsys)
+    assert status == 0
+    assert "wrote s.safetensors: 3 classes" in err
+    ((found,),) = json.loads(out)["runs"]
+    measures = {name: one["value"] for name, one in found["measures"].items()}
+    assert measures["fcn_real_pixel_accuracy"] > 0.7
+    assert measures["fcn_pixel_accuracy"] < measures["fcn_real_pixel_accuracy"] - 0.2

@@ -1,0 +1,111 @@
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from imgtranslate.settings.parsing import build_settings
+from imgtranslate.training.health import Health, draw_of
+
+
+def health(method: str = "cyclegan", **losses: Any) -> Health:
+    layers = [{"data": {"a": "a", "b": "b"}, "method": losses}]
+    return Health(settings=build_settings(method=method, layers=layers))
+
+
+def said(watch: Health, rows: Iterable[dict[str, float]]) -> list[tuple[int, str]]:
+    return [(int(row["step"]), name) for row in rows for name in watch.see(row)]
+
+
+def logged(name: str, value: float, *, until: int, every: int = 50) -> list[dict[str, float]]:
+    even = {"discriminator_a": 0.25, "discriminator_b": 0.25}
+    return [{"step": step, **even, name: value} for step in range(every, until + 1, every)]
+
+
+def test_a_won_game_is_told_after_2000_steps_and_not_in_every_row() -> None:
+    found = said(health(), logged("discriminator_a", 0.04, until=10_000))
+    assert found == [(step, "discriminator_a_won") for step in (2000, 4000, 8000)]
+    assert said(health(), logged("discriminator_a", 0.06, until=10_000)) == []
+
+
+def test_a_game_that_is_quite_lost_is_told_within_500_steps() -> None:
+    assert said(health(), logged("discriminator_a", 0.01, until=500)) == [
+        (300, "discriminator_a_won")
+    ]
+
+
+def test_what_passes_is_not_held_against_a_run() -> None:
+    rows = logged("discriminator_a", 0.04, until=6000)
+    for row in rows[::20]:
+        row["discriminator_a"] = 0.2
+    assert said(health(), rows) == []
+
+
+def test_the_line_has_the_figures_and_what_to_do() -> None:
+    watch = health()
+    lines = [watch.see(row) for row in logged("discriminator_a", 0.04, until=2000)]
+    assert lines[-1]["discriminator_a_won"] == (
+        "discriminator a has won: its loss has been below 0.05 for 2000 steps (0.04 now, 0.25 in a "
+        "draw), and the generator learns little. Lower --lr, add pictures, or begin anew with "
+        "another --seed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "losses", "name", "weight"),
+    [
+        ("cyclegan", {"lambda_gan_ab": 4.0}, "gan_ab", 4.0),
+        ("cyclegan", {"lambda_gan_ba": 4.0, "update": "alternating"}, "gan_ba", 4.0),
+        ("pix2pix", {"lambda_gan": 3.0}, "gan", 3.0),
+        ("bicyclegan", {}, "gan_vae", 1.0),
+    ],
+)
+def test_a_generator_can_win_too(
+    method: str, losses: dict[str, Any], name: str, weight: float
+) -> None:
+    fooled = logged(name, 0.03 * weight, until=2000)
+    assert f"generator_{name}_won" in {x for _, x in said(health(method, **losses), fooled)}
+    fair = logged(name, 0.3 * weight, until=2000)
+    assert not [x for x in said(health(method, **losses), fair) if "generator" in x[1]]
+
+
+def test_wasserstein_losses_are_not_taken_for_games() -> None:
+    assert said(health(gan_mode="wgangp"), logged("discriminator_a", -30.0, until=9000)) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "losses", "draw"),
+    [
+        ("cyclegan", {}, 0.25),
+        ("pix2pix", {}, 0.6931),
+        ("cyclegan", {"gan_mode": "hinge"}, 1.0),
+        ("bicyclegan", {}, 1.0),  # two scales, not halved
+    ],
+)
+def test_what_a_draw_is(method: str, losses: dict[str, Any], draw: float) -> None:
+    assert draw_of(health(method, **losses).settings) == pytest.approx(draw, abs=1e-4)
+
+
+def test_a_code_that_does_nothing_is_told() -> None:
+    rows = [{"step": step, "diversity": 0.001} for step in range(100, 2001, 100)]
+    assert said(health("bicyclegan"), rows) == [
+        (step, "code_ignored") for step in (500, 1000, 2000)
+    ]
+    assert said(health("bicyclegan"), [{"step": 900, "diversity": 0.02}]) == []
+
+
+def test_looks_are_told_with_their_figures() -> None:
+    row = {"step": 500, "spread_ab": 0.05, "brightness_ab": 0.9}
+    lines = health().see(row | {"spread_ba": 0.8, "brightness_ba": -0.62})
+    assert set(lines) == {"collapsed_ab", "inverted_ba"}
+    assert "5.0%" in lines["collapsed_ab"]
+    assert "B to A inverts brightness" in lines["inverted_ba"]
+    assert "-0.62" in lines["inverted_ba"]
+
+
+def test_no_better_validation_for_long_is_told() -> None:
+    values = [0.5, 0.4, *[0.45] * 19]
+    rows = [{"step": 500 * (n + 1), "validation": value} for n, value in enumerate(values)]
+    watch = health()
+    assert said(watch, rows) == []
+    (line,) = watch.see({"step": 11_000, "validation": 0.47}).values()
+    assert line.startswith("no better validation since step 1000: 0.4 there, 0.47 now.")
