@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from imgtranslate.data.pairs import Half, Listing, list_folder, list_pairs, match_by_name
 from imgtranslate.data.shards import names_shards, plain_shard
@@ -13,6 +14,8 @@ from imgtranslate.errors import DataError, ImageError
 from imgtranslate.images import Picture, Pixels, eight_bits, read_image
 from imgtranslate.images.tar_archive import size_of
 from imgtranslate.settings.config import DataSettings, Tree
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,15 @@ def folder_settings(
     if a and b:  # not resolve(), which raises RuntimeError where links go in a circle
         tree["name_a"], tree["name_b"] = _domain_names(_real(a), _real(b))
     return {"data": tree}
+
+
+def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
+    """Pick at most ``count`` items in their order, evenly spaced from the first to the last."""
+    if len(items) <= count:
+        return list(items)
+    if count < 2:
+        return list(items[:count])
+    return [items[round(n * (len(items) - 1) / (count - 1))] for n in range(count)]
 
 
 def relative_name(path: Path, folder: Path) -> str:
