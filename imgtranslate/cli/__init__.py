@@ -23,7 +23,7 @@ from imgtranslate.cli import (
     train,
     translate,
 )
-from imgtranslate.cli.terminal import examples, say
+from imgtranslate.cli.terminal import examples, say, with_flags
 from imgtranslate.errors import ImgTranslateError
 
 app = typer.Typer(
@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
             obj=tuple(arguments),  # for a command that starts itself anew
         )
     except ImgTranslateError as error:
-        say(f"error: {error}")
+        say(f"error: {with_flags(str(error))}")
         return error.exit_code
     except typer.TyperException as error:
         say(f"error: {error.format_message().rstrip('.?')}. See imgtranslate --help")

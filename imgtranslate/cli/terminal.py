@@ -1,6 +1,7 @@
 """What a person sees: results on stdout, everything else on stderr."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,40 @@ def say(line: str) -> None:
 def result(line: str) -> None:
     """Print a line of the result to stdout."""
     typer.echo(line)
+
+
+FLAGS = {  # settings that are flags of `train`; the others are set by --set
+    "data.a": "--a",
+    "data.b": "--b",
+    "data.pairs": "--pairs",
+    "data.pair_order": "--pair-order",
+    "data.crop_size": "--size",
+    "data.channels_a": "--channels-a",
+    "data.channels_b": "--channels-b",
+    "data.workers": "--workers",
+    "data.cache": "--cache",
+    "generator.base_channels": "--base-channels",
+    "optimizer.lr": "--lr",
+    "schedule.epochs": "--epochs",
+    "schedule.decay_epochs": "--decay-epochs",
+    "train.batch_size": "--batch-size",
+    "train.compile": "--compile",
+    "train.precision": "--precision",
+    "train.save_every": "--save-every",
+    "train.seed": "--seed",
+    "train.steps": "--steps",
+}
+_SETTING = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, FLAGS))})(?![\w/-]|\.\w)")
+_PARAMETER = re.compile(r"`(\w+)`")
+
+
+def with_flags(message: str) -> str:
+    """Name the flags of the settings and parameters that a message of the package names.
+
+    ``data.crop_size 17: …`` becomes ``--size 17: …``, and a parameter in backticks its flag.
+    """
+    named = _PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')}", message)
+    return _SETTING.sub(lambda found: FLAGS[found[1]], named)
 
 
 @contextmanager

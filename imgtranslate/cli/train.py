@@ -1,6 +1,7 @@
 """``imgtranslate train``."""
 
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -186,7 +187,7 @@ def train(
     it stopped. An identity loss keeps colours (method.lambda_identity); it
     needs as many channels in A as in B.
     """
-    from imgtranslate.settings.parsing import merge, parse_assignment
+    from imgtranslate.settings.parsing import merge
 
     _refuse_both(gpu, device)
     _refuse_sheet_alone(sheet, check=check)
@@ -312,6 +313,24 @@ def _refuse_fresh(run: Path, given: list[str]) -> None:
             f"--resume {run}: takes its pictures and settings from the run, so {given[0]} does not "
             "fit with it. Leave it out"
         )
+
+
+def parse_assignment(text: str) -> dict[str, dict[str, Any]]:
+    """Turn ``section.name=value``, the form of ``--set``, into nested dictionaries.
+
+    The value is TOML where it can be read as such, else plain text.
+    """
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise UsageError(
+            f"--set {text}: not of the form section.name=value. "
+            "For example --set method.lambda_identity=0.2"
+        )
+    try:
+        return {section: {key: tomllib.loads(f"value = {value.strip()}")["value"]}}
+    except (ValueError, RecursionError):  # no TOML, or more of it than Python reads
+        return {section: {key: value.strip()}}
 
 
 def _number_or_word(text: str | None) -> int | str | None:

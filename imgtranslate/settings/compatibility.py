@@ -45,8 +45,9 @@ def check_sharing(settings: Settings, processes: int = 1) -> None:
         fit = shares * math.ceil(settings.train.batch_size / shares)
         halves = " of its two halves" if learns_from_halves(settings.method) else ""
         raise UsageError(
-            f"--batch-size {settings.train.batch_size}: {shared} cannot have equal shares{halves}. "
-            f"It is the whole batch: use a multiple of {shares}, as --batch-size {fit}"
+            f"train.batch_size {settings.train.batch_size}: {shared} cannot have equal "
+            f"shares{halves}. "
+            f"It is the whole batch: use a multiple of {shares}, as train.batch_size {fit}"
         )
     for section, config in _normed(settings).items():
         if config == "batch":
@@ -82,8 +83,9 @@ def check_sizes(settings: Settings) -> None:
     if crop % multiple or crop < least:
         fit = max(_certain(least, settings.generator), round(crop / multiple) * multiple)
         raise UsageError(
-            f"--size {crop}: the {settings.generator.kind} generator and the discriminator need "
-            f"a multiple of {multiple} px and at least {least} px. The nearest is --size {fit}"
+            f"data.crop_size {crop}: the {settings.generator.kind} generator and the discriminator "
+            f"need a multiple of {multiple} px and at least {least} px. "
+            f"The nearest is data.crop_size {fit}"
         )
     if settings.data.load_size < crop:
         raise UsageError(
@@ -100,12 +102,12 @@ def _certain(least: int, config: GeneratorConfig) -> int:
 def _check_pictures(settings: Settings) -> None:
     data = settings.data
     if data.pairs and (data.a or data.b):
-        raise UsageError("--pairs: given together with --a or --b. Give one or the other")
-    for flag, folder in (("--a", data.a), ("--b", data.b)):
+        raise UsageError("`pairs`: given together with `a` or `b`. Give one or the other")
+    for side, folder in (("a", data.a), ("b", data.b)):
         if not (folder or data.pairs):
             raise UsageError(
-                f"{flag}: not given. Name two folders with --a and --b, or pictures side by side "
-                "with --pairs"
+                f"`{side}`: not given. Name two folders with `a` and `b`, or pictures side by side "
+                "with `pairs`"
             )
 
 
@@ -133,8 +135,8 @@ def _check_losses(settings: Settings) -> None:
     norm = settings.discriminator.norm
     if method.gan_mode == "wgangp" and settings.train.compile == "on":
         raise UsageError(
-            "--compile on: method.gan_mode wgangp goes backward twice, which torch does not "
-            "compile. Leave --compile out"
+            "train.compile on: method.gan_mode wgangp goes backward twice, which torch does not "
+            "compile. Leave train.compile out"
         )
     if method.gan_mode == "wgangp" and norm == "batch":
         raise UsageError(
@@ -184,11 +186,13 @@ def _check_schedule(settings: Settings) -> None:
         else schedule.epochs + schedule.decay_epochs
     )
     if total == 0:
-        raise UsageError("--epochs 0: the schedule has no step. Give --epochs or --decay-epochs")
+        raise UsageError(
+            "schedule.epochs 0: the schedule has no step. "
+            "Set schedule.epochs or schedule.decay_epochs"
+        )
     if schedule.kind == "multistep" and not schedule.milestones:
         raise UsageError(
-            "schedule.kind multistep: schedule.milestones is empty. "
-            "Name some, as in --set schedule.milestones=[100,150]"
+            "schedule.kind multistep: schedule.milestones is empty. Name some, such as [100, 150]"
         )
 
 

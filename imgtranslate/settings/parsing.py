@@ -101,15 +101,6 @@ def nested(settings: Mapping[str, Any]) -> Tree:
     return merge(*({section: {key: value}} for section, _, key, value in split))
 
 
-def parse_assignment(text: str) -> Tree:
-    """Turn ``section.name=value``, the form of ``--set``, into a nested dictionary."""
-    name, equals, value = text.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not (equals and dot and section and key):
-        raise UsageError(f"--set {text}: not of the form section.name=value. {_SET_EXAMPLE}")
-    return {section: {key: _toml_value(value.strip())}}
-
-
 def read_settings_text(path: Path) -> str:
     """Read at most ``LARGEST_TEXT`` of a file of settings: what is named may have no end.
 
@@ -134,46 +125,22 @@ def read_settings_file(path: Path) -> Tree:
     return tree
 
 
-_SET_EXAMPLE = "For example --set method.lambda_identity=0.2"
-FLAGS = {  # settings that are flags of `train` are named as such
-    "data.a": "--a",
-    "data.b": "--b",
-    "data.pairs": "--pairs",
-    "data.pair_order": "--pair-order",
-    "data.crop_size": "--size",
-    "data.channels_a": "--channels-a",
-    "data.channels_b": "--channels-b",
-    "data.workers": "--workers",
-    "data.cache": "--cache",
-    "generator.base_channels": "--base-channels",
-    "optimizer.lr": "--lr",
-    "schedule.epochs": "--epochs",
-    "schedule.decay_epochs": "--decay-epochs",
-    "train.batch_size": "--batch-size",
-    "train.compile": "--compile",
-    "train.precision": "--precision",
-    "train.save_every": "--save-every",
-    "train.seed": "--seed",
-    "train.steps": "--steps",
-}
-
-
 def _method_name(method: str | None, chosen: Tree) -> str:
     """Which entry of ``METHODS`` is meant; a file of settings for another one is refused."""
     section = chosen.get("method")
     kind = section.get("kind") if isinstance(section, Mapping) else None
     if method is None:
         return nearest(str(kind or "cyclegan"), _kinds("method"), what="method.kind")
-    name = nearest(method, METHODS, what="--method")
+    name = nearest(method, METHODS, what="`method`")
     own = METHODS[name]["method"]["kind"]
     if kind not in (None, own):
-        raise UsageError(f"--method {method}: the settings say method.kind {kind}. Leave one out")
+        raise UsageError(f"`method` {method}: the settings say method.kind {kind}. Leave one out")
     return name
 
 
 def _base(method: str, preset: str, chosen: Tree) -> Tree:
     """The method's layer and the preset's, without what the chosen settings replace."""
-    lower = merge(METHODS[method], PRESETS[nearest(preset, PRESETS, what="--preset")])
+    lower = merge(METHODS[method], PRESETS[nearest(preset, PRESETS, what="`preset`")])
     if lower["method"]["kind"] != "bicyclegan":
         lower.pop("encoder", None)
     schedule = _mapping(chosen.get("schedule"))
@@ -250,21 +217,18 @@ def _refuse_undecodable(name: str, value: Any) -> None:
         str(value).encode()
     except UnicodeEncodeError as error:
         shown = str(value).encode(errors="replace").decode()
-        raise UsageError(
-            f"{FLAGS.get(name, name)} {shown}: not valid Unicode. Rename the folder"
-        ) from error
+        raise UsageError(f"{name} {shown}: not valid Unicode. Rename the folder") from error
 
 
 def _explain(section: str, values: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]) -> str:
     key = str(faults[0]["loc"][0])
-    name = FLAGS.get(f"{section}.{key}", f"{section}.{key}")
     messages = [str(fault["msg"]) for fault in faults if fault["loc"][0] == key]
     allowed = " or ".join(message.removeprefix("Input should be ") for message in messages)
     for said, plain in _PLAIN_WORDS.items():
         allowed = allowed.replace(said, plain)
     close = difflib.get_close_matches(str(values[key]), re.findall(r"'([\w-]+)'", allowed), n=1)
     hint = f". Did you mean {close[0]}?" if close else ""
-    return f"{name} {str(values[key])[:100]}: not accepted. It should be {allowed}{hint}"
+    return f"{section}.{key} {str(values[key])[:100]}: not accepted. It should be {allowed}{hint}"
 
 
 _PLAIN_WORDS = {  # for what pydantic says
@@ -273,14 +237,6 @@ _PLAIN_WORDS = {  # for what pydantic says
     "a valid array": "an array",
     "a valid ": "a ",
 }
-
-
-def _toml_value(text: str) -> Any:
-    """Read ``text`` as a TOML value where it is one, else take it as a plain string."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML, or more of it than Python reads
-        return text
 
 
 def _class(section: str, values: Mapping[str, Any]) -> type[Section]:

@@ -10,7 +10,6 @@ from imgtranslate.runs.folder import Run
 from imgtranslate.settings.compatibility import check_settings
 from imgtranslate.settings.config import DataSettings, Settings, to_tree
 from imgtranslate.settings.parsing import (
-    FLAGS,
     build_settings,
     merge,
     nested,
@@ -79,15 +78,15 @@ def changed_settings(kept: Settings, settings: Mapping[str, Any]) -> Settings:
     for name in settings:
         if name not in RESUMABLE:
             raise UsageError(
-                f"{FLAGS.get(name, name)}: cannot change on --resume. Leave it out; these can: "
-                f"{', '.join(FLAGS.get(each, each) for each in RESUMABLE)}"
+                f"{name}: cannot change on `resume`. Leave it out; these can: "
+                f"{', '.join(RESUMABLE)}"
             )
     changed = parse_settings(merge(to_tree(kept), nested(settings)))
     by_epochs = settings.keys() & {"schedule.epochs", "schedule.decay_epochs"}
     if by_epochs and changed.schedule.constant_steps is not None:
         raise UsageError(
-            "--epochs, --decay-epochs: this run's schedule counts steps. Extend it with "
-            "--set schedule.constant_steps=… or --set schedule.decay_steps=…"
+            "schedule.epochs, schedule.decay_epochs: this run's schedule counts steps. Extend it "
+            "with schedule.constant_steps or schedule.decay_steps"
         )
     check_settings(changed)  # the file may have been edited
     return changed

@@ -86,7 +86,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("pattern", "replacement", "said"),
     [
-        (r"crop_size = 16", "crop_size = 17", "--size 17"),
+        (r"crop_size = 16", "crop_size = 17", "data.crop_size 17"),
         (r"load_size = \d+", "load_size = 8", "data.load_size 8: smaller than the crop"),
         (r"crop_size = 16", "crop_size = 12", "a pool is"),
         (r'kind = "adam"', 'kind = "rmsprop"', "the moments of parameter"),

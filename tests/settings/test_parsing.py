@@ -53,16 +53,16 @@ def test_a_misspelling_gets_the_nearest_name(options: dict[str, Any], meant: str
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"optimizer__lr": 0.0}, "--lr 0.0"),
-        ({"optimizer__lr": float("nan")}, "--lr nan"),
-        ({"optimizer__lr": float("inf")}, "--lr inf"),
+        ({"optimizer__lr": 0.0}, "optimizer.lr 0.0"),
+        ({"optimizer__lr": float("nan")}, "optimizer.lr nan"),
+        ({"optimizer__lr": float("inf")}, "optimizer.lr inf"),
         ({"method__lambda_a": -1.0}, "method.lambda_a -1.0"),
-        ({"train__batch_size": 0}, "--batch-size 0"),
-        ({"train__batch_size": True}, "--batch-size True"),
-        ({"train__batch_size": "3"}, "--batch-size 3"),
-        ({"train__batch_size": 1.5}, "--batch-size 1.5"),
+        ({"train__batch_size": 0}, "train.batch_size 0"),
+        ({"train__batch_size": True}, "train.batch_size True"),
+        ({"train__batch_size": "3"}, "train.batch_size 3"),
+        ({"train__batch_size": 1.5}, "train.batch_size 1.5"),
         ({"train__ema_decay": 1.0}, "train.ema_decay 1.0"),
-        ({"data__channels_a": 0}, "--channels-a 0"),
+        ({"data__channels_a": 0}, "data.channels_a 0"),
         ({"discriminator__num_layers": 6}, "discriminator.num_layers 6"),
         ({"data__flip": "yes"}, "data.flip yes"),
     ],
@@ -83,11 +83,11 @@ def test_what_is_out_of_range_or_of_another_type_is_named(
         ({"method__d_ratio": 2}, "method.d_ratio 2"),
         ({"method__gan_mode": "wgangp", "discriminator__norm": "batch"}, "method.gan_mode wgangp"),
         ({"schedule__decay_steps": 5}, "schedule.decay_steps 5"),
-        ({"schedule__epochs": 0, "schedule__decay_epochs": 0}, "--epochs 0"),
+        ({"schedule__epochs": 0, "schedule__decay_epochs": 0}, "schedule.epochs 0"),
         ({"schedule__kind": "multistep"}, "schedule.kind multistep"),
         ({"data__load_size": 100}, "data.load_size 100"),
-        ({"data__pairs": "pairs"}, "--pairs"),
-        ({"method": "pix2pix", "method__kind": "cyclegan"}, "--method pix2pix"),
+        ({"data__pairs": "pairs"}, "`pairs`"),
+        ({"method": "pix2pix", "method__kind": "cyclegan"}, "`method` pix2pix"),
     ],
 )
 def test_what_does_not_fit_together_is_named(options: dict[str, Any], named: str) -> None:
@@ -100,7 +100,7 @@ def test_a_section_is_no_value() -> None:
 
 
 def test_both_folders_are_needed() -> None:
-    with pytest.raises(UsageError, match="--b: not given"):
+    with pytest.raises(UsageError, match="`b`: not given"):
         build_settings(layers=[{"data": {"a": "horses"}}])
 
 
@@ -143,6 +143,6 @@ def test_the_size_that_is_named_is_accepted(
     try:
         build(method, data__crop_size=crop, **options)
     except UsageError as error:
-        named = int(str(error).rpartition("--size ")[2])
+        named = int(str(error).rpartition("data.crop_size ")[2])
         assert named != crop
         assert build(method, data__crop_size=named, **options).data.crop_size == named

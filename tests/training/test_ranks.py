@@ -240,7 +240,7 @@ def test_a_run_of_another_launch_is_refused(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "processes", "line"),
     [
-        ({"train.batch_size": 3}, 2, "--batch-size 3: .* as --batch-size 4"),
+        ({"train.batch_size": 3}, 2, "train.batch_size 3: .* as train.batch_size 4"),
         ({"train.batch_size": 6, "train.accumulate": 2}, 2, "use a multiple of 4"),
         ({"generator.norm": "batch", "train.batch_size": 2}, 2, "generator.norm batch"),
         ({"discriminator.norm": "batch", "train.batch_size": 2}, 2, "discriminator.norm batch"),
@@ -262,13 +262,13 @@ def settings_of(changes: dict[str, Any], method: str | None = None) -> Any:
 
 
 def test_bicyclegan_needs_equal_shares_of_both_halves() -> None:
-    with pytest.raises(UsageError, match=r"of its two halves.*--batch-size 4"):
+    with pytest.raises(UsageError, match=r"of its two halves.*train.batch_size 4"):
         check_sharing(settings_of({"train.batch_size": 2}, "bicyclegan"), 2)
     check_sharing(settings_of({"train.batch_size": 4}, "bicyclegan"), 2)
 
 
 def test_parts_that_do_not_divide_are_refused_before_any_work() -> None:
-    with pytest.raises(UsageError, match=r"--batch-size 3: 1 process.* in 2 part"):
+    with pytest.raises(UsageError, match=r"train.batch_size 3: 1 process.* in 2 part"):
         settings_of({"train.batch_size": 3, "train.accumulate": 2})
 
 
