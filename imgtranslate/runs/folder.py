@@ -14,9 +14,9 @@ from typing import Any
 
 import tomli_w
 
+from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.files import explained, remove_leftovers, write_text
 from imgtranslate.settings.config import Settings, to_tree
-from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.settings.parsing import parse_settings, read_settings_text
 
 if sys.platform != "win32":

@@ -5,6 +5,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from imgtranslate.errors import CheckpointError
 from imgtranslate.model_files.checkpoint import (
     ModelHeader,
     kind_of,
@@ -12,12 +13,11 @@ from imgtranslate.model_files.checkpoint import (
     read_model_header,
     read_state_header,
 )
-from imgtranslate.settings.config import Tree, latent_dim, to_tree
-from imgtranslate.errors import CheckpointError
 from imgtranslate.model_files.export_header import ExportForm, read_export_form
 from imgtranslate.model_files.openvino_folder import is_openvino
 from imgtranslate.model_files.pt2_metadata import is_pt2
 from imgtranslate.runs.folder import Run
+from imgtranslate.settings.config import Tree, latent_dim, to_tree
 
 
 @dataclass(frozen=True, kw_only=True)
