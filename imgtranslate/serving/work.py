@@ -1,16 +1,14 @@
-"""What is done with the bytes of one picture: the same as ``translate`` does, in memory alone."""
+"""The translation of the bytes of one picture, by the stages of ``translate``, in memory."""
 
-import contextlib
 import io
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from imgtranslate.errors import ImageError
-from imgtranslate.images import Picture, encode_image, holds_frames, read_frames, resized
-from imgtranslate.images.limits import pixels_at_most
+from imgtranslate.images import encode_image, holds_frames
 from imgtranslate.serving.wishes import Wish
+from imgtranslate.translation.stages import Model, Options, read_picture, translate_frames
 
 
 class UnwantedError(Exception):
@@ -35,36 +33,17 @@ def translate_bytes(
     ``UnwantedError`` between two frames once ``wanted`` says no.
     """
     start = time.perf_counter()
-    translator = wish.model.translator
-    made = []
-    for frame in _read(content, wish, most=most):
-        if not wanted():
-            raise UnwantedError
-        code = wish.chosen.code(0, frame.pixels, translator)
-        made.append(translator.translate_picture(frame, z=code))
+    model = Model(translator=wish.model.translator, chosen=wish.chosen)
+    frames, _ = read_picture(
+        io.BytesIO(content),
+        channels=wish.model.header.in_channels,
+        options=Options(alpha=wish.alpha, resize=wish.resize, max_pixels=most),
+        all_frames=holds_frames(wish.suffix),
+    )
+    wanted_frames = itertools.takewhile(lambda _: wanted(), frames)
+    made = list(translate_frames(wanted_frames, model, look=0))
+    if len(made) < len(frames):
+        raise UnwantedError
     encoded = encode_image(made, suffix=wish.suffix, quality=wish.quality)
     height, width = made[0].pixels.shape[:2]
     return Made(content=encoded, size=(width, height), seconds=time.perf_counter() - start)
-
-
-def _read(content: bytes, wish: Wish, *, most: int) -> list[Picture]:
-    """All that is to be translated; what is not made smaller is judged before it is unpacked."""
-    with contextlib.ExitStack() as stack:
-        if wish.resize is None:
-            stack.enter_context(pixels_at_most(most))
-        return list(_frames(content, wish, most=most))
-
-
-def _frames(content: bytes, wish: Wish, *, most: int) -> Iterator[Picture]:
-    channels = wish.model.header.in_channels
-    frames = read_frames(io.BytesIO(content), channels=channels, alpha=wish.alpha)
-    total = 0
-    for frame in frames if holds_frames(wish.suffix) else itertools.islice(frames, 1):
-        fitting = frame if wish.resize is None else resized(frame, wish.resize)
-        total += fitting.pixels.shape[0] * fitting.pixels.shape[1]
-        if total > most:
-            raise ImageError(
-                f"-: {total:,} pixels or more in all its frames, over the limit of {most:,}. "
-                "Shrink or cut it first"
-            )
-        yield fitting

@@ -1,9 +1,16 @@
-"""What is done with one picture: it is read, translated and written, each on its own."""
+"""The stages of one picture: read, translate, write.
 
+``translate`` runs them side by side on files (``read_work``, ``translate_work``, ``write_work``).
+The HTTP service calls the same ``read_picture`` and ``translate_frames`` on the bytes of a request.
+"""
+
+import contextlib
 import io
+import itertools
+import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -20,6 +27,7 @@ from imgtranslate.images import (
     resized,
     write_image,
 )
+from imgtranslate.images.limits import pixels_at_most
 from imgtranslate.translation.codes import Chosen, draw_grid
 from imgtranslate.translation.inputs import Place
 from imgtranslate.translation.plan import Existing, Job
@@ -27,38 +35,20 @@ from imgtranslate.translation.translator import Translator
 
 _FAULTS = (ImgTranslateError, MemoryError)  # that end one picture, not the run
 Status = Literal["written", "skipped", "failed"]
-PIPE_LIMIT = 2**32  # bytes that are taken from stdin
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one picture."""
-
-    input: Place
-    output: Place
-    status: Status
-    reason: str = ""
-    size: tuple[int, int] | None = None  # width, height in px
-    seconds: float = 0.0  # of work, without waiting
-    sample: int | None = None  # which of its picture, from 1, where a model has many looks
-    seed: int | None = None  # of the code, where it was drawn; of the first one in a grid
-    model: str | None = None  # where there are several
-
-    def to_json(self) -> dict[str, Any]:
-        """The same with plain values, for a line of JSON."""
-        values = {**vars(self), "input": str(self.input), "output": str(self.output)}
-        if self.model is None:
-            del values["model"]
-        return values
+PIPE_LIMIT = 2**32  # bytes read from stdin
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A loaded model, and which of its looks are wanted."""
+    """A loaded model and the latent codes chosen for it."""
 
     translator: Translator
     chosen: Chosen
-    name: str | None = None  # where there are several
+    name: str | None = None  # where there are several models
+
+    def code(self, picture: Picture, look: int) -> Codes | None:
+        """Return the latent code of one translation of ``picture``; None without a code."""
+        return self.chosen.code(look, picture.pixels, self.translator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,52 +58,112 @@ class Options:
     existing: Existing = "refuse"
     alpha: Alpha = "keep"
     allow_huge: bool = False
-    resize: int | None = None  # shorter side in px, before it is translated
+    max_pixels: int | None = None  # of all frames together, after resizing
+    resize: int | None = None  # shorter side in px, before translation
     quality: int | None = None
     stdin: BinaryIO | None = None
     stdout: BinaryIO | None = None
-    pipe_suffix: str = ".png"  # of the format of stdout
+    pipe_suffix: str = ".png"  # format of stdout
 
 
 PLAIN = Options()
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The result for one picture: written, skipped or failed."""
+
+    input: Place
+    output: Place
+    status: Status
+    reason: str = ""
+    size: tuple[int, int] | None = None  # width, height in px
+    seconds: float = 0.0  # of work, without waiting
+    sample: int | None = None  # number of the translation, from 1, for a model with a latent code
+    seed: int | None = None  # of a drawn code; of the first one in a grid
+    model: str | None = None  # where there are several models
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain values, for a line of JSON."""
+        values = {**vars(self), "input": str(self.input), "output": str(self.output)}
+        if self.model is None:
+            del values["model"]
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
 class Work:
-    """A job on its way."""
+    """A job between two stages."""
 
     number: int  # of the job, from 0
     job: Job
     frames: tuple[Picture, ...] = ()  # as read, then as translated
-    status: Status = "written"  # what it will be, unless it fails
+    status: Status = "written"  # unless it fails later
     reason: str = ""
     seconds: float = 0.0
 
     @property
     def size(self) -> int:
-        """What it holds in memory, in bytes."""
+        """Bytes of pixels in memory."""
         return sum(frame.pixels.nbytes for frame in self.frames)
 
     def failed(self, error: Exception) -> "Work":
-        """The same without its picture."""
+        """Return the work as failed, without its picture."""
         short = isinstance(error, MemoryError)
         text = "too big for the memory. Shrink or cut it first" if short else str(error)
         reason = text.removeprefix(f"{self.job.source}: ")
         return replace(self, frames=(), status="failed", reason=reason)
 
 
+def read_picture(
+    source: Path | BinaryIO, *, channels: int, options: Options, all_frames: bool
+) -> tuple[tuple[Picture, ...], bool]:
+    """Read all frames, or the first; return them, and whether frames were left out.
+
+    ``options.max_pixels`` is checked by the header of the file, unless the picture is resized.
+    Raises ``ImageError``.
+    """
+    with contextlib.ExitStack() as stack:
+        if options.max_pixels is not None and options.resize is None:
+            stack.enter_context(pixels_at_most(options.max_pixels))
+        frames = read_frames(
+            source, channels=channels, alpha=options.alpha, allow_huge=options.allow_huge
+        )
+        if all_frames:
+            return tuple(_fitted(frames, options)), False
+        first = tuple(_fitted(itertools.islice(frames, 1), options))
+        return first, next(frames, None) is not None
+
+
+def translate_frames(
+    frames: Iterable[Picture], model: Model, *, look: int | None
+) -> Iterator[Picture]:
+    """Yield each frame translated; with ``look`` None one grid of all translations of the first."""
+    if look is not None:
+        for frame in frames:
+            yield model.translator.translate_picture(frame, z=model.code(frame, look))
+        return
+    first = next(iter(frames))
+    codes = [model.code(first, number) for number in range(model.chosen.looks.count)]
+    yield draw_grid(first, codes, model.translator)
+
+
 def read_work(
     task: Sequence[tuple[int, Job]], *, models: Sequence[Model], options: Options
 ) -> list[Work]:
-    """Read the picture that all jobs of a task share, unless all of them are done already."""
-    works = [_begun(number, job, options) for number, job in task]
+    """Read the picture that all jobs of a task share, unless every output exists already."""
+    works = [_begin(number, job, options) for number, job in task]
     wanted = [work for work in works if work.status == "written"]
     if not wanted:
         return works
     start, job = time.perf_counter(), wanted[0].job
-    several = any(_holds_frames(work.job, options) for work in wanted)
     try:
-        frames, more = _read(job, models[job.model].translator, options, several=several)
+        frames, more = read_picture(
+            job.source if isinstance(job.source, Path) else _piped(options),
+            channels=models[job.model].translator.header.in_channels,
+            options=options,
+            all_frames=any(_holds_frames(work.job, options) for work in wanted),
+        )
     except _FAULTS as error:
         return [work.failed(error) if work in wanted else work for work in works]
     seconds = time.perf_counter() - start
@@ -126,19 +176,17 @@ def read_work(
 
 
 def translate_work(works: Sequence[Work], *, models: Sequence[Model]) -> list[Work]:
-    """Translate pictures of one model; several in one run of the network, which then is shared."""
+    """Translate pictures for one model; several run as one batch, or singly if that fails."""
     start = time.perf_counter()
     model = models[works[0].job.model]
-    made: list[Work] = []
-    if len(works) > 1:
-        made = _translate_together(works, model)
+    made = _translate_together(works, model) if len(works) > 1 else []
     made = made or [_translate_alone(work, model) for work in works]
     seconds = (time.perf_counter() - start) / len(works)
     return [replace(work, seconds=work.seconds + seconds) for work in made]
 
 
 def write_work(work: Work, *, models: Sequence[Model], options: Options) -> tuple[int, Outcome]:
-    """Write what was translated, and say what became of it. Raises ``BrokenPipeError``."""
+    """Write a translated picture and report its outcome. Raises ``BrokenPipeError``."""
     start = time.perf_counter()
     if work.frames:
         try:
@@ -149,32 +197,27 @@ def write_work(work: Work, *, models: Sequence[Model], options: Options) -> tupl
     return work.number, _outcome(work, models[work.job.model], seconds=seconds)
 
 
-def _begun(number: int, job: Job, options: Options) -> Work:
-    there = isinstance(job.target, Path) and os.path.exists(job.target)  # noqa: PTH110 - no error
-    if options.existing == "skip" and there:
+def _fitted(frames: Iterable[Picture], options: Options) -> Iterator[Picture]:
+    """Resize frames; refuse more than ``max_pixels`` in all of them."""
+    total = 0
+    for frame in frames:
+        fitting = frame
+        if options.resize is not None:
+            fitting = resized(frame, options.resize, allow_huge=options.allow_huge)
+        total += math.prod(fitting.pixels.shape[:2])
+        if options.max_pixels is not None and total > options.max_pixels:
+            raise ImageError(
+                f"-: {total:,} pixels or more in all its frames, over the limit of "
+                f"{options.max_pixels:,}. Shrink or cut it first"
+            )
+        yield fitting
+
+
+def _begin(number: int, job: Job, options: Options) -> Work:
+    exists = isinstance(job.target, Path) and os.path.exists(job.target)  # noqa: PTH110 - no error
+    if options.existing == "skip" and exists:
         return Work(number=number, job=job, status="skipped", reason="exists")
     return Work(number=number, job=job)
-
-
-def _read(
-    job: Job, translator: Translator, options: Options, *, several: bool
-) -> tuple[tuple[Picture, ...], bool]:
-    """All frames, or the first one; and whether there were more."""
-    source = job.source if isinstance(job.source, Path) else _piped(options)
-    frames = read_frames(
-        source,
-        channels=translator.header.in_channels,
-        alpha=options.alpha,
-        allow_huge=options.allow_huge,
-    )
-    first = next(frames)
-    chosen = (first, *(frames if several else ()))
-    more = not several and next(frames, None) is not None
-    if options.resize is not None:
-        chosen = tuple(
-            resized(frame, options.resize, allow_huge=options.allow_huge) for frame in chosen
-        )
-    return chosen, more
 
 
 def _piped(options: Options) -> BinaryIO:
@@ -197,7 +240,7 @@ def _suffix(job: Job, options: Options) -> str:
 def _with_frames(
     work: Work, frames: tuple[Picture, ...], options: Options, *, more: bool, seconds: float
 ) -> Work:
-    """The work with all frames, or the first where its output holds one; which is then said."""
+    """Give the work all frames, or the first with a note where its output holds one only."""
     if _holds_frames(work.job, options):
         return replace(work, frames=frames, seconds=seconds)
     more = more or len(frames) > 1
@@ -207,26 +250,16 @@ def _with_frames(
 
 def _translate_alone(work: Work, model: Model) -> Work:
     try:
-        return replace(work, frames=_translated(work, model))
+        made = tuple(translate_frames(work.frames, model, look=work.job.look))
     except _FAULTS as error:
         return work.failed(error)
-
-
-def _translated(work: Work, model: Model) -> tuple[Picture, ...]:
-    translator, look = model.translator, work.job.look
-    if look is None:
-        first = work.frames[0]
-        codes = [_code(n, first, model) for n in range(model.chosen.looks.count)]
-        return (draw_grid(first, codes, translator),)
-    return tuple(
-        translator.translate_picture(frame, z=_code(look, frame, model)) for frame in work.frames
-    )
+    return replace(work, frames=made)
 
 
 def _translate_together(works: Sequence[Work], model: Model) -> list[Work]:
-    """Nothing where the device has no room for all, or one of them gives no picture."""
+    """Translate in one batch; return nothing if the device is out of memory or a picture fails."""
     pictures = [work.frames[0] for work in works]
-    codes = [_code(work.job.look or 0, work.frames[0], model) for work in works]
+    codes = [model.code(work.frames[0], work.job.look or 0) for work in works]
     try:
         made = model.translator.translate_together(pictures, codes=codes)
     except (ImageError, MemoryError):
@@ -234,19 +267,14 @@ def _translate_together(works: Sequence[Work], model: Model) -> list[Work]:
     return [replace(work, frames=(picture,)) for work, picture in zip(works, made, strict=True)]
 
 
-def _code(look: int, picture: Picture, model: Model) -> Codes | None:
-    return model.chosen.code(look, picture.pixels, model.translator)
-
-
 def _write(work: Work, options: Options) -> None:
     target = work.job.target
-    frames = work.frames
     if isinstance(target, Path):
         with explained(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(target, frames, quality=options.quality)
+        write_image(target, work.frames, quality=options.quality)
     elif options.stdout is not None:
-        content = encode_image(frames, suffix=options.pipe_suffix, quality=options.quality)
+        content = encode_image(work.frames, suffix=options.pipe_suffix, quality=options.quality)
         options.stdout.write(content)
         options.stdout.flush()
 
