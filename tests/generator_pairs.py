@@ -5,11 +5,13 @@ Each is two functions of uint8 (h, w, 3) pictures, or of values in [-1, 1] where
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
 
+from imgtranslate.data.folders import Domain
 from imgtranslate.images import to_network, to_pixels
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.settings.config import ResnetConfig
@@ -50,6 +52,11 @@ def translators(
     ab = Formula(replace(AB, in_channels=a, out_channels=b), there)
     ba = Formula(replace(BA, in_channels=b, out_channels=a), back)
     return Translator(ab), Translator(ba)
+
+
+def side(letter: str) -> Domain:
+    """A domain whose pictures are whole files."""
+    return Domain(letter=letter, name="", folder=Path(), files=(), held_out=())
 
 
 def on_bytes(change: Map) -> Map:

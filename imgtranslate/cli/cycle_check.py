@@ -12,7 +12,7 @@ from imgtranslate.cli.terminal import examples, is_terminal, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.evaluation.cycle_check.pictures import CycleSource, Domain
+    from imgtranslate.evaluation.cycle_check.pictures import CycleSource, Letter
     from imgtranslate.evaluation.cycle_check.scores import CycleFailure, CycleScore
     from imgtranslate.evaluation.cycle_check.verdicts import Verdict
     from imgtranslate.model_files.checkpoint import Direction
@@ -151,16 +151,16 @@ def _sources(
     from imgtranslate.evaluation.cycle_check.pictures import find_sources, held_out_sources
     from imgtranslate.model_files.checkpoint import read_model_header
 
-    domain = _domain(start)
+    letter = _letter(start)
     if inputs:
-        header = read_model_header(models[1 if domain == "b" else 0])
-        return find_sources(inputs, domain=domain or "a", channels=header.in_channels)
+        header = read_model_header(models[1 if letter == "b" else 0])
+        return find_sources(inputs, letter=letter or "a", channels=header.in_channels)
     if run is None:
         raise UsageError("INPUT: not given. Name pictures or a folder of them")
-    return held_out_sources(run, domains=[domain] if domain else ["a", "b"])
+    return held_out_sources(run, letters=[letter] if letter else ["a", "b"])
 
 
-def _domain(start: str | None) -> "Domain | None":
+def _letter(start: str | None) -> "Letter | None":
     from imgtranslate.errors import nearest
 
     match start and nearest(start.lower(), ("a", "b"), what="--from"):

@@ -37,8 +37,3 @@ class Gallery:
     def only(self, numbers: Iterable[int]) -> "Gallery":
         """Some of the pictures, in the order given."""
         return replace(self, files=tuple(self.files[number] for number in numbers))
-
-
-def evenly(count: int, *, most: int) -> list[int]:
-    """At most ``most`` of ``count`` numbers, evenly spread."""
-    return list(range(count)) if count <= most else [n * count // most for n in range(most)]

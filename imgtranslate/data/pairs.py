@@ -73,13 +73,29 @@ def list_pairs(
 
     ``order`` says which half, or column, is A. Raises ``DataError``.
     """
-    if place.is_file() and not names_shards(place):
+    if _is_table(place):
         first, second = _read_csv(option, place)
-    else:
-        whole = list_folder(option, place, channels=channels)
-        first = Listing(folder=place, files=whole.files, half="left")
-        second = Listing(folder=place, files=whole.files, half="right")
-    return (first, second) if order == "ab" else (second, first)
+        return (first, second) if order == "ab" else (second, first)
+    files = list_folder(option, place, channels=channels).files
+    half_a, half_b = halves_of(place, order=order)
+    return (
+        Listing(folder=place, files=files, half=half_a),
+        Listing(folder=place, files=files, half=half_b),
+    )
+
+
+def halves_of(place: Path, *, order: Literal["ab", "ba"]) -> tuple[Half, Half]:
+    """Tell which part of each file of pairs belongs to A and which to B.
+
+    Lists nothing, so that it also answers for pairs that have been moved away.
+    """
+    if _is_table(place) or (place.suffix.lower() == ".csv" and not place.exists()):
+        return "whole", "whole"
+    return ("left", "right") if order == "ab" else ("right", "left")
+
+
+def _is_table(place: Path) -> bool:
+    return place.is_file() and not names_shards(place)
 
 
 def _by_stem(listing: Listing) -> dict[str, Path]:

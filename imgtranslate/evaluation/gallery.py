@@ -1,15 +1,14 @@
 """Held-out pictures of a run, translated, and the numbers of each."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
-from imgtranslate.data.folders import Domain
+from imgtranslate.data.folders import Domain, evenly_spaced
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.pixels import mean_absolute_error, psnr, ssim
@@ -19,7 +18,6 @@ from imgtranslate.translation.translator import Translator, load
 
 SHORTEST_SIDE = 286  # px: pictures up to this are translated as they are
 Domains = tuple[Domain, Domain]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,24 +62,18 @@ def show_held_out(
     ab = load(run, device=device)
     a, b = domains
     if is_paired(settings.method):
-        for x, y in evenly_spread(list(zip(a.held_out, b.held_out, strict=False)), count):
+        for x, y in evenly_spaced(list(zip(a.held_out, b.held_out, strict=False)), count):
             yield _paired(ab, a, b, x, y, limit=limit)
         return
     ba = load(run, device=device, direction="ba")
     for forward, backward, domain in ((ab, ba, a), (ba, ab, b)):
-        for path in evenly_spread(domain.held_out, count):
+        for path in evenly_spaced(domain.held_out, count):
             yield _cycled(forward, backward, domain, path, limit=limit)
 
 
 def most_pixels(settings: Settings) -> int:
     """How many px a picture may have before it is shrunk."""
     return round(max(settings.data.load_size, SHORTEST_SIDE) ** 2 * 4 / 3)
-
-
-def evenly_spread(items: Sequence[T], count: int) -> list[T]:
-    """Up to ``count`` items, from the first to the last."""
-    places = np.linspace(0, len(items) - 1, min(len(items), count))
-    return [items[round(place)] for place in places]
 
 
 def shrunk(pixels: Pixels, *, limit: int) -> Pixels:

@@ -1,18 +1,49 @@
-"""The data of a run: which pictures it was trained on, and which were held out."""
+"""The data of a run: which pictures it was trained on, which it held out, how each is read.
+
+Every command that reads the pictures of a run asks here.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from imgtranslate.data.folders import Domain, find_domains, without, without_pairs
+from imgtranslate.data.pairs import halves_of
 from imgtranslate.errors import DataError
 from imgtranslate.images.tar_archive import is_there
+from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, is_paired
 
+Domains = tuple[Domain, Domain]  # A and B
 
-def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> tuple[Domain, Domain]:
-    """List the pictures that the run was begun with, in their order."""
+
+def run_of_model(path: Path) -> Run | None:
+    """Find the run that a model file belongs to: its folder, or of ``best/`` the one above."""
+    runs = (Run(folder) for folder in (path.parent, path.parent.parent))
+    return next((run for run in runs if run.config.is_file()), None)
+
+
+def read_run_data(run: Run) -> Domains:
+    """List the pictures that a run was begun with, in their order.
+
+    Raises ``CheckpointError`` if this is no run, ``DataError`` if pictures are missing.
+    """
+    return domains_of_run(*run.read_config())
+
+
+def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
+    """List the pictures that a run with this ``config.toml`` was begun with, in their order.
+
+    Raises ``DataError`` if a folder or a held-out picture is missing.
+    """
     held_out = tuple(_held_out(record, letter) for letter in "ab")
+    for letter, files in zip("ab", held_out, strict=True):
+        for file in files:
+            if not is_there(file):
+                raise DataError(
+                    f"{file}: a held-out picture, and not there. Put it back, or mend "
+                    f"record.held_out_{letter}"
+                )
     paired = is_paired(settings.method)
     found = find_domains(settings.data, paired=paired, held_out=(held_out[0], held_out[1]))
     gone = [[d.folder / name for name in _names(record, f"left_out_{d.letter}")] for d in found]
@@ -21,30 +52,48 @@ def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> tuple[Domai
     return without(found[0], gone[0]), without(found[1], gone[1])
 
 
-def _held_out(record: Mapping[str, Any], letter: str) -> tuple[Path, ...]:
-    files = tuple(Path(name) for name in _names(record, f"held_out_{letter}"))
-    gone = [file for file in files if not is_there(file)]
-    if gone:
-        raise DataError(
-            f"{gone[0]}: a held-out picture, and not there. Put it back, or mend "
-            f"record.held_out_{letter}"
+def held_out_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
+    """Return both sides with the held-out pictures alone, listing no folder.
+
+    So it also answers where the training pictures have been moved away. Raises ``DataError`` if
+    the record is damaged.
+    """
+    data = settings.data
+    pairs = Path(data.pairs) if data.pairs else None
+    halves = halves_of(pairs, order=data.pair_order) if pairs else ("whole", "whole")
+    a, b = (
+        Domain(
+            letter=letter,
+            name=name,
+            folder=pairs or Path(folder),
+            files=(),
+            held_out=_held_out(record, letter),
+            half=half,
         )
-    return files
-
-
-def _names(record: Mapping[str, Any], key: str) -> list[str]:
-    """What a person may have edited: a list of names of files."""
-    names = record.get(key, [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"record.{key}: not a list of names. Write one")
-    return names
+        for letter, name, folder, half in zip(
+            "ab", (data.name_a, data.name_b), (data.a, data.b), halves, strict=True
+        )
+    )
+    return a, b
 
 
 def fingerprints(domains: Iterable[Domain]) -> dict[str, str]:
-    """What a record says of which pictures these are."""
+    """Return the fingerprint of each side, as the record of a run holds it."""
     return {f"fingerprint_{domain.letter}": domain.fingerprint() for domain in domains}
 
 
 def has_changed(domain: Domain, record: Mapping[str, Any]) -> bool:
-    """Whether the pictures are not those that the run was begun with."""
+    """Tell whether the training pictures differ from those that the run was begun with."""
     return domain.fingerprint() != record.get(f"fingerprint_{domain.letter}")
+
+
+def _held_out(record: Mapping[str, Any], letter: str) -> tuple[Path, ...]:
+    return tuple(Path(name) for name in _names(record, f"held_out_{letter}"))
+
+
+def _names(record: Mapping[str, Any], key: str) -> list[str]:
+    """Read a list of file names, which somebody may have edited."""
+    names = record.get(key, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"record.{key}: not a list of names. Write one")
+    return names

@@ -10,6 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from imgtranslate import cli
 from imgtranslate.builders import build_generator
+from imgtranslate.data.folders import evenly_spaced
 from imgtranslate.metrics.palette import Palette
 from imgtranslate.metrics.segmenter import load_segmenter, train_segmenter
 from imgtranslate.model_files.checkpoint import ModelHeader, save
@@ -161,7 +162,7 @@ def test_photos_to_labels_are_judged_by_the_nearest_colour(
     palette = Palette(tuple(tuple(int(v) for v in colour) for colour in COLOURS))
     shares = [
         palette.classes(np.asarray(translator(Image.fromarray(photo(number))))) == classes(number)
-        for number in range(0, 10, 2)
+        for number in evenly_spaced(range(10), 5)
     ]
     assert found["measures"]["label_pixel_accuracy"]["value"] == pytest.approx(np.mean(shares))
     assert {"label_class_accuracy", "label_class_iou"} <= found["measures"].keys()

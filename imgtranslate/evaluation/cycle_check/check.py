@@ -1,10 +1,11 @@
 """Cycle check: translate there and back, and measure what came back."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from imgtranslate.data.folders import Domain
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.evaluation.cycle_check.degradations import DEGRADATIONS, degrade, seed_of
 from imgtranslate.evaluation.cycle_check.scores import (
@@ -14,47 +15,26 @@ from imgtranslate.evaluation.cycle_check.scores import (
     Harm,
     Looks,
 )
-from imgtranslate.images import (
-    Codes,
-    Pixels,
-    Values,
-    eight_bits,
-    read_image,
-    to_network,
-    to_pixels,
-)
+from imgtranslate.images import Codes, Pixels, Values, to_network, to_pixels
 from imgtranslate.metrics.pixels import mean_absolute_error, psnr, ssim
 from imgtranslate.metrics.thumbnails import brightness_agreement, thumbnail
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.translation.translator import Translator
 
 
-def cycle_check(
-    images: Iterable[Path], *, forward: Translator, backward: Translator
-) -> Iterator[CycleResult | CycleFailure]:
-    """Translate each picture there and back and measure |F(G(x)) - x|.
+def check_picture(
+    path: Path, domain: Domain, *, forward: Translator, backward: Translator, turned: bool = False
+) -> CycleResult | CycleFailure:
+    """Translate one picture of a domain there and back and measure |F(G(x)) - x|.
 
     Everything is measured on pictures as saved: the fake is rounded to 8 bits before it goes
-    back, the recovered one before it is compared. A picture that cannot be read or translated is
-    told and does not stop the rest. Raises ``UsageError`` if the two models are not a pair.
-    """
-    refuse_unless_pair(forward.header, backward.header)
-    return (
-        check_picture(path, forward=forward, backward=backward, turned=place == 0)
-        for place, path in enumerate(images)
-    )
-
-
-def check_picture(
-    path: Path, *, forward: Translator, backward: Translator, turned: bool = False
-) -> CycleResult | CycleFailure:
-    """Check one picture with two models that are known to be a pair.
+    back, the recovered one before it is compared. The two models must be known to be a pair.
 
     ``turned``: also translate its negative upside down, so that even a single picture, and a flat
     one, can tell whether everything is translated alike.
     """
     try:
-        real = eight_bits(read_image(path, channels=forward.header.in_channels)).pixels
+        real = domain.read(path, channels=forward.header.in_channels)
         return _measure(path, real, forward=forward, backward=backward, turned=turned)
     except ImgTranslateError as error:
         reason = str(error).removeprefix(f"{path}: ")

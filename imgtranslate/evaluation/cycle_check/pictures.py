@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
+from imgtranslate.data.folders import Domain, evenly_spaced
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.evaluation.cycle_check.check import (
     check_picture,
@@ -21,18 +20,17 @@ from imgtranslate.images import (
     IMAGE_SUFFIXES,
     Picture,
     Pixels,
-    eight_bits,
-    read_image,
     writable_suffixes,
     write_image,
 )
 from imgtranslate.images.figures import comparison
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
+from imgtranslate.runs.data import held_out_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.translation.inputs import list_inputs
 from imgtranslate.translation.translator import Translator
 
-Domain = Literal["a", "b"]
+Letter = Literal["a", "b"]  # of a domain
 Outcomes = Iterator[CycleResult | CycleFailure]
 
 FIGURE_ROWS = 8
@@ -47,22 +45,23 @@ class CycleSource:
 
     path: Path
     relative: Path
-    domain: Domain
+    domain: Domain  # tells how the file is read
 
     @property
     def direction(self) -> Direction:
         """Of the first translation."""
-        return "ab" if self.domain == "a" else "ba"
+        return "ab" if self.domain.letter == "a" else "ba"
 
 
 def find_sources(
-    inputs: Sequence[str | Path], *, domain: Domain, channels: int = 3
+    inputs: Sequence[str | Path], *, letter: Letter, channels: int = 3
 ) -> list[CycleSource]:
     """List the pictures that files, folders and globs name, each once and in their order.
 
     Strips of an earlier check are left out unless named. Raises ``UsageError`` for a name that
     leads to no picture.
     """
+    domain = Domain(letter=letter, name="", folder=Path(), files=(), held_out=())
     distinct: dict[Path, CycleSource] = {}
     for found in list_inputs(
         inputs, channels=channels, ignore=lambda path: path.name.endswith(STRIP_SUFFIX)
@@ -72,12 +71,13 @@ def find_sources(
     return list(distinct.values())
 
 
-def held_out_sources(run: Path, *, domains: Iterable[Domain]) -> list[CycleSource]:
+def held_out_sources(run: Path, *, letters: Sequence[str]) -> list[CycleSource]:
     """List the pictures that a run set aside; raises ``UsageError`` if there are none."""
     sources = [
-        CycleSource(path=path, relative=Path(domain, path.name), domain=domain)
-        for domain in domains
-        for path in _held_out(run, domain=domain)
+        CycleSource(path=path, relative=Path(domain.letter, path.name), domain=domain)
+        for domain in held_out_of_run(*Run(run).read_config())
+        if domain.letter in letters
+        for path in domain.held_out
     ]
     if not sources:
         raise UsageError(
@@ -92,9 +92,11 @@ def identity_errors(run: Path, *, translator: Translator) -> list[float]:
 
     None where the run has no such pictures, they cannot be read, or the channels differ.
     """
-    header = translator.header
-    paths = _held_out(run, domain="b" if header.direction == "ab" else "a")[:IDENTITY_PICTURES]
-    errors = (_identity_of(path, translator) for path in paths)
+    a, b = held_out_of_run(*Run(run).read_config())
+    target = b if translator.header.direction == "ab" else a
+    errors = (
+        _identity_of(path, target, translator) for path in target.held_out[:IDENTITY_PICTURES]
+    )
     return [error for error in errors if error is not None]
 
 
@@ -167,14 +169,9 @@ def figure(results: Sequence[CycleResult]) -> Pixels:
     )
 
 
-def _held_out(run: Path, *, domain: Domain) -> list[Path]:
-    _, record = Run(run).read_config()
-    return [Path(path) for path in record.get(f"held_out_{domain}", [])]
-
-
-def _identity_of(path: Path, translator: Translator) -> float | None:
+def _identity_of(path: Path, domain: Domain, translator: Translator) -> float | None:
     try:
-        real = eight_bits(read_image(path, channels=translator.header.out_channels)).pixels
+        real = domain.read(path, channels=translator.header.out_channels)
         return identity_error(real, translator)
     except ImgTranslateError:
         return None
@@ -187,7 +184,11 @@ def _check_each(sources: Iterable[CycleSource], *, ab: Translator, ba: Translato
         direction = source.direction
         forward, backward = (ab, ba) if direction == "ab" else (ba, ab)
         outcome = check_picture(
-            source.path, forward=forward, backward=backward, turned=direction not in turned
+            source.path,
+            source.domain,
+            forward=forward,
+            backward=backward,
+            turned=direction not in turned,
         )
         if isinstance(outcome, CycleResult):
             turned.add(direction)
@@ -196,7 +197,7 @@ def _check_each(sources: Iterable[CycleSource], *, ab: Translator, ba: Translato
 
 def _with_figure(outcomes: Outcomes, path: Path, *, count: int) -> Outcomes:
     """Draw some of the pictures, evenly spread, in one figure."""
-    places = set(_evenly_spread(count))
+    places = set(evenly_spaced(range(count), FIGURE_ROWS))
     shown = []
     for place, outcome in enumerate(outcomes):
         if place in places and isinstance(outcome, CycleResult):
@@ -221,11 +222,6 @@ def _with_strips(
             yield CycleFailure(path=path, direction=direction, reason=str(error))
         else:
             yield outcome
-
-
-def _evenly_spread(count: int) -> list[int]:
-    """At most ``FIGURE_ROWS`` places among ``count``, from the first to the last."""
-    return [round(place) for place in np.linspace(0, count - 1, min(count, FIGURE_ROWS))]
 
 
 def _save(path: Path, pixels: Pixels) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.data.gallery import Gallery, evenly
+from imgtranslate.data.folders import evenly_spaced
+from imgtranslate.data.gallery import Gallery
 from imgtranslate.errors import ImageError, ImgTranslateError
 from imgtranslate.evaluation.evaluate.measures import Options, Shots, measure
 from imgtranslate.evaluation.evaluate.subjects import Subject
@@ -110,7 +111,7 @@ def _take(
     subject: Subject, options: Options, *, folder: Path, tell: Tell
 ) -> tuple[Shots, list[Failure]]:
     album = _Album()
-    wanted = evenly(len(subject.source), most=options.limit)
+    wanted = evenly_spaced(range(len(subject.source)), options.limit)
     tell(f"translating {len(wanted)} of {len(subject.source)} pictures")
     for number in wanted:
         try:
@@ -159,7 +160,7 @@ def _targets(subject: Subject, options: Options, album: _Album) -> Gallery | Non
     if subject.paired:
         return subject.target.only(album.numbers)
     kept = []
-    for number in evenly(len(subject.target), most=options.limit):
+    for number in evenly_spaced(range(len(subject.target)), options.limit):
         try:
             height, width = subject.target.read(number).shape[:2]
         except ImageError as error:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imgtranslate.data.gallery import Gallery, evenly
+from imgtranslate.data.folders import evenly_spaced
+from imgtranslate.data.gallery import Gallery
 from imgtranslate.errors import UsageError
 from imgtranslate.evaluation.evaluate.subjects import Subject
 from imgtranslate.metrics.palette import Palette, find_palette, read_palette
@@ -91,7 +92,7 @@ def train_on(
 
 def _some(gallery: Gallery) -> Gallery:
     """A few as they lie on disk: resizing would mix the colours."""
-    return replace(gallery.only(evenly(len(gallery), most=_LOOKED_AT)), side=0)
+    return replace(gallery.only(evenly_spaced(range(len(gallery)), _LOOKED_AT)), side=0)
 
 
 def _gap(gallery: Gallery, palette: Palette) -> float:

@@ -7,15 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.data.folders import Domain
+from imgtranslate.data.folders import Domain, evenly_spaced
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.evaluation.gallery import (
-    Missing,
-    Shown,
-    count_shown,
-    evenly_spread,
-    show_held_out,
-)
+from imgtranslate.evaluation.gallery import Missing, Shown, count_shown, show_held_out
 from imgtranslate.evaluation.report.checks import (
     MEASURES,
     Check,
@@ -207,7 +201,7 @@ def _progress(parts: _Parts) -> dict[str, Any]:
 def _samples(parts: _Parts) -> list[dict[str, Any]]:
     """The strip over time: evenly spread steps, each a picture."""
     found = {step: path for path in parts.run.samples.glob("step_*.png") if (step := _step(path))}
-    chosen = evenly_spread(sorted(found), SAMPLES)
+    chosen = evenly_spaced(sorted(found), SAMPLES)
     strips = []
     for step in chosen:
         try:

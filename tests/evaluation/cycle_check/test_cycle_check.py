@@ -3,22 +3,24 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 import typer
-from generator_pairs import AB, BA, Formula
+from generator_pairs import AB, BA, Formula, side
 from PIL import Image
 
 from imgtranslate.builders import build_generator
 from imgtranslate.cli.cycle_check import cycle_check as command
 from imgtranslate.cli.terminal import say
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.evaluation.cycle_check.check import check_picture, cycle_check
+from imgtranslate.evaluation.cycle_check.check import check_picture
 from imgtranslate.evaluation.cycle_check.degradations import DEGRADATIONS as KINDS
 from imgtranslate.evaluation.cycle_check.degradations import degrade, seed_of
 from imgtranslate.evaluation.cycle_check.pictures import (
+    CycleSource,
     check_sources,
     find_sources,
     held_out_sources,
@@ -38,6 +40,7 @@ from imgtranslate.images import Values, to_network, to_pixels
 from imgtranslate.metrics.pixels import ssim
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.runs.data import domains_of_run, held_out_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import DataSettings, Settings
 from imgtranslate.translation.translator import Translator, load
@@ -78,7 +81,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def only_score(path: Path, translators: dict[str, Translator]) -> CycleScore:
-    (result,) = cycle_check([path], **translators)
+    result = check_picture(path, side("a"), turned=True, **translators)
     assert isinstance(result, CycleResult)
     return result.score
 
@@ -138,8 +141,10 @@ def test_the_change_is_unknown_where_channels_differ(tmp_path: Path) -> None:
 def test_a_bad_file_is_named_and_does_not_stop_the_rest(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("no picture")
     paths = [picture(tmp_path / "a.png"), tmp_path / "bad.png", picture(tmp_path / "z.png")]
-    outcomes = list(cycle_check(paths, **pair(same, same)))
-    assert [type(outcome) for outcome in outcomes] == [CycleResult, CycleFailure, CycleResult]
+    sources = [CycleSource(path=path, relative=path, domain=side("a")) for path in paths]
+    ab, ba = pair(same, same).values()
+    outcomes = list(check_sources(sources, ab=ab, ba=ba))
+    assert [type(outcome) for outcome in outcomes] == [CycleScore, CycleFailure, CycleScore]
     assert outcomes[1].path == tmp_path / "bad.png"
     assert not outcomes[1].reason.startswith(str(tmp_path))
 
@@ -154,9 +159,7 @@ def test_a_bad_file_is_named_and_does_not_stop_the_rest(tmp_path: Path) -> None:
 )
 def test_two_models_that_are_no_pair_are_refused_at_once(backward: ModelHeader, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        cycle_check(
-            [], forward=Translator(Formula(AB, same)), backward=Translator(Formula(backward, same))
-        )
+        check_sources([], ab=Translator(Formula(AB, same)), ba=Translator(Formula(backward, same)))
 
 
 def test_ssim_brightness_and_identity_are_those_of_the_definition(tmp_path: Path) -> None:
@@ -181,7 +184,7 @@ def test_each_harm_is_done_to_the_fake_before_it_goes_back(tmp_path: Path) -> No
 
     path = picture(tmp_path / "x.png", size=(40, 32))
     translators = pair(brighter(20), back)
-    result = check_picture(path, **translators)
+    result = check_picture(path, side("a"), **translators)
     assert isinstance(result, CycleResult)
     fake = to_network(result.fake)
     wanted = [to_network(degrade(result.fake, kind, seed=seed_of(result.real))) for kind in KINDS]
@@ -279,7 +282,7 @@ def test_files_folders_and_globs_each_once(tmp_path: Path) -> None:
     first = picture(tmp_path / "in/a.png")
     deep = picture(tmp_path / "in/deep/b.jpg")
     inputs = [tmp_path / "in", str(tmp_path / "in/*.png"), first]
-    sources = find_sources(inputs, domain="a")
+    sources = find_sources(inputs, letter="a")
     assert [s.path for s in sources] == [first, deep]
     assert [s.relative.as_posix() for s in sources] == ["a.png", "deep/b.jpg"]
 
@@ -288,21 +291,65 @@ def test_files_folders_and_globs_each_once(tmp_path: Path) -> None:
 def test_a_name_without_pictures_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"no such|nothing matches|no pictures"):
-        find_sources([tmp_path / name], domain="a")
+        find_sources([tmp_path / name], letter="a")
 
 
 def test_a_runs_held_out_pictures_in_both_directions(tmp_path: Path) -> None:
     record = {"held_out_a": [str(tmp_path / "x.png")], "held_out_b": [str(tmp_path / "y.png")]}
     Run(tmp_path).write_config(Settings(data=DataSettings(a="a", b="b")), record)
-    sources = held_out_sources(tmp_path, domains=["a", "b"])
+    sources = held_out_sources(tmp_path, letters=["a", "b"])
     assert [(s.path.name, s.direction) for s in sources] == [("x.png", "ab"), ("y.png", "ba")]
-    assert [s.path.name for s in held_out_sources(tmp_path, domains=["b"])] == ["y.png"]
+    assert [s.path.name for s in held_out_sources(tmp_path, letters=["b"])] == ["y.png"]
+
+
+def side_by_side(folder: Path, order: Literal["ab", "ba"]) -> Path:
+    """A run on files whose left half is dark noise and whose right half is bright noise."""
+    dark, bright = (pixels(picture(folder / f"{n}.png", seed=n)) for n in range(2))
+    paths = [folder / "pairs/x.png", folder / "pairs/y.png"]
+    paths[0].parent.mkdir()
+    for path in paths:
+        Image.fromarray(np.concatenate([dark // 2, 128 + bright // 2], axis=1)).save(path)
+    data = DataSettings(pairs=str(folder / "pairs"), pair_order=order)
+    record = {f"held_out_{letter}": [str(paths[0])] for letter in "ab"}
+    Run(folder).write_config(Settings(data=data), record)
+    return folder
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_of_files_side_by_side_each_half_is_checked_in_its_direction(
+    tmp_path: Path, order: Literal["ab", "ba"]
+) -> None:
+    run = side_by_side(tmp_path, order)
+    seen: list[Values] = []
+
+    def watched(x: Values) -> Values:
+        seen.append(x)
+        return x
+
+    ab, ba = pair(watched, watched).values()
+    sources = held_out_sources(run, letters=["a", "b"])
+    scores = list(check_sources(sources, ab=ab, ba=ba))
+    assert [(s.path.name, s.direction) for s in scores] == [("x.png", "ab"), ("x.png", "ba")]
+    assert {values.shape[3] for values in seen} == {12}  # the files are 24 px wide
+    first = seen[0].mean()
+    assert (first < 0) == (order == "ab")
+    assert identity_errors(run, translator=ab) == [0]
+    assert (seen[-1].mean() > 0) == (order == "ab")  # a real picture of B
+
+
+def test_held_out_pictures_are_found_though_those_trained_on_are_gone(tmp_path: Path) -> None:
+    run = side_by_side(tmp_path, "ab")
+    a, b = held_out_of_run(*Run(run).read_config())
+    whole_a, whole_b = domains_of_run(*Run(run).read_config())
+    assert (a, b) == (replace(whole_a, files=()), replace(whole_b, files=()))
+    (tmp_path / "pairs").rename(tmp_path / "elsewhere")
+    assert (a, b) == held_out_of_run(*Run(run).read_config())
 
 
 def test_a_run_without_held_out_pictures_asks_for_some(tmp_path: Path) -> None:
     Run(tmp_path).write_config(Settings(data=DataSettings(a="a", b="b")), {"held_out_a": []})
     with pytest.raises(UsageError, match="Name some"):
-        held_out_sources(tmp_path, domains=["a", "b"])
+        held_out_sources(tmp_path, letters=["a", "b"])
 
 
 # What is drawn
@@ -310,7 +357,7 @@ def test_a_run_without_held_out_pictures_asks_for_some(tmp_path: Path) -> None:
 
 def test_strips_keep_the_tree_and_never_share_a_name(tmp_path: Path) -> None:
     paths = ["x.jpg", "x.png", "X.gif", "sub/x.jpg", "x.2.jpg"]
-    sources = [find_sources([picture(tmp_path / p)], domain="a")[0] for p in paths]
+    sources = [find_sources([picture(tmp_path / p)], letter="a")[0] for p in paths]
     sources = [replace(s, relative=Path(p)) for s, p in zip(sources, paths, strict=True)]
     targets = [t.relative_to(tmp_path).as_posix() for t in strip_targets(sources, tmp_path)]
     assert targets == [
@@ -324,7 +371,7 @@ def test_strips_keep_the_tree_and_never_share_a_name(tmp_path: Path) -> None:
 
 def check_folder(folder: Path, output: Path | None) -> list[CycleScore | CycleFailure]:
     ab, ba = pair(same, brighter(100)).values()
-    return list(check_sources(find_sources([folder], domain="a"), ab=ab, ba=ba, output=output))
+    return list(check_sources(find_sources([folder], letter="a"), ab=ab, ba=ba, output=output))
 
 
 def test_a_strip_of_each_picture(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from generator_pairs import (
     remainder,
     same,
     saved,
+    side,
     sigmoid,
     smoothed,
     spread_bits,
@@ -46,7 +47,7 @@ from generator_pairs import (
 from PIL import Image
 
 from imgtranslate.demo.scenes import draw_scene, render_painting, render_stitches
-from imgtranslate.evaluation.cycle_check.pictures import CycleSource, Domain, check_sources
+from imgtranslate.evaluation.cycle_check.pictures import CycleSource, Letter, check_sources
 from imgtranslate.evaluation.cycle_check.results import CycleReport
 from imgtranslate.evaluation.cycle_check.verdicts import (
     FRAGILE,
@@ -178,14 +179,14 @@ def report_of(
     pictures: Sequence[Path],
     engines: Pair,
     *,
-    domains: Sequence[Domain] = ("a",),
+    letters: Sequence[Letter] = ("a",),
     channels: tuple[int, int] = (3, 3),
 ) -> CycleReport:
     """What is found with two formulas of values in [-1, 1]."""
     ab, ba = translators(*engines, channels=channels)
     sources = [
-        CycleSource(path=path, relative=Path(path.name), domain=domain)
-        for domain in domains
+        CycleSource(path=path, relative=Path(path.name), domain=side(letter))
+        for letter in letters
         for path in pictures
     ]
     return CycleReport(outcomes=tuple(check_sources(sources, ab=ab, ba=ba)))
@@ -259,7 +260,7 @@ def test_honest_pairs_are_healthy_on_texture(furs: list[Path], pair: Pair) -> No
 
 def test_a_pair_that_inverts_one_way_is_told_by_direction(scenes: list[Path]) -> None:
     engines = (on_bytes(negative), on_bytes(same))
-    report = report_of(scenes, engines, domains=("a", "b"))
+    report = report_of(scenes, engines, letters=("a", "b"))
     assert report.directions["ab"].judgement.verdict == "inverts brightness"
     assert report.directions["ba"].judgement.verdict == "does nothing"
     assert report.verdict == "inverts brightness"
