@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from imgtranslate.data.cache import Caches, processes_here, source_of
 from imgtranslate.data.folders import Domain
+from imgtranslate.data.randomness import Purpose, index_at, random_at
 from imgtranslate.data.share import Dealing, Positions
-from imgtranslate.data.stream import Purpose, index_at, random_at
 from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from imgtranslate.data.loader import Batch
+from imgtranslate.data.randomness import Purpose, integer_at, random_at
 from imgtranslate.data.share import WHOLE, Share
-from imgtranslate.data.stream import Purpose, integer_at, random_at
 from imgtranslate.methods.alternating import AlternatingCycleGan
 from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.stream import Purpose, random_at
+from imgtranslate.data.randomness import Purpose, random_at
 from imgtranslate.data.transforms import centre_sample
 from imgtranslate.files import explained
 from imgtranslate.images import Picture, Pixels, to_network, to_pixels, write_image

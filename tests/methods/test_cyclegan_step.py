@@ -9,7 +9,7 @@ from textbook import Losses, TextbookPool, gan, generator_gan, learner, random_b
 from torch import Tensor
 
 from imgtranslate.data.loader import Batch
-from imgtranslate.data.stream import Purpose, random_at
+from imgtranslate.data.randomness import Purpose, random_at
 from imgtranslate.methods.learner import Learner
 from imgtranslate.settings.config import CycleGanConfig
 

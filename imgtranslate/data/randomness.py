@@ -1,8 +1,8 @@
-"""The endless stream of samples: what stands at a position depends on the seed alone.
+"""Random numbers and the order of samples, as functions of the seed and the position alone.
 
-Position p of a domain of n pictures is entry p % n of the permutation of pass p // n, so every
-picture is seen once a pass, the shorter side is resampled evenly, and neither workers nor
-restarts nor the other side's length can change a sample.
+Position p of a side with n pictures is entry p % n of the permutation of pass p // n. So every
+picture is seen once a pass, the shorter side is repeated evenly, and neither workers, restarts nor
+the length of the other side change a sample.
 """
 
 import enum
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Purpose(enum.IntEnum):
-    """What a random draw is for; two purposes never share numbers."""
+    """The use of a random draw; two purposes never share numbers."""
 
     WEIGHTS = 0
     ORDER = 1
@@ -25,17 +25,17 @@ class Purpose(enum.IntEnum):
 
 
 def random_at(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:
-    """A generator that is a function of its arguments."""
+    """Seed a generator with the arguments alone."""
     return np.random.default_rng([seed, purpose, *where])
 
 
 def integer_at(seed: int, purpose: Purpose, *where: int) -> int:
-    """A number below 2**63 that is a function of its arguments, to seed another library."""
+    """Draw a seed below 2**63 for another library from the arguments alone."""
     return int(random_at(seed, purpose, *where).integers(2**63))
 
 
 def index_at(position: int, *, count: int, seed: int, side: int) -> int:
-    """Which of ``count`` pictures stands at ``position`` of the stream of ``side`` (0 or 1)."""
+    """Return the index, below ``count``, of the picture of ``side`` (0 or 1) at ``position``."""
     number, offset = divmod(position, count)
     return int(_permutation(count, seed, side, number)[offset])
 
