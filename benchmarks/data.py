@@ -26,7 +26,7 @@ from torchvision.transforms import functional  # type: ignore[import-untyped]
 
 from imgtranslate.data.cache import open_caches
 from imgtranslate.data.folders import find_domains
-from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers, share_memory
+from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
 from imgtranslate.methods.learner import Learner
 from imgtranslate.settings.config import Settings
 from imgtranslate.settings.parsing import build_settings
@@ -64,20 +64,20 @@ def main(
         where = torch.device(device)
         count = choose_workers(settings, where) if workers is None else workers
         setting = Setting(settings=settings, images=images, workers=count, device=where)
-        row = measured(setting, folder, runs=runs, steps=steps)
+        row = measured(setting, runs=runs, steps=steps)
     typer.echo(json.dumps(row, indent=None if as_json else 2))
 
 
-def measured(setting: Setting, folder: Path, *, runs: int, steps: int) -> dict[str, float]:
+def measured(setting: Setting, *, runs: int, steps: int) -> dict[str, float]:
     """Seconds of passes and shares of waiting, the textbook's and ours in turn."""
-    dataset, textbook = build_dataset(setting, folder), Textbook(setting.settings)
-    cold, textbook_s, ours_s = _seconds(ours(dataset, setting)), [], []
+    dataset, textbook = build_dataset(setting), Textbook(setting.settings)
+    cold, textbook_s, ours_s = seconds_of(ours(dataset, setting)), [], []
     for _ in range(runs):
-        textbook_s.append(_seconds(as_everyone(textbook, setting)))
-        ours_s.append(_seconds(ours(dataset, setting)))
+        textbook_s.append(seconds_of(as_everyone(textbook, setting)))
+        ours_s.append(seconds_of(ours(dataset, setting)))
     streams = {
         "textbook": _endless(textbook, setting),
-        "first_pass": ours(build_dataset(setting, folder / "other"), setting),
+        "first_pass": ours(build_dataset(setting), setting),
         "ours": ours(dataset, setting, count=steps),
     }
     pictures = 2 * setting.images
@@ -96,12 +96,11 @@ def measured(setting: Setting, folder: Path, *, runs: int, steps: int) -> dict[s
     }
 
 
-def build_dataset(setting: Setting, folder: Path) -> SampleDataset:
+def build_dataset(setting: Setting) -> SampleDataset:
     """Ours, with caches that are empty yet."""
     settings = setting.settings
     domains = find_domains(settings.data, paired=False)
-    forking = share_memory(setting.workers)
-    caches = open_caches(domains, settings.data, folder=folder / "cache", forking=forking)
+    caches = open_caches(domains, settings.data, workers=setting.workers)
     return SampleDataset(*domains, settings, paired=False, caches=caches)
 
 
@@ -176,7 +175,8 @@ def waiting(learner: Learner, stream: Iterable[Batch], *, steps: int) -> float:
     return pace.waiting_share()
 
 
-def _seconds(stream: Iterable[Batch]) -> float:
+def seconds_of(stream: Iterable[Batch]) -> float:
+    """Time one pass of a stream."""
     start = time.perf_counter()
     for batch in stream:
         _finished(batch.real_a.device)

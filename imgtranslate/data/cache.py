@@ -1,130 +1,148 @@
-"""Decoded and resized pictures, kept so that no file is decoded twice.
+"""A cache of decoded and resized training pictures, so that each file is decoded once.
 
-Picture n of a side has slot n: of memory, which readers forked from this process share, or where
-that ends of a file, which any process may share; the file begins with a hole then. A slot says what
-file it was read from, of which size and time, and a checksum of all that it holds; one that says
-anything else is read anew and written over. So nobody waits for anybody, and neither a kill nor a
-foreign file can spoil a sample.
+Picture n of a side has slot n: in memory, which readers forked from this process share, or in a
+file in ``data.cache``, which any process may open. A slot holds a checksum of its content and a
+digest of the path, size and time of the picture's file. Where either differs, the picture is read
+again and its slot overwritten. So no process waits for a lock, and neither a killed process nor a
+foreign file can change a sample.
 """
 
+import contextlib
 import hashlib
+import mmap
+import multiprocessing
 import os
+import shutil
 import struct
+import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, final
 
 import numpy as np
 import PIL
 
 from imgtranslate._version import __version__
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.slots import (
-    SUFFIX,
-    MemorySlots,
-    Slots,
-    make_room,
-    open_slots,
-    prepare_folder,
-    refuse_foreign,
-)
+from imgtranslate.errors import DataError, ImgTranslateError
+from imgtranslate.files import explained
 from imgtranslate.images import Pixels
 from imgtranslate.images.tar_archive import archive_of
 from imgtranslate.memory import available_memory
 from imgtranslate.settings.config import DataSettings
 
-LONGEST = 2  # pictures that are more than so many times as long as wide are not kept
-MEMORY_SHARE = 0.25  # of what is free
+LONGEST = 2  # a picture whose longer side is more than twice the shorter one is not stored
+MEMORY_SHARE = 0.25  # of the available memory
 
 _HEAD = struct.Struct("<I16sII")  # checksum of all that follows, source, height, width
-_PAGE = 4096
-_MEBIBYTE = 2**20
-_NOTHING = MemorySlots(count=0, size=_PAGE)
+_PAGE = 4096  # bytes
+_MEBIBYTE = 2**20  # bytes
+
+
+class Slots(Protocol):
+    """Storage for ``count`` byte strings of limited size.
+
+    A slot that was never written, or is beyond ``count``, reads as zeros or as fewer bytes.
+    """
+
+    count: int
+
+    def read(self, number: int, *, start: int, length: int) -> bytes:
+        """Read up to ``length`` bytes of a slot from byte ``start`` on."""
+
+    def write(self, number: int, content: bytes) -> None:
+        """Write ``content`` to the beginning of a slot; do nothing where that fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
-    """What is kept of one side: uint8 (h, w, channels), its shorter side ``load_size`` px."""
+    """Stored pictures of one side: uint8 (h, w, channels), the shorter side ``load_size`` px."""
 
-    memory: Slots
-    disk: Slots  # from where the memory ends; the same slots for whoever has other memory
+    slots: Slots
     load_size: int
     channels: int
 
     def find(self, number: int, source: bytes) -> Pixels | None:
-        """Picture ``number``, if it is kept and was read from ``source``."""
-        slots = self._slots(number)
-        head = slots.read(number, start=0, length=_HEAD.size)
+        """Return picture ``number`` if it is stored and was read from ``source``."""
+        head = self.slots.read(number, start=0, length=_HEAD.size)
         if len(head) < _HEAD.size:
             return None
-        checksum, kept_source, height, width = _HEAD.unpack(head)
-        if kept_source != source or not self._fits(height, width):
+        checksum, stored_source, height, width = _HEAD.unpack(head)
+        if stored_source != source or not self._fits(height, width):
             return None
         length = height * width * self.channels
-        body = slots.read(number, start=_HEAD.size, length=length)
+        body = self.slots.read(number, start=_HEAD.size, length=length)
         if len(body) < length or zlib.crc32(body, zlib.crc32(head[4:])) != checksum:
             return None
         return np.frombuffer(body, np.uint8).reshape(height, width, self.channels)
 
-    def keep(self, number: int, source: bytes, pixels: Pixels) -> None:
-        """Keep picture ``number`` as read from ``source``, if there is room for it."""
+    def store(self, number: int, source: bytes, pixels: Pixels) -> None:
+        """Store picture ``number`` as read from ``source``, unless it is too long for a slot."""
         height, width = pixels.shape[:2]
         if not self._fits(height, width):
             return
         body = pixels.tobytes()
         head = _HEAD.pack(0, source, height, width)[4:]
         checksum = zlib.crc32(body, zlib.crc32(head))
-        self._slots(number).write(number, checksum.to_bytes(4, "little") + head + body)
-
-    def _slots(self, number: int) -> Slots:
-        return self.memory if number < self.memory.count else self.disk
+        self.slots.write(number, checksum.to_bytes(4, "little") + head + body)
 
     def _fits(self, height: int, width: int) -> bool:
         shorter, longer = sorted((height, width))
         return shorter == self.load_size and longer <= LONGEST * shorter
 
 
-Caches = tuple[Cache, Cache]
+Caches = tuple[Cache, Cache]  # of A, of B
 
 
 def open_caches(
-    domains: tuple[Domain, Domain], settings: DataSettings, *, folder: Path, forking: bool
-) -> Caches:
-    """What is kept of both sides: in memory and the rest in ``folder``, or all in ``data.cache``.
+    domains: tuple[Domain, Domain], settings: DataSettings, *, workers: int
+) -> Caches | None:
+    """Open the caches of both sides: files in ``data.cache`` where that is set, else memory.
 
-    ``forking``: whether all readers are this process or forked from it, and so share its memory.
-    Raises ``DataError`` if the folder cannot be written.
+    ``workers``: the processes that read pictures. Where the system does not fork them, they share
+    no memory, so there is no cache without ``data.cache``. Raises ``DataError`` if that folder
+    cannot be written.
     """
     channels = (settings.channels_a, settings.channels_b)
-    sizes = [_slot_size(settings.load_size, count) for count in channels]
+    sizes = [_slot_size(settings.load_size, each) for each in channels]
     wanted = [len(domain.files) for domain in domains]
-    memory = 0 if settings.cache or not forking else _memory_limit(settings)
-    held = _fitting(wanted, sizes, limit=memory)
-    places = _places(domains, settings, folder=Path(settings.cache) if settings.cache else folder)
-    disks = _on_disk(places, wanted, held, sizes, limit=settings.cache_disk * _MEBIBYTE)
+    slots: list[Slots]
+    if settings.cache:
+        refuse_cache(domains, settings)
+        paths = _paths(domains, settings)
+        with _refused(Path(settings.cache)):
+            counts = _fitting(wanted, sizes, limit=_disk_limit(paths, settings))
+            slots = [FileSlots(*each) for each in zip(paths, counts, sizes, strict=True)]
+    elif workers == 0 or multiprocessing.get_start_method() == "fork":
+        counts = _fitting(wanted, sizes, limit=_memory_limit(settings))
+        slots = [MemorySlots(*each) for each in zip(counts, sizes, strict=True)]
+    else:
+        return None
     a, b = (
-        Cache(
-            memory=MemorySlots(count=kept, size=size),
-            disk=disk,
-            load_size=settings.load_size,
-            channels=count,
-        )
-        for kept, size, disk, count in zip(held, sizes, disks, channels, strict=True)
+        Cache(slots=each, load_size=settings.load_size, channels=count)
+        for each, count in zip(slots, channels, strict=True)
     )
     return a, b
 
 
 def refuse_cache(domains: tuple[Domain, Domain], settings: DataSettings) -> None:
-    """Raise ``DataError`` if nothing can be kept in ``data.cache``, where that is set."""
-    if settings.cache:
-        prepare_folder(Path(settings.cache))
-        for place in _places(domains, settings, folder=Path(settings.cache)):
-            refuse_foreign(place)
+    """Raise ``DataError`` if ``data.cache`` is set and pictures cannot be stored there."""
+    if not settings.cache:
+        return
+    folder = Path(settings.cache)
+    with _refused(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for path in _paths(domains, settings):
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise DataError(f"{path}: not a file, but pictures are to be stored there. Remove it")
+        with _refused(path), path.open("a+b"):
+            pass
 
 
 def source_of(path: Path) -> bytes | None:
-    """A digest that changes when the file does, by its size and time; None if it is not there."""
+    """Return a digest of a picture's path, size and time, or None if its file is missing."""
     try:
         found = (archive_of(path) or path).stat()
     except OSError:
@@ -133,75 +151,116 @@ def source_of(path: Path) -> bytes | None:
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def processes_here() -> int:
-    """How many processes train together on this machine, as torchrun says."""
+def local_processes() -> int:
+    """Return the number of training processes on this machine, as torchrun sets it."""
     said = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, int(said)) if said.isdecimal() and len(said) < 6 else 1
 
 
-def _on_disk(
-    places: Sequence[Path],
-    wanted: Sequence[int],
-    held: Sequence[int],
-    sizes: Sequence[int],
-    *,
-    limit: int,
-) -> Sequence[Slots]:
-    """Slots for what of ``wanted`` is not ``held`` in memory."""
-    rest = [count - kept for count, kept in zip(wanted, held, strict=True)]
-    need = sum(count * size for count, size in zip(rest, sizes, strict=True))
-    if not need or not limit:
-        return [_NOTHING] * len(places)
-    folder = places[0].parent
-    prepare_folder(folder)
-    room = make_room(folder, own={place.name for place in places}, wanted=need, limit=limit)
-    counts = _fitting(rest, sizes, limit=room)
-    return [
-        open_slots(place, count=kept + count, size=size)
-        for place, kept, count, size in zip(places, held, counts, sizes, strict=True)
-    ]
+@final
+class MemorySlots:
+    """Slots in memory that forked processes share; pages are taken as they are written."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.count, self.size = count, size
+        self._memory = mmap.mmap(-1, max(1, count * size))
+
+    def read(self, number: int, *, start: int, length: int) -> bytes:
+        """See ``Slots``."""
+        begin = number * self.size + start
+        return self._memory[begin : begin + length]
+
+    def write(self, number: int, content: bytes) -> None:
+        """See ``Slots``."""
+        begin = number * self.size
+        if number < self.count:
+            self._memory[begin : begin + len(content)] = content
 
 
-def _places(
-    domains: tuple[Domain, Domain], settings: DataSettings, *, folder: Path
-) -> tuple[Path, Path]:
-    """A file for each side, named by all that decides what is kept of its pictures."""
-    a, b = (
-        folder / (_digest(d.letter, d.name, os.path.realpath(d.folder), d.half, *how) + SUFFIX)
-        for d, how in zip(domains, _ways(settings), strict=True)
+@final
+class FileSlots:
+    """Slots in a file, which is opened for each access, so that no descriptor is forked.
+
+    The file is not mapped: a full disk, or a file that another program cuts short, would kill the
+    process.
+    """
+
+    def __init__(self, path: Path, count: int, size: int) -> None:
+        self.path, self.count, self.size = path, count, size
+        if path.stat().st_size > count * size:
+            os.truncate(path, count * size)
+
+    def read(self, number: int, *, start: int, length: int) -> bytes:
+        """See ``Slots``."""
+        if number < self.count:
+            with contextlib.suppress(OSError), self.path.open("rb", buffering=0) as file:
+                file.seek(number * self.size + start)
+                return file.read(length) or b""
+        return b""
+
+    def write(self, number: int, content: bytes) -> None:
+        """See ``Slots``."""
+        if number < self.count:
+            with contextlib.suppress(OSError), self.path.open("r+b", buffering=0) as file:
+                file.seek(number * self.size)
+                file.write(content)
+
+
+def _paths(domains: tuple[Domain, Domain], settings: DataSettings) -> tuple[Path, Path]:
+    """Name a file for each side after all that decides the pixels of its pictures."""
+    ways = (
+        (settings.channels_a, settings.resample_a),
+        (settings.channels_b, settings.resample_b),
     )
-    return a, b
-
-
-def _ways(settings: DataSettings) -> tuple[tuple[object, ...], tuple[object, ...]]:
-    """How the pictures of each side are read, and by which decoders."""
     both = (settings.load_size, PIL.__version__, __version__)
-    return (
-        (settings.channels_a, settings.resample_a, *both),
-        (settings.channels_b, settings.resample_b, *both),
-    )
 
+    def path_of(domain: Domain, way: tuple[object, ...]) -> Path:
+        place = os.path.realpath(domain.folder)
+        parts = (domain.letter, domain.name, place, domain.half, *way, *both)
+        text = "\0".join(map(str, parts)).encode(errors="surrogateescape")
+        digest = hashlib.blake2b(text, digest_size=16).hexdigest()
+        return Path(settings.cache) / f"{digest}.pictures"
 
-def _digest(*parts: object) -> str:
-    text = "\0".join(map(str, parts)).encode(errors="surrogateescape")
-    return hashlib.blake2b(text, digest_size=16).hexdigest()
+    return path_of(domains[0], ways[0]), path_of(domains[1], ways[1])
 
 
 def _slot_size(load_size: int, channels: int) -> int:
-    """Whole pages, so that nobody who writes one slot touches another."""
+    """Return bytes for the longest picture, in whole pages, so that slots share no page."""
     content = _HEAD.size + LONGEST * load_size**2 * channels
     return -(-content // _PAGE) * _PAGE
 
 
 def _fitting(wanted: Sequence[int], sizes: Sequence[int], *, limit: int) -> list[int]:
-    """How many slots of each side fit: all, or an equal share of both."""
+    """Return how many slots of each side fit in ``limit`` bytes: all, or the same share of both."""
     need = sum(count * size for count, size in zip(wanted, sizes, strict=True))
     share = min(1.0, limit / need) if need else 0.0
     return [int(count * share) for count in wanted]
 
 
 def _memory_limit(settings: DataSettings) -> int:
-    """Bytes for this process: those that torchrun starts on one machine share what is free."""
+    """Return bytes for this process; the processes of one machine share what is available."""
     if settings.cache_memory != "auto":
         return settings.cache_memory * _MEBIBYTE
-    return int(available_memory() * MEMORY_SHARE) // processes_here()
+    return int(available_memory() * MEMORY_SHARE) // local_processes()
+
+
+def _disk_limit(paths: Sequence[Path], settings: DataSettings) -> int:
+    """Return bytes for both files; half of the free space on the disk is left to others."""
+    free = shutil.disk_usage(paths[0].parent).free
+    return min(settings.cache_disk * _MEBIBYTE, free // 2 + sum(map(_allocated, paths)))
+
+
+def _allocated(path: Path) -> int:
+    """Return the bytes that a file takes on the disk; holes take none, except on Windows."""
+    found = path.stat()
+    return found.st_size if sys.platform == "win32" else found.st_blocks * 512
+
+
+@contextlib.contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Turn a failed write into ``DataError``: it is found before training begins."""
+    try:
+        with explained(path):
+            yield
+    except ImgTranslateError as error:
+        raise DataError(f"{error} with --cache") from error

@@ -1,6 +1,5 @@
-"""Batches for training, by position."""
+"""Training samples and batches, read by position."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from imgtranslate.data.cache import Caches, processes_here, source_of
+from imgtranslate.data.cache import Caches, local_processes, source_of
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.randomness import Purpose, index_at, random_at
 from imgtranslate.data.share import Dealing, Positions
@@ -24,13 +23,11 @@ from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels
 from imgtranslate.settings.config import Settings
 
-AHEAD = 2  # batches that are read before they are asked for
+AHEAD = 2  # batches that the thread reads before they are requested
 MOST_WORKERS = 8
 PREFETCHED = 2  # batches of each worker
 
-Sample = tuple[Pixels, Pixels]
-
-
+Sample = tuple[Pixels, Pixels]  # of A and of B
 Collated = tuple[Tensor, Tensor] | ImageError  # uint8 (n, h, w, c) of A and of B, or a fault
 
 
@@ -43,10 +40,10 @@ class Batch:
 
 
 class SampleDataset(Dataset[Sample | ImageError]):
-    """The sample at each position: uint8 (h, w, c) of A and of B.
+    """The sample at each position: uint8 (crop_size, crop_size, c) of A and of B.
 
-    Unpaired, the sides are drawn independently. Paired, they are two pictures of one thing, cut
-    and turned alike. ``caches`` keep what was decoded and resized; no sample depends on them.
+    Unpaired, the two sides are drawn independently. Paired, they are the two pictures of one pair,
+    with the same crop, flip and rotation. ``caches`` save decoding; they change no sample.
     """
 
     def __init__(
@@ -58,9 +55,9 @@ class SampleDataset(Dataset[Sample | ImageError]):
         paired: bool,
         caches: Caches | None = None,
     ) -> None:
+        data = settings.data
         self.domains = (domain_a, domain_b)
         self.caches = caches
-        data = settings.data
         self.channels = (data.channels_a, data.channels_b)
         self.resamples = (data.resample_a, data.resample_b)
         self.strengths = (data.colour_a, data.colour_b)
@@ -69,47 +66,48 @@ class SampleDataset(Dataset[Sample | ImageError]):
         self.paired = paired
 
     def __getitem__(self, position: int) -> Sample | ImageError:
-        """Return a fault as a value: raised in a worker it would lose its one line."""
+        """Read a sample; return an ``ImageError``, since a worker that raises adds a traceback."""
         try:
             return self._sample(position, side=0), self._sample(position, side=1)
         except ImageError as error:
             return error
 
     def file_at(self, position: int, *, side: int) -> Path:
-        """The file that the sample of ``side`` (0 or 1) at a position is cut from."""
-        return self.domains[side].files[self._number_at(position, side=side)]
-
-    def _number_at(self, position: int, *, side: int) -> int:
-        drawn = 0 if self.paired else side
-        count = len(self.domains[side].files)
-        return index_at(position, count=count, seed=self.seed, side=drawn)
+        """Return the file of the sample of ``side`` (0 or 1) at a position."""
+        return self.domains[side].files[self._index_at(position, side=side)]
 
     def _sample(self, position: int, *, side: int) -> Pixels:
-        drawn = 0 if self.paired else side  # one draw for both sides of a pair
-        data = self.data
-        pixels = self._resized(self._number_at(position, side=side), side=side)
+        pixels = self._resized(self._index_at(position, side=side), side=side)
         geometry = draw_geometry(
             pixels.shape[:2],
-            crop_size=data.crop_size,
-            flip=data.flip,
-            rotate=data.rotate,
-            rng=random_at(self.seed, Purpose.GEOMETRY, drawn, position),
+            crop_size=self.data.crop_size,
+            flip=self.data.flip,
+            rotate=self.data.rotate,
+            rng=random_at(self.seed, Purpose.GEOMETRY, self._stream(side), position),
         )
-        sample = cut(pixels, geometry, crop_size=data.crop_size)
+        sample = cut(pixels, geometry, crop_size=self.data.crop_size)
         rng = random_at(self.seed, Purpose.COLOUR, side, position)
         return change_tone(sample, strength=self.strengths[side], rng=rng)
 
-    def _resized(self, number: int, *, side: int) -> Pixels:
-        """A whole picture, its shorter side ``load_size`` px, from the cache if it is there."""
-        path = self.domains[side].files[number]
-        source = source_of(path) if self.caches else None
+    def _index_at(self, position: int, *, side: int) -> int:
+        count = len(self.domains[side].files)
+        return index_at(position, count=count, seed=self.seed, side=self._stream(side))
+
+    def _stream(self, side: int) -> int:
+        """Return whose random numbers a side uses: of a pair, both use those of A."""
+        return 0 if self.paired else side
+
+    def _resized(self, index: int, *, side: int) -> Pixels:
+        """Take a whole picture, its shorter side ``load_size`` px, from the cache or its file."""
+        path = self.domains[side].files[index]
+        source = source_of(path) if self.caches else None  # before the file is read
         if self.caches is None or source is None:
             return self._read(path, side=side)
-        kept = self.caches[side].find(number, source)
-        if kept is None:
-            kept = self._read(path, side=side)
-            self.caches[side].keep(number, source, kept)
-        return kept
+        pixels = self.caches[side].find(index, source)
+        if pixels is None:
+            pixels = self._read(path, side=side)
+            self.caches[side].store(index, source, pixels)
+        return pixels
 
     def _read(self, path: Path, *, side: int) -> Pixels:
         pixels = self.domains[side].read(path, channels=self.channels[side])
@@ -126,28 +124,24 @@ def batches(
     device: torch.device,
     dealing: Dealing | None = None,
 ) -> Iterator[Batch]:
-    """Yield ``num_batches`` batches from ``first_position`` on, whatever the number of workers.
+    """Yield ``num_batches`` batches from ``first_position`` on.
 
-    With ``dealing``, of each batch those samples alone that it deals to this process.
+    The number of workers changes no batch. ``dealing``: yield only the samples of each batch that
+    it deals to this process.
     """
     dealing = dealing or Dealing(batch_size=batch_size)
     positions = dealing.positions(first_position, num_batches)
-    read = _read_beside if workers == 0 else _read_elsewhere
-    for collated in read(dataset, positions, workers=workers, device=device):
+    if workers == 0:
+        found = _read_in_thread(dataset, positions)
+    else:
+        found = _read_in_workers(dataset, positions, workers=workers, device=device)
+    for collated in found:
         if isinstance(collated, ImageError):
             raise collated
         yield Batch(*(to_device(pixels, device) for pixels in collated))
 
 
-def _read_beside(
-    dataset: SampleDataset,
-    positions: Positions,
-    *,
-    workers: int,  # noqa: ARG001 - none
-    device: torch.device,  # noqa: ARG001
-) -> Iterator[Collated]:
-    """Read in a thread of this process, some batches ahead of what is asked for."""
-
+def _read_in_thread(dataset: SampleDataset, positions: Positions) -> Iterator[Collated]:
     def read(places: Sequence[int]) -> Collated:
         return _collate([dataset[place] for place in places])
 
@@ -163,10 +157,9 @@ def _read_beside(
         pool.shutdown(cancel_futures=True)
 
 
-def _read_elsewhere(
+def _read_in_workers(
     dataset: SampleDataset, positions: Positions, *, workers: int, device: torch.device
 ) -> Iterator[Collated]:
-    """Read in other processes."""
     loader: DataLoader[Sample | ImageError] = DataLoader(
         dataset,
         sampler=positions,
@@ -175,24 +168,24 @@ def _read_elsewhere(
         prefetch_factor=PREFETCHED,
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=_ignore_signals,
     )
     yield from loader
 
 
-def _leave_signals_to_the_parent(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal, a launcher's SIGTERM every one of a group.
+def _ignore_signals(_: int) -> None:
+    """Ignore SIGINT and SIGTERM, which reach the whole process group.
 
-    The one that trains stops its readers itself; they end when it is no more.
+    The training process stops its workers itself; they also end when it ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def choose_workers(settings: Settings, device: torch.device) -> int:
-    """How many processes read pictures: none where the network itself needs the cores.
+    """Choose how many processes read pictures; none on a CPU, where the network needs the cores.
 
-    What they have read lies in shared memory until it is fetched; containers may have little of it.
+    Workers pass batches through shared memory, of which a container may have little.
     """
     data = settings.data
     if data.workers != "auto":
@@ -200,25 +193,22 @@ def choose_workers(settings: Settings, device: torch.device) -> int:
     if device.type == "cpu":
         return 0
     batch = settings.train.batch_size * data.crop_size**2 * (data.channels_a + data.channels_b)
-    spare = (os.cpu_count() or 1) // processes_here() - 1
+    spare = (os.cpu_count() or 1) // local_processes() - 1
     return max(0, min(MOST_WORKERS, spare, _shared_memory() // (PREFETCHED * batch)))
 
 
-def share_memory(workers: int) -> bool:
-    """Whether readers share what this process has in its memory."""
-    return workers == 0 or multiprocessing.get_context().get_start_method() == "fork"
-
-
 def _shared_memory() -> int:
-    """Bytes that processes may pass to each other; half of what is free."""
+    """Return bytes that workers may use: half of the free shared memory."""
     place = Path("/dev/shm")
     return shutil.disk_usage(place).free // 2 if place.is_dir() else 2**62
 
 
 def _collate(samples: Sequence[Sample | ImageError]) -> Collated:
-    good = [sample for sample in samples if not isinstance(sample, ImageError)]
-    if len(good) < len(samples):
-        return next(sample for sample in samples if isinstance(sample, ImageError))
+    good = []
+    for sample in samples:
+        if isinstance(sample, ImageError):
+            return sample
+        good.append(sample)
     a, b = (torch.from_numpy(np.stack(side)) for side in zip(*good, strict=True))
     return a, b
 

@@ -56,11 +56,6 @@ class Run:
         """Pictures of the same held-out images as training goes on."""
         return self.folder / "samples"
 
-    @property
-    def cache(self) -> Path:
-        """Decoded pictures for which the memory did not do; gone once training is done."""
-        return self.folder / "cache"
-
     def model(self, direction: str) -> Path:
         """The model that translates in ``direction``, ``ab`` or ``ba``."""
         return self.folder / f"{direction}.safetensors"

@@ -222,9 +222,11 @@ class DataSettings(Section):
     colour_b: Strength = 0.0
     skip_unreadable: bool = False
     workers: Annotated[int, Interval(ge=0, le=256)] | Literal["auto"] = "auto"
-    cache: str = ""  # a folder for decoded pictures; without it memory, then the run's folder
-    cache_memory: Mebibytes | Literal["auto"] = "auto"  # MiB; auto: a quarter of what is free
-    cache_disk: Mebibytes = 16_384  # MiB
+    cache: str = ""  # a folder for decoded pictures, instead of memory
+    cache_memory: Mebibytes | Literal["auto"] = (
+        "auto"  # MiB; auto: a quarter of the available memory
+    )
+    cache_disk: Mebibytes = 16_384  # MiB that one run may store in ``cache``
 
 
 @dataclass(frozen=True, kw_only=True)

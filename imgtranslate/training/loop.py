@@ -1,6 +1,5 @@
 """The training loop: from where a learner stands to the end of its schedule, or to a stop."""
 
-import shutil
 import time
 from array import array
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,6 @@ from imgtranslate.data.loader import (
     SampleDataset,
     batches,
     choose_workers,
-    share_memory,
 )
 from imgtranslate.data_check.check import DataReport
 from imgtranslate.errors import ImgTranslateError
@@ -75,7 +73,7 @@ def learn(
     )
 
     workers = choose_workers(settings, learner.device)
-    caches = open_caches(domains, settings.data, folder=run.cache, forking=share_memory(workers))
+    caches = open_caches(domains, settings.data, workers=workers)
     dataset = SampleDataset(*domains, settings, paired=is_paired(settings.method), caches=caches)
     validation = Validation(settings=settings, domains=domains)
     journal = Journal(run=run, schedule=schedule, settings=settings, report=report)
@@ -132,10 +130,7 @@ def learn(
         if stopping:
             break
         pace.tick()
-    result = TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
-    if result.finished and team.leads:
-        shutil.rmtree(run.cache, ignore_errors=True)
-    return result
+    return TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
 
 
 def _samples(

@@ -1,10 +1,12 @@
 import itertools
 import os
+import shutil
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,9 @@ from PIL import Image
 
 import imgtranslate
 from imgtranslate.data import folders
-from imgtranslate.data.cache import Cache, open_caches, refuse_cache
+from imgtranslate.data.cache import open_caches, refuse_cache
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches, choose_workers
-from imgtranslate.data.slots import MemorySlots, make_room, open_slots
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels, read_image
 from imgtranslate.settings.config import Settings, to_tree
@@ -47,7 +48,7 @@ def settings_of(sides: Path, **data: Any) -> Settings:
 def dataset(sides: Path, **data: Any) -> SampleDataset:
     settings = settings_of(sides, **data)
     domains = find_domains(settings.data, paired=False)
-    caches = open_caches(domains, settings.data, folder=sides / "kept", forking=True)
+    caches = open_caches(domains, settings.data, workers=0)
     return SampleDataset(*domains, settings, paired=False, caches=caches)
 
 
@@ -79,62 +80,58 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return read
 
 
-def kept_files(folder: Path) -> list[Path]:
+def cache_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.pictures"))
 
 
-PLACES: dict[str, dict[str, Any]] = {
-    "in memory": {},
-    "on the disk": {"cache_memory": 0},
-    "nowhere": {"cache_memory": 0, "cache_disk": 0},
-}
+def place(sides: Path, name: str) -> dict[str, Any]:
+    return {
+        "memory": {},
+        "folder": {"cache": str(sides / "cache")},
+        "nowhere": {"cache_memory": 0},
+        "full folder": {"cache": str(sides / "cache"), "cache_disk": 0},
+    }[name]
 
 
-@pytest.mark.parametrize(("place", "times"), [("in memory", 1), ("on the disk", 1), ("nowhere", 3)])
-def test_samples_are_the_same_wherever_pictures_are_kept(
-    sides: Path, decoded: list[Path], place: str, times: int
+@pytest.mark.parametrize(
+    ("name", "times"), [("memory", 1), ("folder", 1), ("nowhere", 3), ("full folder", 3)]
+)
+def test_samples_are_the_same_wherever_pictures_are_stored(
+    sides: Path, decoded: list[Path], name: str, times: int
 ) -> None:
     wanted = samples(plain(sides), range(15))
     decoded.clear()
-    assert samples(dataset(sides, **PLACES[place]), range(15)) == wanted
+    assert samples(dataset(sides, **place(sides, name)), range(15)) == wanted
     assert [decoded.count(sides / "a" / f"{n}.png") for n in range(5)] == [times] * 5
-    assert bool(kept_files(sides / "kept")) is (place == "on the disk")
+    sizes = [file.stat().st_size for file in cache_files(sides / "cache")]
+    assert [size > 0 for size in sizes] == {"folder": [True] * 2, "full folder": [False] * 2}.get(
+        name, []
+    )
 
 
-def test_what_memory_does_not_hold_goes_on_in_the_file(sides: Path, decoded: list[Path]) -> None:
-    wanted = samples(plain(sides))
-    found = dataset(sides)
-    halves = [half_in_memory(sides, found, side) for side in (0, 1)]
-    found.caches = (halves[0], halves[1])
-    decoded.clear()
-    assert samples(found) == samples(found) == wanted
-    assert len(decoded) == 8
-    assert sorted((sides / "half").iterdir()) == [sides / "half" / "0", sides / "half" / "1"]
-
-
-def test_processes_with_other_memory_fill_one_file_alike(
+def test_pictures_beyond_the_memory_are_decoded_each_time(
     sides: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each rank, and each resume, finds another amount of memory free."""
-    free = iter([100_000, 60_000])
-    monkeypatch.setattr("imgtranslate.data.cache.available_memory", lambda: next(free))
-    more, less = dataset(sides), dataset(sides)
-    counts = [found.caches[0].memory.count for found in (more, less) if found.caches]
-    assert 0 < counts[1] < counts[0] < 5
-    wanted = samples(less)
-    samples(more)
+    monkeypatch.setattr("imgtranslate.data.cache.available_memory", lambda: 100_000)
+    found = dataset(sides)
+    assert found.caches is not None
+    stored = found.caches[0].slots.count
+    assert 0 < stored < 5
+    wanted = samples(plain(sides), range(15))
     decoded.clear()
-    assert samples(less) == samples(more) == wanted
-    assert decoded == []
+    assert samples(found, range(15)) == wanted
+    times = [decoded.count(sides / "a" / f"{n}.png") for n in range(5)]
+    assert times == [1] * stored + [3] * (5 - stored)
 
 
-def half_in_memory(sides: Path, found: SampleDataset, side: int) -> Cache:
-    (sides / "half").mkdir(exist_ok=True)
-    channels = found.channels[side]
-    slots = open_slots(sides / "half" / str(side), count=5, size=4096)
-    return Cache(
-        memory=MemorySlots(count=2, size=4096), disk=slots, load_size=18, channels=channels
-    )
+def test_memory_that_readers_do_not_share_is_not_used(
+    sides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda: "spawn")
+    settings = settings_of(sides).data
+    domains = find_domains(settings, paired=False)
+    assert open_caches(domains, settings, workers=1) is None
+    assert open_caches(domains, settings, workers=0) is not None
 
 
 def test_a_folder_serves_later_runs(sides: Path, decoded: list[Path]) -> None:
@@ -165,8 +162,8 @@ def test_a_damaged_or_foreign_file_is_read_anew(
 ) -> None:
     cache = {"cache": str(sides / "shared")}
     wanted = samples(dataset(sides, **cache))
-    lengths = [file.stat().st_size for file in kept_files(sides / "shared")]
-    for file in kept_files(sides / "shared"):
+    lengths = [file.stat().st_size for file in cache_files(sides / "shared")]
+    for file in cache_files(sides / "shared"):
         file.write_bytes(CHANGES[change](file.read_bytes()))
     decoded.clear()
     assert samples(dataset(sides, **cache)) == wanted
@@ -174,7 +171,7 @@ def test_a_damaged_or_foreign_file_is_read_anew(
     decoded.clear()
     assert samples(dataset(sides, **cache)) == wanted
     assert decoded == []
-    now = [file.stat().st_size for file in kept_files(sides / "shared")]
+    now = [file.stat().st_size for file in cache_files(sides / "shared")]
     assert all(length <= 5 * 4096 for length in now)
     assert now == lengths or change in {"zeros", "longer", "shifted", "cut short"}
 
@@ -213,71 +210,61 @@ def test_very_long_pictures_are_not_kept(sides: Path, decoded: list[Path]) -> No
     assert sum(path.parent.name == "a" for path in decoded) == 10
 
 
-def test_no_more_is_kept_than_the_bounds_allow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["memory", "folder"])
+def test_no_more_is_stored_than_the_bounds_allow(tmp_path: Path, name: str) -> None:
     for letter in "ab":
         (tmp_path / letter).mkdir()
         for index in range(40):
             Image.new("RGB", (200, 100), "red").save(tmp_path / letter / f"{index}.png")
-    found = dataset(tmp_path, cache_memory=1, cache_disk=2, load_size=100, held_out=0)
+    bounds = {"cache_memory": 1, "cache_disk": 1, "load_size": 100, "held_out": 0}
+    found = dataset(tmp_path, **place(tmp_path, name), **bounds)
     assert found.caches is not None
     samples(found, range(40))
-    sizes = [file.stat().st_blocks * 512 for file in kept_files(tmp_path / "kept")]
-    assert 2**20 < sum(sizes) <= 2 * 2**20
-    held = [(cache.memory.count, cache.disk.count) for cache in found.caches]
-    assert 2**19 < 60_000 * held[0][0] + 20_000 * held[1][0] <= 2**20
-    assert all(0 < memory < disk < 40 for memory, disk in held)  # of the disk's slots the last
+    counts = [cache.slots.count for cache in found.caches]
+    assert all(0 < count < 40 for count in counts)
+    assert 2**19 < 60_000 * counts[0] + 20_000 * counts[1] <= 2**20
+    sizes = [file.stat().st_blocks * 512 for file in cache_files(tmp_path / "cache")]
+    assert (name == "memory" and not sizes) or 2**19 < sum(sizes) <= 2**20
 
 
-def test_files_of_other_runs_make_room_the_oldest_first(tmp_path: Path) -> None:
-    names = [f"{digit * 32}.pictures" for digit in "0123"]
-    for age, name in enumerate(names):
-        (tmp_path / name).write_bytes(bytes(8192))
-        os.utime(tmp_path / name, (age, age))
-    others = [tmp_path / "holiday.pictures", tmp_path / "notes.txt"]
-    for path in others:
-        path.write_text("mine")
-    (tmp_path / f"{'4' * 32}.pictures").symlink_to(others[1])
-    room = make_room(tmp_path, own={names[0]}, wanted=8000, limit=20_000)
-    assert room == 20_000 - 8192
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [names[0], names[3], f"{'4' * 32}.pictures", *(path.name for path in others)]
-    )
-
-
-def test_files_that_cannot_be_removed_or_are_gone_stop_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_half_of_the_free_disk_is_left_to_others(
+    sides: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [f"{digit * 32}.pictures" for digit in "012"]
-    for name in names:
-        (tmp_path / name).write_bytes(bytes(8192))
-    real = Path.lstat
+    free = [2 * 5 * 4096]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
+    cache = place(sides, "folder")
+    found = dataset(sides, **cache)
+    assert found.caches is not None
+    counts = [each.slots.count for each in found.caches]
+    samples(found)
+    stored = sum(file.stat().st_blocks * 512 for file in cache_files(sides / "cache"))
+    assert 0 < stored <= 5 * 4096
+    free[0] -= 2 * stored  # what is stored already counts as room
+    again = dataset(sides, **cache).caches
+    assert again is not None
+    assert [each.slots.count for each in again] == counts
 
-    def racing(path: Path) -> os.stat_result:
-        if path.name == names[0]:
-            path.unlink(missing_ok=True)  # by another run
-        return real(path)
 
-    def refused(path: Path, **_: bool) -> None:
-        raise PermissionError(path)
-
-    monkeypatch.setattr(Path, "lstat", racing)
-    assert make_room(tmp_path, own=set(), wanted=0, limit=20_000) == 20_000 - 2 * 8192
-    monkeypatch.setattr(Path, "lstat", real)
-    monkeypatch.setattr(Path, "unlink", refused)
-    assert make_room(tmp_path, own=set(), wanted=20_000, limit=20_000) == 20_000 - 2 * 8192
+def test_files_of_other_runs_stay(sides: Path) -> None:
+    first = place(sides, "folder")
+    samples(dataset(sides, **first))
+    before = {file: file.read_bytes() for file in cache_files(sides / "cache")}
+    samples(dataset(sides, **first, load_size=17, cache_disk=1))
+    assert len(cache_files(sides / "cache")) == 4
+    assert all(file.read_bytes() == content for file, content in before.items())
 
 
 @pytest.mark.parametrize("what", ["link", "folder", "pipe"])
 def test_what_is_no_file_is_refused_before_training(sides: Path, what: str) -> None:
     cache = sides / "shared"
     samples(dataset(sides, cache=str(cache)))
-    place = kept_files(cache)[0]
-    place.unlink()
-    {"link": lambda: place.symlink_to(sides / "a" / "0.png"),
-     "folder": place.mkdir, "pipe": lambda: os.mkfifo(place)}[what]()  # fmt: skip
+    path = cache_files(cache)[0]
+    path.unlink()
+    {"link": lambda: path.symlink_to(sides / "a" / "0.png"),
+     "folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}[what]()  # fmt: skip
     options: dict[str, Any] = to_tree(settings_of(sides, cache=str(cache)).data)
     given = {f"data.{key}": value for key, value in options.items()}
-    with pytest.raises(DataError, match=rf"{place.name}: not a file, but .* Remove it$"):
+    with pytest.raises(DataError, match=rf"{path.name}: not a file, but .* Remove it$"):
         imgtranslate.train(settings=given, preset="tiny", device="cpu", out=sides / "run")
     assert not (sides / "run").exists()
 
@@ -305,18 +292,18 @@ def test_a_folder_that_cannot_be_made_is_refused(sides: Path) -> None:
         dataset(sides, cache=str(sides / "a" / "0.png"))
 
 
-def test_a_full_disk_only_keeps_less(sides: Path) -> None:
+def test_a_full_disk_only_stores_less(sides: Path) -> None:
     wanted = samples(plain(sides))
-    found = dataset(sides, cache_memory=0)
-    for file in kept_files(sides / "kept"):
+    found = dataset(sides, **place(sides, "folder"))
+    for file in cache_files(sides / "cache"):
         file.unlink()
         file.symlink_to("/dev/full")
     assert samples(found) == samples(found) == wanted
 
 
 def test_workers_share_memory_and_files(sides: Path, decoded: list[Path]) -> None:
-    for place in ("in memory", "on the disk"):
-        found = dataset(sides, **PLACES[place])
+    for name in ("memory", "folder"):
+        found = dataset(sides, **place(sides, name))
         drawn = list(stream(found, 0, 12, workers=2))
         assert torch.equal(torch.cat(drawn), torch.cat(list(stream(plain(sides), 0, 12))))
         decoded.clear()
@@ -344,25 +331,6 @@ def test_many_fill_one_file_at_once(sides: Path) -> None:
     found = [dataset(sides, cache=str(sides / "shared")) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(samples, found)) == [wanted] * 8
-
-
-def test_a_run_that_ends_leaves_no_cache_and_one_that_stops_goes_on_with_it(sides: Path) -> None:
-    options = to_tree(settings_of(sides, cache_memory=0).data)
-    settings = {f"data.{key}": value for key, value in options.items()} | {"train.steps": 3}
-    settings |= {"generator.num_blocks": 0, "generator.base_channels": 4}
-    settings |= {"discriminator.base_channels": 4}
-    stops = itertools.count()
-    stopped = imgtranslate.train(
-        settings=settings,
-        preset="tiny",
-        device="cpu",
-        out=sides / "run",
-        stop=lambda: next(stops) > 0,
-    )
-    assert not stopped.finished
-    assert kept_files(sides / "run" / "cache")
-    assert imgtranslate.resume(sides / "run", device="cpu").finished
-    assert not (sides / "run" / "cache").exists()
 
 
 def test_a_step_does_not_wait_for_pictures_that_are_read_beside_it(
@@ -402,9 +370,9 @@ def fastest(found: SampleDataset, first: int) -> float:
     return min(times)
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_memory_stays_flat(sides: Path, place: str) -> None:
-    drawn = stream(dataset(sides, **PLACES[place]), 0, 20_000)
+@pytest.mark.parametrize("name", ["memory", "folder", "nowhere"])
+def test_memory_stays_flat(sides: Path, name: str) -> None:
+    drawn = stream(dataset(sides, **place(sides, name)), 0, 20_000)
     tracemalloc.start()
     try:
         next(itertools.islice(drawn, 300, None))

@@ -144,7 +144,7 @@ def test_places_that_are_no_pairs(tmp_path: Path) -> None:
     assert "not readable as CSV" in refusal(tmp_path, pairs=tmp_path / "x.jpg")
     save(tmp_path / "narrow" / "x.png", 1, size=(1, 36))
     assert "no halves" in refusal(tmp_path, pairs=tmp_path / "narrow")
-    assert "--pairs" in refusal(tmp_path, pairs=tmp_path / "narrow", a=tmp_path, b=tmp_path)
+    assert "`pairs`" in refusal(tmp_path, pairs=tmp_path / "narrow", a=tmp_path, b=tmp_path)
 
 
 def test_pairs_are_held_out_together_and_never_trained_on(tmp_path: Path) -> None:
