@@ -40,14 +40,15 @@ FLAGS = {  # settings that are flags of `train`; the others are set by --set
     "train.seed": "--seed",
     "train.steps": "--steps",
 }
-_SETTING = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, FLAGS))})(?![\w/-]|\.\w)")
+_SETTING = re.compile(rf"(?<![\w./-])(?<!mean )({'|'.join(map(re.escape, FLAGS))})(?![\w/-]|\.\w)")
 _PARAMETER = re.compile(r"`(\w+)`")
 
 
 def with_flags(message: str) -> str:
     """Name the flags of the settings and parameters that a message of the package names.
 
-    ``data.crop_size 17: …`` becomes ``--size 17: …``, and a parameter in backticks its flag.
+    ``data.crop_size 17: …`` becomes ``--size 17: …``, and a parameter in backticks its flag. The
+    hint to a misspelt setting (``Did you mean …?``) keeps its name.
     """
     named = _PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')}", message)
     return _SETTING.sub(lambda found: FLAGS[found[1]], named)

@@ -281,15 +281,18 @@ class TrainSettings(Section):
     log_every: Count = 50
 
 
+_BY_KIND = {"discriminator": "kind"}  # how pydantic tells the classes of a union apart
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings(Section):
     """Everything that decides what a run computes."""
 
-    data: DataSettings
-    method: MethodConfig = field(default_factory=CycleGanConfig)
-    generator: GeneratorConfig = field(default_factory=ResnetConfig)
-    discriminator: DiscriminatorConfig = field(default_factory=PatchGanConfig)
-    encoder: EncoderConfig | None = None  # BicycleGAN's
+    data: DataSettings = field(default_factory=DataSettings)
+    method: MethodConfig = field(default_factory=CycleGanConfig, metadata=_BY_KIND)
+    generator: GeneratorConfig = field(default_factory=ResnetConfig, metadata=_BY_KIND)
+    discriminator: DiscriminatorConfig = field(default_factory=PatchGanConfig, metadata=_BY_KIND)
+    encoder: EncoderConfig | None = field(default=None, metadata=_BY_KIND)  # BicycleGAN's
     init: InitSettings = field(default_factory=InitSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
