@@ -1,1 +1,1 @@
-"""Every setting and its default, presets, parsing, and what fits together."""
+"""Every setting and its default; presets, parsing and compatibility."""

@@ -1,4 +1,4 @@
-"""Which settings fit together; each combination that does not is refused before any work."""
+"""Compatibility of settings: combinations that cannot be trained are refused before any work."""
 
 import math
 
@@ -12,6 +12,7 @@ from imgtranslate.settings.config import (
     MultiScaleConfig,
     Pix2PixConfig,
     PixelConfig,
+    ResidualEncoderConfig,
     Resnet18EncoderConfig,
     ResnetConfig,
     Settings,
@@ -35,53 +36,52 @@ def check_settings(settings: Settings) -> None:
 
 
 def check_sharing(settings: Settings, processes: int = 1) -> None:
-    """Refuse a batch that does not divide, and norms that need the whole of it."""
-    parts = settings.train.accumulate
-    shares = processes * parts * (2 if learns_from_halves(settings.method) else 1)
+    """Refuse a batch that micro-batches and processes cannot share, and batch norm over shares."""
+    parts, size = settings.train.accumulate, settings.train.batch_size
     if processes * parts == 1:
         return
-    shared = f"{processes} process(es) in {parts} part(s)"
-    if settings.train.batch_size % shares:
-        fit = shares * math.ceil(settings.train.batch_size / shares)
-        halves = " of its two halves" if learns_from_halves(settings.method) else ""
+    halves = learns_from_halves(settings.method)
+    shares = processes * parts * (2 if halves else 1)
+    shared = f"{processes} process(es) with {parts} micro-batch(es) each"
+    if size % shares:
         raise UsageError(
-            f"train.batch_size {settings.train.batch_size}: {shared} cannot have equal "
-            f"shares{halves}. "
-            f"It is the whole batch: use a multiple of {shares}, as train.batch_size {fit}"
+            f"train.batch_size {size}: {shared} cannot have equal shares"
+            f"{' of its two halves' if halves else ''}. It is the whole batch: use a multiple of "
+            f"{shares}, as train.batch_size {shares * math.ceil(size / shares)}"
         )
-    for section, config in _normed(settings).items():
-        if config == "batch":
+    for setting, norm in _norms(settings).items():
+        if norm == "batch":
             raise UsageError(
-                f"{section} batch: it mixes the pictures of a batch, which {shared} do not see "
-                f"together. Set another norm, or train in one process without train.accumulate"
+                f"{setting} batch: mixes the pictures of a batch, which {shared} do not see "
+                "together. Set another norm, or train in one process without train.accumulate"
             )
 
 
-def _normed(settings: Settings) -> dict[str, str]:
-    """The norm of every network, by the setting that says it."""
-    encoder = settings.encoder
-    if isinstance(encoder, Resnet18EncoderConfig):
-        of_encoder = {"encoder.kind resnet18, norm": "batch"}
-    else:
-        of_encoder = {"encoder.norm": encoder.norm} if encoder is not None else {}
-    return {
+def _norms(settings: Settings) -> dict[str, str]:
+    """Map the setting that decides a network's norm to the norm."""
+    norms: dict[str, str] = {
         "generator.norm": settings.generator.norm,
         "discriminator.norm": settings.discriminator.norm,
-        **of_encoder,
     }
+    match settings.encoder:
+        case ResidualEncoderConfig(norm=norm):
+            norms["encoder.norm"] = norm
+        case Resnet18EncoderConfig():
+            norms["encoder.kind resnet18, norm"] = "batch"
+    return norms
 
 
 def check_sizes(settings: Settings) -> None:
-    """Refuse a crop that the networks cannot take, naming the nearest that they can."""
+    """Refuse a crop that the networks cannot take, and name the nearest that they can."""
     crop, multiple = settings.data.crop_size, size_multiple(settings.generator)
     least = max(
         smallest_side(settings.generator),
-        _smallest_judged(settings.discriminator),
+        _smallest_input(settings.discriminator),
         1 if settings.encoder is None else smallest_style(settings.encoder),
     )
     least = math.ceil(least / multiple) * multiple
     if crop % multiple or crop < least:
-        fit = max(_certain(least, settings.generator), round(crop / multiple) * multiple)
+        fit = max(_smallest_valid(least, settings.generator), round(crop / multiple) * multiple)
         raise UsageError(
             f"data.crop_size {crop}: the {settings.generator.kind} generator and the discriminator "
             f"need a multiple of {multiple} px and at least {least} px. "
@@ -94,8 +94,8 @@ def check_sizes(settings: Settings) -> None:
         )
 
 
-def _certain(least: int, config: GeneratorConfig) -> int:
-    """The least size that is taken whatever depth follows from it: a power of 2 for a UNet."""
+def _smallest_valid(least: int, config: GeneratorConfig) -> int:
+    """Round up to a power of 2 for a UNet, whose depth is derived from the crop."""
     return least if isinstance(config, ResnetConfig) else 2 ** math.ceil(math.log2(least))
 
 
@@ -112,7 +112,7 @@ def _check_pictures(settings: Settings) -> None:
 
 
 def _check_code(settings: Settings) -> None:
-    """Who has a code z, and with it an encoder, and who has not."""
+    """Check that method, generator and encoder agree on the code z."""
     generator, numbers = settings.generator, latent_dim(settings.generator)
     bicyclegan = isinstance(settings.method, BicycleGanConfig)
     if bicyclegan and isinstance(generator, ResnetConfig):
@@ -167,7 +167,7 @@ def _check_recompute(settings: Settings) -> None:
     fits = isinstance(generator, ResnetConfig) and generator.norm != "batch"
     if settings.train.recompute and not fits:
         raise UsageError(
-            "train.recompute true: it is for generator.kind resnet alone, and batch norm would "
+            "train.recompute true: needs generator.kind resnet without batch norm, which would "
             "count every batch twice. Set it to false"
         )
 
@@ -196,13 +196,13 @@ def _check_schedule(settings: Settings) -> None:
         )
 
 
-_ALTERNATING = "means something in the alternating update only. Set method.update=alternating"
+_ALTERNATING = "applies to the alternating update only. Set method.update=alternating"
 
 
 def _teaching_the_generator(config: MethodConfig) -> tuple[str, ...]:
-    """The weights of the terms from which a generator learns."""
+    """Name the weights of the terms from which a generator learns."""
     match config:
-        case CycleGanConfig():  # the identity's is relative to the cycles'
+        case CycleGanConfig():  # lambda_identity is relative to lambda_a and lambda_b
             return ("lambda_gan_ab", "lambda_gan_ba", "lambda_a", "lambda_b")
         case Pix2PixConfig():
             return ("lambda_gan", "lambda_l1")
@@ -214,8 +214,8 @@ def _teaching_the_generator(config: MethodConfig) -> tuple[str, ...]:
             return ("lambda_gan", "lambda_l1", "lambda_latent")
 
 
-def _smallest_judged(config: DiscriminatorConfig) -> int:
-    """The shortest side of which the discriminator leaves at least one patch at every scale."""
+def _smallest_input(config: DiscriminatorConfig) -> int:
+    """Return the shortest side in px that leaves the discriminator a patch at every scale."""
     match config:
         case PixelConfig():
             return 2

@@ -1,8 +1,8 @@
-"""Settings, with the papers' defaults. Every default value stands here and nowhere else.
+"""Settings with the papers' defaults. Every default value stands here and nowhere else.
 
-A setting is named ``section.name``, on the command line (``--set method.lambda_a=5``), in a
-TOML file and in error messages alike. What differs between methods and presets stands in
-``presets.py``; how layers of settings become these dataclasses, in ``settings.py``.
+A setting is named ``section.name`` in TOML files, in Python and in errors. ``presets.py`` holds
+the values that methods and presets change; ``parsing.py`` turns layers of settings into these
+dataclasses.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ Side = Annotated[int, Interval(ge=1, le=LARGEST_SIDE)]
 
 
 class Section:
-    """Settings of one kind: unknown names, wrong types and values out of range are refused."""
+    """A part of the settings; unknown names, wrong types and values out of range are refused."""
 
     __pydantic_config__: ClassVar["ConfigDict"] = {
         "extra": "forbid",
@@ -73,7 +73,7 @@ class UnetConfig(Section):
     upsample: Upsample = "transpose"
     skip_order: SkipOrder = "skip_first"
     conv_bias: ConvBias = "by_norm"
-    latent_dim: LatentDim = 0  # numbers in the code z; 0: none
+    latent_dim: LatentDim = 0  # length of the code z; 0: none
     z_at: CodeAt = "none"
 
 
@@ -82,7 +82,7 @@ GeneratorConfig = ResnetConfig | UnetConfig
 
 @dataclass(frozen=True, kw_only=True)
 class PatchGanConfig(Section):
-    """The patch discriminator; 3 layers see 70x70 px (arXiv 1611.07004, appendix 6.1.2)."""
+    """The patch discriminator; 3 layers see 70 x 70 px (arXiv 1611.07004, appendix 6.1.2)."""
 
     kind: Literal["patchgan"] = "patchgan"
     base_channels: BaseChannels = 64
@@ -105,7 +105,7 @@ class MultiScaleConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class AveragingConfig(Section):
-    """A patch discriminator with one logit per picture, the mean of its map."""
+    """A patch discriminator that averages its map into one logit per picture."""
 
     kind: Literal["averaging"] = "averaging"
     base_channels: BaseChannels = 64
@@ -153,14 +153,14 @@ class CycleGanConfig(Section):
     kind: Literal["cyclegan"] = "cyclegan"
     update: Literal["joint", "alternating"] = "joint"  # both generators at once, or in turn
     gan_mode: GanMode = "lsgan"
-    lambda_penalty: Weight = 10.0  # wgangp: of the gradient penalty
+    lambda_penalty: Weight = 10.0  # of the gradient penalty of wgangp
     lambda_gan_ab: Weight = 1.0  # 0 leaves discriminator b out
     lambda_gan_ba: Weight = 1.0  # 0 leaves discriminator a out
-    lambda_a: Weight = 10.0  # of the cycle A -> B -> A
-    lambda_b: Weight = 10.0  # of the cycle B -> A -> B
+    lambda_a: Weight = 10.0  # cycle A -> B -> A
+    lambda_b: Weight = 10.0  # cycle B -> A -> B
     lambda_identity: Weight = 0.5  # relative to lambda_a and lambda_b; keeps colours
     pool_size: Annotated[int, Interval(ge=0, le=100_000)] = 50
-    d_ratio: Count = 1  # alternating: generator steps for one of the discriminators
+    d_ratio: Count = 1  # alternating: generator steps per discriminator step
     cycle_from_identity: bool = False  # alternating: start the second cycle from the identity
 
 
@@ -170,7 +170,7 @@ class Pix2PixConfig(Section):
 
     kind: Literal["pix2pix"] = "pix2pix"
     gan_mode: GanMode = "vanilla"
-    lambda_penalty: Weight = 10.0  # wgangp: of the gradient penalty
+    lambda_penalty: Weight = 10.0  # of the gradient penalty of wgangp
     lambda_gan: Weight = 1.0  # 0 leaves the discriminator out
     lambda_l1: Weight = 100.0
     conditional: bool = True  # the discriminator sees the input beside the output
@@ -182,9 +182,9 @@ class BicycleGanConfig(Section):
     """BicycleGAN's losses (arXiv 1711.11586, equations 1 to 8)."""
 
     kind: Literal["bicyclegan"] = "bicyclegan"
-    paths: Literal["both", "cvae", "clr"] = "both"  # cVAE-GAN and cLR-GAN, or one alone
+    paths: Literal["both", "cvae", "clr"] = "both"  # cVAE-GAN and cLR-GAN, or one of them
     gan_mode: GanMode = "lsgan"
-    lambda_penalty: Weight = 10.0  # wgangp: of the gradient penalty
+    lambda_penalty: Weight = 10.0  # of the gradient penalty of wgangp
     lambda_gan: Weight = 1.0
     lambda_l1: Weight = 10.0
     lambda_latent: Weight = 0.5
@@ -198,40 +198,38 @@ MethodConfig = CycleGanConfig | Pix2PixConfig | BicycleGanConfig
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings(Section):
-    """Pictures of two domains and how a training sample is cut from them."""
+    """The pictures of two domains, and how a training sample is cut from them."""
 
     a: str = ""  # a folder
     b: str = ""
     pairs: str = ""  # instead: a folder of side-by-side pictures, or a CSV file of two columns
     pair_order: Literal["ab", "ba"] = "ab"  # which side of a pair, or column, is A
-    held_out_a: str = ""  # a folder; without it some of the training pictures are set aside
+    held_out_a: str = ""  # a folder; else some training pictures are held out
     held_out_b: str = ""
     held_out_pairs: str = ""
-    held_out: CountOrZero = 8  # how many are set aside of each side, a tenth of it at most
+    held_out: CountOrZero = 8  # pictures per side, at most a tenth of it
     name_a: str = "a"
     name_b: str = "b"
     channels_a: PictureChannels = 3
     channels_b: PictureChannels = 3
-    load_size: Side = 286  # px of the shorter side before the crop
+    load_size: Side = 286  # px, shorter side before the crop
     crop_size: Side = 256  # px
     resample_a: Resample = "bicubic"  # nearest: label maps keep their colours
     resample_b: Resample = "bicubic"
     flip: bool = True
     rotate: bool = False  # by 0, 90, 180 or 270 degrees
-    colour_a: Strength = 0.0  # of random changes in brightness, contrast and saturation
+    colour_a: Strength = 0.0  # jitter of brightness, contrast and saturation
     colour_b: Strength = 0.0
     skip_unreadable: bool = False
     workers: Annotated[int, Interval(ge=0, le=256)] | Literal["auto"] = "auto"
     cache: str = ""  # a folder for decoded pictures, instead of memory
-    cache_memory: Mebibytes | Literal["auto"] = (
-        "auto"  # MiB; auto: a quarter of the available memory
-    )
+    cache_memory: Mebibytes | Literal["auto"] = "auto"  # MiB; auto: a quarter of the free memory
     cache_disk: Mebibytes = 16_384  # MiB that one run may store in ``cache``
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitSettings(Section):
-    """Weights before the first step."""
+    """Initial weights."""
 
     kind: Init = "normal"
     gain: Annotated[float, Interval(gt=0, le=100)] = 0.02
@@ -239,39 +237,39 @@ class InitSettings(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings(Section):
-    """One optimizer for the networks of each phase of a step."""
+    """The optimizers, one for the networks of each phase of a step."""
 
     kind: Literal["adam", "rmsprop"] = "adam"
     lr: Annotated[float, Interval(gt=0, le=1)] = 2e-4
     beta1: Annotated[float, Interval(ge=0, lt=1)] = 0.5
     beta2: Annotated[float, Interval(ge=0, lt=1)] = 0.999
-    max_grad_norm: Weight = 0.0  # of each network's gradient; 0: not clipped
+    max_grad_norm: Weight = 0.0  # per network; 0: no clipping
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings(Section):
-    """How the learning rate falls; in epochs, or in steps where those are given."""
+    """The decay of the learning rate, in epochs, or in steps where those are set."""
 
     kind: Literal["linear", "step", "multistep", "cosine", "plateau", "constant"] = "linear"
     epochs: CountOrZero = 100
     decay_epochs: CountOrZero = 100
     constant_steps: CountOrZero | None = None
     decay_steps: CountOrZero | None = None
-    every: Count = 50  # step: epochs (steps) between falls
+    every: Count = 50  # step: epochs (or steps) between falls
     milestones: Annotated[tuple[Count, ...], MaxLen(100)] = ()  # multistep: where it falls
-    factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1  # step, multistep, plateau: of a fall
-    patience: CountOrZero = 5  # plateau: validations without a gain before a fall
+    factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1  # step, multistep, plateau: of each fall
+    patience: CountOrZero = 5  # plateau: validations without improvement before a fall
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings(Section):
-    """What a run does and how often it reports."""
+    """Batches, precision, and the intervals of saves, samples and validations."""
 
     seed: Annotated[int, Interval(ge=0, lt=2**63)] = 0
     batch_size: Annotated[int, Interval(ge=1, le=4096)] = 1
-    accumulate: Annotated[int, Interval(ge=1, le=4096)] = 1  # parts of a batch, one by one
-    steps: Count | None = None  # where to stop; the learning rate does not depend on it
-    ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # 0: the weights themselves
+    accumulate: Annotated[int, Interval(ge=1, le=4096)] = 1  # micro-batches of a batch
+    steps: Count | None = None  # where to stop; does not change the learning rate
+    ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # 0: no averaging
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the networks; losses are fp32
     compile: Literal["auto", "on", "off"] = "auto"
     recompute: bool = False  # ResNet: less memory, a third more work
@@ -286,7 +284,7 @@ _BY_KIND = {"discriminator": "kind"}  # how pydantic tells the classes of a unio
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Section):
-    """Everything that decides what a run computes."""
+    """All settings of a run."""
 
     data: DataSettings = field(default_factory=DataSettings)
     method: MethodConfig = field(default_factory=CycleGanConfig, metadata=_BY_KIND)
@@ -300,7 +298,7 @@ class Settings(Section):
 
 
 def to_tree(settings: Section) -> Tree:
-    """Turn settings into the nested dictionary that ``parse_settings`` takes, in full."""
+    """Turn settings into a nested dictionary that ``parse_settings`` turns back."""
     return {
         name: to_tree(value) if isinstance(value, Section) else value
         for name, value in ((f.name, vars(settings)[f.name]) for f in fields_of(type(settings)))
@@ -309,22 +307,22 @@ def to_tree(settings: Section) -> Tree:
 
 
 def fields_of(section: type[Section]) -> tuple[dataclasses.Field[Any], ...]:
-    """The settings of a section, in their order."""
+    """List the settings of a section in their order."""
     return dataclasses.fields(section)  # type: ignore[arg-type]  # every Section is a dataclass
 
 
 def is_paired(config: MethodConfig) -> bool:
-    """Whether the method learns from pairs."""
+    """Tell whether the method learns from pairs."""
     return not isinstance(config, CycleGanConfig)
 
 
 def learns_from_halves(config: MethodConfig) -> bool:
-    """Whether the method does different things with the two halves of a batch."""
+    """Tell whether the method treats the two halves of a batch differently."""
     return isinstance(config, BicycleGanConfig)
 
 
 def size_multiple(config: GeneratorConfig) -> int:
-    """The number of px that both sides must be a multiple of."""
+    """Return the number of px of which both sides of an input must be a multiple."""
     match config:
         case ResnetConfig():
             return 4
@@ -333,7 +331,7 @@ def size_multiple(config: GeneratorConfig) -> int:
 
 
 def smallest_side(config: GeneratorConfig) -> int:
-    """The shortest side in px that the generator takes: instance norm needs 2 x 2 px somewhere."""
+    """Return the shortest side in px: instance norm needs 2 x 2 px at the bottleneck."""
     match config:
         case ResnetConfig():
             return 8
@@ -342,7 +340,7 @@ def smallest_side(config: GeneratorConfig) -> int:
 
 
 def smallest_style(config: EncoderConfig) -> int:
-    """The shortest side in px that the encoder takes; a multiple of it on both sides."""
+    """Return the shortest side in px that the encoder takes; sides are multiples of it."""
     match config:
         case Resnet18EncoderConfig():
             return 32
@@ -351,7 +349,7 @@ def smallest_style(config: EncoderConfig) -> int:
 
 
 def latent_dim(config: GeneratorConfig) -> int:
-    """How many numbers the generator's code z has; 0 without one."""
+    """Return the length of the generator's code z; 0 without one."""
     match config:
         case ResnetConfig():
             return 0

@@ -1,7 +1,7 @@
-"""What the methods, and the sizes and schedules of presets, set apart from the defaults.
+"""Methods and presets: the settings in which each differs from the defaults.
 
-Layers of settings: the method's, over it the preset's, over it what the user sets. Named variants
-of a method are methods here; what they are is in ``docs/``.
+The layers are the method's, over it the preset's (size and schedule), over it the user's. Named
+variants of a method are methods here; ``docs/`` describes them.
 """
 
 from collections.abc import Mapping
