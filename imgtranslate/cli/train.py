@@ -235,7 +235,7 @@ def train(
 
 def _check(options: dict[str, Any], place: Place) -> None:
     """The first process checks, whatever the number of the others."""
-    from imgtranslate.cli.training_display import TrainingDisplay
+    from imgtranslate.cli.train_display import TrainingDisplay
     from imgtranslate.data_check.sheet import write_sheet
     from imgtranslate.training.train import plan_training
 
@@ -277,7 +277,7 @@ def _resume(run: Path, settings: dict[str, Any], place: Place) -> None:
 
 def _learn(place: Place, lead: Lead) -> None:
     """Lead, or follow the process that does, which alone shows something."""
-    from imgtranslate.cli.training_display import TrainingDisplay
+    from imgtranslate.cli.train_display import TrainingDisplay
     from imgtranslate.training.train import follow
 
     with place.joined() as team, stop_on_signals(STOPPING, quiet=not team.leads) as stopped:

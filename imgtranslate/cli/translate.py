@@ -13,7 +13,7 @@ import typer
 from imgtranslate.cli.looks_options import looks_of
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, say, stderr_to_ourselves
-from imgtranslate.cli.translating_display import Display
+from imgtranslate.cli.translate_display import Display
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
