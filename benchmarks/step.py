@@ -20,7 +20,7 @@ from imgtranslate.data.loader import Batch
 from imgtranslate.data.randomness import Purpose, random_at
 from imgtranslate.methods.learner import Learner
 from imgtranslate.settings.config import Settings, Tree
-from imgtranslate.settings.parsing import build_settings, merge
+from imgtranslate.settings.parsing import build_settings, merge, nested
 
 WARM_UP = 2  # steps of each
 Steps = tuple[Callable[[], None], Callable[[], None]]
@@ -81,7 +81,7 @@ def settings_of(
     own: Tree = {"generator": {"num_blocks": blocks}} if method == "cyclegan" else {}
     if method == "bicyclegan":
         own = {"encoder": {"base_channels": base_channels}}
-    chosen = merge(sizes, own, *map(parse_assignment, assignments))
+    chosen = merge(sizes, own, nested(dict(map(parse_assignment, assignments))))
     return build_settings(method=method, layers=[chosen])
 
 

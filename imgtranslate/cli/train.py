@@ -3,6 +3,7 @@
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,169 +29,109 @@ EPILOG = examples(
     "imgtranslate train --resume runs/horses2zebras",
 )
 
-DATA = "Pictures"
-SIZE = "Method, size and schedule"
-RUN = "Run"
 STOPPING = "stopping after this step, then saving"
+data_option = partial(typer.Option, rich_help_panel="Pictures")
+size_option = partial(typer.Option, rich_help_panel="Method, size and schedule")
+run_option = partial(typer.Option, rich_help_panel="Run")
 
 
 def train(
     context: typer.Context,
-    a: Annotated[
-        Path | None, typer.Option("--a", help="Folder of pictures A.", rich_help_panel=DATA)
-    ] = None,
-    b: Annotated[
-        Path | None, typer.Option("--b", help="Folder of pictures B.", rich_help_panel=DATA)
-    ] = None,
+    a: Annotated[Path | None, data_option("--a", help="Folder of pictures A.")] = None,
+    b: Annotated[Path | None, data_option("--b", help="Folder of pictures B.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Instead of --a and --b: a folder with trainA and trainB, or with train.",
-            rich_help_panel=DATA,
-        ),
+        data_option(help="Instead of --a and --b: a folder with trainA and trainB, or with train."),
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            help="Instead: a folder of pairs side by side, or a CSV of two columns.",
-            rich_help_panel=DATA,
-        ),
+        data_option(help="Instead: a folder of pairs side by side, or a CSV of two columns."),
     ] = None,
     pair_order: Annotated[
-        str | None, typer.Option(help="ab: A is left, or first. ba.", rich_help_panel=DATA)
+        str | None, data_option(help="Which of a pair is A: ab: the left or first one; ba.")
     ] = None,
     resample: Annotated[
-        str | None,
-        typer.Option(help="bicubic; nearest for label maps.", rich_help_panel=DATA),
+        str | None, data_option(help="bicubic; nearest keeps the colours of label maps.")
     ] = None,
     check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Check settings and pictures, then stop.", rich_help_panel=DATA
-        ),
+        bool, data_option("--check", help="Check settings and pictures, then stop.")
     ] = False,
     sheet: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="With --check: a picture of what it doubts, and of some others.",
-            rich_help_panel=DATA,
+        data_option(
+            metavar="FILE", help="With --check: draw suspicious pictures, and some others, here."
         ),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(
+        size_option(
             help="cyclegan, pix2pix or bicyclegan; dualgan, pix2pix-paper, pix2pix-noise, "
-            "cvae-gan, clr-gan.",
-            rich_help_panel=SIZE,
+            "cvae-gan, clr-gan."
         ),
     ] = None,
     preset: Annotated[
         str,
-        typer.Option(
-            help="paper: as published. fast: an evening on a laptop. tiny: to try out.",
-            rich_help_panel=SIZE,
-        ),
+        size_option(help="paper: as published. fast: an evening on a laptop. tiny: to try out."),
     ] = "paper",
-    size: Annotated[
-        int | None, typer.Option(help="Side of the training crop, px.", rich_help_panel=SIZE)
-    ] = None,
-    base_channels: Annotated[
-        int | None, typer.Option(help="Width of the generators.", rich_help_panel=SIZE)
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs at the full learning rate.", rich_help_panel=SIZE)
-    ] = None,
+    size: Annotated[int | None, size_option(help="Side of the training crop, px.")] = None,
+    base_channels: Annotated[int | None, size_option(help="Width of the generators.")] = None,
+    epochs: Annotated[int | None, size_option(help="Epochs at the full learning rate.")] = None,
     decay_epochs: Annotated[
-        int | None,
-        typer.Option(help="Epochs in which the rate falls to 0.", rich_help_panel=SIZE),
+        int | None, size_option(help="Epochs in which the rate falls to 0.")
     ] = None,
     steps: Annotated[
-        int | None,
-        typer.Option(help="Stop here; does not change the learning rate.", rich_help_panel=SIZE),
+        int | None, size_option(help="Stop here; does not change the learning rate.")
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Pictures of each side a step.", rich_help_panel=SIZE)
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Learning rate of Adam.", rich_help_panel=SIZE)
-    ] = None,
-    gpu: Annotated[
-        str | None, typer.Option(help="Number of the GPU; 0,1 trains on both.", rich_help_panel=RUN)
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=RUN)
-    ] = "auto",
-    precision: Annotated[
-        str | None, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=RUN)
-    ] = None,
+    batch_size: Annotated[int | None, size_option(help="Pictures of each side per step.")] = None,
+    lr: Annotated[float | None, size_option(help="Learning rate.")] = None,
+    gpu: Annotated[str | None, run_option(help="Number of the GPU; 0,1 trains on both.")] = None,
+    device: Annotated[str, run_option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str | None, run_option(help="auto, fp32 or bf16.")] = None,
     compile_: Annotated[
-        str | None,
-        typer.Option("--compile", help="auto, on or off: torch.compile.", rich_help_panel=RUN),
+        str | None, run_option("--compile", help="torch.compile: auto, on or off.")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the run; else runs/<a>2<b>.", rich_help_panel=RUN),
-    ] = None,
+    out: Annotated[Path | None, run_option(help="Folder of the run; else runs/<a>2<b>.")] = None,
     resume: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Go on with a run exactly.", rich_help_panel=RUN),
+        Path | None, run_option(metavar="RUN", help="Continue a run exactly where it stopped.")
     ] = None,
     init: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE|RUN", help="Begin a new run with these weights.", rich_help_panel=RUN
-        ),
+        Path | None, run_option(metavar="FILE|RUN", help="Begin a new run with these weights.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of everything random.", rich_help_panel=RUN)
-    ] = None,
+    seed: Annotated[int | None, run_option(help="Random seed.")] = None,
     workers: Annotated[
-        str | None, typer.Option(help="Processes that read pictures; auto.", rich_help_panel=RUN)
+        str | None, run_option(help="Processes that read pictures: auto, or 0 and more.")
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Keep decoded pictures in this folder, for later runs too.",
-            rich_help_panel=RUN,
-        ),
+        run_option(metavar="DIR", help="Keep decoded pictures in this folder, for later runs too."),
     ] = None,
     save_every: Annotated[
-        int | None,
-        typer.Option(help="Steps between saved states; ten minutes at most.", rich_help_panel=RUN),
+        int | None, run_option(help="Steps between saved states; ten minutes at most.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings in a TOML file.", rich_help_panel=RUN)
-    ] = None,
+    config: Annotated[Path | None, run_option(help="Settings in a TOML file.")] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option(
+        run_option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other setting, as method.lambda_identity=0.2.",
-            rich_help_panel=RUN,
+            help="Any other setting, as method.lambda_identity=0.2. Repeatable.",
         ),
     ] = None,
-    channels_a: Annotated[
-        int | None, typer.Option(help="3 for colour, 1 for grey.", rich_help_panel=DATA)
-    ] = None,
-    channels_b: Annotated[
-        int | None, typer.Option(help="3 for colour, 1 for grey.", rich_help_panel=DATA)
-    ] = None,
+    channels_a: Annotated[int | None, data_option(help="3 for colour, 1 for grey.")] = None,
+    channels_b: Annotated[int | None, data_option(help="3 for colour, 1 for grey.")] = None,
 ) -> None:
     """Learn to translate from pictures of one kind, A, to another, B, and back.
 
     cyclegan, the default, needs no pairs; pix2pix and bicyclegan do: folders
     with equal names, or --pairs. Makes a folder with ab.safetensors (and
-    ba.safetensors), for translate, and what it takes to go on exactly where
+    ba.safetensors) for translate, and with the state to resume exactly where
     it stopped. An identity loss keeps colours (method.lambda_identity); it
     needs as many channels in A as in B.
     """
-    from imgtranslate.settings.parsing import merge
-
-    _refuse_both(gpu, device)
-    _refuse_sheet_alone(sheet, check=check)
+    if gpu is not None and device != "auto":
+        raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
+    if sheet is not None and not check:
+        raise UsageError(f"--sheet {sheet}: is written by --check alone. Add --check")
     flags = {
         "data.crop_size": size,
         "data.pair_order": pair_order,
@@ -212,14 +153,17 @@ def train(
         "train.steps": steps,
     }
     settings = {name: value for name, value in flags.items() if value is not None}
-    for section, values in merge(*map(parse_assignment, assignments or [])).items():
-        settings |= {f"{section}.{key}": value for key, value in values.items()}
+    settings |= dict(map(parse_assignment, assignments or []))
     if resume is not None:
-        fresh = {"--a": a, "--b": b, "--data": data, "--pairs": pairs, "--out": out}
-        others = {"--config": config, "--method": method, "--init": init}
-        given = [name for name, value in (*fresh.items(), *others.items()) if value is not None]
-        given += [name for name, on in (("--preset", preset != "paper"), ("--check", check)) if on]
-        _refuse_fresh(resume, given)
+        fresh: dict[str, object] = {"--a": a, "--b": b, "--data": data, "--pairs": pairs}
+        fresh |= {"--out": out, "--config": config, "--method": method, "--init": init}
+        fresh |= {"--preset": None if preset == "paper" else preset, "--check": check or None}
+        given = [flag for flag, value in fresh.items() if value is not None]
+        if given:
+            raise UsageError(
+                f"--resume {resume}: takes its pictures and settings from the run, so {given[0]} "
+                "does not fit with it. Leave it out"
+            )
     place = place_of(context.obj or sys.argv[1:], gpu=gpu, device=device)
     if resume is not None:
         _resume(resume, settings, place)
@@ -234,7 +178,7 @@ def train(
 
 
 def _check(options: dict[str, Any], place: Place) -> None:
-    """The first process checks, whatever the number of the others."""
+    """Check in the first process alone."""
     from imgtranslate.cli.train_display import TrainingDisplay
     from imgtranslate.data_check.sheet import write_sheet
     from imgtranslate.training.train import plan_training
@@ -276,7 +220,7 @@ def _resume(run: Path, settings: dict[str, Any], place: Place) -> None:
 
 
 def _learn(place: Place, lead: Lead) -> None:
-    """Lead, or follow the process that does, which alone shows something."""
+    """Lead the training and show it, or follow the rank that leads."""
     from imgtranslate.cli.train_display import TrainingDisplay
     from imgtranslate.training.train import follow
 
@@ -289,7 +233,7 @@ def _learn(place: Place, lead: Lead) -> None:
 
 
 def finish(outcome: "TrainResult", stopped: Stopped) -> None:
-    """Say where the run stands; exit as shells expect after a signal, to whichever process."""
+    """Print the run; after a signal say how to resume, and exit with the signal's status."""
     if not outcome.finished:
         say(f"stopped at step {outcome.step} of {outcome.total_steps}. Go on with:")
         say(f"  imgtranslate train --resume {outcome.run}")
@@ -297,42 +241,22 @@ def finish(outcome: "TrainResult", stopped: Stopped) -> None:
     result(str(outcome.run))
 
 
-def _refuse_both(gpu: str | None, device: str) -> None:
-    if gpu is not None and device != "auto":
-        raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
-
-
-def _refuse_sheet_alone(sheet: Path | None, *, check: bool) -> None:
-    if sheet is not None and not check:
-        raise UsageError(f"--sheet {sheet}: is written by --check alone. Add --check")
-
-
-def _refuse_fresh(run: Path, given: list[str]) -> None:
-    if given:
-        raise UsageError(
-            f"--resume {run}: takes its pictures and settings from the run, so {given[0]} does not "
-            "fit with it. Leave it out"
-        )
-
-
-def parse_assignment(text: str) -> dict[str, dict[str, Any]]:
-    """Turn ``section.name=value``, the form of ``--set``, into nested dictionaries.
-
-    The value is TOML where it can be read as such, else plain text.
-    """
-    name, equals, value = text.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not (equals and dot and section and key):
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Parse ``section.name=value``, the form of ``--set``; a value that is no TOML is text."""
+    name, equals, value = (part.strip() for part in text.partition("="))
+    section, _, key = name.partition(".")
+    if not (equals and section and key):
         raise UsageError(
             f"--set {text}: not of the form section.name=value. "
             "For example --set method.lambda_identity=0.2"
         )
     try:
-        return {section: {key: tomllib.loads(f"value = {value.strip()}")["value"]}}
+        return name, tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):  # no TOML, or more of it than Python reads
-        return {section: {key: value.strip()}}
+        return name, value
 
 
 def _number_or_word(text: str | None) -> int | str | None:
-    short = text is not None and text.isdecimal() and len(text) < 10  # digits that Python reads
+    """Read up to 9 digits as a number; the settings refuse other text."""
+    short = text is not None and text.isdecimal() and len(text) < 10
     return int(text) if text is not None and short else text

@@ -1,4 +1,4 @@
-"""Training as a person follows it: a live line on a terminal, plain lines elsewhere."""
+"""The display of a training: a live line on a terminal, plain lines elsewhere."""
 
 import time
 from datetime import timedelta
@@ -8,8 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 
-from imgtranslate.cli.terminal import printable, say
-from imgtranslate.data_check.check import DataReport
+from imgtranslate.cli.terminal import printable, say, with_flags
 from imgtranslate.training import events
 
 PLAIN_SECONDS = 15.0  # between plain lines
@@ -17,7 +16,7 @@ DAY = 86_400
 
 
 class TrainingDisplay:
-    """Shows the events of a training on stderr."""
+    """The events of a training, shown on stderr."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -25,10 +24,10 @@ class TrainingDisplay:
         self.progress = Progress(*_columns(), console=console, disable=not self.live)
         self.task: TaskID | None = None
         self.said_at = float("-inf")
-        self.validated = ""  # the last one
+        self.validated = ""  # the last validation
 
     def __enter__(self) -> Self:
-        """Draw from now on."""
+        """Start to draw."""
         self.progress.start()
         return self
 
@@ -38,7 +37,7 @@ class TrainingDisplay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the terminal as it was."""
+        """Stop drawing and restore the terminal."""
         self.progress.stop()
 
     def show(self, event: events.Event) -> None:
@@ -55,18 +54,11 @@ class TrainingDisplay:
             case events.Validated():
                 self.validated = _validated(event)
             case events.Unwell():
-                self._say(f"warning: {event.text}")
+                self._say(f"warning: {with_flags(event.text)}")
             case events.Notice():
                 self._say(f"notice: {event.text}")
             case events.Saved():
-                pass  # the progress says enough
-
-    def show_data(self, report: DataReport) -> None:
-        """Say what the pictures are like."""
-        for line in report.lines:
-            self._say(line)
-        for warning in report.warnings:
-            self._say(f"warning: {warning}")
+                pass  # the progress line is enough
 
     def _say(self, line: str) -> None:
         if self.live:
@@ -82,7 +74,10 @@ class TrainingDisplay:
 
     def _start(self, event: events.Started) -> None:
         if event.report is not None:
-            self.show_data(event.report)
+            for line in event.report.lines:
+                self._say(line)
+            for warning in event.report.warnings:
+                self._say(f"warning: {warning}")
         verb = "continuing" if event.report is None else "training"
         self._say(
             f"{verb} {event.run} on {event.device}: {event.parameters / 1e6:.1f} million weights, "

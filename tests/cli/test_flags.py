@@ -7,7 +7,7 @@ from imgtranslate import cli
 from imgtranslate.cli.terminal import FLAGS, with_flags
 from imgtranslate.cli.train import parse_assignment
 from imgtranslate.errors import UsageError
-from imgtranslate.settings.parsing import build_settings
+from imgtranslate.settings.parsing import build_settings, nested
 
 COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 
@@ -58,9 +58,9 @@ def test_other_words_stay(message: str) -> None:
     ],
 )
 def test_an_assignment_is_toml_or_else_plain_text(text: str, value: Any) -> None:
-    parsed = parse_assignment(text)
-    assert parsed == {"data": {"x": value}}
-    assert type(parsed["data"]["x"]) is type(value)
+    name, parsed = parse_assignment(text)
+    assert (name, parsed) == ("data.x", value)
+    assert type(parsed) is type(value)
 
 
 @pytest.mark.parametrize("text", ["", "data.x", "x=3", "=3", ".x=3", "data.=3", "3=data.x"])
@@ -74,4 +74,4 @@ def test_what_is_no_assignment_is_answered_with_an_example(text: str) -> None:
 @pytest.mark.parametrize("value", ["1" * 5000, "[" * 5000], ids=["digits", "nested"])
 def test_an_assignment_too_long_to_read_is_refused(value: str) -> None:
     with pytest.raises(UsageError, match=r"^(--set|train\.seed) "):
-        build_settings(layers=[parse_assignment(f"train.seed={value}")])
+        build_settings(layers=[nested(dict([parse_assignment(f"train.seed={value}")]))])
