@@ -67,8 +67,8 @@ def serve(
     _refuse_missing()
     from imgtranslate.serving.app import Limits
     from imgtranslate.serving.models import list_models, load_models
-    from imgtranslate.serving.serve import address_of, bind, fitting_limits
-    from imgtranslate.serving.serve import serve as serve_models
+    from imgtranslate.serving.server import address_of, bind, fitting_limits
+    from imgtranslate.serving.server import serve as serve_models
 
     if not model:
         raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")

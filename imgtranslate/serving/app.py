@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Receive
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.pages.web import INDEX, POLICY, page_files
 from imgtranslate.serving.bodies import Body
-from imgtranslate.serving.device import Device
-from imgtranslate.serving.doors import Doors
+from imgtranslate.serving.device_queue import Device
+from imgtranslate.serving.errors import EarlyAnswer, RefusedError, answer_of, refusal_of
+from imgtranslate.serving.middleware import Doors
 from imgtranslate.serving.models import Served
 from imgtranslate.serving.openapi import describe_service
-from imgtranslate.serving.refusals import EarlyAnswer, RefusedError, answer_of, refusal_of
-from imgtranslate.serving.wishes import Wish, parse_wish
+from imgtranslate.serving.request import Wish, parse_wish
 from imgtranslate.serving.work import Made, translate_bytes
 
 _KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}

@@ -7,7 +7,7 @@ from typing import final
 
 from starlette.requests import Request
 
-from imgtranslate.serving.refusals import RefusedError
+from imgtranslate.serving.errors import RefusedError
 
 
 @final

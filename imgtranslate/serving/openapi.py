@@ -6,7 +6,7 @@ from typing import Any
 from imgtranslate._version import __version__
 from imgtranslate.images import writable_suffixes
 from imgtranslate.serving.models import Served
-from imgtranslate.serving.wishes import (
+from imgtranslate.serving.request import (
     LARGEST_SEED,
     LARGEST_SIDE,
     MEDIA_TYPES,

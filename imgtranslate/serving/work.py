@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imgtranslate.images import encode_image, holds_frames
-from imgtranslate.serving.wishes import Wish
+from imgtranslate.serving.request import Wish
 from imgtranslate.translation.stages import Model, Options, read_picture, translate_frames
 
 

@@ -21,7 +21,7 @@ from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
 from imgtranslate.serving.app import Answered, Limits
 from imgtranslate.serving.models import Served
-from imgtranslate.serving.serve import bind, serve
+from imgtranslate.serving.server import bind, serve
 from imgtranslate.settings.config import ResnetConfig, UnetConfig
 from imgtranslate.translation.translator import Translator
 

@@ -27,9 +27,9 @@ from serving.service import (
 )
 from starlette.requests import ClientDisconnect
 
-from imgtranslate.serving import connections, refusals
+from imgtranslate.serving import connections, errors
 from imgtranslate.serving.app import Limits
-from imgtranslate.serving.device import Device
+from imgtranslate.serving.device_queue import Device
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_what_waited_for_nobody_is_forgotten() -> None:
 
 
 def test_a_stop_finishes_the_picture_at_hand(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(errors, "LINGER_SECONDS", 0.2)
     body = png()
     with running([gate.served()]) as service, ThreadPoolExecutor(2) as clients:
         served = clients.submit(service.translate, body)
@@ -232,7 +232,7 @@ def test_the_answer_is_there_before_the_body_is(service: Service) -> None:
 def test_who_expects_leave_to_send_is_told_before(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusals, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(errors, "LINGER_SECONDS", 0.2)
     start = head(200_000)[:-2] + b"Expect: 100-continue\r\n\r\n"
     assert received(service.socket(start)).startswith(b"HTTP/1.1 413 ")
     body = png()
@@ -379,7 +379,7 @@ def test_another_site_cannot_make_it_read_a_body(service: Service) -> None:
 
 
 def test_lingering_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(errors, "LINGER_SECONDS", 0.2)
     start = time.monotonic()
     assert b" 413 " in received(service.socket(head(10**9)))
     assert time.monotonic() - start < 2

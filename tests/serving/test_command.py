@@ -20,7 +20,7 @@ from serving.test_translating import HEADER, save_model
 from imgtranslate import cli
 from imgtranslate.serving import models
 from imgtranslate.serving.models import list_models, load_models, pixels_in_memory
-from imgtranslate.serving.serve import address_of, bind
+from imgtranslate.serving.server import address_of, bind
 
 SAY_LOADED = (
     "import atexit, sys\n"

@@ -30,7 +30,7 @@ from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, heade
 from imgtranslate.networks import initialise
 from imgtranslate.serving.app import Limits
 from imgtranslate.serving.models import list_models, load_models
-from imgtranslate.serving.wishes import MEDIA_TYPES, PARAMETERS
+from imgtranslate.serving.request import MEDIA_TYPES, PARAMETERS
 
 CODED = replace(coded(HEADER, 3), source="edges", target="shoes")
 CHANNELS = replace(HEADER, in_channels=1, out_channels=1, source="grey", target="maps")

@@ -11,8 +11,8 @@ from starlette.datastructures import Headers, QueryParams
 from imgtranslate.errors import UsageError, nearest
 from imgtranslate.images import Alpha
 from imgtranslate.pages import shown
+from imgtranslate.serving.errors import RefusedError
 from imgtranslate.serving.models import Served
-from imgtranslate.serving.refusals import RefusedError
 from imgtranslate.translation.codes import Chosen, Looks, choose, parse_codes
 from imgtranslate.translation.outputs import Output, pipe_suffix
 

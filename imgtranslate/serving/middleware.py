@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imgtranslate.pages import shown
-from imgtranslate.serving.refusals import EarlyAnswer, RefusedError
+from imgtranslate.serving.errors import EarlyAnswer, RefusedError
 
 _EVERY_ANSWER = {
     "x-content-type-options": "nosniff",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, final
 
 from starlette.requests import ClientDisconnect
 
-from imgtranslate.serving.refusals import RefusedError
+from imgtranslate.serving.errors import RefusedError
 
 Result = TypeVar("Result")
 

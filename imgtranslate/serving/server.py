@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from imgtranslate.errors import UsageError
 from imgtranslate.serving.app import Answered, Limits, Service
 from imgtranslate.serving.connections import Connection
-from imgtranslate.serving.doors import is_number
+from imgtranslate.serving.middleware import is_number
 from imgtranslate.serving.models import Served, pixels_in_memory
 
 _TICK = 0.1  # s, between two looks at whether to stop
