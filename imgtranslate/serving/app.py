@@ -1,7 +1,10 @@
-"""The service as an ASGI application: what is asked where, and what is answered."""
+"""The service as an ASGI application: its routes and their responses."""
 
 import asyncio
 import functools
+import io
+import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,33 +19,38 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive
 
 from imgtranslate.errors import ImgTranslateError
+from imgtranslate.images import encode_image, holds_frames
 from imgtranslate.pages.web import INDEX, POLICY, page_files
-from imgtranslate.serving.bodies import Body
-from imgtranslate.serving.device_queue import Device
-from imgtranslate.serving.errors import EarlyAnswer, RefusedError, answer_of, refusal_of
-from imgtranslate.serving.middleware import Doors
-from imgtranslate.serving.models import Served
-from imgtranslate.serving.openapi import describe_service
-from imgtranslate.serving.request import Wish, parse_wish
-from imgtranslate.serving.work import Made, translate_bytes
+from imgtranslate.serving.device_queue import DeviceQueue
+from imgtranslate.serving.errors import (
+    RequestError,
+    error_response,
+    stopping_error,
+    to_request_error,
+)
+from imgtranslate.serving.middleware import EarlyResponses, HostCheck
+from imgtranslate.serving.models import ServedModel
+from imgtranslate.serving.openapi import Health, ModelList, describe_model, describe_service
+from imgtranslate.serving.request import TranslateRequest, parse_request, read_body
+from imgtranslate.translation.stages import read_picture, translate_frames
 
-_KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
-PIECE = 2**16  # bytes of an answer that a client must take in good time
+_PAGE_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+PIECE = 2**16  # bytes of a response that a client must take within the write timeout
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one request, and all of them together, may take."""
+    """Limits of one request, and of all requests together."""
 
     queue: int = 16  # requests that wait beside the one that is served
-    max_bytes: int = 50_000_000  # of a picture as it is sent
+    max_bytes: int = 50_000_000  # of a picture as sent
     max_pixels: int = 2**24  # of all its frames
     timeout: float = 30.0  # s, to send a picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """A request that came to its end, for whoever looks on."""
+    """A finished request to translate, as reported to the caller of ``serve``."""
 
     status: int
     model: str | None = None
@@ -53,20 +61,21 @@ class Answered:
 
 @final
 class Service:
-    """The models, the device that they share, and the requests at hand."""
+    """The models, the queue of the device, and the routes."""
 
     def __init__(
-        self, models: Sequence[Served], *, limits: Limits, report: Callable[[Answered], None]
+        self, models: Sequence[ServedModel], *, limits: Limits, report: Callable[[Answered], None]
     ) -> None:
         self._models = models
         self._limits = limits
         self._report = report
-        self._device = Device(places=limits.queue + 1)
-        self._bodies: set[Body] = set()
-        self._page = page_files("server", self._described())
+        self._queue = DeviceQueue(places=limits.queue + 1)
+        self._deadlines: set[asyncio.Timeout] = set()  # of bodies on their way
+        self._described = [describe_model(model, max_pixels=limits.max_pixels) for model in models]
+        self._page = page_files("server", [each.model_dump() for each in self._described])
 
     def app(self, *, names: Iterable[str]) -> ASGIApp:
-        """The application; ``names``: what this machine may be called in ``Host``."""
+        """Build the application; ``names`` are the host names of this machine."""
         routes = [
             Route("/translate", self.translate, methods=["POST"]),
             Route("/models", self.models),
@@ -75,95 +84,117 @@ class Service:
             Route("/", self.page),
             *(Route(f"/{name}", self.page) for name in self._page),
         ]
-        handlers = {HTTPException: _no_such_place, 500: _our_fault}
-        return Doors(Starlette(routes=routes, exception_handlers=handlers), names=names)
+        handlers: dict[Any, Any] = {HTTPException: _http_error, 500: _bug}
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        return EarlyResponses(HostCheck(app, names=names))
 
     def close(self) -> None:
-        """Finish the picture at hand; refuse who sends or waits."""
-        self._device.close()
-        for body in self._bodies:
-            body.hurry()
+        """Finish the picture being translated; refuse requests that send or wait."""
+        self._queue.close()
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(asyncio.get_running_loop().time())
 
     async def models(self, _: Request) -> Response:
-        """``GET /models``."""
-        return JSONResponse({"models": self._described()})
+        """Answer ``GET /models``."""
+        return JSONResponse(ModelList(models=self._described).model_dump())
 
     async def healthz(self, _: Request) -> Response:
-        """``GET /healthz``."""
-        closed = self._device.closed
-        found = {"status": "stopping" if closed else "ok", "taken": self._device.taken}
-        return JSONResponse(found, status_code=503 if closed else 200)
+        """Answer ``GET /healthz``."""
+        closed = self._queue.closed
+        health = Health(status="stopping" if closed else "ok", taken=self._queue.taken)
+        return JSONResponse(health.model_dump(), status_code=503 if closed else 200)
 
     async def openapi(self, _: Request) -> Response:
-        """``GET /openapi.json``."""
-        return JSONResponse(describe_service(self._models))
+        """Answer ``GET /openapi.json``."""
+        return JSONResponse(describe_service([model.name for model in self._models]))
 
     async def page(self, request: Request) -> Response:
-        """``GET /`` and the files of the page."""
+        """Answer ``GET /`` and the files of the page."""
         name = request.url.path.rpartition("/")[2] or INDEX
         return Response(
             self._page[name],
-            media_type=_KINDS[name.rpartition(".")[2]],
+            media_type=_PAGE_TYPES[name.rpartition(".")[2]],
             headers={"content-security-policy": f"{POLICY}; frame-ancestors 'none'"},
         )
 
-    async def translate(self, request: Request) -> Response | EarlyAnswer:
-        """``POST /translate``: the picture in the body, translated."""
-        body = Body(request, most=self._limits.max_bytes, seconds=self._limits.timeout)
+    async def translate(self, request: Request) -> Response:
+        """Answer ``POST /translate``."""
         try:
-            wish = parse_wish(request.query_params, request.headers, models=self._models)
-            with self._device.place():
-                made = await self._made(wish, body, request.receive)
+            wanted = parse_request(
+                request.query_params,
+                request.headers,
+                models=self._models,
+                max_pixels=self._limits.max_pixels,
+            )
+            with self._queue.place():
+                work = functools.partial(translate_bytes, await self._read_body(request), wanted)
+                gone = _disconnect(request.receive)
+                content, answered = await self._queue.run(work, gone=gone)
         except ClientDisconnect:
             self._report(Answered(status=499, reason="the client hung up"))
             return Response(status_code=499)
-        except RefusedError as refusal:
-            return self._refused(refusal, body)
-        except (ImgTranslateError, MemoryError) as error:
-            return self._refused(refusal_of(error), body)
-        name = wish.model.name
-        self._report(Answered(status=200, model=name, size=made.size, seconds=made.seconds))
-        return _answer(made, wish)
+        except (RequestError, ImgTranslateError, MemoryError) as error:
+            refusal = to_request_error(error)
+            self._report(Answered(status=refusal.status, reason=str(refusal)))
+            return error_response(refusal)
+        self._report(answered)
+        return StreamingResponse(
+            _pieces(content),
+            media_type=wanted.media_type,
+            headers={
+                "content-length": str(len(content)),
+                "server-timing": f"translate;dur={answered.seconds * 1000:.0f}",
+            },
+        )
 
-    def _described(self) -> list[dict[str, Any]]:
-        most = self._limits.max_pixels
-        return [{**model.to_json(), "max_pixels": most} for model in self._models]
-
-    async def _made(self, wish: Wish, body: Body, receive: Receive) -> Made:
-        self._bodies.add(body)
+    async def _read_body(self, request: Request) -> bytes:
+        seconds = self._limits.timeout
+        deadline = asyncio.timeout(seconds)
+        self._deadlines.add(deadline)
         try:
-            content = await body.read()
+            async with deadline:
+                return await read_body(request, max_bytes=self._limits.max_bytes)
+        except TimeoutError:
+            if self._queue.closed:
+                raise stopping_error() from None
+            line = f"body: not here after {seconds:g} seconds. Send it faster, or smaller"
+            raise RequestError(HTTPStatus.REQUEST_TIMEOUT, line) from None
         finally:
-            self._bodies.discard(body)
-        work = functools.partial(_work, content, wish, self._limits.max_pixels)
-        gone = asyncio.ensure_future(_hung_up(receive))
-        try:
-            return await self._device.run(work, gone=gone)
-        finally:
-            gone.cancel()
-
-    def _refused(self, refusal: RefusedError, body: Body) -> Response | EarlyAnswer:
-        self._report(Answered(status=refusal.status, reason=str(refusal)))
-        return answer_of(refusal) if body.finished else EarlyAnswer(refusal)
+            self._deadlines.discard(deadline)
 
 
-def _work(content: bytes, wish: Wish, most: int, wanted: Callable[[], bool]) -> Made:
-    return translate_bytes(content, wish, most=most, wanted=wanted)
+def translate_bytes(
+    content: bytes, request: TranslateRequest, wanted: Callable[[], bool] = lambda: True
+) -> tuple[bytes, Answered]:
+    """Translate a file's bytes by the stages of ``translate``; all frames if the format has them.
+
+    Raises ``ImageError``, ``MemoryError``, and ``ClientDisconnect`` before the next frame once
+    ``wanted`` returns False.
+    """
+    start = time.perf_counter()
+    model, options = request.model, request.options
+    frames, _ = read_picture(
+        io.BytesIO(content),
+        channels=model.translator.header.in_channels,
+        options=options,
+        all_frames=holds_frames(options.pipe_suffix),
+    )
+    frames_wanted = itertools.takewhile(lambda _: wanted(), frames)
+    made = list(translate_frames(frames_wanted, model, look=0))
+    if len(made) < len(frames):
+        raise ClientDisconnect
+    encoded = encode_image(made, suffix=options.pipe_suffix, quality=options.quality)
+    height, width = made[0].pixels.shape[:2]
+    seconds = time.perf_counter() - start
+    return encoded, Answered(status=200, model=model.name, size=(width, height), seconds=seconds)
 
 
-async def _hung_up(receive: Receive) -> None:
+async def _disconnect(receive: Receive) -> None:
     """Wait until the client closes the connection."""
     with suppress(ClientDisconnect):
         while (await receive())["type"] != "http.disconnect":
             pass
-
-
-def _answer(made: Made, wish: Wish) -> Response:
-    headers = {
-        "content-length": str(len(made.content)),
-        "server-timing": f"translate;dur={made.seconds * 1000:.0f}",
-    }
-    return StreamingResponse(_pieces(made.content), headers=headers, media_type=wish.media_type)
 
 
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:
@@ -171,15 +202,13 @@ async def _pieces(content: bytes) -> AsyncIterator[bytes]:
         yield content[start : start + PIECE]
 
 
-async def _no_such_place(_: Request, error: Exception) -> Response:
-    """Of an unknown path, or a method that a path has not got."""
-    status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
-    headers = error.headers if isinstance(error, HTTPException) else None
-    line = f"request: {HTTPStatus(status).phrase.lower()}. See /openapi.json"
-    return JSONResponse({"error": line}, status_code=status, headers=headers)
+async def _http_error(_: Request, error: HTTPException) -> Response:
+    """Answer for an unknown path, or a method that a path does not have."""
+    line = f"request: {HTTPStatus(error.status_code).phrase.lower()}. See /openapi.json"
+    return JSONResponse({"error": line}, status_code=error.status_code, headers=error.headers)
 
 
-async def _our_fault(_: Request, error: Exception) -> Response:
-    """Of a bug, whose traceback goes to stderr."""
+async def _bug(_: Request, error: Exception) -> Response:
+    """Answer for a bug, whose traceback goes to stderr."""
     line = f"server: {type(error).__name__}, a bug. See what it wrote to stderr"
     return JSONResponse({"error": line}, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,7 +1,7 @@
-"""One picture at a time: who waits for the device, and who has given up waiting."""
+"""The queue before the device: one picture is translated at a time, a bounded number waits."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ from typing import Any, TypeVar, final
 
 from starlette.requests import ClientDisconnect
 
-from imgtranslate.serving.errors import RefusedError
+from imgtranslate.serving.errors import RequestError, stopping_error
 
 Result = TypeVar("Result")
+Work = Callable[[Callable[[], bool]], Result]  # given a function: is the result still wanted?
 
-LONGEST_WAIT = 3600  # s, that a client is told to stay away at most
+LONGEST_RETRY = 3600  # s, the largest Retry-After
 
 
 @dataclass
@@ -24,67 +25,50 @@ class _Job:
 
 
 @final
-class Device:
-    """Does one thing after the other, in a thread of its own, for a bounded number of clients."""
+class DeviceQueue:
+    """A thread that does the work of one request after another, and its waiting requests."""
 
     def __init__(self, *, places: int) -> None:
-        self._places = places  # of those who send, wait or are served
-        self._taken = 0
-        self._seconds = 1.0  # that the last one took
-        self._closed = False
+        self.taken = 0  # places of requests that send, wait or are served
+        self.closed = False
+        self._places = places
+        self._seconds = 1.0  # duration of the latest work
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "translate")
 
-    @property
-    def taken(self) -> int:
-        """How many places are taken."""
-        return self._taken
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is begun any more."""
-        return self._closed
-
     def close(self) -> None:
-        """Begin nothing any more: who waits is refused, who is served is served."""
-        self._closed = True
+        """Refuse requests that wait; finish the one that is served."""
+        self.closed = True
         self._thread.shutdown(wait=False)
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold one of the places; ``RefusedError`` with 503 where none is free."""
-        self.refuse_closed()
-        if self._taken >= self._places:
-            raise RefusedError(
+        """Hold a place; raise ``RequestError`` with 503 if none is free or the queue is closed."""
+        if self.closed:
+            raise stopping_error()
+        if self.taken >= self._places:
+            raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 f"queue: all {self._places} places are taken. Try again later",
-                retry_after=min(max(1, round(self._seconds * self._taken)), LONGEST_WAIT),
+                retry_after=min(max(1, round(self._seconds * self.taken)), LONGEST_RETRY),
             )
-        self._taken += 1
+        self.taken += 1
         try:
             yield
         finally:
-            self._taken -= 1
+            self.taken -= 1
 
-    def refuse_closed(self) -> None:
-        """Raise ``RefusedError`` with 503 once it is closed."""
-        if self._closed:
-            line = "server: it is stopping. Try again when it is back"
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, line, retry_after=10)
+    async def run(self, work: Work[Result], *, gone: Awaitable[None]) -> Result:
+        """Wait for the device and run ``work``; raise ``ClientDisconnect`` once ``gone`` is done.
 
-    async def run(
-        self, work: Callable[[Callable[[], bool]], Result], *, gone: asyncio.Future[None]
-    ) -> Result:
-        """Wait for the turn and do the work; ``ClientDisconnect`` once ``gone``.
-
-        ``work`` gets a function that says whether its result is still wanted. What was begun keeps
-        the device until it ends, whoever has gone.
+        Work that has begun keeps the device until it ends, even if its client is gone.
         """
         job = _Job()
-        task = asyncio.create_task(self._alone(work, job))
-        task.add_done_callback(_seen)
-        either: set[asyncio.Future[Any]] = {task, gone}
+        task = asyncio.create_task(self._run_alone(work, job))
+        task.add_done_callback(_retrieve_error)
+        either: list[asyncio.Future[Any]] = [task, asyncio.ensure_future(gone)]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        either[1].cancel()
         if task.done():
             return task.result()
         job.wanted = False
@@ -92,9 +76,10 @@ class Device:
             task.cancel()
         raise ClientDisconnect
 
-    async def _alone(self, work: Callable[[Callable[[], bool]], Result], job: _Job) -> Result:
+    async def _run_alone(self, work: Work[Result], job: _Job) -> Result:
         async with self._turn:
-            self.refuse_closed()
+            if self.closed:
+                raise stopping_error()
             job.begun = True
             loop = asyncio.get_running_loop()
             start = loop.time()
@@ -104,7 +89,7 @@ class Device:
                 self._seconds = loop.time() - start
 
 
-def _seen(task: asyncio.Task[Result]) -> None:
-    """Look at the fault of a task whose client has gone, or Python would complain."""
+def _retrieve_error(task: asyncio.Task[Result]) -> None:
+    """Retrieve the error of a task whose client is gone, which asyncio would log otherwise."""
     if not task.cancelled():
         task.exception()

@@ -1,21 +1,15 @@
-"""What a client is told that gets no picture: a status, and one line of JSON."""
+"""Error responses: a status and one line of JSON, ``{"error": "what: why. What to do"}``."""
 
-import asyncio
-from contextlib import suppress
 from http import HTTPStatus
 
 from PIL import UnidentifiedImageError
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
 
 from imgtranslate.errors import ImgTranslateError, UsageError
 
-LINGER_BYTES = 16 * 2**20  # of a body that nobody wants, which are still taken
-LINGER_SECONDS = 2.0
 
-
-class RefusedError(Exception):
-    """A request that is not done: ``"<what>: <why>. <what to do>"``, and when to come again."""
+class RequestError(Exception):
+    """A refused request: its status and one line for the client."""
 
     def __init__(self, status: HTTPStatus, line: str, *, retry_after: int | None = None) -> None:
         super().__init__(line)
@@ -23,60 +17,29 @@ class RefusedError(Exception):
         self.retry_after = retry_after  # s
 
 
-def refusal_of(error: ImgTranslateError | MemoryError) -> RefusedError:
-    """What a client is told of a fault: of its question, of its picture, or of our memory."""
+def stopping_error() -> RequestError:
+    """Return the error of a server that takes no more requests."""
+    line = "server: it is stopping. Try again when it is back"
+    return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, line, retry_after=10)
+
+
+def to_request_error(error: RequestError | ImgTranslateError | MemoryError) -> RequestError:
+    """Convert an error of the query, the picture or the memory."""
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, UsageError):
+        line = str(error).removeprefix("--")  # options are parameters here
+        return RequestError(HTTPStatus.BAD_REQUEST, line)
     if isinstance(error, MemoryError):
         line = "body: too big for the memory. Shrink or cut it first"
-    elif isinstance(error, UsageError):
-        line = str(error).removeprefix("--")  # options are parameters here
-    else:
-        line = f"body: {str(error).removeprefix('-: ')}"
-    return RefusedError(_status(error), line)
-
-
-def answer_of(refusal: RefusedError) -> JSONResponse:
-    """The refusal as a response."""
-    later = refusal.retry_after
-    headers = {} if later is None else {"retry-after": str(later)}
-    return JSONResponse({"error": str(refusal)}, status_code=refusal.status, headers=headers)
-
-
-class EarlyAnswer:
-    """A refusal that is sent before the body has been read, whose connection then ends.
-
-    The whole answer goes out first. A part of the body is then still taken: to close at once would
-    be a reset, at which many clients throw the answer away.
-    """
-
-    def __init__(self, refusal: RefusedError) -> None:
-        self._answer = answer_of(refusal)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it, as an application of ASGI."""
-        del scope
-        headers = [*self._answer.raw_headers, (b"connection", b"close")]
-        status = self._answer.status_code
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        body = bytes(self._answer.body)
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        await _drain(receive)
-        await send({"type": "http.response.body", "body": b""})
-
-
-async def _drain(receive: Receive) -> None:
-    taken = 0
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_SECONDS):
-            while taken < LINGER_BYTES:
-                message = await receive()
-                taken += len(message.get("body", b""))
-                if not message.get("more_body"):
-                    return
-
-
-def _status(error: ImgTranslateError | MemoryError) -> HTTPStatus:
-    if isinstance(error, UsageError):
-        return HTTPStatus.BAD_REQUEST
+        return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, line)
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
     if isinstance(error.__cause__, UnidentifiedImageError):
-        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    return HTTPStatus.UNPROCESSABLE_ENTITY
+        status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    return RequestError(status, f"body: {str(error).removeprefix('-: ')}")
+
+
+def error_response(error: RequestError) -> JSONResponse:
+    """Build the response that tells a client of the error."""
+    headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return JSONResponse({"error": str(error)}, status_code=error.status, headers=headers)

@@ -1,12 +1,10 @@
-"""Who may come in: a page of another site may not use a service on this machine.
+"""ASGI layers around the application: the host check, and responses before the body is read."""
 
-Another site's page can send requests to localhost, and can have its own name lead to 127.0.0.1
-(DNS rebinding); the first shows in ``Origin``, the second in ``Host``.
-"""
-
+import asyncio
 import ipaddress
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import final
 
@@ -14,9 +12,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imgtranslate.pages import shown
-from imgtranslate.serving.errors import EarlyAnswer, RefusedError
+from imgtranslate.serving.errors import RequestError, error_response
 
-_EVERY_ANSWER = {
+LINGER_BYTES = 16 * 2**20  # of an unwanted body, read after the response
+LINGER_SECONDS = 2.0
+_SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "cross-origin-resource-policy": "same-origin",
@@ -27,50 +27,89 @@ _EVERY_ANSWER = {
 
 
 @final
-class Doors:
-    """Lets in who calls this machine by its own names or numbers, from no other site's page."""
+class HostCheck:
+    """Refusal of requests that a page of another site sends to a service on this machine.
+
+    A page of another site can send requests to localhost, which shows in ``Origin``. It can also
+    let its own name resolve to 127.0.0.1 (DNS rebinding), which shows in ``Host``. Every response
+    gets the headers that keep other sites from embedding or reading it.
+    """
 
     def __init__(self, app: ASGIApp, *, names: Iterable[str]) -> None:
         self._app = app
         self._names = {"localhost", *(name.lower().rstrip(".") for name in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer or pass on one request, as an application of ASGI."""
+        """Refuse a request or pass it on."""
 
-        async def send_guarded(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_EVERY_ANSWER)
+                MutableHeaders(scope=message).update(_SECURITY_HEADERS)
             await send(message)
 
         try:
-            self._refuse_stranger(Headers(scope=scope))
-        except RefusedError as refusal:
-            await EarlyAnswer(refusal)(scope, receive, send_guarded)
+            self._check(Headers(scope=scope))
+        except RequestError as error:
+            await error_response(error)(scope, receive, send_secured)
         else:
-            await self._app(scope, receive, send_guarded)
+            await self._app(scope, receive, send_secured)
 
-    def _refuse_stranger(self, headers: Headers) -> None:
+    def _check(self, headers: Headers) -> None:
         host = headers.get("host", "localhost")
-        if not self._is_ours(_name(host)):
-            raise RefusedError(
+        if not self._is_own(_name_in(host)):
+            raise RequestError(
                 HTTPStatus.FORBIDDEN,
                 f"Host {shown(host, limit=80)}: not a name of this server. "
                 "Use its number, or start serve with --allow-host",
             )
         origin = headers.get("origin")
         if origin is not None and origin.lower().partition("://")[2] != host.lower():
-            raise RefusedError(
+            raise RequestError(
                 HTTPStatus.FORBIDDEN,
                 f"Origin {shown(origin, limit=80)}: the page of another site. "
                 "Open the page of this server",
             )
 
-    def _is_ours(self, name: str) -> bool:
-        return name in self._names or name.endswith(".localhost") or is_number(name)
+    def _is_own(self, name: str) -> bool:
+        return name in self._names or name.endswith(".localhost") or is_address(name)
 
 
-def is_number(name: str) -> bool:
-    """Whether it is an IP address, which no foreign name can be made to look like."""
+@final
+class EarlyResponses:
+    """Responses to requests whose body is not read to its end; the connection closes after them.
+
+    The whole response is sent first. A part of the body is then still read: closing at once would
+    reset the connection, and many clients discard the response then.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and end its connection if its body is still on the way."""
+        headers = Headers(scope=scope)
+        unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+        async def receive_counted() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
+
+        async def send_early(message: Message) -> None:
+            if unread and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["connection"] = "close"
+            elif unread and not message.get("more_body"):
+                await send({**message, "more_body": True})
+                await _drain(receive)
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        await self._app(scope, receive_counted, send_early)
+
+
+def is_address(name: str) -> bool:
+    """Return whether a host is an IP address, which DNS rebinding cannot imitate."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -78,10 +117,21 @@ def is_number(name: str) -> bool:
     return True
 
 
-def _name(host: str) -> str:
-    """The name in ``name:port`` or ``[number]:port``; nothing where it is anything else."""
+def _name_in(host: str) -> str:
+    """Return the name of ``name:port`` or the address of ``[address]:port``; else nothing."""
     found = _HOST.fullmatch(host.lower())
-    return (found["number"] or found["name"]).rstrip(".") if found else ""
+    return (found["address"] or found["name"]).rstrip(".") if found else ""
 
 
-_HOST = re.compile(r"(?:\[(?P<number>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::[0-9]{1,5})?")
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::[0-9]{1,5})?")
+
+
+async def _drain(receive: Receive) -> None:
+    taken = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while taken < LINGER_BYTES:
+                message = await receive()
+                taken += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return

@@ -1,10 +1,9 @@
-"""The models that are served: loaded once, and known by the names of their domains."""
+"""The served models: loaded once, each under a name made of its domains."""
 
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imgtranslate.engines.footprint import scratch_bytes, whole_bytes
 from imgtranslate.errors import CheckpointError
@@ -15,12 +14,12 @@ from imgtranslate.model_files.openvino_folder import is_openvino
 from imgtranslate.translation.outputs import safe_name
 from imgtranslate.translation.translator import Translator, find_model, load
 
-_KEPT = 4  # a part of the free memory is what strips keep before they take to files
+_STRIP_SHARE = 4  # strips spill to files beyond a quarter of the free memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Served:
-    """A loaded model under a name that can stand in an address."""
+class ServedModel:
+    """A loaded model under a name that fits into a URL."""
 
     name: str
     path: Path
@@ -28,32 +27,14 @@ class Served:
 
     @property
     def header(self) -> ModelHeader:
-        """What the model's file says of itself."""
+        """The header of the model's file."""
         return self.translator.header
-
-    def to_json(self) -> dict[str, Any]:
-        """What a client is told of it; of its path the last part alone."""
-        header = self.header
-        return {
-            "name": self.name,
-            "direction": header.direction,
-            "source": header.source,
-            "target": header.target,
-            "file": self.path.name,
-            "in_channels": header.in_channels,
-            "out_channels": header.out_channels,
-            "latent_dim": self.translator.latent_dim,
-            "crop_size": header.crop_size,
-            "method": header.method,
-            "step": header.step,
-            "device": self.translator.device,
-        }
 
 
 def list_models(models: Sequence[Path]) -> list[Path]:
-    """The model files that are meant: of a run those of both directions, if it has them.
+    """List model files; of a run those of both directions, if it has them.
 
-    Raises ``CheckpointError`` for what is no model, by the headers alone.
+    Only headers are read. Raises ``CheckpointError`` for a file that is not a model.
     """
     paths = [path for model in models for path in _directions(model)]
     for path in paths:
@@ -63,31 +44,31 @@ def list_models(models: Sequence[Path]) -> list[Path]:
 
 def load_models(
     paths: Sequence[Path], *, device: str, notice: Callable[[str], None]
-) -> list[Served]:
-    """Load the models, each with a name that no other has: ``horses2zebras``."""
-    served: list[Served] = []
+) -> list[ServedModel]:
+    """Load models, each under a unique name such as ``horses2zebras``."""
+    served: list[ServedModel] = []
     for path in paths:
         translator = load(path, device=device, notice=notice)
         name = _free_name(translator.header, {each.name for each in served})
-        served.append(Served(name=name, path=path, translator=translator))
+        served.append(ServedModel(name=name, path=path, translator=translator))
     return served
 
 
-def pixels_in_memory(models: Sequence[Served]) -> int:
-    """How many pixels the memory holds of any model's work, so that none of it needs a file."""
+def pixels_in_memory(models: Sequence[ServedModel]) -> int:
+    """Return how many pixels every model translates in memory, without temporary files."""
     return max(1, min(available_memory() // _pixel_bytes(model) for model in models))
 
 
-def _pixel_bytes(model: Served) -> int:
+def _pixel_bytes(model: ServedModel) -> int:
     if is_onnx(model.path) or is_openvino(model.path):  # runs pictures whole
         return 2 * whole_bytes(model.header)
-    return _KEPT * scratch_bytes(model.header.generator, (1, 1)) * 4 // 3
+    return _STRIP_SHARE * scratch_bytes(model.header.generator, (1, 1)) * 4 // 3
 
 
 def _directions(model: Path) -> list[Path]:
     found = [find_model(model)]
     if found != [model]:  # a run
-        with contextlib.suppress(CheckpointError):  # learnt one way only
+        with contextlib.suppress(CheckpointError):  # a run of one direction
             found.append(find_model(model, direction="ba"))
     return found
 

@@ -1,20 +1,56 @@
-"""The document that tells programs how to call the service (OpenAPI 3.1)."""
+"""The JSON that the service answers, and the document that describes it to programs (OpenAPI)."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
 
 from imgtranslate._version import __version__
 from imgtranslate.images import writable_suffixes
-from imgtranslate.serving.models import Served
-from imgtranslate.serving.request import (
-    LARGEST_SEED,
-    LARGEST_SIDE,
-    MEDIA_TYPES,
-    PARAMETERS,
-)
+from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.serving.models import ServedModel
+from imgtranslate.serving.request import MEDIA_TYPES, PARAMETERS
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_REFUSALS = {
+
+class Model(BaseModel):
+    """A served model."""
+
+    name: str
+    direction: Direction
+    source: str
+    target: str
+    file: str = Field(description="Name of its file, without the folder")
+    in_channels: int
+    out_channels: int
+    latent_dim: int = Field(description="Numbers of the latent code z; 0 without one")
+    crop_size: int = Field(description="px, as trained")
+    method: str
+    step: int
+    device: str
+    max_pixels: int = Field(description="Limit of a picture's size")
+
+
+class ModelList(BaseModel):
+    """The served models."""
+
+    models: list[Model]
+
+
+class Health(BaseModel):
+    """The state of the server."""
+
+    status: Literal["ok", "stopping"]
+    taken: int = Field(description="Requests that send, wait or are served")
+
+
+class Error(BaseModel):
+    """A refused request."""
+
+    error: str = Field(description="what: why. What to do")
+
+
+_ERRORS = {
     400: "Wrong query, or an empty body",
     403: "The page of another site, or a foreign name in Host",
     404: "No such model",
@@ -25,29 +61,49 @@ _REFUSALS = {
     422: "A damaged picture, or one of too many pixels",
     503: "The queue is full, or the server stops: Retry-After says when to come again",
 }
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_SCHEMAS = "#/components/schemas/"
 
 
-def describe_service(models: Sequence[Served]) -> dict[str, Any]:
-    """The whole document, for these models."""
+def describe_model(model: ServedModel, *, max_pixels: int) -> Model:
+    """Describe a model to clients; of its path the file's name alone."""
+    own = {
+        "name": model.name,
+        "file": model.path.name,
+        "latent_dim": model.translator.latent_dim,
+        "device": model.translator.device,
+        "max_pixels": max_pixels,
+    }
+    return Model.model_validate({**vars(model.header), **own})
+
+
+def describe_service(models: Sequence[str]) -> dict[str, Any]:
+    """Build the document for models of these names."""
+    _, schemas = models_json_schema(
+        [(each, "serialization") for each in (ModelList, Health, Error)],
+        ref_template=_SCHEMAS + "{model}",
+    )
     return {
         "openapi": "3.1.0",
         "info": {"title": "imgtranslate serve", "version": __version__},
         "paths": {
-            "/translate": {"post": _translate(models)},
-            "/models": {"get": _plain("The models that are served", _listing())},
-            "/healthz": {"get": _plain("Whether it is up, and how busy", _health())},
+            "/translate": {"post": _describe_translate(models)},
+            "/models": {"get": {"responses": {"200": _json(ModelList, "The served models")}}},
+            "/healthz": {"get": {"responses": {"200": _json(Health, "The state of the server")}}},
         },
-        "components": {"schemas": {"Model": _object(_MODEL), "Error": _object(_ERROR)}},
+        "components": {"schemas": schemas["$defs"]},
     }
 
 
-def _translate(models: Sequence[Served]) -> dict[str, Any]:
+def _describe_translate(models: Sequence[str]) -> dict[str, Any]:
+    formats = [suffix.removeprefix(".") for suffix in writable_suffixes()]
+    choices = {"model": {"enum": list(models)}, "format": {"enum": formats}}
     return {
         "operationId": "translate",
         "summary": "Translate one picture into one of the same size",
         "parameters": [
-            {"name": name, "in": "query", "description": text, "schema": schema}
-            for name, text, schema in _parameters(models)
+            {"name": name, "in": "query", "schema": {**schema, **choices.get(name, {})}}
+            for name, schema in PARAMETERS.items()
         ],
         "requestBody": {
             "required": True,
@@ -59,74 +115,11 @@ def _translate(models: Sequence[Served]) -> dict[str, Any]:
                 "description": "The translated picture",
                 "content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY),
             },
-            **{str(status): _refusal(text) for status, text in _REFUSALS.items()},
+            **{str(status): _json(Error, text) for status, text in _ERRORS.items()},
         },
     }
 
 
-def _parameters(models: Sequence[Served]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Name, description and schema of each."""
-    formats = [suffix.removeprefix(".") for suffix in writable_suffixes()]
-    known: Mapping[str, tuple[str, dict[str, Any]]] = {
-        "model": ("Else the first", {"enum": [model.name for model in models]}),
-        "seed": ("Of the look, of models with a code", _integer(0, LARGEST_SEED)),
-        "z": ("The code: numbers between commas", {"type": "string"}),
-        "format": ("Of the answer; else by Accept, else png", {"enum": formats}),
-        "resize": ("Make the shorter side so many px first", _integer(1, LARGEST_SIDE)),
-        "quality": ("Of JPEG, WebP and AVIF", _integer(1, 100)),
-        "alpha": ("What becomes of transparency", {"enum": ["keep", "drop", "matte"]}),
-    }
-    return [(name, *known[name]) for name in PARAMETERS]
-
-
-def _integer(least: int, most: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": least, "maximum": most}
-
-
-def _refusal(text: str) -> dict[str, Any]:
-    return {
-        "description": text,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-    }
-
-
-def _plain(summary: str, schema: dict[str, Any]) -> dict[str, Any]:
-    content = {"application/json": {"schema": schema}}
-    return {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}
-
-
-def _listing() -> dict[str, Any]:
-    items = {"$ref": "#/components/schemas/Model"}
-    return _object({"models": {"type": "array", "items": items}})
-
-
-def _health() -> dict[str, Any]:
-    return _object(
-        {
-            "status": {"enum": ["ok", "stopping"]},
-            "taken": {"type": "integer", "description": "Requests that send, wait or are served"},
-        }
-    )
-
-
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": dict(properties), "required": list(properties)}
-
-
-_TEXT, _WHOLE = {"type": "string"}, {"type": "integer"}
-_MODEL: Mapping[str, Any] = {
-    "name": _TEXT,
-    "direction": {"enum": ["ab", "ba"]},
-    "source": _TEXT,
-    "target": _TEXT,
-    "file": _TEXT,
-    "in_channels": _WHOLE,
-    "out_channels": _WHOLE,
-    "latent_dim": {"type": "integer", "description": "Numbers of the code z; 0 without one"},
-    "crop_size": {"type": "integer", "description": "px, as trained"},
-    "method": _TEXT,
-    "step": _WHOLE,
-    "device": _TEXT,
-    "max_pixels": {"type": "integer", "description": "Of a picture that is translated"},
-}
-_ERROR: Mapping[str, Any] = {"error": {"type": "string", "description": "What, why, what to do"}}
+def _json(model: type[BaseModel], description: str) -> dict[str, Any]:
+    schema = {"$ref": _SCHEMAS + model.__name__}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}

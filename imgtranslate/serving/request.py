@@ -1,90 +1,134 @@
-"""What a request asks for: its query and its headers, judged before its body is read."""
+"""The request to translate: its query and headers, checked before the body, and its body."""
 
-import math
-from collections.abc import Mapping, Sequence
+import io
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import MappingProxyType
+from typing import Annotated, Any
 
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
 
 from imgtranslate.errors import UsageError, nearest
 from imgtranslate.images import Alpha
 from imgtranslate.pages import shown
-from imgtranslate.serving.errors import RefusedError
-from imgtranslate.serving.models import Served
-from imgtranslate.translation.codes import Chosen, Looks, choose, parse_codes
+from imgtranslate.serving.errors import RequestError
+from imgtranslate.serving.models import ServedModel
+from imgtranslate.translation.codes import Looks, choose, parse_codes
 from imgtranslate.translation.outputs import Output, pipe_suffix
+from imgtranslate.translation.stages import Model, Options
 
-PARAMETERS = ("model", "seed", "z", "format", "resize", "quality", "alpha")
-LONGEST_VALUE = 2**14  # characters
-LARGEST_SEED = 2**63 - 1
-LARGEST_SIDE = 2**16  # px
-MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        ".png": "image/png",
-        ".jpg": "image/jpeg",
-        ".webp": "image/webp",
-        ".avif": "image/avif",
-        ".tif": "image/tiff",
-        ".gif": "image/gif",
-        ".bmp": "image/bmp",
-        ".jp2": "image/jp2",
-    }
-)
+MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".tif": "image/tiff",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".jp2": "image/jp2",
+}
 _SAME = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".apng": ".png"}
 _BYTES = "application/octet-stream"
-_FORMS = "application/x-www-form-urlencoded"  # as curl --data-binary calls whatever it sends
-_ALPHAS: tuple[Alpha, ...] = ("keep", "drop", "matte")
+_FORM = "application/x-www-form-urlencoded"  # what curl --data-binary sends for any file
+_LONGEST_VALUE = 2**14  # characters
+
+
+def _check_digits(text: str) -> str:
+    """Refuse what ``int`` also reads: 1_000, +5, 1.0."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return text
+
+
+Absent = SkipJsonSchema[None]
+Digits = BeforeValidator(_check_digits)
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1), Digits]
+Side = Annotated[int, Field(ge=1, le=2**16), Digits]
+Quality = Annotated[int, Field(ge=1, le=100), Digits]
+
+
+class Query(BaseModel):
+    """The query of ``POST /translate``, as the OpenAPI document describes it."""
+
+    model: str | Absent = Field(None, description="Name of a served model; else the first")
+    seed: Seed | Absent = Field(None, description="Random seed of the latent code; else 0")
+    z: str | Absent = Field(None, description="Latent code: its numbers between commas")
+    format: str | Absent = Field(None, description="Format of the answer; else by Accept, or png")
+    resize: Side | Absent = Field(None, description="Shorter side in px before translation")
+    quality: Quality | Absent = Field(None, description="Quality of JPEG, WebP, AVIF, JPEG 2000")
+    alpha: Alpha = Field("keep", description="Keep, drop or matte transparency")
+
+
+PARAMETERS: dict[str, dict[str, Any]] = Query.model_json_schema()["properties"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """Which model is to do what with a picture."""
+class TranslateRequest:
+    """A request whose query and headers are valid."""
 
-    model: Served
-    chosen: Chosen
-    suffix: str  # of the format of the answer
-    resize: int | None = None  # shorter side in px, before it is translated
-    quality: int | None = None
-    alpha: Alpha = "keep"
+    model: Model
+    options: Options
 
     @property
     def media_type(self) -> str:
-        """The answer's ``Content-Type``."""
-        return MEDIA_TYPES.get(_SAME.get(self.suffix, self.suffix), _BYTES)
+        """The response's ``Content-Type``."""
+        suffix = self.options.pipe_suffix
+        return MEDIA_TYPES.get(_SAME.get(suffix, suffix), _BYTES)
 
 
-def parse_wish(query: QueryParams, headers: Headers, *, models: Sequence[Served]) -> Wish:
-    """Read a request's query and headers. Raises ``UsageError`` or ``RefusedError``."""
-    values = _values(query)
-    model = _model(values.get("model"), models)
-    _refuse_content(headers)
-    return Wish(
-        model=model,
-        chosen=choose(_looks(values), model.translator),
-        suffix=_suffix(values.get("format"), headers.get("accept"), model.header.out_channels),
-        resize=_number(values, "resize", least=1, most=LARGEST_SIDE),
-        quality=_number(values, "quality", least=1, most=100),
-        alpha=_alpha(values.get("alpha", "keep")),
+def parse_request(
+    query: QueryParams, headers: Headers, *, models: Sequence[ServedModel], max_pixels: int
+) -> TranslateRequest:
+    """Check a query and headers. Raises ``UsageError`` or ``RequestError``."""
+    values = parse_query(query)
+    served = _find_model(values.model, models)
+    _check_content(headers)
+    translator = served.translator
+    chosen = choose(_looks(values), translator)
+    channels = translator.header.out_channels
+    return TranslateRequest(
+        model=Model(translator=translator, chosen=chosen, name=served.name),
+        options=Options(
+            alpha=values.alpha,
+            max_pixels=max_pixels,
+            resize=values.resize,
+            quality=values.quality,
+            pipe_suffix=_suffix(values.format, headers.get("accept"), channels=channels),
+        ),
     )
 
 
-def _values(query: QueryParams) -> dict[str, str]:
-    """The parameters that have a value."""
+def parse_query(query: QueryParams) -> Query:
+    """Check the names and values of a query; an empty value counts as not given."""
     values: dict[str, str] = {}
     for name, value in query.multi_items():
         nearest(shown(name, limit=40), PARAMETERS, what="query")
         if name in values:
             raise UsageError(f"{name}: given twice. Give it once")
-        if len(value) > LONGEST_VALUE:
-            raise UsageError(f"{name}: longer than {LONGEST_VALUE:,} characters. Shorten it")
+        if len(value) > _LONGEST_VALUE:
+            raise UsageError(f"{name}: longer than {_LONGEST_VALUE:,} characters. Shorten it")
         if value:
             values[name] = value
-    return values
+    try:
+        return Query.model_validate(values)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        raise UsageError(_why_invalid(name, shown(values[name], limit=40))) from error
 
 
-def _model(name: str | None, models: Sequence[Served]) -> Served:
+def _why_invalid(name: str, value: str) -> str:
+    schema = PARAMETERS[name]
+    if "enum" in schema:
+        nearest(value, schema["enum"], what=name)
+    least, most = schema["minimum"], schema["maximum"]
+    return f"{name} {value}: not a whole number from {least} to {most}. Give one"
+
+
+def _find_model(name: str | None, models: Sequence[ServedModel]) -> ServedModel:
     if name is None:
         return models[0]
     for model in models:
@@ -92,47 +136,24 @@ def _model(name: str | None, models: Sequence[Served]) -> Served:
             return model
     names = ", ".join(model.name for model in models)
     line = f"model {shown(name, limit=60)}: not served here. Choose from {names}"
-    raise RefusedError(HTTPStatus.NOT_FOUND, line)
+    raise RequestError(HTTPStatus.NOT_FOUND, line)
 
 
-def _looks(values: Mapping[str, str]) -> Looks:
-    """The look of a model with a code; that of seed 0 where nothing is said."""
-    seed = _number(values, "seed", least=0, most=LARGEST_SEED)
-    code = values.get("z")
-    if seed is not None and code is not None:
+def _looks(values: Query) -> Looks:
+    if values.seed is not None and values.z is not None:
         raise UsageError("seed, z: both choose the look. Give one of them")
-    if seed is not None:
-        return Looks(options=("seed",), seed=seed)
-    if code is None:
+    if values.seed is not None:
+        return Looks(options=("seed",), seed=values.seed)
+    if values.z is None:
         return Looks()
-    return Looks(options=("z",), codes=_codes(code))
-
-
-def _codes(text: str) -> tuple[tuple[float, ...], ...]:
     try:
-        return parse_codes(text)
+        return Looks(options=("z",), codes=parse_codes(values.z))
     except UsageError as error:
         raise UsageError("z: not numbers. Write them as in 0.1,-0.4,1") from error
 
 
-def _number(values: Mapping[str, str], name: str, *, least: int, most: int) -> int | None:
-    text = values.get(name)
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
-        return int(text)
-    raise UsageError(
-        f"{name} {shown(text, limit=40)}: not a whole number from {least} to {most}. Give one"
-    )
-
-
-def _alpha(text: str) -> Alpha:
-    nearest(shown(text, limit=40), _ALPHAS, what="alpha")
-    return next(alpha for alpha in _ALPHAS if alpha == text)
-
-
-def _suffix(file_format: str | None, accept: str | None, channels: int) -> str:
-    """The format that is asked for by name, else by ``Accept``, else PNG."""
+def _suffix(file_format: str | None, accept: str | None, *, channels: int) -> str:
+    """Choose the format by its name, else by ``Accept``, else PNG."""
     if file_format is not None:
         return pipe_suffix(Output(file_format=shown(file_format, limit=40)), channels=channels)
     usual = pipe_suffix(Output(), channels=channels)
@@ -144,43 +165,58 @@ def _suffix(file_format: str | None, accept: str | None, channels: int) -> str:
         for suffix, media_type in MEDIA_TYPES.items():
             if kind == media_type:
                 return pipe_suffix(Output(file_format=suffix), channels=channels)
-    raise RefusedError(
+    raise RequestError(
         HTTPStatus.NOT_ACCEPTABLE,
         f"Accept: none of its types is written. Ask for {', '.join(MEDIA_TYPES.values())}",
     )
 
 
 def _preferred(accept: str) -> list[str]:
-    """The media types of an ``Accept``, the most wanted first; those of weight 0 left out."""
+    """List the media types of an ``Accept``, the most preferred first, without those of q=0."""
     weights: dict[str, float] = {}
     for part in accept.lower().split(",")[:50]:
         kind, *options = (piece.strip() for piece in part.split(";"))
-        weights[kind] = _weight(options)
-    wanted = [kind for kind, weight in weights.items() if weight > 0]
-    return sorted(wanted, key=lambda kind: -weights[kind])
+        weight = next((option[2:] for option in options if option.startswith("q=")), "1")
+        weights[kind] = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
+    return sorted((kind for kind in weights if weights[kind] > 0), key=lambda kind: -weights[kind])
 
 
-def _weight(options: Sequence[str]) -> float:
-    texts = [option[2:] for option in options if option.startswith("q=")]
-    try:
-        weight = float(texts[0]) if texts else 1.0
-    except ValueError:
-        return 0.0
-    return weight if math.isfinite(weight) else 0.0
+_WEIGHT = re.compile(r"[0-9]{0,3}[.]?[0-9]{1,9}")
 
 
-def _refuse_content(headers: Headers) -> None:
-    """Refuse bodies that say they are not the plain bytes of a picture."""
+def _check_content(headers: Headers) -> None:
+    """Refuse a body whose headers say that it is not the plain bytes of a picture."""
     kind = headers.get("content-type", _BYTES).partition(";")[0].strip().lower()
-    if not kind.startswith("image/") and kind not in (_BYTES, _FORMS, ""):
-        raise RefusedError(
+    if not kind.startswith("image/") and kind not in (_BYTES, _FORM, ""):
+        raise RequestError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"Content-Type {shown(kind, limit=40)}: not a picture. Send its bytes as the body, as "
             f"image/png, image/jpeg or {_BYTES}",
         )
     packed = headers.get("content-encoding", "identity").strip().lower()
     if packed != "identity":
-        raise RefusedError(
+        raise RequestError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"Content-Encoding {shown(packed, limit=40)}: not unpacked here. Send it as it is",
         )
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """Read a picture's bytes, counted as they come, whatever ``Content-Length`` claims.
+
+    Raises ``RequestError``, and ``ClientDisconnect`` if the client hangs up.
+    """
+    _check_length(int(request.headers.get("content-length", 0)), max_bytes)
+    content = io.BytesIO()
+    async for part in request.stream():
+        content.write(part)
+        _check_length(content.tell(), max_bytes)
+    if not content.tell():
+        raise RequestError(HTTPStatus.BAD_REQUEST, "body: empty. Send the bytes of a picture")
+    return content.getvalue()
+
+
+def _check_length(length: int, max_bytes: int) -> None:
+    if length > max_bytes:
+        line = f"body: more than {max_bytes:,} bytes. Shrink the picture or pack it tighter"
+        raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, line)

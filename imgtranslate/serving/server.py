@@ -1,4 +1,4 @@
-"""Serve: models behind a small local HTTP service, for a page in a browser and for programs."""
+"""The HTTP server: its address, its connections and their timeouts, and its clean stop."""
 
 import asyncio
 import logging
@@ -6,21 +6,24 @@ import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from typing import Literal, final
 
 import uvicorn
-from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from imgtranslate.errors import UsageError
 from imgtranslate.serving.app import Answered, Limits, Service
-from imgtranslate.serving.connections import Connection
-from imgtranslate.serving.middleware import is_number
-from imgtranslate.serving.models import Served, pixels_in_memory
+from imgtranslate.serving.middleware import is_address
+from imgtranslate.serving.models import ServedModel, pixels_in_memory
 
-_TICK = 0.1  # s, between two looks at whether to stop
+HEAD_SECONDS = 10.0  # for the head of a request
+WRITE_SECONDS = 30.0  # for a client to take the next 64 KB or so of a response
+MOST_CONNECTIONS = 256
+_TICK = 0.1  # s, between two checks of ``stop``
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take a place to listen at, without listening yet. Raises ``UsageError``."""
+    """Bind a socket without listening yet. Raises ``UsageError``."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -33,28 +36,28 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except (OSError, OverflowError) as error:
         listener.close()
+        why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         raise UsageError(
-            f"--host {host} --port {port}: cannot be had: {_why(error)}. "
-            "Choose another port, or 0 for any"
+            f"--host {host} --port {port}: cannot be had: {why}. Choose another port, or 0 for any"
         ) from error
     return listener
 
 
 def address_of(listener: socket.socket) -> str:
-    """The address to open in a browser."""
+    """Return the address to open in a browser."""
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def fitting_limits(limits: Limits, models: Sequence[Served]) -> Limits:
-    """The limits with no more pixels than the memory holds: no picture is put into a file."""
+def fitting_limits(limits: Limits, models: Sequence[ServedModel]) -> Limits:
+    """Lower ``max_pixels`` to what the memory holds, so that no picture spills to a file."""
     return replace(limits, max_pixels=min(limits.max_pixels, pixels_in_memory(models)))
 
 
 def serve(
-    models: Sequence[Served],
+    models: Sequence[ServedModel],
     listener: socket.socket,
     *,
     limits: Limits,
@@ -63,48 +66,15 @@ def serve(
     ready: Callable[[], None],
     report: Callable[[Answered], None],
 ) -> None:
-    """Serve until ``stop`` says so; then the picture at hand is finished, and the rest refused.
+    """Serve until ``stop`` returns True; then finish the picture in work and refuse the rest.
 
-    ``names``: further names of this machine, for requests that call it so. ``ready`` is called
-    once connections are taken, ``report`` for each request to translate; both in another thread.
+    ``names``: further host names of this machine. ``ready`` is called once connections are
+    accepted, ``report`` after each request to translate; both in another thread.
     """
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not of what clients do wrong
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # no lines on clients' mistakes
     service = Service(models, limits=limits, report=report)
-    app = service.app(names=[*names, *_own_names()])
-    thread = ThreadPoolExecutor(1, "serve")  # so that this one remains for signals
-    running = thread.submit(
-        asyncio.run, _serving(app, listener, close=service.close, stop=stop, ready=ready)
-    )
-    while not running.done():
-        wait([running], timeout=1)
-    thread.shutdown(wait=False)
-    running.result()
-
-
-async def _serving(
-    app: ASGIApp,
-    listener: socket.socket,
-    *,
-    close: Callable[[], None],
-    stop: Callable[[], bool],
-    ready: Callable[[], None],
-) -> None:
-    server = uvicorn.Server(_config(app))
-    running = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not running.done():
-        await asyncio.sleep(_TICK / 10)
-    if server.started:
-        ready()
-    while not stop() and not running.done():
-        await asyncio.sleep(_TICK)
-    close()
-    server.should_exit = True
-    await running
-
-
-def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
+    config = uvicorn.Config(
+        service.app(names=[*names, *_own_names()]),
         http=Connection,
         loop="asyncio",
         ws="none",
@@ -116,12 +86,83 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
     )
 
+    async def run() -> None:
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not running.done():
+            await asyncio.sleep(_TICK / 10)
+        if server.started:
+            ready()
+        while not stop() and not running.done():
+            await asyncio.sleep(_TICK)
+        service.close()
+        server.should_exit = True
+        await running
+
+    thread = ThreadPoolExecutor(1, "serve")  # the caller's thread remains free for signals
+    running = thread.submit(asyncio.run, run())
+    while not running.done():
+        wait([running], timeout=1)
+    thread.shutdown(wait=False)
+    running.result()
+
 
 def _own_names() -> list[str]:
-    """What neighbours call this machine; no name server is asked."""
+    """List the names of this machine in its network, without asking a name server."""
     name = socket.gethostname()
-    return [] if is_number(name) else [name, f"{name.partition('.')[0]}.local"]
+    return [] if is_address(name) else [name, f"{name.partition('.')[0]}.local"]
 
 
-def _why(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+@final
+class Connection(H11Protocol):
+    """A connection that is closed if its client stalls.
+
+    uvicorn has a timeout for idle connections between requests alone: it waits without limit for
+    the head of a request and for a client to read. Its ``limit_concurrency`` counts a connection
+    only once it has sent a head. The body of a request has its own timeout in the application.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the timeout of the first head; close the connection if there are too many."""
+        super().connection_made(transport)
+        self._timers: dict[Literal["head", "write"], asyncio.TimerHandle] = {}
+        self._start("head", HEAD_SECONDS)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Start the timeout of a head at its first byte; stop it at its last."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop("head")
+        else:
+            self._start("head", HEAD_SECONDS)
+
+    def on_response_complete(self) -> None:
+        """Leave an idle connection to uvicorn's own timeout."""
+        self._stop("head")
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Start the timeout of a client that does not read."""
+        super().pause_writing()
+        self._start("write", WRITE_SECONDS)
+
+    def resume_writing(self) -> None:
+        """Stop the timeout of a client that reads again."""
+        super().resume_writing()
+        self._stop("write")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop both timeouts."""
+        super().connection_lost(exc)
+        self._stop("head")
+        self._stop("write")
+
+    def _start(self, timer: Literal["head", "write"], seconds: float) -> None:
+        if timer not in self._timers:
+            self._timers[timer] = self.loop.call_later(seconds, self.transport.abort)
+
+    def _stop(self, timer: Literal["head", "write"]) -> None:
+        if timer in self._timers:
+            self._timers.pop(timer).cancel()

@@ -20,7 +20,7 @@ from imgtranslate.engines.onnx_engine import IMAGE, TRANSLATED
 from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
 from imgtranslate.serving.app import Answered, Limits
-from imgtranslate.serving.models import Served
+from imgtranslate.serving.models import ServedModel
 from imgtranslate.serving.server import bind, serve
 from imgtranslate.settings.config import ResnetConfig, UnetConfig
 from imgtranslate.translation.translator import Translator
@@ -64,8 +64,10 @@ class Gate:
     def encode(self, values: Values) -> Codes:
         raise NotImplementedError
 
-    def served(self, name: str = "horses2zebras") -> Served:
-        return Served(name=name, path=Path("/secret/folder/ab.onnx"), translator=Translator(self))
+    def served(self, name: str = "horses2zebras") -> ServedModel:
+        return ServedModel(
+            name=name, path=Path("/secret/folder/ab.onnx"), translator=Translator(self)
+        )
 
 
 @dataclass
@@ -124,7 +126,7 @@ def answer(connection: http.client.HTTPConnection) -> tuple[int, bytes, Mapping[
 
 @contextlib.contextmanager
 def running(
-    models: Sequence[Served], *, limits: Limits | None = None, names: Sequence[str] = ()
+    models: Sequence[ServedModel], *, limits: Limits | None = None, names: Sequence[str] = ()
 ) -> Iterator[Service]:
     answered: list[Answered] = []
     stopping, ready = threading.Event(), threading.Event()

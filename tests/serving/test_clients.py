@@ -27,9 +27,9 @@ from serving.service import (
 )
 from starlette.requests import ClientDisconnect
 
-from imgtranslate.serving import connections, errors
+from imgtranslate.serving import middleware, server
 from imgtranslate.serving.app import Limits
-from imgtranslate.serving.device_queue import Device
+from imgtranslate.serving.device_queue import DeviceQueue
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_frames_that_nobody_wants_are_left_out(gate: Gate) -> None:
 def test_what_waited_for_nobody_is_forgotten() -> None:
     """Else who comes and hangs up, again and again, fills the memory with bodies."""
 
-    async def come_and_go(device: Device) -> weakref.ref[Gate]:
+    async def come_and_go(device: DeviceQueue) -> weakref.ref[Gate]:
         content = Gate()
         gone = asyncio.get_running_loop().create_future()
         gone.set_result(None)
@@ -144,7 +144,7 @@ def test_what_waited_for_nobody_is_forgotten() -> None:
         return weakref.ref(content)
 
     async def check() -> None:
-        device, may = Device(places=2), threading.Event()
+        device, may = DeviceQueue(places=2), threading.Event()
         served = asyncio.get_running_loop().create_future()
         first = asyncio.create_task(device.run(lambda _: may.wait(PATIENCE), gone=served))
         await asyncio.sleep(0.05)
@@ -159,7 +159,7 @@ def test_what_waited_for_nobody_is_forgotten() -> None:
 
 
 def test_a_stop_finishes_the_picture_at_hand(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errors, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(middleware, "LINGER_SECONDS", 0.2)
     body = png()
     with running([gate.served()]) as service, ThreadPoolExecutor(2) as clients:
         served = clients.submit(service.translate, body)
@@ -229,10 +229,23 @@ def test_the_answer_is_there_before_the_body_is(service: Service) -> None:
     assert headers["connection"] == "close"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "/nothing", 404), ("PUT", "/translate", 405)]
+)
+def test_a_body_that_no_path_takes_ends_the_connection(
+    service: Service, monkeypatch: pytest.MonkeyPatch, method: str, path: str, status: int
+) -> None:
+    monkeypatch.setattr(middleware, "LINGER_SECONDS", 0.2)
+    start = head(10**9, path=path).replace(b"POST", method.encode())
+    found = received(service.socket(start))
+    assert found.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nconnection: close\r\n" in found
+
+
 def test_who_expects_leave_to_send_is_told_before(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(errors, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(middleware, "LINGER_SECONDS", 0.2)
     start = head(200_000)[:-2] + b"Expect: 100-continue\r\n\r\n"
     assert received(service.socket(start)).startswith(b"HTTP/1.1 413 ")
     body = png()
@@ -264,7 +277,7 @@ def test_a_slow_body_is_given_up(service: Service) -> None:
 
 
 def test_a_slow_head_is_given_up(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
     silent, slow = service.socket(), service.socket(b"POST /translate HTTP/1.1\r\nX: ")
     again = service.socket(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     found = b""
@@ -278,7 +291,7 @@ def test_a_slow_head_is_given_up(service: Service, monkeypatch: pytest.MonkeyPat
 
 
 def test_who_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "WRITE_SECONDS", 0.3)
+    monkeypatch.setattr(server, "WRITE_SECONDS", 0.3)
     body = png((1500, 1200))
     with running([Gate().served()]) as service:
         client = socket.socket()
@@ -293,10 +306,10 @@ def test_who_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_connections_are_bounded(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 5)
     clients = [service.socket() for _ in range(5)]
     one_more = service.socket()
-    one_more.settimeout(connections.HEAD_SECONDS / 2)
+    one_more.settimeout(server.HEAD_SECONDS / 2)
     assert is_closed(one_more)
     for client in clients:
         client.close()
@@ -379,7 +392,7 @@ def test_another_site_cannot_make_it_read_a_body(service: Service) -> None:
 
 
 def test_lingering_ends(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errors, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(middleware, "LINGER_SECONDS", 0.2)
     start = time.monotonic()
     assert b" 413 " in received(service.socket(head(10**9)))
     assert time.monotonic() - start < 2

@@ -178,6 +178,9 @@ REFUSED = {
     "?model=edges2shoes&seed=-1": (400, "seed -1: not a whole number from 0 to"),
     "?model=edges2shoes&seed=1e3": (400, "seed 1e3: not a whole number"),
     "?model=edges2shoes&seed=%D9%A3": (400, "not a whole number"),
+    "?model=edges2shoes&seed=1_0": (400, "seed 1_0: not a whole number"),
+    "?model=edges2shoes&seed=1.0": (400, "seed 1.0: not a whole number"),
+    "?model=edges2shoes&seed=%2B1": (400, "seed +1: not a whole number"),
     "?model=edges2shoes&seed=99999999999999999999": (400, "not a whole number"),
     "?model=edges2shoes&seed=1&z=1,2,3": (400, "seed, z: both choose the look"),
     "?model=edges2shoes&z=1,2": (400, "z: 2 numbers. The code has 3"),
@@ -273,17 +276,26 @@ def test_the_document_says_what_is_answered(service: Service) -> None:
     assert (status, document["openapi"]) == (200, "3.1.0")
     post = document["paths"]["/translate"]["post"]
     assert [each["name"] for each in post["parameters"]] == list(PARAMETERS)
-    assert post["parameters"][0]["schema"] == {"enum": list(NAMES.values())}
+    schemas = {each["name"]: each["schema"] for each in post["parameters"]}
+    assert schemas["model"]["enum"] == list(NAMES.values())
+    assert {"png", "jpg", "tif"} <= set(schemas["format"]["enum"])
+    assert schemas["alpha"]["enum"] == ["keep", "drop", "matte"]
+    for name, least, most in (("seed", 0, 2**63 - 1), ("resize", 1, 2**16), ("quality", 1, 100)):
+        assert schemas[name].items() >= {
+            ("type", "integer"), ("minimum", least), ("maximum", most),
+        }  # fmt: skip
     assert {int(status) for status in post["responses"]} >= {
         200, *(status for status, _ in REFUSED.values()), *(each[1] for each in BODIES.values()),
     }  # fmt: skip
     model = json.loads(service.ask("GET", "/models")[1])["models"][0]
     assert document["components"]["schemas"]["Model"]["required"] == list(model)
     health = json.loads(service.ask("GET", "/healthz")[1])
-    schema = document["paths"]["/healthz"]["get"]["responses"]["200"]["content"]
-    assert schema["application/json"]["schema"]["required"] == list(health)
-    for path in document["paths"]:
+    content = document["paths"]["/healthz"]["get"]["responses"]["200"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/Health"}
+    assert document["components"]["schemas"]["Health"]["required"] == list(health)
+    for path, methods in document["paths"].items():
         assert service.ask("DELETE", path)[0] == 405
+        assert service.ask("HEAD", path)[0] == (200 if "get" in methods else 405)
 
 
 def test_the_page_and_nothing_else_is_shown(service: Service) -> None:
