@@ -263,4 +263,4 @@ def _refused(path: Path) -> Iterator[None]:
         with explained(path):
             yield
     except ImgTranslateError as error:
-        raise DataError(f"{error} with --cache") from error
+        raise DataError(f"{error} with data.cache") from error

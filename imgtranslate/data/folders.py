@@ -1,4 +1,4 @@
-"""The two sides of a training: which pictures are trained on, which are set aside, their names."""
+"""The two sides of a training: their pictures, which of them are held out, and their names."""
 
 import hashlib
 import os
@@ -16,17 +16,18 @@ from imgtranslate.images.tar_archive import size_of
 from imgtranslate.settings.config import DataSettings, Tree
 
 T = TypeVar("T")
+Files = tuple[Path, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Domain:
-    """The pictures of one side; training never sees those that are held out."""
+    """The pictures of one side; held-out pictures are never trained on."""
 
     letter: str  # "a" or "b"
     name: str
     folder: Path
-    files: tuple[Path, ...]
-    held_out: tuple[Path, ...]
+    files: Files
+    held_out: Files
     half: Half = "whole"  # of each file
 
     def read(self, path: Path, *, channels: int) -> Pixels:
@@ -34,64 +35,79 @@ class Domain:
         return self.read_picture(path, channels=channels).pixels
 
     def read_picture(self, path: Path, *, channels: int) -> Picture:
-        """The same with its alpha and what its file says. Raises ``ImageError``."""
+        """Read a picture of this side with its alpha and metadata. Raises ``ImageError``."""
         picture = eight_bits(read_image(path, channels=channels))
         if self.half == "whole":
             return picture
         middle = picture.pixels.shape[1] // 2
         if middle == 0:
             raise ImageError(f"{path}: one pixel wide, so it has no halves. Remove it")
-        # of an odd width the middle column is nobody's
+        # the middle column of an odd width belongs to no half
         columns = slice(None, middle) if self.half == "left" else slice(-middle, None)
         alpha = None if picture.alpha is None else picture.alpha[:, columns]
         return replace(picture, pixels=picture.pixels[:, columns], alpha=alpha)
 
     def fingerprint(self) -> str:
-        """A digest of names and sizes: it changes when the training pictures do."""
+        """Return a digest of the names and sizes of all training pictures, in their order."""
         lines = (f"{relative_name(f, self.folder)}\0{size_of(f)}" for f in self.files)
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-HeldOut = tuple[tuple[Path, ...], tuple[Path, ...]]
+Domains = tuple[Domain, Domain]  # A and B
+HeldOut = tuple[Files, Files]
 
 
 def find_domains(
     settings: DataSettings, *, paired: bool, held_out: HeldOut | None = None
-) -> tuple[Domain, Domain]:
-    """List both sides and set held-out pictures aside: ``held_out`` if given (of A, of B).
+) -> Domains:
+    """List both sides without their held-out pictures: ``held_out`` (of A, of B), or chosen ones.
 
     Where the sides are pairs, the n-th files of both belong together, held-out ones too. Raises
     ``DataError`` for a folder that is missing or has no pictures, and for a missing partner.
     """
     aligned = paired or bool(settings.pairs)
     a, b = _list_sides(settings, aligned=aligned)
-    aside_a, aside_b = held_out or _set_aside(settings, a, b, aligned=aligned)
-    _refuse_unrecordable((*aside_a, *aside_b))
-    files_a, files_b = _kept(a, b, (aside_a, aside_b), aligned=aligned)
-    return (
-        _domain("a", settings.name_a, a, files=files_a, held_out=aside_a),
-        _domain("b", settings.name_b, b, files=files_b, held_out=aside_b),
-    )
+    held_out = held_out or _choose_held_out(settings, a, b, aligned=aligned)
+    for path in (*held_out[0], *held_out[1]):
+        if not _is_text(path):  # a run records its held-out pictures, to hold out the same later
+            raise DataError(f"{path}: held out, but its name is not UTF-8. Rename it")
+    files = _training_files(a, b, held_out, aligned=aligned)
 
-
-def folder_settings(
-    *, a: Path | None, b: Path | None, data: Path | None, pairs: Path | None = None
-) -> Tree:
-    """Turn ``--a`` and ``--b``, ``--pairs`` or ``--data`` into settings, with the sides' names."""
-    if data is not None:
-        if a or b or pairs:
-            raise DataError("--data: given together with --a, --b or --pairs. Give one of them")
-        return _layout_of(data)
-    if pairs is not None and not (pairs.exists() or names_shards(pairs)):
-        raise DataError(
-            f"--pairs {pairs}: no such folder or file. Name a folder of pictures side by side, "
-            "or a CSV file"
+    def domain(side: int, letter: str, name: str, listing: Listing) -> Domain:
+        return Domain(
+            letter=letter,
+            name=name,
+            folder=listing.folder,
+            files=files[side],
+            held_out=held_out[side],
+            half=listing.half,
         )
-    given = (("a", a), ("b", b), ("pairs", pairs))
-    tree: Tree = {key: str(path.absolute()) for key, path in given if path}
-    if a and b:  # not resolve(), which raises RuntimeError where links go in a circle
-        tree["name_a"], tree["name_b"] = _domain_names(_real(a), _real(b))
-    return {"data": tree}
+
+    return domain(0, "a", settings.name_a, a), domain(1, "b", settings.name_b, b)
+
+
+def without(
+    domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]], *, aligned: bool
+) -> Domains:
+    """Leave out unwanted pictures of A and of B; with ``aligned``, the partners of them too."""
+    gone_a, gone_b = (set(paths) for paths in unwanted)
+
+    def rest(files_a: Files, files_b: Files) -> HeldOut:
+        if not aligned:
+            return (
+                tuple(file for file in files_a if file not in gone_a),
+                tuple(file for file in files_b if file not in gone_b),
+            )
+        pairs = zip(files_a, files_b, strict=True)
+        left = [(a, b) for a, b in pairs if a not in gone_a and b not in gone_b]
+        return tuple(a for a, _ in left), tuple(b for _, b in left)
+
+    a, b = domains
+    files, held_out = rest(a.files, b.files), rest(a.held_out, b.held_out)
+    return (
+        replace(a, files=files[0], held_out=held_out[0]),
+        replace(b, files=files[1], held_out=held_out[1]),
+    )
 
 
 def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
@@ -104,65 +120,56 @@ def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
 
 
 def relative_name(path: Path, folder: Path) -> str:
-    """A picture's name below its folder, with forward slashes on every system.
+    """Return a picture's path below its folder, with forward slashes on every system.
 
     The whole path if it lies elsewhere, as the rows of a CSV file may.
     """
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def without(domain: Domain, unwanted: Iterable[Path]) -> Domain:
-    """The same domain without some of its pictures."""
-    gone = set(unwanted)
-    return replace(
-        domain,
-        files=tuple(file for file in domain.files if file not in gone),
-        held_out=tuple(file for file in domain.held_out if file not in gone),
-    )
+def folder_settings(
+    *, a: Path | None, b: Path | None, data: Path | None, pairs: Path | None = None
+) -> Tree:
+    """Turn the folders of a training into settings, with names for both sides."""
+    if data is not None:
+        if a or b or pairs:
+            raise DataError("`data`: given together with `a`, `b` or `pairs`. Give one of them")
+        return _layout_of(data)
+    if pairs is not None and not (pairs.exists() or names_shards(pairs)):
+        raise DataError(
+            f"`pairs` {pairs}: no such folder or file. Name a folder of pictures side by side, "
+            "or a CSV file"
+        )
+    given = (("a", a), ("b", b), ("pairs", pairs))
+    tree: Tree = {key: str(path.absolute()) for key, path in given if path}
+    if a and b:
+        tree["name_a"], tree["name_b"] = _domain_names(_real(a), _real(b))
+    return {"data": tree}
 
 
-def without_pairs(
-    domains: tuple[Domain, Domain], unwanted: tuple[Iterable[Path], Iterable[Path]]
-) -> tuple[Domain, Domain]:
-    """The same domains without the pairs of which one picture is unwanted."""
-    gone_a, gone_b = (set(paths) for paths in unwanted)
-
-    def kept(files_a: Sequence[Path], files_b: Sequence[Path]) -> HeldOut:
-        pairs = [
-            (a, b)
-            for a, b in zip(files_a, files_b, strict=True)
-            if a not in gone_a and b not in gone_b
-        ]
-        return tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
-
-    a, b = domains
-    files, held_out = kept(a.files, b.files), kept(a.held_out, b.held_out)
-    return (
-        replace(a, files=files[0], held_out=held_out[0]),
-        replace(b, files=files[1], held_out=held_out[1]),
-    )
+def plain_name(name: str) -> str:
+    """Reduce a name to 40 characters that are safe in file names on every system."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-_")[:40]
 
 
 def _list_sides(settings: DataSettings, *, aligned: bool) -> tuple[Listing, Listing]:
     if settings.pairs:
-        return list_pairs(
-            "--pairs",
-            Path(settings.pairs),
-            order=settings.pair_order,
-            channels=max(settings.channels_a, settings.channels_b),
-        )
-    a = list_folder("--a", Path(settings.a), channels=settings.channels_a)
-    b = list_folder("--b", Path(settings.b), channels=settings.channels_b)
+        return _list_pairs("data.pairs", settings.pairs, settings)
+    a = list_folder("data.a", Path(settings.a), channels=settings.channels_a)
+    b = list_folder("data.b", Path(settings.b), channels=settings.channels_b)
     return match_by_name(a, b) if aligned else (a, b)
 
 
-def _set_aside(settings: DataSettings, a: Listing, b: Listing, *, aligned: bool) -> HeldOut:
-    """The held-out pictures: given ones, or some of each side, chosen by their names alone."""
+def _list_pairs(setting: str, place: str, settings: DataSettings) -> tuple[Listing, Listing]:
+    channels = max(settings.channels_a, settings.channels_b)
+    return list_pairs(setting, Path(place), order=settings.pair_order, channels=channels)
+
+
+def _choose_held_out(settings: DataSettings, a: Listing, b: Listing, *, aligned: bool) -> HeldOut:
+    """List the held-out pictures that are given, or choose some of each side."""
     if settings.held_out_pairs:
-        place = Path(settings.held_out_pairs)
-        most = max(settings.channels_a, settings.channels_b)
-        aside = list_pairs("data.held_out_pairs", place, order=settings.pair_order, channels=most)
-        return aside[0].files, aside[1].files
+        pairs = _list_pairs("data.held_out_pairs", settings.held_out_pairs, settings)
+        return pairs[0].files, pairs[1].files
     given = [
         list_folder(f"data.held_out_{letter}", Path(place), channels=channels) if place else None
         for letter, place, channels in (
@@ -170,78 +177,55 @@ def _set_aside(settings: DataSettings, a: Listing, b: Listing, *, aligned: bool)
             ("b", settings.held_out_b, settings.channels_b),
         )
     ]
-    if aligned:
-        if given[0] and given[1]:
-            aside = match_by_name(given[0], given[1])
-            return aside[0].files, aside[1].files
-        places = _choose(a, settings.held_out)
-        return tuple(a.files[n] for n in places), tuple(b.files[n] for n in places)
-    chosen = [
-        listing.files if listing else tuple(side.files[n] for n in _choose(side, settings.held_out))
-        for listing, side in zip(given, (a, b), strict=True)
-    ]
-    return chosen[0], chosen[1]
+    if not aligned:
+        given_a, given_b = given
+        return (
+            given_a.files if given_a else tuple(a.files[n] for n in _chosen(a, settings.held_out)),
+            given_b.files if given_b else tuple(b.files[n] for n in _chosen(b, settings.held_out)),
+        )
+    if given[0] and given[1]:
+        pairs = match_by_name(given[0], given[1])
+        return pairs[0].files, pairs[1].files
+    rows = _chosen(a, settings.held_out)
+    return tuple(a.files[n] for n in rows), tuple(b.files[n] for n in rows)
 
 
-def _choose(listing: Listing, count: int) -> list[int]:
-    """Some places, a tenth at most, by name alone, so that new pictures do not change them much."""
+def _chosen(listing: Listing, count: int) -> list[int]:
+    """Choose ``count`` pictures, a tenth at most, by the hashes of their names.
+
+    So pictures that are added later change the choice little.
+    """
     files = listing.files
 
-    def key(place: int) -> bytes:
-        name = relative_name(files[place], listing.folder).encode(errors="surrogateescape")
+    def key(index: int) -> bytes:
+        name = relative_name(files[index], listing.folder).encode(errors="surrogateescape")
         return hashlib.sha256(name).digest()
 
-    recordable = [place for place, file in enumerate(files) if _is_text(file)]
-    chosen = sorted(recordable, key=key)[: min(count, len(files) // 10)]
-    return sorted(chosen)
+    recordable = [index for index, file in enumerate(files) if _is_text(file)]
+    return sorted(sorted(recordable, key=key)[: min(count, len(files) // 10)])
 
 
-def _kept(a: Listing, b: Listing, aside: HeldOut, *, aligned: bool) -> HeldOut:
-    """What is left to train on: files, or pairs, that are not held out under any of their names.
+def _training_files(a: Listing, b: Listing, held_out: HeldOut, *, aligned: bool) -> HeldOut:
+    """List the files, or pairs, that are not held out under any of their names.
 
-    One picture may stand in several pairs (one outline, many colours); the others of them stay.
+    A picture may belong to several pairs (one outline, many colours); only held-out pairs go.
     """
-    real_a, real_b, aside_a, aside_b = (
-        [os.path.realpath(file) for file in files] for files in (a.files, b.files, *aside)
+    real_a, real_b, out_a, out_b = (
+        [os.path.realpath(file) for file in files] for files in (a.files, b.files, *held_out)
     )
     if aligned:
-        held_out = set(zip(aside_a, aside_b, strict=True))
-        rows = [n for n, row in enumerate(zip(real_a, real_b, strict=True)) if row not in held_out]
+        out = set(zip(out_a, out_b, strict=True))
+        rows = [n for n, row in enumerate(zip(real_a, real_b, strict=True)) if row not in out]
         return tuple(a.files[n] for n in rows), tuple(b.files[n] for n in rows)
-    gone_a, gone_b = set(aside_a), set(aside_b)
+    gone_a, gone_b = set(out_a), set(out_b)
     return (
         tuple(file for file, real in zip(a.files, real_a, strict=True) if real not in gone_a),
         tuple(file for file, real in zip(b.files, real_b, strict=True) if real not in gone_b),
     )
 
 
-def _domain(
-    letter: str,
-    name: str,
-    listing: Listing,
-    *,
-    files: tuple[Path, ...],
-    held_out: tuple[Path, ...],
-) -> Domain:
-    return Domain(
-        letter=letter,
-        name=name,
-        folder=listing.folder,
-        files=files,
-        held_out=held_out,
-        half=listing.half,
-    )
-
-
-def _refuse_unrecordable(held_out: Iterable[Path]) -> None:
-    """A run writes down what it holds out, so that a resume holds out the same."""
-    for path in held_out:
-        if not _is_text(path):
-            raise DataError(f"{path}: held out, but its name is not UTF-8. Rename it")
-
-
 def _is_text(path: Path) -> bool:
-    """Whether a name can be written down; Linux allows any bytes."""
+    """Return whether a path can be written as UTF-8; Linux allows any bytes in names."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -250,7 +234,7 @@ def _is_text(path: Path) -> bool:
 
 
 def _layout_of(data: Path) -> Tree:
-    """Folders trainA and trainB (testA, testB), or train (val, test) of pictures side by side."""
+    """Find trainA and trainB (testA, testB), or train (val, test) of pictures side by side."""
     root = data.absolute()
     if (root / "train").is_dir() and not (root / "trainA").is_dir():
         held_out = next((root / n for n in ("val", "test") if _has_files(root / n)), None)
@@ -259,14 +243,15 @@ def _layout_of(data: Path) -> Tree:
     for part in ("trainA", "trainB"):
         if not (root / part).is_dir():
             raise DataError(
-                f"--data {data}: no folder {part} in it. Name a folder with trainA and trainB, or "
-                "with train of pictures side by side, or give two folders with --a and --b"
+                f"`data` {data}: no folder {part} in it. Name a folder with trainA and trainB, or "
+                "with train of pictures side by side, or give two folders with `a` and `b`"
             )
     tree = {"a": str(root / "trainA"), "b": str(root / "trainB")}
     for letter, part in (("a", "testA"), ("b", "testB")):
         if _has_files(root / part):
             tree[f"held_out_{letter}"] = str(root / part)
-    tree["name_a"], tree["name_b"] = _names_of_data(_real(data).name)
+    match = re.fullmatch(r"([a-zA-Z]+)2([a-zA-Z]+)", _real(data).name)  # as horse2zebra
+    tree["name_a"], tree["name_b"] = (match[1], match[2]) if match else ("a", "b")
     return {"data": tree}
 
 
@@ -274,14 +259,8 @@ def _has_files(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _names_of_data(name: str) -> tuple[str, str]:
-    """``horse2zebra`` names both of its domains; other names name neither."""
-    match = re.fullmatch(r"([a-zA-Z]+)2([a-zA-Z]+)", name)
-    return (match[1], match[2]) if match else ("a", "b")
-
-
 def _domain_names(a: Path, b: Path) -> tuple[str, str]:
-    """Take the folders' own names, or those of their nearest parents that differ."""
+    """Take the names of the two folders, or of their nearest parents that differ."""
     for part_a, part_b in zip(reversed(a.parts), reversed(b.parts), strict=False):
         name_a, name_b = plain_name(plain_shard(part_a)), plain_name(plain_shard(part_b))
         if name_a and name_b and name_a != name_b:
@@ -290,9 +269,5 @@ def _domain_names(a: Path, b: Path) -> tuple[str, str]:
 
 
 def _real(path: Path) -> Path:
+    """Resolve links; ``Path.resolve`` raises RuntimeError where they go in a circle."""
     return Path(os.path.realpath(path))
-
-
-def plain_name(name: str) -> str:
-    """What of a folder's name is safe in file names everywhere, at most 40 characters."""
-    return re.sub(r"[^\w-]+", "-", name).strip("-_")[:40]

@@ -1,6 +1,7 @@
-"""Pictures of A and B that show the same thing: where they stand, and that none lacks its partner.
+"""Lists of pictures: folders, shards, and pairs of pictures of A and B.
 
-Three forms: two folders with equal names, a folder of pictures side by side, a CSV file.
+Pairs have three forms: two folders with equal names, a folder of pictures side by side, a CSV file.
+Errors begin with the name of the setting that gives the place.
 """
 
 import csv
@@ -19,37 +20,37 @@ Half = Literal["whole", "left", "right"]
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The pictures of one side, in order; of pairs, the n-th of both belong together."""
+    """The pictures of one side, in order; the n-th pictures of two sides of pairs are a pair."""
 
     folder: Path
     files: tuple[Path, ...]
     half: Half = "whole"  # of each file
 
 
-def list_folder(option: str, folder: Path, *, channels: int) -> Listing:
+def list_folder(setting: str, folder: Path, *, channels: int) -> Listing:
     """List the pictures in and below a folder, or in shards.
 
     Raises ``DataError`` if there are none.
     """
     if names_shards(folder):
-        place, members = list_shards(option, folder)
+        place, members = list_shards(setting, folder)
         return Listing(folder=place, files=members)
     if not folder.is_dir():
         why = "a file, not a folder" if folder.exists() else "no such folder"
-        raise DataError(f"{option} {folder}: {why}. Name a folder of pictures")
+        raise DataError(f"{setting} {folder}: {why}. Name a folder of pictures")
     files = tuple(list_images(folder, channels=channels))
     if not files:
         raise DataError(
-            f"{option} {folder}: no pictures in it or below it. Name a folder of JPEG, PNG, WebP, "
+            f"{setting} {folder}: no pictures in it or below it. Name a folder of JPEG, PNG, WebP, "
             "TIFF or other pictures"
         )
     return Listing(folder=folder, files=files)
 
 
 def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
-    """Bring two folders into one order: equal names below the folder but for the suffix.
+    """Sort two folders alike by names below the folder, without suffixes.
 
-    Raises ``DataError`` for a picture without its partner and for a name that stands twice.
+    Raises ``DataError`` for a picture without a partner and for two pictures of one name.
     """
     names_a, names_b = _by_stem(a), _by_stem(b)
     for here, there, folder in ((names_a, names_b, b.folder), (names_b, names_a, a.folder)):
@@ -67,16 +68,16 @@ def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
 
 
 def list_pairs(
-    option: str, place: Path, *, order: Literal["ab", "ba"], channels: int
+    setting: str, place: Path, *, order: Literal["ab", "ba"], channels: int
 ) -> tuple[Listing, Listing]:
-    """List pairs that stand side by side in a folder's pictures, or in the rows of a CSV file.
+    """List the pairs of a folder of pictures side by side, or of the rows of a CSV file.
 
-    ``order`` says which half, or column, is A. Raises ``DataError``.
+    ``order``: ``ab`` where the left half, or the first column, is A. Raises ``DataError``.
     """
     if _is_table(place):
-        first, second = _read_csv(option, place)
+        first, second = _read_csv(setting, place)
         return (first, second) if order == "ab" else (second, first)
-    files = list_folder(option, place, channels=channels).files
+    files = list_folder(setting, place, channels=channels).files
     half_a, half_b = halves_of(place, order=order)
     return (
         Listing(folder=place, files=files, half=half_a),
@@ -108,45 +109,45 @@ def _by_stem(listing: Listing) -> dict[str, Path]:
     return found
 
 
-def _read_csv(option: str, file: Path) -> tuple[Listing, Listing]:
-    """Two columns of paths, relative to the file; a first row that names no file is a heading."""
+def _read_csv(setting: str, file: Path) -> tuple[Listing, Listing]:
+    """Read two columns of paths, relative to the file; a first row without files is a heading."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{option} {file}: not a folder, and not readable as CSV: {error}. Name a folder of "
+            f"{setting} {file}: not a folder, and not readable as CSV: {error}. Name a folder of "
             "pictures side by side, or a CSV file of two columns"
         ) from error
     if rows and not any(_names_picture(file.parent / cell.strip()) for cell in rows[0][1]):
         rows = rows[1:]
     if not rows:
-        raise DataError(f"{option} {file}: no pairs in it. Write two paths in each row")
-    pairs = [_pair_of(option, file, number, row) for number, row in rows]
+        raise DataError(f"{setting} {file}: no pairs in it. Write two paths in each row")
+    pairs = [_pair_of(setting, file, number, row) for number, row in rows]
     a, b = zip(*pairs, strict=True)
     return Listing(folder=file.parent, files=a), Listing(folder=file.parent, files=b)
 
 
 def _names_picture(path: Path) -> bool:
-    """Whether a cell is no heading: a file, or by its suffix meant as one and mistyped."""
+    """Return whether a cell is a file, or has the suffix of a picture and so is mistyped."""
     return path.suffix.lower() in {*IMAGE_SUFFIXES, ARRAY_SUFFIX} or _is_file(path)
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long, or in a circle
+    except OSError:  # a name that is too long, or links in a circle
         return False
 
 
-def _pair_of(option: str, file: Path, number: int, row: Sequence[str]) -> tuple[Path, Path]:
+def _pair_of(setting: str, file: Path, number: int, row: Sequence[str]) -> tuple[Path, Path]:
     if len(row) != 2:
         raise DataError(
-            f"{option} {file}: row {number} has {len(row)} column(s) between commas, not two. "
+            f"{setting} {file}: row {number} has {len(row)} column(s) between commas, not two. "
             "Mend that row"
         )
     a, b = (file.parent / cell.strip() for cell in row)
     for path in (a, b):
         if not _is_file(path):
-            raise DataError(f"{option} {file}: row {number}: {path}: no such file. Mend that row")
+            raise DataError(f"{setting} {file}: row {number}: {path}: no such file. Mend that row")
     return a, b

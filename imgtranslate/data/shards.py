@@ -1,7 +1,7 @@
-"""Shards in the WebDataset form: tar archives with a pattern for a name, ``horses-{000..099}.tar``.
+"""Shards in the WebDataset format: tar archives named by a pattern, ``horses-{000..099}.tar``.
 
-Their pictures are read by place, so that positions, held-out pictures and resuming are those of a
-folder. The library of that name says what a pattern means and what the key of a member is.
+Their pictures are read by their offset in the archive, so shards give the same guarantees as
+folders. The library webdataset defines patterns and the key of a file.
 """
 
 import math
@@ -21,28 +21,28 @@ _RANGE = re.compile(r"(-?\d{1,12})\.\.(-?\d{1,12})(\.\.-?\d{1,12})?")
 
 
 def names_shards(path: Path) -> bool:
-    """Whether a name is one of shards, not of a folder."""
+    """Return whether a path names shards, not a folder."""
     return path.name.endswith((SUFFIX, *_COMPRESSED)) and not path.is_dir()
 
 
-def list_shards(option: str, pattern: Path) -> tuple[Path, tuple[Path, ...]]:
-    """The folder that all shards lie in or below, and their pictures: by shard, then by name.
+def list_shards(setting: str, pattern: Path) -> tuple[Path, tuple[Path, ...]]:
+    """List the pictures of all shards, by shard, then by name, after the folder above them all.
 
     Raises ``DataError`` for a shard that is missing or damaged, and if there are no pictures.
     """
-    archives = [Path(name) for name in _expanded(option, pattern)]
+    archives = [Path(name) for name in _expanded(setting, pattern)]
     try:
-        members = [member for archive in archives for member in list_members(archive)]
+        paths = [path for archive in archives for path in list_members(archive)]
     except ImageError as error:
-        raise DataError(f"{option} {error}") from error
-    files = tuple(member for member in members if member.suffix.lower() in IMAGE_SUFFIXES)
+        raise DataError(f"{setting} {error}") from error
+    files = tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
-        raise DataError(f"{option} {pattern}: no pictures in it. Name shards with pictures")
+        raise DataError(f"{setting} {pattern}: no pictures in it. Name shards with pictures")
     return Path(os.path.commonpath([archive.parent for archive in archives])), files
 
 
 def key_of(path: Path) -> str | None:
-    """The key of a member, by which WebDataset knows what belongs together; None for a file."""
+    """Return the WebDataset key of a picture in an archive, which its partner shares, else None."""
     archive = archive_of(path)
     if archive is None:
         return None
@@ -53,14 +53,14 @@ def key_of(path: Path) -> str | None:
 
 
 def plain_shard(name: str) -> str:
-    """A shard's name without pattern and suffix: ``horses``; other names as they are."""
+    """Remove pattern and suffix from the name of shards: ``horses``; leave other names."""
     return re.sub(r"[-_.]*(\{[^{}]*\}[-_.]*)*\.tar$", "", name)
 
 
-def _expanded(option: str, pattern: Path) -> list[str]:
+def _expanded(setting: str, pattern: Path) -> list[str]:
     if pattern.name.endswith(_COMPRESSED):
         raise DataError(
-            f"{option} {pattern}: compressed, so its pictures cannot be read by their place. "
+            f"{setting} {pattern}: compressed, so its pictures cannot be read by their offset. "
             "Unpack it to .tar"
         )
     try:
@@ -68,22 +68,22 @@ def _expanded(option: str, pattern: Path) -> list[str]:
         from braceexpand import braceexpand
     except ImportError as error:
         raise DataError(
-            f'{option} {pattern}: shards need more. Run pip install "imgtranslate[webdataset]"'
+            f'{setting} {pattern}: shards need more. Run pip install "imgtranslate[webdataset]"'
         ) from error
-    _refuse_many(option, pattern)
+    _refuse_many(setting, pattern)
     try:
         return list(braceexpand(str(pattern), escape=False))
     except ValueError as error:
-        raise DataError(f"{option} {pattern}: a brace without its other. Mend it") from error
+        raise DataError(f"{setting} {pattern}: a brace without its other. Mend it") from error
 
 
-def _refuse_many(option: str, pattern: Path) -> None:
-    """Count before anything is expanded: a pattern may come from a file of settings."""
+def _refuse_many(setting: str, pattern: Path) -> None:
+    """Count the shards before the pattern is expanded: it may come from an untrusted file."""
     counts = [_count_of(group) for group in _GROUP.findall(str(pattern))]
     if "{" in _GROUP.sub("", str(pattern)):
-        raise DataError(f"{option} {pattern}: braces within braces. Write one pair after another")
+        raise DataError(f"{setting} {pattern}: braces within braces. Write one pair after another")
     if math.prod(counts) > MOST_SHARDS:
-        raise DataError(f"{option} {pattern}: more than {MOST_SHARDS:,} shards. Name fewer")
+        raise DataError(f"{setting} {pattern}: more than {MOST_SHARDS:,} shards. Name fewer")
 
 
 def _count_of(group: str) -> int:

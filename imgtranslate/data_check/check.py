@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imgtranslate.data.folders import Domain, without, without_pairs
+from imgtranslate.data.folders import Domain, without
 from imgtranslate.data_check.duplicates import (
     Leak,
     about_copies,
@@ -90,9 +90,7 @@ def _without(
 ) -> tuple[Domain, Domain]:
     """The domains without what cannot be read; of pairs, without the partners too."""
     gone_a, gone_b = ([fact.path for fact in faults if fact.letter == each] for each in "ab")
-    if aligned:
-        return without_pairs(domains, (gone_a, gone_b))
-    return without(domains[0], gone_a), without(domains[1], gone_b)
+    return without(domains, (gone_a, gone_b), aligned=aligned)
 
 
 def _judged_on(
@@ -133,7 +131,7 @@ def _describe_faults(faults: Sequence[PictureFacts]) -> str:
 def _refuse_if_empty(domain: Domain) -> None:
     if not domain.files:
         raise DataError(
-            f"--{domain.letter} {domain.folder}: no picture left to train on. Add readable pictures"
+            f"data.{domain.letter} {domain.folder}: no picture left to train on. Add readable pictures"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.data.folders import Domain, find_domains, without, without_pairs
+from imgtranslate.data.folders import Domain, find_domains, without
 from imgtranslate.data.pairs import halves_of
 from imgtranslate.errors import DataError
 from imgtranslate.images.tar_archive import is_there
@@ -47,9 +47,8 @@ def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
     paired = is_paired(settings.method)
     found = find_domains(settings.data, paired=paired, held_out=(held_out[0], held_out[1]))
     gone = [[d.folder / name for name in _names(record, f"left_out_{d.letter}")] for d in found]
-    if paired or settings.data.pairs:
-        return without_pairs(found, (gone[0], gone[1]))
-    return without(found[0], gone[0]), without(found[1], gone[1])
+    aligned = paired or bool(settings.data.pairs)
+    return without(found, (gone[0], gone[1]), aligned=aligned)
 
 
 def held_out_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:

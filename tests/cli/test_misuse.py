@@ -96,7 +96,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (r"held_out_a = \[[^]]*\]", "held_out_a = [5]", "record.held_out_a: not a list"),
         (r"held_out_a = \[[^]]*\]", 'held_out_a = ["gone.png"]', "gone.png: a held-out picture"),
         (r"left_out_a = \[\]", "left_out_a = [1]", "record.left_out_a: not a list"),
-        (r"(?m)^a = .*$", 'a = "/nowhere"', "config.toml: --a /nowhere: no such folder"),
+        (r"(?m)^a = .*$", 'a = "/nowhere"', "config.toml: data.a /nowhere: no such folder"),
         (r"seed = 0", "seed = " + "9" * 5000, "config.toml: damaged"),
         (r"seed = 0", "seed = " + "[" * 5000, "config.toml: damaged"),
     ],

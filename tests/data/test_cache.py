@@ -283,12 +283,12 @@ def test_a_file_of_another_user_is_refused_before_training(
 
     monkeypatch.setattr(Path, "open", denied)
     domains = find_domains(settings.data, paired=False)
-    with pytest.raises(DataError, match=r"\.pictures: cannot be written: .* with --cache$"):
+    with pytest.raises(DataError, match=r"\.pictures: cannot be written: .* with data.cache$"):
         refuse_cache(domains, settings.data)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(sides: Path) -> None:
-    with pytest.raises(UsageError, match=r"0.png.*: cannot be written: .* with --cache$"):
+    with pytest.raises(UsageError, match=r"0.png.*: cannot be written: .* with data.cache$"):
         dataset(sides, cache=str(sides / "a" / "0.png"))
 
 

@@ -287,5 +287,5 @@ def test_pairs_that_changed_are_told_on_a_resume(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_names_its_option(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--a .*missing: no such folder"):
+    with pytest.raises(DataError, match=r"data.a .*missing: no such folder"):
         find_domains(DataSettings(a=str(tmp_path / "missing"), b=str(tmp_path)), paired=True)

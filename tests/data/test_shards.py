@@ -178,7 +178,7 @@ def test_a_hostile_archive_is_one_line(shards: Path, case: str) -> None:
     write, reason = HOSTILE[case]
     write(shards / "horses-001.tar")
     a = shards / ("horses-001.tar" if case == "no pictures" else "horses-{000..002}.tar")
-    with pytest.raises(DataError, match=rf"^--a \S+horses-\S+\.tar: .*({reason})") as caught:
+    with pytest.raises(DataError, match=rf"^data.a \S+horses-\S+\.tar: .*({reason})") as caught:
         find_domains(DataSettings(a=str(a), b=str(shards / "zebras")), paired=False)
     assert "\n" not in str(caught.value)
     assert str(caught.value).count(". ") >= 1

@@ -75,9 +75,9 @@ def test_places_that_are_no_folders_of_pictures(sides: Path) -> None:
         ("horses/0.png", "a file, not a folder"),
     ):
         message = refusal(sides, a=sides / name)
-        assert message.startswith(f"--a {sides / name}: ")
+        assert message.startswith(f"data.a {sides / name}: ")
         assert said in message
-        assert refusal(sides, b=sides / name).startswith(f"--b {sides / name}: ")
+        assert refusal(sides, b=sides / name).startswith(f"data.b {sides / name}: ")
 
 
 def test_files_that_are_no_pictures_are_named(sides: Path) -> None:
@@ -110,7 +110,7 @@ def test_no_picture_left(sides: Path) -> None:
     for index in range(3):
         (sides / "horses" / f"{index}.png").write_bytes(b"")
     message = refusal(sides, settings={"data.skip_unreadable": True})
-    assert message.startswith("--a ")
+    assert message.startswith("data.a ")
     assert "no picture left" in message
 
 
@@ -240,20 +240,20 @@ def spoil(sides: Path, fault: str) -> tuple[dict[str, Any], str]:
     bad.mkdir()
     match fault:
         case "missing":
-            return {"a": sides / "nowhere"}, f"--a {sides / 'nowhere'}: "
+            return {"a": sides / "nowhere"}, f"data.a {sides / 'nowhere'}: "
         case "empty":
-            return {"b": bad}, f"--b {bad}: "
+            return {"b": bad}, f"data.b {bad}: "
         case "hidden":
             picture(bad / ".hidden.png")
-            return {"b": bad}, f"--b {bad}: "
+            return {"b": bad}, f"data.b {bad}: "
         case "a file":
-            return {"a": horses / "0.png"}, f"--a {horses / '0.png'}: "
+            return {"a": horses / "0.png"}, f"data.a {horses / '0.png'}: "
         case "text alone":
             (bad / "text.png").write_text("no picture")
             return {"a": bad}, f"{bad / 'text.png'}: "
         case "text skipped":
             (bad / "text.png").write_text("no picture")
-            return {"a": bad, "settings": {"data.skip_unreadable": True}}, f"--a {bad}: "
+            return {"a": bad, "settings": {"data.skip_unreadable": True}}, f"data.a {bad}: "
         case "nothing":
             (horses / "none.png").write_bytes(b"")
             return {}, f"{horses / 'none.png'}: "
@@ -266,11 +266,11 @@ def spoil(sides: Path, fault: str) -> tuple[dict[str, Any], str]:
             return {}, f"{horses / 'link.png'}: "
         case "no trainB":
             (bad / "trainA").mkdir()
-            return {"a": None, "b": None, "data": bad}, f"--data {bad}: "
+            return {"a": None, "b": None, "data": bad}, f"`data` {bad}: "
         case "empty trainB":
             picture(bad / "trainA" / "0.png")
             (bad / "trainB").mkdir()
-            return {"a": None, "b": None, "data": bad}, f"--b {bad / 'trainB'}: "
+            return {"a": None, "b": None, "data": bad}, f"data.b {bad / 'trainB'}: "
         case "held out":
             held_out = {"data.held_out_b": str(bad)}
             return {"settings": held_out}, f"data.held_out_b {bad}: "
