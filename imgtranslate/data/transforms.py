@@ -1,4 +1,4 @@
-"""From a picture to a training sample: resize, crop, turn, tint. Pixels stay uint8 (h, w, c)."""
+"""From a picture to a training sample: resize, crop, flip, rotate, colour. uint8 (h, w, c) each."""
 
 from dataclasses import dataclass
 
@@ -13,18 +13,18 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEA
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """Where a sample is cut from a picture of a given size, and how it is turned."""
+    """The crop, flip and rotation of one sample."""
 
     top: int
     left: int
     mirrored: bool
-    quarters: int  # turns of 90 degrees, counter-clockwise
+    quarters: int  # rotations by 90 degrees, counter-clockwise
 
 
 def draw_geometry(
     size: tuple[int, int], *, crop_size: int, flip: bool, rotate: bool, rng: np.random.Generator
 ) -> Geometry:
-    """Draw from ``rng`` for a picture of (height, width) px; always as many numbers."""
+    """Draw from ``rng`` for a picture of (height, width) px, always the same count of numbers."""
     height, width = size
     return Geometry(
         top=int(rng.integers(height - crop_size + 1)),
@@ -44,7 +44,7 @@ def cut(pixels: Pixels, geometry: Geometry, *, crop_size: int) -> Pixels:
 
 
 def change_tone(pixels: Pixels, *, strength: float, rng: np.random.Generator) -> Pixels:
-    """Change brightness, contrast and saturation by up to the share ``strength`` of each."""
+    """Change brightness, contrast and saturation, each by a factor of 1 ± ``strength`` at most."""
     factors = 1 + strength * (2 * rng.random(3) - 1)
     if strength == 0 or pixels.shape[2] not in (1, 3):
         return pixels
@@ -58,14 +58,14 @@ _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color
 
 
 def centre_sample(pixels: Pixels, *, crop_size: int, resample: Resample) -> Pixels:
-    """Take the largest centred square of a picture: uint8 (crop_size, crop_size, channels)."""
+    """Resize and crop the largest centred square: uint8 (crop_size, crop_size, channels)."""
     pixels = resize_shorter(pixels, crop_size, resample=resample)
     top, left = ((side - crop_size) // 2 for side in pixels.shape[:2])
     return np.ascontiguousarray(pixels[top : top + crop_size, left : left + crop_size])
 
 
 def resize_shorter(pixels: Pixels, size: int, *, resample: Resample) -> Pixels:
-    """Resize so that the shorter side is ``size`` px, the aspect kept; channel by channel."""
+    """Resize the shorter side to ``size`` px and keep the aspect ratio."""
     height, width, channels = pixels.shape
     shorter = min(height, width)
     if shorter == size:
