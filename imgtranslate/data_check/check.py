@@ -131,7 +131,8 @@ def _describe_faults(faults: Sequence[PictureFacts]) -> str:
 def _refuse_if_empty(domain: Domain) -> None:
     if not domain.files:
         raise DataError(
-            f"data.{domain.letter} {domain.folder}: no picture left to train on. Add readable pictures"
+            f"data.{domain.letter} {domain.folder}: no picture left to train on. "
+            "Add readable pictures"
         )
 
 
