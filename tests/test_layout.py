@@ -222,9 +222,10 @@ def test_the_bottom_knows_no_torch() -> None:
         "files",
         "settings.config",
         "metrics.pixels",
-        "metrics.intervals",
-        "metrics.thumbnails",
+        "metrics.brightness",
+        "metrics.estimate",
         "evaluation.cycle_check.degradations",
+        "evaluation.cycle_check.scores",
         "translation.translator",
     ):
         outside = {name.split(".")[0] for name in imports(f"imgtranslate.{module}")}

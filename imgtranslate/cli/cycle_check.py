@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.keeping import keep
+from imgtranslate.cli.report import save
 from imgtranslate.cli.terminal import examples, is_terminal, result, say
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.evaluation.cycle_check.pictures import CycleSource, Letter
+    from imgtranslate.evaluation.cycle_check.check import CycleSource, Letter
     from imgtranslate.evaluation.cycle_check.scores import CycleFailure, CycleScore
     from imgtranslate.evaluation.cycle_check.verdicts import Verdict
     from imgtranslate.model_files.checkpoint import Direction
@@ -87,8 +87,8 @@ def cycle_check(
     out stays in the run, on its report.html. The exit status is 1 if a picture
     failed, the limit is passed or a verdict of --fail-on is found.
     """
-    from imgtranslate.cli.cycle_table import table
-    from imgtranslate.evaluation.cycle_check.pictures import check_sources, refuse_output
+    from imgtranslate.cli.cycle_check_display import table
+    from imgtranslate.evaluation.cycle_check.check import check_sources, refuse_output
     from imgtranslate.evaluation.cycle_check.results import CycleReport
 
     _check_limit(fail_above)
@@ -108,9 +108,10 @@ def cycle_check(
     )
     for failure in report.failures:
         say(f"failed: {failure.path}: {failure.reason}")
-    result(json.dumps(report.to_json()) if as_json else "\n".join(table(report)))
+    document = report.document()
+    result(json.dumps(document.to_json()) if as_json else "\n".join(table(report)))
     if run is not None and not inputs:
-        keep(run, "cycle-check", report.to_json(), device=str(forward.device))
+        save(run, document, device=str(forward.device))
     if report.failures or report.shortfalls:
         raise typer.Exit(1)
 
@@ -148,7 +149,7 @@ def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, P
 def _sources(
     inputs: list[str], run: Path | None, start: str | None, models: tuple[Path, Path]
 ) -> list["CycleSource"]:
-    from imgtranslate.evaluation.cycle_check.pictures import find_sources, held_out_sources
+    from imgtranslate.evaluation.cycle_check.check import find_sources, held_out_sources
     from imgtranslate.model_files.checkpoint import read_model_header
 
     letter = _letter(start)
@@ -192,7 +193,7 @@ def _identities(
     sources: list["CycleSource"], run: Path | None, ab: "Translator", ba: "Translator"
 ) -> dict["Direction", list[float]]:
     """The identity errors of the way there, where the pictures are of one side only."""
-    from imgtranslate.evaluation.cycle_check.pictures import identity_errors
+    from imgtranslate.evaluation.cycle_check.check import identity_errors
 
     directions = {source.direction for source in sources}
     if run is None or len(directions) != 1:

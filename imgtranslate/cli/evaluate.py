@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.keeping import keep
+from imgtranslate.cli.report import save
 from imgtranslate.cli.terminal import examples, is_terminal, result, say
 from imgtranslate.errors import UsageError
 
@@ -136,7 +136,7 @@ def evaluate(
     found = [[measure(subject, options, tell=_tell) for subject in column] for column in columns]
     _show(found, as_json=as_json)
     if runs and not places.given:
-        _keep(runs, found, device=chosen)
+        _save(runs, found, device=chosen)
     failures = [failure for column in found for one in column for failure in one.failures]
     for failure in failures:
         say(f"failed: {failure.path}: {failure.reason}")
@@ -259,17 +259,18 @@ def _tell(line: str) -> None:
 
 
 def _show(found: list[list["Evaluation"]], *, as_json: bool) -> None:
-    from imgtranslate.cli.evaluation_table import to_json, write_tables
+    from imgtranslate.cli.evaluate_display import write_tables
+    from imgtranslate.evaluation.evaluate.evaluation import document
 
     if as_json:
-        result(json.dumps(to_json(found)))
+        result(json.dumps(document(found).to_json()))
     else:
         write_tables(found)
 
 
-def _keep(runs: list[Path], found: list[list["Evaluation"]], *, device: str) -> None:
-    """Leave each run's own column in the run."""
-    from imgtranslate.cli.evaluation_table import to_json
+def _save(runs: list[Path], found: list[list["Evaluation"]], *, device: str) -> None:
+    """Save each run's own column in the run."""
+    from imgtranslate.evaluation.evaluate.evaluation import document
 
     for run, column in zip(runs, found, strict=True):
-        keep(run, "evaluate", to_json([column]), device=device)
+        save(run, document([column]), device=device)

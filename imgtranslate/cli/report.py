@@ -1,11 +1,15 @@
 """``imgtranslate report``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import examples, is_terminal, result
+from imgtranslate.cli.terminal import examples, is_terminal, result, say
+from imgtranslate.errors import ImgTranslateError
+
+if TYPE_CHECKING:
+    from imgtranslate.evaluation.documents import Document
 
 EPILOG = examples(
     "imgtranslate report runs/horses2zebras",
@@ -50,3 +54,13 @@ def report(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     result(str(page))
+
+
+def save(run: Path, check: "Document", *, device: str) -> None:
+    """Save the result of a check in its run, on the report too; a failure is only told."""
+    from imgtranslate.evaluation.report.report import save_check
+
+    try:
+        say(f"wrote {save_check(run, check, device=device)}")
+    except ImgTranslateError as error:
+        say(f"not kept: {error}")

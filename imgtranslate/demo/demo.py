@@ -11,7 +11,8 @@ from imgtranslate.demo.scenes import DemoData, write_demo_data
 from imgtranslate.errors import UsageError
 from imgtranslate.images import Picture, Pixels, list_images, read_image, write_image
 from imgtranslate.images.figures import comparison
-from imgtranslate.metrics.pixels import mean_absolute_error, ssim
+from imgtranslate.metrics.pixels import mean_absolute_error
+from imgtranslate.metrics.ssim import ssim
 from imgtranslate.translation.translator import load
 
 FOLDER = Path("imgtranslate-demo")  # the demo's own: it may replace it

@@ -11,7 +11,8 @@ from PIL import Image
 from imgtranslate.data.folders import Domain, evenly_spaced
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.images import Pixels
-from imgtranslate.metrics.pixels import mean_absolute_error, psnr, ssim
+from imgtranslate.metrics.pixels import mean_absolute_error, psnr
+from imgtranslate.metrics.ssim import ssim
 from imgtranslate.model_files.checkpoint import Direction
 from imgtranslate.settings.config import Settings, is_paired
 from imgtranslate.translation.translator import Translator, load

@@ -1,4 +1,4 @@
-"""A figure over many pictures: its value, how sure it is, and how two of them differ."""
+"""Figures over many pictures: value, 95 % interval, and the difference of two of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtranslate.metrics.intervals import RESAMPLES
-
 Values = NDArray[np.float64]
 Better = Literal["lower", "higher"]
+
 LEVEL = 0.95
+RESAMPLES = 2000
 HALVES = 100
-_DEVIATIONS = 1.959964  # of a normal distribution, for 95 %
+DEVIATIONS = 1.959964  # of a normal distribution, for 95 %
+_DRAWS = 500_000  # at once, which bounds the memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Estimate:
-    """One figure; ``replicates`` are what other draws of the same pictures would have given.
+    """A figure; ``replicates`` are what other draws of the same pictures would have given.
 
     Two estimates of one measure on the same pictures have their replicates in step: the n-th of
     both comes from one draw.
@@ -40,7 +41,7 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Tell whether the interval leaves zero out."""
         return self.interval[0] > 0 or self.interval[1] < 0
 
 
@@ -72,7 +73,7 @@ def pooled(
 
 
 def half_samples(count: int, *, seed: int) -> NDArray[np.bool_]:
-    """Which of ``count`` pictures of two sets are in: (halves, 2, count), half of them each."""
+    """Draw halves of ``count`` pictures of two sets, as masks (``HALVES``, 2, count)."""
     rng = np.random.default_rng([seed, count])
     numbers = rng.permuted(np.tile(np.arange(count), (HALVES, 2, 1)), axis=2)
     chosen: NDArray[np.bool_] = numbers < count // 2
@@ -86,7 +87,7 @@ def distance_of(distances: Values, count: int, *, least: float = 0.0) -> Estimat
     The bootstrap would draw pictures twice, and duplicates lie far from the other set.
     """
     whole, parts = float(distances[0]), distances[1:]
-    half = _DEVIATIONS * float(parts.std())
+    half = DEVIATIONS * float(parts.std())
     return Estimate(
         value=whole,
         interval=(max(whole - half, least), whole + half),
@@ -96,14 +97,8 @@ def distance_of(distances: Values, count: int, *, least: float = 0.0) -> Estimat
     )
 
 
-def percentiles(replicates: Values) -> tuple[float, float]:
-    """The middle 95 % of replicates."""
-    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
 def difference(first: Estimate, second: Estimate, *, same_pictures: bool) -> Difference:
-    """The second less the first; picture by picture where both saw the same ones."""
+    """Subtract the first from the second, picture by picture where both saw the same ones."""
     in_step = same_pictures and first.count == second.count
     order = np.arange(second.replicates.size)
     if not in_step:  # else two draws that happen to share a seed would look related
@@ -111,3 +106,30 @@ def difference(first: Estimate, second: Estimate, *, same_pictures: bool) -> Dif
     size = min(first.replicates.size, second.replicates.size)
     replicates = second.replicates[order][:size] - first.replicates[:size]
     return Difference(value=second.value - first.value, interval=percentiles(replicates))
+
+
+def bootstrap_interval(
+    values: Sequence[float] | Values, *, seed: int = 0, level: float = LEVEL
+) -> tuple[float, float]:
+    """Return the interval (low, high) of the mean of ``values``; the same for the same values.
+
+    ``level``: the share of resampled means inside, between 0 and 1. One value is its own
+    interval. Raises ``ValueError`` for no values, for values that are not finite and for a level
+    outside (0, 1).
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or not numbers.size or not np.isfinite(numbers).all():
+        raise ValueError(f"values of shape {numbers.shape}: one or more finite numbers are needed")
+    if not 0 < level < 1:
+        raise ValueError(f"level {level}: between 0 and 1 is needed")
+    rng = np.random.default_rng(seed)
+    at_once = max(1, _DRAWS // numbers.size)
+    counts = (min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once))
+    draws = (rng.integers(numbers.size, size=(count, numbers.size)) for count in counts)
+    return percentiles(np.concatenate([numbers[draw].mean(axis=1) for draw in draws]), level=level)
+
+
+def percentiles(replicates: Values, *, level: float = LEVEL) -> tuple[float, float]:
+    """Return the middle 95 % of replicates, or another share."""
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,7 +1,7 @@
 """FID (arXiv 1706.08500) and KID (arXiv 1801.01401) on Inception's 2048 features of each picture.
 
-The network is torch-fidelity's, which has FID's own weights and way of resizing. Both figures are
-those of torchmetrics; they are worked out here because each half sample needs one.
+The network is torch-fidelity's, which has FID's own weights and way of resizing. Both figures equal
+those of torchmetrics; they are computed here because each half sample needs one.
 """
 
 from collections import OrderedDict
@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.estimate import Estimate, Values, distance_of, half_samples
-from imgtranslate.metrics.external_weights import unfit, without_extra
 from imgtranslate.model_files.foreign_weights import read_weights
 
 WANTED = "weights-inception-2015-12-05-6726825d.pth of torch-fidelity"
@@ -31,19 +31,21 @@ def load_inception(path: Path) -> nn.Module:
     try:
         network.load_state_dict({n: t for n, t in weights.items() if not n.startswith("fc.")})
     except RuntimeError as error:
-        raise unfit(_OPTION, path, wanted=WANTED) from error
+        raise CheckpointError(
+            f"{_OPTION} {path}: the weights of another network. Give {WANTED}"
+        ) from error
     return network.eval()
 
 
-class _Seen(nn.Module):
-    """What Inception sees of pictures, uint8 (n, 3, h, w): 299 px, in [-1, 1)."""
+class _Resized(nn.Module):
+    """The input of Inception, of uint8 (n, 3, h, w): 299 px, in [-1, 1)."""
 
     def __init__(self, enlarge: Callable[..., Tensor]) -> None:
         super().__init__()
         self._enlarge = enlarge
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """To (n, 3, 299, 299)."""
+        """Resize to (n, 3, 299, 299)."""
         return (self._enlarge(pixels.float(), size=(SIDE, SIDE), align_corners=False) - 128) / 128
 
 
@@ -58,9 +60,12 @@ def _build() -> nn.Module:
             interpolate_bilinear_2d_like_tensorflow1x,
         )
     except ImportError as error:
-        raise without_extra(_OPTION) from error
+        raise UsageError(
+            f"{_OPTION}: needs packages that are not here. Install them with "
+            "pip install 'imgtranslate[metrics]'"
+        ) from error
     layers: dict[str, nn.Module] = {
-        "seen": _Seen(interpolate_bilinear_2d_like_tensorflow1x),
+        "resized": _Resized(interpolate_bilinear_2d_like_tensorflow1x),
         "Conv2d_1a_3x3": v3.BasicConv2d(3, 32, kernel_size=3, stride=2),
         "Conv2d_2a_3x3": v3.BasicConv2d(32, 32, kernel_size=3),
         "Conv2d_2b_3x3": v3.BasicConv2d(32, 64, kernel_size=3, padding=1),
@@ -87,7 +92,7 @@ def _build() -> nn.Module:
 
 @torch.inference_mode()
 def inception_features(network: nn.Module, read: Callable[[int], Pixels], count: int) -> Values:
-    """The features of ``count`` pictures of 3 channels: (count, 2048)."""
+    """Compute the features of ``count`` pictures of 3 channels: (count, 2048)."""
     rows = []
     for number in range(count):
         pixels = torch.from_numpy(np.ascontiguousarray(read(number).transpose(2, 0, 1)))
@@ -96,7 +101,7 @@ def inception_features(network: nn.Module, read: Callable[[int], Pixels], count:
 
 
 def inception_distances(real: Values, fake: Values, *, seed: int = 0) -> dict[str, Estimate]:
-    """FID and KID of as many features of both sets, (count, features) each."""
+    """Estimate FID and KID of as many features of both sets, (count, features) each."""
     return {
         "fid": _estimated(frechet_distance, real, fake, seed=seed, least=0.0),
         "kid": _estimated(kernel_distance, real, fake, seed=seed, least=-np.inf),
@@ -104,7 +109,7 @@ def inception_distances(real: Values, fake: Values, *, seed: int = 0) -> dict[st
 
 
 def frechet_distance(real: Values, fake: Values) -> float:
-    """Between normal distributions of the same mean and covariance.
+    """Return the distance of normal distributions with the sets' means and covariances.
 
     The trace of the root of a product of covariances is the sum of the singular values of one
     small matrix: there are fewer pictures than features.
@@ -116,7 +121,10 @@ def frechet_distance(real: Values, fake: Values) -> float:
 
 
 def kernel_distance(real: Values, fake: Values) -> float:
-    """The unbiased squared maximum mean discrepancy; kernel (x·y / features + 1)³. May be < 0."""
+    """Return the unbiased squared maximum mean discrepancy, which may be below 0.
+
+    The kernel is (x·y / features + 1)³.
+    """
 
     def kernel(x: Values, y: Values) -> Values:
         cubes: Values = (x @ y.T / x.shape[1] + 1) ** 3

@@ -1,7 +1,6 @@
-"""LPIPS (arXiv 1801.03924): how far apart two pictures look to AlexNet.
+"""LPIPS (arXiv 1801.03924), the perceptual distance of two pictures by AlexNet.
 
-The linear layers (version 0.1) come with torchmetrics; AlexNet's own weights are a file of the
-user's.
+The linear layers (version 0.1) come with torchmetrics; the user gives a file of AlexNet's weights.
 """
 
 from pathlib import Path
@@ -9,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.images import Pixels, to_network
-from imgtranslate.metrics.external_weights import unfit, without_extra
 from imgtranslate.model_files.foreign_weights import read_weights
 
 WANTED = "alexnet-owt-7be5be79.pth of torchvision"
-SMALLEST = 64  # px; what is smaller does not reach AlexNet's last layers
+SMALLEST = 64  # px; smaller pictures do not reach AlexNet's last layers
 _OPTION = "--lpips"
 
 
@@ -23,9 +22,12 @@ def load_lpips(path: Path) -> nn.Module:
     try:
         import torchmetrics.functional.image.lpips as published
     except ImportError as error:
-        raise without_extra(_OPTION) from error
+        raise UsageError(
+            f"{_OPTION}: needs packages that are not here. Install them with "
+            "pip install 'imgtranslate[metrics]'"
+        ) from error
     weights = read_weights(path, wanted=WANTED, option=_OPTION)
-    # Without weights of any kind, for it would fetch those of AlexNet and unpickle the others.
+    # Without any weights: it would download those of AlexNet and unpickle the others.
     network: nn.Module = published._NoTrainLpips(pretrained=False, net="alex", pnet_rand=True)
     linear = Path(published.__file__).with_name("lpips_models") / "alex.pth"
     network.load_state_dict(read_weights(linear, wanted="a whole torchmetrics"), strict=False)
@@ -34,12 +36,14 @@ def load_lpips(path: Path) -> nn.Module:
     try:
         backbone.load_state_dict({name: weights[theirs] for name, theirs in names.items()})
     except (KeyError, RuntimeError) as error:
-        raise unfit(_OPTION, path, wanted=WANTED) from error
+        raise CheckpointError(
+            f"{_OPTION} {path}: the weights of another network. Give {WANTED}"
+        ) from error
     return network
 
 
 @torch.inference_mode()
 def lpips(network: nn.Module, x: Pixels, y: Pixels) -> float:
-    """The distance of two pictures of one size, (h, w, 3); 0 for equal ones."""
+    """Return the distance of two pictures of one size, (h, w, 3); 0 for equal ones."""
     pair = [torch.from_numpy(to_network(pixels))[None] for pixels in (x, y)]
     return float(network(*pair))

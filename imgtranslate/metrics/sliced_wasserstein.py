@@ -1,9 +1,11 @@
 """Sliced Wasserstein distance between two sets of pictures (Karras et al., arXiv 1710.10196, 5).
 
-Patches of 7 x 7 px are taken from each level of the pictures' Laplacian pyramids; the distance of
+Patches of 7 x 7 px are drawn from each level of the pictures' Laplacian pyramids; the distance of
 two sets of patches is the mean over random directions of the mean difference between their sorted
-shadows. Unlike there, both sets are brought to the channels' mean and deviation of the *real*
-patches, not each to its own: so wrong colours count.
+projections. Unlike the paper, both sets are normalised by the channels' mean and deviation of the
+*real* patches, not each by its own, so that wrong colours count.
+
+Training has another, faster distance: ``metrics.validation_distance`` tells the differences.
 """
 
 from collections.abc import Callable
@@ -28,21 +30,21 @@ _KERNEL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Shadow:
-    """A set's patches along each direction in rising order, and whose patch each is."""
+class _Projection:
+    """A set's patches along each direction in rising order, with the picture of each."""
 
     values: Floats  # (directions, patches)
     owners: NDArray[np.intp]  # likewise: the number of the picture
 
     def of(self, pictures: NDArray[np.bool_]) -> Floats:
-        """The part of some pictures, still in order."""
+        """Return the patches of some pictures, still in order."""
         return self.values[pictures[self.owners]].reshape(len(self.values), -1)
 
 
 def sliced_wasserstein(
     real: Reader, fake: Reader, *, count: int, shortest: int, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Compare as many pictures of both sets: one estimate of each level, and of their mean.
+    """Compare as many pictures of both sets: an estimate of each level, and of their mean.
 
     ``shortest``: px, the shortest side of any picture; from it follow the levels, which are named
     ``1/1``, ``1/2``, … and ``mean``. Raises ``ValueError`` for fewer than 2 pictures or sides
@@ -54,7 +56,8 @@ def sliced_wasserstein(
     sets = [_patches(read, count, levels=levels, seed=seed) for read in (real, fake)]
     halves = half_samples(count, seed=seed)
     rows = [
-        _distances(*_shadows(sets[0][n], sets[1][n], seed=seed + n), halves) for n in range(levels)
+        _distances(*_projections(sets[0][n], sets[1][n], seed=seed + n), halves)
+        for n in range(levels)
     ]
     names = [f"1/{2**n}" for n in range(levels)]
     found = {name: distance_of(row, count) for name, row in zip(names, rows, strict=True)}
@@ -62,7 +65,7 @@ def sliced_wasserstein(
 
 
 def laplacian_pyramid(pixels: Pixels, *, levels: int) -> list[Floats]:
-    """Bands of detail from fine to coarse, the last with what is left: (h, w, c) each."""
+    """Split a picture into bands of detail, fine to coarse, and the smallest picture: (h, w, c)."""
     current = pixels.astype(np.float32)
     bands = []
     for _ in range(levels - 1):
@@ -73,7 +76,7 @@ def laplacian_pyramid(pixels: Pixels, *, levels: int) -> list[Floats]:
 
 
 def _patches(read: Reader, count: int, *, levels: int, seed: int) -> list[Floats]:
-    """Of each level: (count, patches of a picture, channels, 49)."""
+    """Draw the patches of each level: (count, patches of a picture, channels, 49)."""
     each = max(1, min(_PATCHES, _MOST_PATCHES // count))
     found: list[list[Floats]] = [[] for _ in range(levels)]
     for number in range(count):
@@ -85,25 +88,25 @@ def _patches(read: Reader, count: int, *, levels: int, seed: int) -> list[Floats
     return [np.stack(level) for level in found]
 
 
-def _shadows(real: Floats, fake: Floats, *, seed: int) -> tuple[_Shadow, _Shadow]:
+def _projections(real: Floats, fake: Floats, *, seed: int) -> tuple[_Projection, _Projection]:
     mean = real.mean((0, 1, 3), keepdims=True)
     spread = np.maximum(real.std((0, 1, 3), keepdims=True), 1e-3)
     rng = np.random.default_rng([seed, real.shape[1]])
     directions = rng.standard_normal((real.shape[2] * real.shape[3], DIRECTIONS))
     directions /= np.linalg.norm(directions, axis=0)
 
-    def shadow(patches: Floats) -> _Shadow:
+    def project(patches: Floats) -> _Projection:
         flat = ((patches - mean) / spread).reshape(-1, len(directions))
         values = flat @ directions.astype(np.float32)
         order = values.argsort(axis=0)
         owners = order // patches.shape[1]
-        return _Shadow(values=np.take_along_axis(values, order, axis=0).T, owners=owners.T)
+        return _Projection(values=np.take_along_axis(values, order, axis=0).T, owners=owners.T)
 
-    return shadow(real), shadow(fake)
+    return project(real), project(fake)
 
 
-def _distances(real: _Shadow, fake: _Shadow, halves: NDArray[np.bool_]) -> Values:
-    """The distance of all pictures, then of each half sample."""
+def _distances(real: _Projection, fake: _Projection, halves: NDArray[np.bool_]) -> Values:
+    """Return the distance of all pictures, then of each half sample."""
     whole = np.abs(real.values - fake.values).mean(dtype=np.float64)
     parts = [
         np.abs(real.of(mine) - fake.of(theirs)).mean(dtype=np.float64) for mine, theirs in halves

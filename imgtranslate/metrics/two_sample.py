@@ -1,7 +1,7 @@
-"""How well a small classifier tells translated pictures from real ones (arXiv 1610.06545).
+"""Accuracy of a small classifier that tells translated pictures from real ones (arXiv 1610.06545).
 
-It learns on one half of the pictures and is asked about the other, then the halves change places,
-so that each picture is judged once by a classifier that never saw it. 0.5 is the best result.
+It learns on one half of the pictures and classifies the other, then the halves change places, so
+that each picture is classified once by a network that never saw it. 0.5 is the best result.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from imgtranslate.images import Pixels, mirror_indices
-from imgtranslate.metrics.estimate import Estimate, Values, pooled
+from imgtranslate.metrics.estimate import DEVIATIONS, Estimate, Values, pooled
 
 Reader = Callable[[int], Pixels]
 LEAST_PICTURES = 8  # of each set
@@ -23,13 +23,12 @@ _CROP = 64  # px
 STEPS = 150
 _BATCH = 8  # of each set
 _VIEWS = 6  # crops of a picture
-_Z = 1.959964  # of a normal distribution, for 95 %
 
 
 def two_sample_test(
     real: Reader, fake: Reader, *, count: int, channels: int, seed: int = 0, steps: int = STEPS
 ) -> Estimate:
-    """The share of ``count`` real and ``count`` fake pictures told rightly.
+    """Return the share of ``count`` real and ``count`` fake pictures that are classified rightly.
 
     Pictures of one number stay in one half, so that a scene is never learnt and judged. The
     interval is Wilson's. Raises ``ValueError`` for fewer than ``LEAST_PICTURES``.
@@ -47,15 +46,16 @@ def two_sample_test(
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of ``count`` (Wilson 1927)."""
-    centre = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
-    half = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
-    half /= 1 + _Z**2 / count
+    """Return the 95 % interval of a share of ``count`` (Wilson 1927)."""
+    z = DEVIATIONS
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    half /= 1 + z**2 / count
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def _estimate(right: Values) -> Estimate:
-    """Of (pictures, 2): whether the real and the fake one were told."""
+    """Estimate the accuracy from (pictures, 2): 1 where the real, or the fake, one was right."""
     shares = right.mean(1)
     drawn = pooled(lambda counts: counts @ shares / counts.sum(-1), len(shares), better="lower")
     return Estimate(
@@ -82,7 +82,7 @@ def _learn(crops: Pixels, *, channels: int, seed: int, steps: int) -> nn.Module:
 
 
 def _batches(crops: Pixels, *, seed: int, steps: int) -> Iterator[Tensor]:
-    """Crops (16, channels, 64, 64), real ones first, mirrored at random."""
+    """Yield crops (16, channels, 64, 64), real ones first, mirrored at random."""
     rng = np.random.default_rng([seed, crops.shape[1]])
     for _ in range(steps):
         numbers = rng.integers(crops.shape[1], size=(2, _BATCH))
@@ -93,7 +93,7 @@ def _batches(crops: Pixels, *, seed: int, steps: int) -> Iterator[Tensor]:
 
 
 def _crops(read: Reader, order: NDArray[np.intp], *, seed: int) -> Pixels:
-    """A few crops of each picture: uint8 (pictures, views, channels, 64, 64)."""
+    """Cut a few crops of each picture: uint8 (pictures, views, channels, 64, 64)."""
     return np.stack([_views(read(int(n)), np.random.default_rng([seed, int(n)])) for n in order])
 
 
@@ -109,7 +109,7 @@ def _views(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 @torch.inference_mode()
 def _logits(network: nn.Module, crops: Pixels) -> Values:
-    """The mean logit of each picture's views: (pictures,)."""
+    """Return the mean logit of each picture's views: (pictures,)."""
     means = [float(network(_to_tensor(views)).mean()) for views in crops]
     return np.array(means)
 
@@ -119,7 +119,7 @@ def _to_tensor(crops: Pixels) -> Tensor:
 
 
 def _network(channels: int) -> nn.Module:
-    """A map of logits; group norm, so that a picture is judged by itself."""
+    """Build a network to a map of logits; group norm makes a picture independent of its batch."""
     widths = (channels, 16, 32, 64, 64)
     layers: list[nn.Module] = []
     for narrow, wide in itertools.pairwise(widths):

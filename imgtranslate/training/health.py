@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from imgtranslate.metrics.brightness import INVERTED
 from imgtranslate.settings.config import (
     BicycleGanConfig,
     CycleGanConfig,
@@ -23,7 +24,6 @@ Lines = dict[str, str]  # by the name of what is wrong
 # A loss below this share of what it is in a draw, for so many steps, is a won game.
 WON = ((0.2, 2000), (0.05, 300))
 ALIKE = 0.1  # the share of the pictures' spread below which fakes are alike
-INVERTED = -0.3  # the correlation below which bright has become dark
 CODE_STEPS, CODE_IGNORED = 500, 0.01  # samples of one input nearer than this: z does nothing
 NO_GAIN = 20  # validations
 LASTED = "{lasted}"  # stands in texts for how many steps it has been so

@@ -12,12 +12,12 @@ from imgtranslate.data.folders import Domain
 from imgtranslate.data.randomness import Purpose, random_at
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import evaluating, noise
-from imgtranslate.metrics import sliced
+from imgtranslate.metrics import validation_distance
+from imgtranslate.metrics.ssim import fitting_window, similarity_map
 from imgtranslate.settings.config import Settings, latent_dim
 from imgtranslate.training.samples import held_out_crops, to_tensor
 
 VALIDATION_PICTURES = 16  # of each side
-SSIM_WINDOW = 7  # px
 GREY_GRID = 16  # a side of the picture that brightness is compared on
 
 Numbers = dict[str, float]
@@ -31,7 +31,7 @@ class Validation:
     settings: Settings
     domains: tuple[Domain, Domain]
     reals: dict[str, Pictures] = field(default_factory=dict)  # by letter
-    bands: dict[str, sliced.Bands] = field(default_factory=dict)  # likewise
+    bands: dict[str, validation_distance.Bands] = field(default_factory=dict)  # likewise
 
     @torch.inference_mode()
     def measure(self, learner: Learner) -> Numbers:
@@ -62,7 +62,10 @@ class Validation:
         for domain in self.domains if not self.reals else ():
             crops = held_out_crops(domain, self.settings, count=VALIDATION_PICTURES)
             reals = [to_tensor(pixels, device) for pixels in crops]
-            self.reals[domain.letter], self.bands[domain.letter] = reals, sliced.describe(reals)
+            self.reals[domain.letter], self.bands[domain.letter] = (
+                reals,
+                validation_distance.describe(reals),
+            )
 
     def _of_cycles(self, ab: nn.Module, ba: nn.Module) -> Numbers:
         numbers: Numbers = {}
@@ -70,7 +73,9 @@ class Validation:
             reals, wanted = self.reals[direction[0]], self.bands[direction[1]]
             fakes = [rounded(there(real)) for real in reals]
             returned = [rounded(back(fake)) for fake in fakes]
-            numbers[f"distance_{direction}"] = sliced.distance(sliced.describe(fakes), wanted)
+            numbers[f"distance_{direction}"] = validation_distance.distance(
+                validation_distance.describe(fakes), wanted
+            )
             numbers[f"cycle_{direction}"] = _lost(returned, reals)
             numbers |= self._looks_of(fakes, direction, reals)
         means = {
@@ -108,7 +113,9 @@ class Validation:
         """
         needed = min(_spread(self.reals[letter]) for letter in direction)
         return {
-            f"spread_{direction}": _spread(fakes) / needed if needed > sliced.LEAST_SPREAD else 1.0,
+            f"spread_{direction}": _spread(fakes) / needed
+            if needed > validation_distance.LEAST_SPREAD
+            else 1.0,
             f"brightness_{direction}": _mean(
                 [_correlation(_grey(x), _grey(y)) for x, y in zip(fakes, like, strict=True)]
             ),
@@ -121,17 +128,13 @@ def rounded(values: Tensor) -> Tensor:
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """The mean structural similarity of (1, c, h, w) in [-1, 1], as ``metrics.ssim`` defines it."""
+    """Return the mean structural similarity of (1, c, h, w) in [-1, 1]."""
     x, y = (x + 1) / 2, (y + 1) / 2
-    side = min(SSIM_WINDOW, *x.shape[-2:])
-    side -= 1 - side % 2
-    share = side * side / max(side * side - 1, 1)  # the sample's covariance
-    mean_x, mean_y, xx, yy, xy = (F.avg_pool2d(v, side, 1) for v in (x, y, x * x, y * y, x * y))
-    covariance = (xy - mean_x * mean_y) * share
-    variances = (xx - mean_x**2 + yy - mean_y**2) * share
-    brightness = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
-    likeness: Tensor = brightness * (2 * covariance + 0.03**2) / (variances + 0.03**2)
-    return likeness.mean()
+    side = fitting_window(x.shape[-2:])
+    similarity = similarity_map(
+        x, y, lambda values: F.avg_pool2d(values, side, 1), side=side, data_range=1
+    )
+    return similarity.mean()
 
 
 def _lost(returned: Pictures, reals: Pictures) -> float:
@@ -139,7 +142,7 @@ def _lost(returned: Pictures, reals: Pictures) -> float:
     error = _mean([F.l1_loss(back, real) for back, real in zip(returned, reals, strict=True)])
     everything = torch.cat(reals)
     flat = everything.mean(dim=(0, 2, 3), keepdim=True)
-    return error / max(float((everything - flat).abs().mean()), sliced.LEAST_SPREAD)
+    return error / max(float((everything - flat).abs().mean()), validation_distance.LEAST_SPREAD)
 
 
 def _spread(pictures: Pictures) -> float:

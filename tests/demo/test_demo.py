@@ -14,7 +14,7 @@ from imgtranslate.demo.demo import (
     prepare,
 )
 from imgtranslate.demo.scenes import draw_scene, render_painting, render_stitches
-from imgtranslate.metrics.pixels import ssim
+from imgtranslate.metrics.ssim import ssim
 from imgtranslate.settings.parsing import build_settings
 
 SEEDS = (0, 1, 2)

@@ -15,9 +15,10 @@ from PIL import Image
 
 from imgtranslate import cli
 from imgtranslate.errors import CheckpointError, ImgTranslateError
+from imgtranslate.evaluation.evaluate.schema import EvaluationFile
 from imgtranslate.evaluation.report.checks import ROWS
 from imgtranslate.evaluation.report.curves import POINTS, read_log
-from imgtranslate.evaluation.report.report import keep_check, write_report
+from imgtranslate.evaluation.report.report import save_check, write_report
 from imgtranslate.pages import number, render, shown
 from imgtranslate.pages.embed import to_webp
 from imgtranslate.settings.config import Pix2PixConfig
@@ -284,7 +285,8 @@ def test_edited_checks_do_no_harm(tmp_path: Path, text: str) -> None:
 
 def test_a_check_is_kept_in_the_run_and_on_its_page(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    page = keep_check(run, "evaluate", FOUND["evaluate"], device="cpu")
+    check = EvaluationFile.model_validate(FOUND["evaluate"])
+    page = save_check(run, check, device="cpu")
     assert page == run / "report.html"
     assert json.loads((run / "evaluate.json").read_text()) == FOUND["evaluate"]
     assert data_of(page)["checks"][0]["title"] == "evaluate, zebras to horses"

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from imgtranslate.metrics.pixels import mean_absolute_error, psnr, ssim
+from imgtranslate.metrics.pixels import mean_absolute_error, psnr
+from imgtranslate.metrics.ssim import ssim
 
 
 def pair(shape, *, seed=0):

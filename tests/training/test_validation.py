@@ -13,8 +13,9 @@ from imgtranslate.data.loader import SampleDataset, batches
 from imgtranslate.demo.scenes import draw_scene, render_painting, render_stitches
 from imgtranslate.images import to_pixels
 from imgtranslate.methods.learner import Learner
-from imgtranslate.metrics import pixels as metrics
-from imgtranslate.metrics import sliced
+from imgtranslate.metrics import ssim as metrics
+from imgtranslate.metrics import validation_distance
+from imgtranslate.metrics.pixels import mean_absolute_error
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.settings.parsing import build_settings, nested
 from imgtranslate.training.health import Health
@@ -81,7 +82,9 @@ def scenes(group: str, *, count: int = 8, seed: int = 0) -> list[Tensor]:
 
 
 def far(fakes: list[Tensor], reals: list[Tensor]) -> float:
-    return sliced.distance(sliced.describe(fakes), sliced.describe(reals))
+    return validation_distance.distance(
+        validation_distance.describe(fakes), validation_distance.describe(reals)
+    )
 
 
 def test_the_distance_is_of_sets_not_of_their_order() -> None:
@@ -221,7 +224,7 @@ def test_pairs_are_measured_as_saved_pictures_are(
     fakes = [to_pixels((0.7 * tensor(render_painting(scene)))[0].numpy()) for scene in drawn]
     truths = [render_stitches(scene) for scene in drawn]
     pairs = list(zip(fakes, truths, strict=True))
-    error = np.mean([metrics.mean_absolute_error(x, y) for x, y in pairs])
+    error = np.mean([mean_absolute_error(x, y) for x, y in pairs])
     likeness = np.mean([metrics.ssim(x, y) for x, y in pairs])
     assert row["validation_l1"] == pytest.approx(error, abs=1e-6)
     assert row["validation_ssim"] == pytest.approx(likeness, abs=1e-4)
@@ -261,7 +264,7 @@ def true_errors(ab: nn.Module, ba: nn.Module) -> tuple[float, float]:
         for network, real, truth in ((ab, painting, stitches), (ba, stitches, painting)):
             fake = to_pixels(network(tensor(real))[0].numpy())
             unlike.append(1 - metrics.ssim(fake, truth))
-            errors.append(metrics.mean_absolute_error(fake, truth))
+            errors.append(mean_absolute_error(fake, truth))
     return float(np.mean(unlike)), float(np.mean(errors))
 
 

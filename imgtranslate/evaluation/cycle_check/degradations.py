@@ -1,4 +1,4 @@
-"""Slight harm that a saved picture meets on its way, none of which a person would mind."""
+"""Slight harm to a saved picture: JPEG, noise, blur, none of which a person would mind."""
 
 import hashlib
 import io
@@ -37,13 +37,13 @@ def degrade(pixels: Pixels, kind: str, *, seed: int) -> Pixels:
 
 
 def seed_of(pixels: Pixels) -> int:
-    """A seed that depends on what is in the picture and on nothing else."""
+    """Derive a seed from the content of the picture alone."""
     content = str(pixels.shape).encode() + pixels.tobytes()
     return int.from_bytes(hashlib.sha256(content).digest())
 
 
 def _through_jpeg(pixels: Pixels) -> Pixels:
-    """Grey and colour as such; of pictures with other channels each channel as a grey one."""
+    """Save grey and colour as such; of pictures with other channels each channel as a grey one."""
     if max(pixels.shape[:2]) > _LONGEST_JPEG:
         raise ImageError(f"longer than {_LONGEST_JPEG:,} px, which JPEG cannot hold. Cut it first")
     if pixels.shape[2] == 3:

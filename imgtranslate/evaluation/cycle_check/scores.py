@@ -1,29 +1,23 @@
-"""What is measured of pictures that were translated there and back, and over many of them."""
+"""The numbers of one picture that was translated there and back."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from imgtranslate.images import Pixels
-from imgtranslate.metrics.intervals import bootstrap_interval
+from imgtranslate.data.folders import Domain
+from imgtranslate.errors import ImgTranslateError
+from imgtranslate.evaluation.cycle_check.degradations import DEGRADATIONS, degrade, seed_of
+from imgtranslate.images import Codes, Pixels, to_network, to_pixels
+from imgtranslate.metrics.brightness import brightness_agreement, grid_means
+from imgtranslate.metrics.pixels import mean_absolute_error, psnr
+from imgtranslate.metrics.ssim import ssim
 from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.translation.translator import Translator
 
-WORST = 5
-TITLES = {  # of a direction, as they are said
-    "mae": "error, fake saved as 8 bits",
-    "mae_float": "  fake not rounded",
-    "mae_jpeg": "  fake saved as JPEG",
-    "mae_noise": "  fake with slight noise",
-    "mae_blur": "  fake slightly blurred",
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
-    "change": "change",
-    "brightness": "brightness agrees",
-}
+_THUMBNAIL = 8  # px, a side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +29,8 @@ class Harm:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Looks:
-    """Thumbnails (8, 8, c), to tell whether different pictures are translated alike."""
+class Thumbnails:
+    """Thumbnails (8, 8, c), which tell whether different pictures are translated alike."""
 
     real: Pixels
     fake: Pixels
@@ -45,7 +39,7 @@ class Looks:
 
 @dataclass(frozen=True, kw_only=True)
 class CycleScore:
-    """How one picture came back. Errors are means of |x - y| as fractions of the full range."""
+    """The numbers of one picture. Errors are means of |x - y| as fractions of the full range."""
 
     path: Path
     direction: Direction  # of the first translation
@@ -57,14 +51,14 @@ class CycleScore:
     brightness: float | None  # of fake and picture, from -1, inverted, to 1; None where flat
     mae_float: float  # with a fake that is not rounded to 8 bits
     harms: Mapping[str, Harm]  # png (the rounding alone, so its mae is ``mae``), jpeg, noise, blur
-    looks: tuple[Looks, ...] = ()  # of the picture; of the first one also turned
+    thumbnails: tuple[Thumbnails, ...] = ()  # of the picture; of the first one also turned
 
     @property
     def numbers(self) -> dict[str, float | None]:
-        """All that is measured, by name; None where it cannot be."""
+        """All numbers by name; None for one that is unknown, and for an infinite PSNR."""
         return {
             "mae": self.mae,
-            "psnr": _finite(self.psnr),
+            "psnr": self.psnr if math.isfinite(self.psnr) else None,
             "ssim": self.ssim,
             "change": self.change,
             "identity": self.identity,
@@ -72,15 +66,6 @@ class CycleScore:
             "mae_float": self.mae_float,
             **{f"mae_{kind}": harm.mae for kind, harm in self.harms.items()},
             **{f"own_{kind}": harm.own for kind, harm in self.harms.items()},
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """The same with plain values; an infinite PSNR becomes null."""
-        return {
-            "path": str(self.path),
-            "direction": self.direction,
-            **self.numbers,
-            "error": None,
         }
 
 
@@ -91,12 +76,6 @@ class CycleFailure:
     path: Path
     direction: Direction
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """A row with the first keys of ``CycleScore``'s."""
-        values = {"mae": None, "psnr": None, "ssim": None, "change": None, "identity": None}
-        row = {"path": str(self.path), "direction": self.direction, **values}
-        return {**row, "error": self.reason}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,59 +89,94 @@ class CycleResult:
     recovered_after: Mapping[str, Pixels]  # jpeg, noise, blur
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """A number over many pictures."""
+def check_picture(
+    path: Path, domain: Domain, *, forward: Translator, backward: Translator, turned: bool = False
+) -> CycleResult | CycleFailure:
+    """Translate one picture of a domain there and back and measure |F(G(x)) - x|.
 
-    mean: float
-    std: float  # of these pictures, divided by their count
-    low: float  # of the 95 % bootstrap interval of the mean
-    high: float
-    count: int  # of the pictures that have this number
+    Everything is measured on pictures as saved: the fake is rounded to 8 bits before it goes
+    back, the recovered one before it is compared. The two models must be known to be a pair.
 
-
-@dataclass(frozen=True, kw_only=True)
-class CycleSummary:
-    """Numbers over all pictures of one or both directions."""
-
-    count: int
-    numbers: Mapping[str, Spread | None]  # None where no picture has one
-    worst: tuple[CycleScore, ...]  # by MAE, the worst first
-
-    def to_json(self) -> dict[str, Any]:
-        """The same with plain values."""
-        plain = {name: spread and vars(spread) for name, spread in self.numbers.items()}
-        worst = [{"path": str(score.path), "mae": score.mae} for score in self.worst]
-        return {"count": self.count, **plain, "worst": worst}
+    ``turned``: also translate its negative upside down, so that even a single picture, and a flat
+    one, can tell whether everything is translated alike.
+    """
+    try:
+        real = domain.read(path, channels=forward.header.in_channels)
+        return _measure(path, real, forward=forward, backward=backward, turned=turned)
+    except ImgTranslateError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        return CycleFailure(path=path, direction=forward.header.direction, reason=reason)
 
 
-def summarise(scores: Iterable[CycleScore]) -> CycleSummary:
-    """Mean, spread and interval of each number, and the worst pictures."""
-    scores = list(scores)
-    rows = [score.numbers for score in scores]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return CycleSummary(
-        count=len(scores),
-        numbers={name: spread_of(row[name] for row in rows) for name in names},
-        worst=tuple(sorted(scores, key=lambda score: -score.mae)[:WORST]),
-    )
-
-
-def spread_of(numbers: Iterable[float | None]) -> Spread | None:
-    """Mean, spread and interval of the numbers that are there; None without any."""
-    values = np.array([number for number in numbers if number is not None])
-    if not values.size:
+def identity_error(real: Pixels, translator: Translator) -> float | None:
+    """Measure how much a picture of the target is changed; None where the channels differ."""
+    if translator.header.in_channels != translator.header.out_channels:
         return None
-    low, high = bootstrap_interval(values)
-    mean, std = float(values.mean()), float(values.std())
-    return Spread(mean=mean, std=std, low=low, high=high, count=values.size)
+    return mean_absolute_error(translator.translate_pixels(real), real)
+
+
+def thumbnail(pixels: Pixels) -> Pixels:
+    """Average uint8 (h, w, c) over a grid, whatever its sides: (8, 8, c)."""
+    planes = [grid_means(pixels[..., i], side=_THUMBNAIL) for i in range(pixels.shape[2])]
+    return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
 
 
 def mean_of(scores: Sequence[CycleScore], name: str) -> float | None:
-    """The mean of one number over the pictures that have it."""
+    """Average one number over the pictures that have it."""
     values = [number for score in scores if (number := score.numbers[name]) is not None]
     return float(np.mean(values)) if values else None
 
 
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+def _measure(
+    path: Path, real: Pixels, *, forward: Translator, backward: Translator, turned: bool
+) -> CycleResult:
+    # There and back
+    values = forward.translate_values(to_network(real), z=_code(forward, real))
+    fake = to_pixels(values)
+    z = _code(backward, fake)
+    recovered = backward.translate_pixels(fake, z=z)
+
+    # Back again, after each harm
+    mae = mean_absolute_error(recovered, real)
+    rounding = float(np.abs(to_network(fake) - values).mean()) / 2  # values span 2
+    harms, after = {"png": Harm(mae=mae, own=rounding)}, {}
+    for kind in DEGRADATIONS:
+        harmed = degrade(fake, kind, seed=seed_of(real))
+        after[kind] = backward.translate_pixels(harmed, z=z)
+        own = max(
+            mean_absolute_error(harmed, fake),
+            mean_absolute_error(degrade(real, kind, seed=seed_of(real)), real),
+        )
+        harms[kind] = Harm(mae=mean_absolute_error(after[kind], real), own=own)
+    unrounded = to_pixels(backward.translate_values(values, z=z))
+
+    thumbnails = [_thumbnails(real, fake, recovered)]
+    if turned:
+        negative = np.ascontiguousarray(255 - real[::-1, ::-1])
+        fake_negative = forward.translate_pixels(negative)
+        back = backward.translate_pixels(fake_negative)
+        thumbnails.append(_thumbnails(negative, fake_negative, back))
+    score = CycleScore(
+        path=path,
+        direction=forward.header.direction,
+        mae=mae,
+        psnr=psnr(recovered, real),
+        ssim=ssim(recovered, real),
+        change=mean_absolute_error(fake, real) if fake.shape == real.shape else None,
+        identity=identity_error(real, backward),
+        brightness=brightness_agreement(real, fake),
+        mae_float=mean_absolute_error(unrounded, real),
+        harms=harms,
+        thumbnails=tuple(thumbnails),
+    )
+    return CycleResult(
+        score=score, real=real, fake=fake, recovered=recovered, recovered_after=after
+    )
+
+
+def _code(translator: Translator, pixels: Pixels) -> Codes | None:
+    return translator.draw(0, pixels) if translator.latent_dim else None
+
+
+def _thumbnails(real: Pixels, fake: Pixels, recovered: Pixels) -> Thumbnails:
+    return Thumbnails(real=thumbnail(real), fake=thumbnail(fake), recovered=thumbnail(recovered))

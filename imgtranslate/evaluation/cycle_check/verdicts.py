@@ -1,4 +1,4 @@
-"""What is wrong with a pair of generators, in words, with the figure behind each.
+"""Verdicts on a pair of generators, and the limits that they rest on.
 
 The limits were set with hand-made pairs (``tests/generator_pairs.py``), so that honest ones lie
 well on one side and faulty ones on the other; docs/cycle-check.md says them.
@@ -6,13 +6,14 @@ well on one side and faulty ones on the other; docs/cycle-check.md says them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtranslate.evaluation.cycle_check.scores import CycleScore, Looks, mean_of
+from imgtranslate.evaluation.cycle_check.scores import CycleScore, Thumbnails, mean_of
 from imgtranslate.images import Pixels
+from imgtranslate.metrics.brightness import INVERTED
 
 Fault = Literal["hides information", "collapsed", "inverts brightness", "does nothing"]
 Verdict = Literal[Fault, "healthy", "not judged"]
@@ -22,7 +23,6 @@ VERDICTS: tuple[Verdict, ...] = (*FAULTS, "healthy", "not judged")
 
 SMALL_CHANGE = 0.03  # of the full range, over whole pictures
 SMALL_LOCAL_CHANGE = 0.1  # where a picture changes most, over a 64th of it
-INVERTED = -0.3
 FRAGILE = 5.0  # times the harm itself; a contrast of a fifth that is stretched back has 4.4
 FRAGILE_TO_BLUR = 2.5  # an honest one has 1: blur grows with the contrast, as the picture does
 WORSE = 1.2  # times the error without harm
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What is said of one direction."""
+    """The verdict on one direction."""
 
     findings: tuple[Finding, ...]  # the gravest first
     reason: str
@@ -68,11 +68,6 @@ class Judgement:
         """The gravest fault, or ``healthy``."""
         return self.verdicts[0]
 
-    def to_json(self) -> dict[str, Any]:
-        """The same with plain values."""
-        findings = [vars(finding) for finding in self.findings]
-        return {"verdict": self.verdict, "reason": self.reason, "findings": findings}
-
 
 def judge(scores: Sequence[CycleScore]) -> Judgement:
     """Judge one direction by all of its pictures, at least one."""
@@ -83,12 +78,12 @@ def judge(scores: Sequence[CycleScore]) -> Judgement:
 
 
 def gravest(verdicts: Sequence[Verdict]) -> Verdict:
-    """The gravest of several; ``not judged`` of none."""
+    """Return the gravest of several; ``not judged`` of none."""
     return min(verdicts, key=VERDICTS.index, default="not judged")
 
 
 def fragility(scores: Sequence[CycleScore]) -> tuple[float, str]:
-    """By how many times the harm itself the error grows after the worst kind, and its name.
+    """Return the growth of the error after the worst harm, as a multiple of the harm, and its kind.
 
     The worst is the nearest to its limit.
 
@@ -104,7 +99,7 @@ def fragility(scores: Sequence[CycleScore]) -> tuple[float, str]:
 
 
 def share_of_twins(pairs: Sequence[tuple[Pixels, Pixels]]) -> float | None:
-    """The share of inputs with another, different one that has about the same output.
+    """Return the share of inputs with another, different one that has about the same output.
 
     ``pairs``: thumbnails of input and output, of which the first 256 are compared. None where
     all inputs are alike.
@@ -131,8 +126,10 @@ def _hidden(scores: Sequence[CycleScore]) -> Finding | None:
 
 
 def _collapsed(scores: Sequence[CycleScore]) -> Finding | None:
-    looks = [look for score in scores for look in score.looks]
-    for name, pairs in (("translations", _there(looks)), ("ways back", _back(looks))):
+    found = [thumbnails for score in scores for thumbnails in score.thumbnails]
+    there = [(thumbnails.real, thumbnails.fake) for thumbnails in found]
+    back = [(thumbnails.fake, thumbnails.recovered) for thumbnails in found]
+    for name, pairs in (("translations", there), ("ways back", back)):
         share = share_of_twins(pairs)
         if share is not None and share >= TWINS:
             reason = f"{share:.0%} of the {name} look like another one, though the inputs differ"
@@ -154,7 +151,7 @@ def _idle(scores: Sequence[CycleScore]) -> Finding | None:
     change = mean_of(scores, "change")
     if change is None:
         return None
-    local = float(np.mean([_largest_change(score.looks[0]) for score in scores]))
+    local = float(np.mean([_largest_change(score.thumbnails[0]) for score in scores]))
     if change > SMALL_CHANGE or local > SMALL_LOCAL_CHANGE:
         return None
     reason = f"the pictures change by {change:.3f}, nowhere by more than {local:.3f}"
@@ -181,30 +178,22 @@ def _mean(scores: Sequence[CycleScore], name: str) -> float:
     return mean_of(scores, name) or 0.0
 
 
-def _there(looks: Sequence[Looks]) -> list[tuple[Pixels, Pixels]]:
-    return [(look.real, look.fake) for look in looks]
-
-
-def _back(looks: Sequence[Looks]) -> list[tuple[Pixels, Pixels]]:
-    return [(look.fake, look.recovered) for look in looks]
-
-
 def _distances(thumbnails: Sequence[Pixels]) -> NDArray[np.float64]:
-    """Root mean squares between each two, in levels: (n, n)."""
+    """Return the root mean square between each two, in levels: (n, n)."""
     flat = np.stack([thumbnail.ravel() for thumbnail in thumbnails]).astype(np.float64)
     rows = [np.sqrt(np.square(flat - row).mean(axis=1)) for row in flat]
     return np.stack(rows)
 
 
-def _largest_change(look: Looks) -> float:
-    return float(np.abs(look.fake.astype(np.float64) - look.real).max()) * _LEVEL
+def _largest_change(thumbnails: Thumbnails) -> float:
+    return float(np.abs(thumbnails.fake.astype(np.float64) - thumbnails.real).max()) * _LEVEL
 
 
 def _agreement_of_flat(scores: Sequence[CycleScore]) -> float | None:
-    """Of flat pictures: how the brightness of the translation follows that of the picture."""
+    """Correlate the brightness of flat pictures with that of their translations."""
     if len(scores) < _FEW:
         return None
-    means = np.array([[s.looks[0].real.mean(), s.looks[0].fake.mean()] for s in scores])
+    means = np.array([[s.thumbnails[0].real.mean(), s.thumbnails[0].fake.mean()] for s in scores])
     if means.std(axis=0).min() < _DIFFERENT:
         return None
     return float(np.corrcoef(means.T)[0, 1])

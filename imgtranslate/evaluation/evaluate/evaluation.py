@@ -1,15 +1,23 @@
 """How good a model is: translate held-out pictures, then measure whatever applies to them."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from imgtranslate.data.folders import evenly_spaced
 from imgtranslate.data.gallery import Gallery
-from imgtranslate.errors import ImageError, ImgTranslateError
+from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
 from imgtranslate.evaluation.evaluate.measures import Options, Shots, measure
+from imgtranslate.evaluation.evaluate.schema import (
+    Counts,
+    DirectionFigures,
+    EvaluationFile,
+    FailedPicture,
+    Figure,
+    FigureDifference,
+    Resize,
+)
 from imgtranslate.evaluation.evaluate.subjects import Subject
 from imgtranslate.images import Picture, Pixels, holds, write_image
 from imgtranslate.metrics.estimate import Difference, Estimate, difference
@@ -42,28 +50,28 @@ class Evaluation:
         """``ab`` or ``ba``."""
         return self.subject.header.direction
 
-    def to_json(self) -> dict[str, Any]:
-        """The same with plain values."""
+    def figures(self) -> DirectionFigures:
+        """Return all of it as `evaluate --json` prints it."""
         header, shots = self.subject.header, self.shots
-        resample = shots.sources.resample
-        return {
-            "name": self.subject.name,
-            "direction": self.direction,
-            "source": header.source,
-            "target": header.target,
-            "step": header.step,
-            "paired": self.subject.paired,
-            "counts": {
-                "translated": len(shots.fakes),
-                "real": len(shots.targets) if shots.targets else 0,
-                "failed": len(self.failures),
-            },
-            "sizes": [f"{width}x{height}" for width, height in shots.sizes],
-            "resize": {"shorter_side": self.resize, "method": resample} if self.resize else None,
-            "measures": {name: _plain(estimate) for name, estimate in self.estimates.items()},
-            "left_out": dict(self.left_out),
-            "failed": [{"path": str(f.path), "reason": f.reason} for f in self.failures],
-        }
+        resize = Resize(shorter_side=self.resize, method=shots.sources.resample)
+        return DirectionFigures(
+            name=self.subject.name,
+            direction=header.direction,
+            source=header.source,
+            target=header.target,
+            step=header.step,
+            paired=self.subject.paired,
+            counts=Counts(
+                translated=len(shots.fakes),
+                real=len(shots.targets) if shots.targets else 0,
+                failed=len(self.failures),
+            ),
+            sizes=tuple(f"{width}x{height}" for width, height in shots.sizes),
+            resize=resize if self.resize else None,
+            measures={name: _figure(estimate) for name, estimate in self.estimates.items()},
+            left_out=dict(self.left_out),
+            failed=tuple(FailedPicture(path=str(f.path), reason=f.reason) for f in self.failures),
+        )
 
 
 def evaluate(subject: Subject, options: Options, *, tell: Tell) -> Evaluation:
@@ -87,8 +95,39 @@ def evaluate(subject: Subject, options: Options, *, tell: Tell) -> Evaluation:
     )
 
 
+def side_by_side(runs: Sequence[Sequence[Evaluation]]) -> list[list[Evaluation]]:
+    """Group the evaluations of one or two runs by direction.
+
+    Raises ``UsageError`` if the two share no direction.
+    """
+    rows = [
+        [one, *(other for run in runs[1:] for other in run if other.direction == one.direction)]
+        for one in runs[0]
+    ]
+    full = [row for row in rows if len(row) == len(runs)]
+    if not full:
+        raise UsageError("RUN: the two translate opposite ways. Name two that share a direction")
+    return full
+
+
+def document(runs: Sequence[Sequence[Evaluation]]) -> EvaluationFile:
+    """Return the evaluations of one or two runs as `evaluate --json` prints them."""
+    figures = tuple(tuple(one.figures() for one in run) for run in runs)
+    if len(runs) < 2:
+        return EvaluationFile(runs=figures)
+    found = {first.direction: differences(first, second) for first, second in side_by_side(runs)}
+    plain = {
+        direction: {
+            name: FigureDifference(value=one.value, interval=one.interval)
+            for name, one in measures.items()
+        }
+        for direction, measures in found.items()
+    }
+    return EvaluationFile(runs=figures, differences=plain)
+
+
 def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
-    """What both have, the second less the first."""
+    """Subtract the figures of the first from those of the second, where both have them."""
     same = first.shots.sources.files == second.shots.sources.files
     return {
         name: difference(estimate, second.estimates[name], same_pictures=same)
@@ -188,10 +227,10 @@ def _shots(subject: Subject, album: _Album, targets: Gallery | None) -> Shots:
     )
 
 
-def _plain(estimate: Estimate) -> dict[str, Any]:
-    return {
-        "value": estimate.value,
-        "interval": list(estimate.interval),
-        "count": estimate.count,
-        "better": estimate.better,
-    }
+def _figure(estimate: Estimate) -> Figure:
+    return Figure(
+        value=estimate.value,
+        interval=estimate.interval,
+        count=estimate.count,
+        better=estimate.better,
+    )

@@ -17,10 +17,11 @@ from imgtranslate.metrics.lpips import SMALLEST as SMALLEST_LOOK
 from imgtranslate.metrics.lpips import WANTED as LPIPS_WANTED
 from imgtranslate.metrics.lpips import lpips
 from imgtranslate.metrics.palette import Palette
-from imgtranslate.metrics.pixels import mean_absolute_error, psnr, ssim
+from imgtranslate.metrics.pixels import mean_absolute_error, psnr
 from imgtranslate.metrics.segmentation import confusion, segmentation_scores
 from imgtranslate.metrics.segmenter import Segmenter
 from imgtranslate.metrics.sliced_wasserstein import SMALLEST, sliced_wasserstein
+from imgtranslate.metrics.ssim import ssim
 from imgtranslate.metrics.two_sample import LEAST_PICTURES, two_sample_test
 from imgtranslate.translation.translator import Translator
 

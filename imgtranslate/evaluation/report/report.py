@@ -9,12 +9,13 @@ from typing import Any
 
 from imgtranslate.data.folders import Domain, evenly_spaced
 from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
+from imgtranslate.evaluation.documents import Document
+from imgtranslate.evaluation.evaluate.schema import EvaluationFile
 from imgtranslate.evaluation.gallery import Missing, Shown, count_shown, show_held_out
 from imgtranslate.evaluation.report.checks import (
     MEASURES,
-    Check,
     checked_rows,
-    file_of,
     outdated,
     read_check,
     tables_of,
@@ -31,6 +32,7 @@ from imgtranslate.evaluation.report.provenance import (
 from imgtranslate.files import write_text
 from imgtranslate.images import read_image
 from imgtranslate.methods.schedule import build_schedule
+from imgtranslate.model_files.checkpoint import Direction
 from imgtranslate.pages import number, render, shown
 from imgtranslate.pages.embed import embed
 from imgtranslate.runs.data import domains_of_run
@@ -83,13 +85,12 @@ def write_report(
     return target
 
 
-def keep_check(run: Path, check: Check, found: Mapping[str, Any], *, device: str = "auto") -> Path:
-    """Leave what a check of a run's held-out pictures found in the run, and write its page anew.
+def save_check(run: Path, check: Document, *, device: str = "auto") -> Path:
+    """Save the result of a check of a run's held-out pictures in the run; write its page anew.
 
-    ``found`` is what the check prints as JSON. Raises ``ImgTranslateError`` if the run cannot be
-    written to.
+    Raises ``ImgTranslateError`` if the run cannot be written to.
     """
-    write_text(file_of(Run(run), check), json.dumps(found))
+    write_text(run / check.FILE, json.dumps(check.to_json()))
     return write_report(run, count=FEWER, device=device)
 
 
@@ -161,9 +162,9 @@ def _row(entry: Shown | Missing, *, most_bytes: int) -> dict[str, Any]:
 def _page(parts: _Parts, pictures: list[dict[str, Any]]) -> dict[str, Any]:
     settings, data = parts.settings, parts.settings.data
     names = shown(data.name_a), shown(data.name_b)
-    ways = {"ab": " to ".join(names), "ba": " to ".join(names[::-1])}
-    cycle = read_check(parts.run, "cycle-check", warn=parts.warnings.append)
-    evaluated = read_check(parts.run, "evaluate", warn=parts.warnings.append)
+    ways: dict[Direction, str] = {"ab": " to ".join(names), "ba": " to ".join(names[::-1])}
+    cycle = read_check(parts.run, CycleCheckFile, warn=parts.warnings.append)
+    evaluated = read_check(parts.run, EvaluationFile, warn=parts.warnings.append)
     parts.warnings.extend(outdated(parts.run, cycle, evaluated))
     samples = _samples(parts)
     return {

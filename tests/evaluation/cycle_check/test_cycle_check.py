@@ -16,10 +16,7 @@ from imgtranslate.builders import build_generator
 from imgtranslate.cli.cycle_check import cycle_check as command
 from imgtranslate.cli.terminal import say
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.evaluation.cycle_check.check import check_picture
-from imgtranslate.evaluation.cycle_check.degradations import DEGRADATIONS as KINDS
-from imgtranslate.evaluation.cycle_check.degradations import degrade, seed_of
-from imgtranslate.evaluation.cycle_check.pictures import (
+from imgtranslate.evaluation.cycle_check.check import (
     CycleSource,
     check_sources,
     find_sources,
@@ -27,17 +24,19 @@ from imgtranslate.evaluation.cycle_check.pictures import (
     identity_errors,
     strip_targets,
 )
-from imgtranslate.evaluation.cycle_check.results import CycleReport
+from imgtranslate.evaluation.cycle_check.degradations import DEGRADATIONS as KINDS
+from imgtranslate.evaluation.cycle_check.degradations import degrade, seed_of
+from imgtranslate.evaluation.cycle_check.results import CycleReport, summarise
 from imgtranslate.evaluation.cycle_check.scores import (
     CycleFailure,
     CycleResult,
     CycleScore,
     Harm,
-    Looks,
-    summarise,
+    Thumbnails,
+    check_picture,
 )
 from imgtranslate.images import Values, to_network, to_pixels
-from imgtranslate.metrics.pixels import ssim
+from imgtranslate.metrics.ssim import ssim
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.runs.data import domains_of_run, held_out_of_run
@@ -99,7 +98,7 @@ def score(path: str, *, mae: float, psnr: float = 20.0, direction: str = "ab") -
         brightness=0.8,
         mae_float=mae,
         harms=harms,
-        looks=(Looks(real=GREY, fake=GREY + 99, recovered=GREY),),
+        thumbnails=(Thumbnails(real=GREY, fake=GREY + 99, recovered=GREY),),
     )
 
 
@@ -124,7 +123,8 @@ def test_the_fake_is_rounded_to_8_bits_in_between(tmp_path: Path) -> None:
 def test_equal_pictures_have_an_infinite_psnr_which_json_calls_null(tmp_path: Path) -> None:
     found = only_score(picture(tmp_path / "x.png"), pair(same, same))
     assert (found.mae, found.psnr, found.change) == (0, math.inf, 0)
-    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["psnr"] is None
+    (row,) = CycleReport(outcomes=(found,)).document().to_json()["images"]
+    assert json.loads(json.dumps(row, allow_nan=False))["psnr"] is None
 
 
 def test_the_change_is_unknown_where_channels_differ(tmp_path: Path) -> None:
@@ -272,7 +272,9 @@ def test_a_direction_has_the_identity_error_of_its_own_generator() -> None:
     alone = CycleReport(outcomes=scores[:1])
     assert alone.directions["ab"].identity is None
     more = CycleReport(outcomes=scores[:1], identities={"ab": [0.2, 0.4]})
-    assert more.to_json()["summary"]["directions"]["ab"]["identity"]["mean"] == pytest.approx(0.3)
+    identity = more.document().summary.directions["ab"].identity
+    assert identity is not None
+    assert identity.mean == pytest.approx(0.3)
 
 
 # Which pictures

@@ -1,12 +1,11 @@
-"""What ``imgtranslate evaluate`` found, as tables for a person and as JSON."""
+"""The tables of ``imgtranslate evaluate``."""
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imgtranslate.cli.terminal import printable, result
-from imgtranslate.errors import UsageError
-from imgtranslate.metrics.titles import figure_of, title_of
+from imgtranslate.evaluation.evaluate.schema import figure_of, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,44 +17,19 @@ Columns = list["Evaluation"]  # of one direction, one for each run
 _WIDTH = 120  # characters, where no terminal says otherwise
 
 
-def to_json(found: list[Columns]) -> dict[str, Any]:
-    """``found`` of each run; with two runs, what they differ by in each direction."""
-    report: dict[str, Any] = {"runs": [[one.to_json() for one in column] for column in found]}
-    if len(found) > 1:
-        report["differences"] = {
-            pair[0].direction: {name: _plain(d) for name, d in _differences(pair).items()}
-            for pair in by_direction(found)
-        }
-    return report
-
-
 def write_tables(found: list[Columns]) -> None:
-    """One table of each direction to stdout, and below it what was left out."""
+    """Print a table of each direction to stdout, and below it what was left out."""
     from rich.console import Console
+
+    from imgtranslate.evaluation.evaluate.evaluation import side_by_side
 
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         console = Console(file=sys.stdout, width=_WIDTH)
-    for columns in by_direction(found):
+    for columns in side_by_side(found):
         console.print(_table(columns))
         for line in _notes(columns):
             result(printable(line))
-
-
-def by_direction(found: list[Columns]) -> list[Columns]:
-    """The evaluations side by side. Raises ``UsageError`` if two runs share no direction."""
-    rows = [
-        [one, *(other for column in found[1:] for other in column if _alike(one, other))]
-        for one in found[0]
-    ]
-    full = [row for row in rows if len(row) == len(found)]
-    if not full:
-        raise UsageError("RUN: the two translate opposite ways. Name two that share a direction")
-    return full
-
-
-def _alike(one: "Evaluation", other: "Evaluation") -> bool:
-    return one.direction == other.direction
 
 
 def _table(columns: Columns) -> "Table":
@@ -108,10 +82,6 @@ def _differences(columns: Columns) -> "dict[str, Difference]":
     from imgtranslate.evaluation.evaluate.evaluation import differences
 
     return differences(columns[0], columns[1]) if len(columns) > 1 else {}
-
-
-def _plain(difference: "Difference") -> dict[str, Any]:
-    return {"value": difference.value, "interval": list(difference.interval)}
 
 
 def _notes(columns: Columns) -> Iterator[str]:

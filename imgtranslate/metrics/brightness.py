@@ -1,4 +1,4 @@
-"""Small pictures that tell whether two pictures look alike, and which is bright where."""
+"""Agreement of two pictures about which places are bright and which are dark."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,25 +7,20 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float64]
 
-_SIDE = 8  # px, of a thumbnail
-_BRIGHTNESS_SIDE = 16  # px, where brightness is compared: coarser than texture
-_FLAT = 1.0  # levels of 255: what varies less has no bright and dark places
+INVERTED = -0.3  # mean agreement or correlation from which translations count as negatives
 
-
-def thumbnail(pixels: Pixels) -> Pixels:
-    """Average uint8 (h, w, c) over a grid, whatever its sides: (8, 8, c)."""
-    planes = [_averaged(pixels[..., i], side=_SIDE) for i in range(pixels.shape[2])]
-    return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
+_SIDE = 16  # px, of the grid that brightness is compared on: coarser than texture
+_FLAT = 1.0  # levels of 255: a picture that varies less has no bright and dark places
 
 
 def brightness_agreement(x: Pixels, y: Pixels) -> float | None:
-    """How well bright and dark places of two pictures agree: 1 fully, -1 where one inverts.
+    """Return how well bright and dark places agree: 1 fully, -1 for the negative.
 
     The larger of two correlations, of the brightness and of its slopes: a picture turned upside
     down has its sky below, but its slopes are not those of the negative. The channels are
     averaged, so that swapped colours count as equal. None where either picture is flat.
     """
-    grey_x, grey_y = (_averaged(p.mean(axis=2), side=_BRIGHTNESS_SIDE) for p in (x, y))
+    grey_x, grey_y = (grid_means(p.mean(axis=2), side=_SIDE) for p in (x, y))
     if min(grey_x.std(), grey_y.std()) < _FLAT:
         return None
     return max(
@@ -34,7 +29,8 @@ def brightness_agreement(x: Pixels, y: Pixels) -> float | None:
     )
 
 
-def _averaged(plane: NDArray[np.uint8] | NDArray[np.float64], *, side: int) -> Values:
+def grid_means(plane: NDArray[np.uint8] | Values, *, side: int) -> Values:
+    """Average (h, w) over a grid of ``side`` x ``side`` fields, whatever its height and width."""
     image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     return np.asarray(image.resize((side, side), Image.Resampling.BOX), dtype=np.float64)
 

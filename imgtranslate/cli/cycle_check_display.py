@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imgtranslate.cli.terminal import printable
-from imgtranslate.evaluation.cycle_check.scores import TITLES
+from imgtranslate.evaluation.cycle_check.schema import TITLES
 
 if TYPE_CHECKING:
     from imgtranslate.evaluation.cycle_check.results import CycleReport, DirectionReport
-    from imgtranslate.evaluation.cycle_check.scores import CycleScore, Spread
+    from imgtranslate.evaluation.cycle_check.schema import Spread
+    from imgtranslate.evaluation.cycle_check.scores import CycleScore
 
 ROWS = 20  # of the table
 SHORTEST_NAME, LONGEST_NAME = 30, 34  # characters

@@ -1,13 +1,14 @@
-"""How far two sets of pictures are from each other, cheaply enough to be asked in training.
+"""Distance of two sets of pictures for validation: cheap enough to be measured while training.
 
-The sliced Wasserstein distance between 7x7 px patches of a Laplacian pyramid (arXiv 1710.10196,
-section 5), with four changes that make it cheap and calm: pictures are thumbnails, patches lie on a
-fixed grid, the directions are the same each time, and each band's distance is a share of how far
-the real patches lie from their mean, so that constant pictures are at about 1.
+A sliced Wasserstein distance between 7x7 px patches of a pyramid, after arXiv 1710.10196, section
+5, with four changes that make it fast and steady: pictures are thumbnails, patches lie on a fixed
+grid, the directions are the same each time, and each band's distance is a fraction of how far the
+real patches lie from their mean, so that constant pictures are at about 1.
 
-``measures.wasserstein`` shares no line with it: there numpy draws patches at random, at full size,
-from pictures that are read one by one, and remembers whose each is; here all is one convolution on
-the device that learns.
+It is no second implementation of ``metrics.sliced_wasserstein``, the figure of `evaluate`: that one
+draws patches at random at full size, needs an interval and so remembers the picture of each patch,
+and reads its pictures one by one. This one is a single convolution on the training device, and the
+best checkpoint depends on its every bit.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor
 
-THUMBNAIL = 128  # px, the longest side looked at
+THUMBNAIL = 128  # px, the longest side
 SMALLEST = 16  # px, the pyramid's last level
 PATCH, PATCHES = 7, 20  # px; about so many along a side
 DIRECTIONS = 64
@@ -33,7 +34,7 @@ def describe(pictures: Sequence[Tensor]) -> Bands:
 
 
 def distance(fake: Bands, real: Bands) -> float:
-    """The mean over bands: 0 for equal sets, about 1 for constant pictures against real ones."""
+    """Average over the bands: 0 for equal sets, about 1 for constant pictures against real ones."""
     shares = [
         (ours - theirs).abs().mean() / _spread(theirs)
         for ours, theirs in zip(fake, real, strict=True)
@@ -52,7 +53,7 @@ def _thumbnail(picture: Tensor) -> Tensor:
 
 
 def _pyramid(pictures: Tensor) -> Bands:
-    """What each halving loses, then what is left."""
+    """Return the detail that each halving loses, then the smallest picture."""
     bands: Bands = []
     while min(pictures.shape[-2:]) >= 2 * SMALLEST:
         low = F.avg_pool2d(pictures, 2)
@@ -63,7 +64,7 @@ def _pyramid(pictures: Tensor) -> Bands:
 
 
 def _projections(level: Tensor) -> Tensor:
-    """Patches (n, c, h, w) along each direction, sorted and thinned."""
+    """Project the patches of (n, c, h, w) on each direction, sorted and thinned."""
     height, width = level.shape[-2:]
     side = min(PATCH, height, width)
     stride = max(1, (min(height, width) - side) // PATCHES)
@@ -74,7 +75,7 @@ def _projections(level: Tensor) -> Tensor:
 
 
 def _directions(channels: int, side: int) -> Tensor:
-    """Directions of length 1 in the space of patches, the same for every call."""
+    """Draw directions of length 1 in the space of patches, the same for every call."""
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(DIRECTIONS, channels, side, side, generator=generator)
     return F.normalize(drawn.flatten(1)).view_as(drawn)

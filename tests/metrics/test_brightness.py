@@ -2,25 +2,11 @@ import numpy as np
 import pytest
 
 from imgtranslate.demo.scenes import draw_scene, render_painting
-from imgtranslate.metrics.thumbnails import Pixels, brightness_agreement, thumbnail
+from imgtranslate.metrics.brightness import Pixels, brightness_agreement
 
 
 def scene(seed: int = 0) -> Pixels:
     return render_painting(draw_scene(seed, "held_out", 0))
-
-
-def test_a_thumbnail_averages() -> None:
-    pixels = np.zeros((16, 24, 2), np.uint8)
-    pixels[:2, :3, 1] = 100
-    small = thumbnail(pixels)
-    assert small.shape == (8, 8, 2)
-    assert small[0, 0].tolist() == [0, 100]
-    assert small[..., 1].sum() == 100
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 300)])
-def test_any_size_has_a_thumbnail(size: tuple[int, int]) -> None:
-    assert (thumbnail(np.full((*size, 3), 7, np.uint8)) == 7).all()
 
 
 def test_brightness_agrees_with_itself_and_not_with_the_negative() -> None:

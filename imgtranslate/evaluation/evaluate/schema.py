@@ -1,0 +1,106 @@
+"""``evaluate.json``, the object that `evaluate --json` prints, and how its figures are written."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from imgtranslate.evaluation.documents import Count, Document, Number
+from imgtranslate.model_files.checkpoint import Direction
+
+_ARROWS = {"lower": "↓", "higher": "↑"}
+_TITLES = {
+    "l1": "L1",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "fcn_pixel_accuracy": "FCN pixel accuracy",
+    "fcn_class_accuracy": "FCN class accuracy",
+    "fcn_class_iou": "FCN class IoU",
+    "fcn_real_pixel_accuracy": "  of real photos: pixel accuracy",
+    "fcn_real_class_accuracy": "  of real photos: class accuracy",
+    "fcn_real_class_iou": "  of real photos: class IoU",
+    "label_pixel_accuracy": "labels: pixel accuracy",
+    "label_class_accuracy": "labels: class accuracy",
+    "label_class_iou": "labels: class IoU",
+    "swd": "sliced Wasserstein distance",
+    "two_sample_accuracy": "told from real ones (0.5: not)",
+    "fid": "FID",
+    "kid": "KID",
+    "diversity_l1": "diversity, L1",
+    "diversity_lpips": "diversity, LPIPS",
+}
+
+
+class Figure(Document):
+    """A figure with its 95 % interval."""
+
+    value: Number
+    interval: tuple[Number, ...] = ()
+    count: Count = 0  # pictures
+    better: str = ""  # lower or higher
+
+
+class FigureDifference(Document):
+    """The figure of the second run less that of the first."""
+
+    value: Number
+    interval: tuple[Number, ...] = ()
+
+
+class Counts(Document):
+    """Numbers of pictures."""
+
+    translated: Count = 0
+    real: Count = 0
+    failed: Count = 0
+
+
+class Resize(Document):
+    """The size that all pictures were brought to before anything."""
+
+    shorter_side: Count = 0  # px
+    method: str = ""
+
+
+class FailedPicture(Document):
+    """A picture that could not be measured."""
+
+    path: str = ""
+    reason: str = ""
+
+
+class DirectionFigures(Document):
+    """One direction of one run or model."""
+
+    name: str = ""
+    direction: Direction = "ab"
+    source: str = ""
+    target: str = ""
+    step: Count | None = None
+    paired: bool = False
+    counts: Counts = Counts()
+    sizes: tuple[str, ...] = ()
+    resize: Resize | None = None
+    measures: dict[str, Figure] = Field(default_factory=dict)
+    left_out: dict[str, str] = Field(default_factory=dict)  # measure: why, and what to do
+    failed: tuple[FailedPicture, ...] = ()
+
+
+class EvaluationFile(Document):
+    """All directions of each run; of two runs their differences, by direction and measure."""
+
+    FILE: ClassVar[str] = "evaluate.json"
+
+    runs: tuple[tuple[DirectionFigures, ...], ...] = ()
+    differences: dict[str, dict[str, FigureDifference]] = Field(default_factory=dict)
+
+
+def title_of(name: str, *, better: str) -> str:
+    """Name a figure; the arrow shows where ``better`` lies, ``lower`` or ``higher``."""
+    level = f"  at {name.removeprefix('swd_')} of the size" if name.startswith("swd_") else name
+    return f"{_TITLES.get(name, level)} {_ARROWS.get(better, '')}".rstrip()
+
+
+def figure_of(value: float, sign: str = "") -> str:
+    """Write a figure in as many digits as tell something."""
+    return f"{value:{sign}.{2 if abs(value) >= 2 else 4}f}"
