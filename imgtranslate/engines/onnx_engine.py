@@ -22,7 +22,7 @@ from imgtranslate.model_files.export_header import (
     border_of,
     read_export_form,
 )
-from imgtranslate.model_files.onnx_tensors import refuse_outside_tensors
+from imgtranslate.model_files.onnx_file import refuse_outside_tensors
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _ERRORS = 3  # of ONNX Runtime's levels of severity: warnings are about itself

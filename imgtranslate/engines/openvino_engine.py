@@ -9,6 +9,7 @@ import numpy as np
 from imgtranslate.errors import CheckpointError, ImageError, UsageError
 from imgtranslate.images import Codes, Values, to_network, to_pixels
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
+from imgtranslate.model_files.export_files import GRAPH, is_onnx, refuse_foreign_graph
 from imgtranslate.model_files.export_header import (
     CODE,
     IMAGE,
@@ -19,9 +20,7 @@ from imgtranslate.model_files.export_header import (
     border_of,
     read_export_form,
 )
-from imgtranslate.model_files.onnx_metadata import is_onnx
-from imgtranslate.model_files.onnx_tensors import refuse_outside_tensors
-from imgtranslate.model_files.openvino_folder import GRAPH, refuse_foreign_graph
+from imgtranslate.model_files.onnx_file import refuse_outside_tensors
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -8,7 +8,7 @@ from imgtranslate.engines.onnx_engine import OnnxEngine
 from imgtranslate.errors import UsageError
 from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import ModelHeader
-from imgtranslate.model_files.onnx_metadata import is_onnx
+from imgtranslate.model_files.export_files import is_onnx
 from imgtranslate.settings.config import latent_dim
 
 

@@ -20,10 +20,8 @@ from imgtranslate.exporting.pt2 import write_pt2
 from imgtranslate.exporting.runs import Exported, run_of_export, run_of_model
 from imgtranslate.files import explained, replacing, replacing_folder
 from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.model_files.export_files import is_export, is_openvino
 from imgtranslate.model_files.export_header import IMAGE, ExportForm, border_of
-from imgtranslate.model_files.onnx_metadata import is_onnx
-from imgtranslate.model_files.openvino_folder import is_openvino
-from imgtranslate.model_files.pt2_metadata import is_pt2
 from imgtranslate.settings.config import to_tree
 from imgtranslate.translation.translator import find_model
 
@@ -91,7 +89,7 @@ def export_model(
     """
     path, source = Path(output), find_model(model)
     refuse_output(path, form=form, overwrite=overwrite)
-    if is_onnx(source) or is_pt2(source) or is_openvino(source):
+    if is_export(source):
         raise UsageError(f"--model {source}: an export already. Name the .safetensors model")
     if form.is_int8 and form.what == "encoder":
         raise UsageError("--what encoder: int8 is for generators. Use --format onnx")

@@ -16,8 +16,8 @@ from imgtranslate.exporting.int8 import Run, Target
 from imgtranslate.exporting.onnx import to_onnx
 from imgtranslate.exporting.original import Original
 from imgtranslate.model_files.checkpoint import METADATA_KEY, header_json
+from imgtranslate.model_files.export_files import GRAPH, METADATA
 from imgtranslate.model_files.export_header import FORM_KEY, TRANSLATED, form_json
-from imgtranslate.model_files.openvino_folder import GRAPH, METADATA
 
 
 def write_openvino(original: Original, folder: Path) -> OpenvinoEngine:

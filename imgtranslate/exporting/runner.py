@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.model_files.export_files import GRAPH
 from imgtranslate.model_files.export_header import (
     CODE,
     IMAGE,
@@ -11,7 +12,6 @@ from imgtranslate.model_files.export_header import (
     ExportForm,
     border_of,
 )
-from imgtranslate.model_files.openvino_folder import GRAPH
 
 _MODES = ("L", "LA", "RGB", "RGBA")
 

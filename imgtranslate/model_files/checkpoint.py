@@ -1,8 +1,8 @@
-"""Checkpoints: safetensors files whose header says all that is needed to use them.
+"""Checkpoints: safetensors files with a header that describes the network completely.
 
-Two kinds of file: a model, to use (``ab.safetensors``), and a training state, to resume
-(``state.safetensors``). What they are stands as JSON under one metadata key, so that a header is
-read without a tensor and without torch. No pickle is read or written.
+There are two kinds: a model, to use (``ab.safetensors``), and a training state, to resume
+(``state.safetensors``). The header is JSON under one metadata key, so that it is read without a
+tensor and without torch. No pickle is read or written.
 """
 
 import json
@@ -16,9 +16,13 @@ from annotated_types import Interval
 
 from imgtranslate.errors import CheckpointError
 from imgtranslate.files import replacing
-from imgtranslate.model_files.onnx_metadata import is_onnx, read_onnx_metadata
-from imgtranslate.model_files.openvino_folder import is_openvino, read_openvino_metadata
-from imgtranslate.model_files.pt2_metadata import is_pt2, read_pt2_metadata
+from imgtranslate.model_files.export_files import (
+    is_export,
+    is_onnx,
+    is_openvino,
+    is_pt2,
+    read_export_metadata,
+)
 from imgtranslate.settings.config import (
     Count,
     CountOrZero,
@@ -47,7 +51,7 @@ LICENCE_NOTE = (
 
 @dataclass(frozen=True, kw_only=True)
 class ModelHeader(Section):
-    """What a model file says of itself; enough to build, run and describe its network."""
+    """The description in a model file, enough to build and run its network."""
 
     kind: Literal["generator"] = "generator"
     format_version: Annotated[int, Interval(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
@@ -68,7 +72,7 @@ class ModelHeader(Section):
 
     @property
     def architecture(self) -> str:
-        """The network in a line for people."""
+        """The network in one line, for people."""
         generator = self.generator
         match generator:
             case ResnetConfig():
@@ -87,7 +91,7 @@ class ModelHeader(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class StateHeader(Section):
-    """What a training state says of itself; the settings stand in the run's ``config.toml``."""
+    """The description in a training state; the settings are in the run's ``config.toml``."""
 
     kind: Literal["state"] = "state"
     format_version: Annotated[int, Interval(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
@@ -97,7 +101,7 @@ class StateHeader(Section):
 
 
 def read_model_header(path: Path) -> ModelHeader:
-    """Read what a model file says of itself, without its tensors.
+    """Read the header of a model or an export, without its tensors.
 
     Raises ``CheckpointError`` if the file is missing, damaged, foreign or of a newer format.
     """
@@ -112,13 +116,16 @@ def read_model_header(path: Path) -> ModelHeader:
 def parse_model_header(metadata: Mapping[str, Any], path: Path) -> ModelHeader:
     """Check the JSON of a header that ``path`` (a checkpoint or an export) carries."""
     header: ModelHeader = _parse(ModelHeader, metadata, path)
-    if header.encoder is not None and latent_dim(header.generator) == 0:
+    z_at = header.generator.z_at if isinstance(header.generator, UnetConfig) else "none"
+    if (latent_dim(header.generator) == 0) != (z_at == "none"):
+        raise _damaged_header(path, "generator: latent_dim and z_at contradict each other")
+    if header.encoder is not None and z_at == "none":
         raise _damaged_header(path, "encoder: the generator takes no code")
     return header
 
 
 def read_state_header(path: Path) -> StateHeader:
-    """Read what a training state says of itself, without its tensors."""
+    """Read the header of a training state, without its tensors."""
     metadata = _read_metadata(path)
     if metadata.get("kind") == "generator":
         raise CheckpointError(f"{path}: a model, not a training state. Use it with --model")
@@ -127,14 +134,14 @@ def read_state_header(path: Path) -> StateHeader:
 
 
 def header_json(header: ModelHeader | StateHeader) -> str:
-    """The JSON that files carry; the same header gives the same bytes."""
+    """Write the header as JSON; the same header gives the same bytes."""
     return json.dumps(to_tree(header), sort_keys=True)
 
 
 def save(path: Path, tensors: Mapping[str, "Tensor"], header: ModelHeader | StateHeader) -> None:
-    """Write a checkpoint whole, then rename it into place.
+    """Write a whole checkpoint, then rename it into place.
 
-    Raises ``ImgTranslateError`` if it cannot be written; what stood at ``path`` then stays.
+    Raises ``ImgTranslateError`` if it cannot be written; a file at ``path`` then stays as it was.
     """
     from safetensors.torch import save as serialise
 
@@ -145,7 +152,7 @@ def save(path: Path, tensors: Mapping[str, "Tensor"], header: ModelHeader | Stat
 
 
 def parameters_of(path: Path) -> int:
-    """How many numbers the tensors of a checkpoint hold, by their shapes alone."""
+    """Count the numbers in a checkpoint's tensors by their shapes, without loading them."""
     from safetensors import SafetensorError, safe_open
 
     _refuse_special(path)
@@ -157,8 +164,8 @@ def parameters_of(path: Path) -> int:
 
 
 def kind_of(path: Path) -> Literal["model", "export", "state"]:
-    """Which of our files this is. Raises ``CheckpointError`` if it is none."""
-    if _is_export(path):
+    """Tell the kind of a file of ours. Raises ``CheckpointError`` if it is none."""
+    if is_export(path):
         return "export"
     return "state" if _read_metadata(path).get("kind") == "state" else "model"
 
@@ -171,7 +178,7 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if _is_export(path):
+    if is_export(path):
         raise CheckpointError(f"{path}: an export, to use only. Name the .safetensors model")
     _refuse_special(path)
     try:
@@ -181,7 +188,11 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    metadata = _export_metadata(path) if _is_export(path) else _safetensors_metadata(path)
+    _refuse_special(path)
+    try:
+        metadata = read_export_metadata(path) if is_export(path) else _safetensors_metadata(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
     if METADATA_KEY not in metadata:
         raise CheckpointError(
             f"{path}: not written by imgtranslate: it has no header of ours. "
@@ -193,22 +204,11 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 def _safetensors_metadata(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
-    _refuse_special(path)
     try:
         with safe_open(path, framework="numpy") as file:
             return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _export_metadata(path: Path) -> dict[str, str]:
-    _refuse_special(path)
-    try:
-        if is_openvino(path):
-            return read_openvino_metadata(path)
-        return read_onnx_metadata(path) if is_onnx(path) else read_pt2_metadata(path)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def _parse_json(text: str, path: Path) -> dict[str, Any]:
@@ -233,14 +233,14 @@ def _parse(cls: type[Any], metadata: Mapping[str, Any], path: Path) -> Any:
     try:
         return TypeAdapter(cls).validate_json(json.dumps(metadata))
     except ValidationError as error:
-        faults = error.errors()  # of a union, of each kind: those of another kind name the kind
+        faults = error.errors()  # a union lists faults of each member; other kinds name "kind"
         fault = next((f for f in faults if f["loc"][-1:] != ("kind",)), faults[0])
         where = ".".join(str(part) for part in fault["loc"])[:100]
         raise _damaged_header(path, f"{where}: {fault['msg']}".removeprefix(": ")) from error
 
 
 def _refuse_special(path: Path) -> None:
-    """A pipe would be waited for, and a device may have no end."""
+    """Refuse a pipe, which would be waited for, and a device, which may have no end."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise CheckpointError(f"{path}: a pipe or a device. Name a .safetensors file")
 
@@ -268,10 +268,6 @@ def _kind_of(path: Path) -> str:
     return "an ONNX" if is_onnx(path) else "a .pt2" if is_pt2(path) else "a safetensors"
 
 
-def _is_export(path: Path) -> bool:
-    return is_onnx(path) or is_pt2(path) or is_openvino(path)
-
-
 def _one_line(text: str) -> str:
-    """What a foreign file says, without line breaks and control codes."""
+    """Drop line breaks and control codes from a text of a foreign file."""
     return "".join(c if c.isprintable() else " " for c in text[:300])

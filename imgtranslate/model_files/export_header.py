@@ -1,4 +1,4 @@
-"""What kind of export a file is; it stands in the file beside the model's header."""
+"""The form of an export: format, network and pixels, stored beside the model's header."""
 
 import json
 from dataclasses import dataclass
@@ -7,9 +7,7 @@ from typing import Literal
 
 from imgtranslate.errors import CheckpointError
 from imgtranslate.model_files.checkpoint import ModelHeader
-from imgtranslate.model_files.onnx_metadata import read_onnx_metadata
-from imgtranslate.model_files.openvino_folder import is_openvino, read_openvino_metadata
-from imgtranslate.model_files.pt2_metadata import is_pt2, read_pt2_metadata
+from imgtranslate.model_files.export_files import read_export_metadata
 from imgtranslate.settings.config import Section, latent_dim, to_tree
 
 FORM_KEY = "imgtranslate_export"  # in the metadata
@@ -20,7 +18,7 @@ Format = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2", "openvino", "openvino-
 
 @dataclass(frozen=True, kw_only=True)
 class ExportForm(Section):
-    """How numbers are stored, which network it is, and what pixels it takes and gives."""
+    """The format of the numbers, the network, and the pixels that it takes and gives."""
 
     format: Format = "onnx"
     what: Literal["generator", "encoder"] = "generator"
@@ -28,25 +26,25 @@ class ExportForm(Section):
 
     @property
     def is_int8(self) -> bool:
-        """Whether convolutions are in 8 bits."""
+        """Tell whether convolutions are in 8 bits."""
         return self.format in ("onnx-int8", "openvino-int8")
 
     @property
     def is_openvino(self) -> bool:
-        """Whether it is a folder for OpenVINO."""
+        """Tell whether it is a folder for OpenVINO."""
         return self.format in ("openvino", "openvino-int8")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Border:
-    """The names of inputs and outputs, each with how many channels or numbers it has."""
+    """The inputs and outputs by name, with the channels or numbers of each."""
 
     inputs: dict[str, int]
     outputs: dict[str, int]
 
 
 def border_of(header: ModelHeader, form: ExportForm) -> Border:
-    """What the export of a model takes and gives; an encoder takes pictures of the target."""
+    """List the inputs and outputs of an export; an encoder takes pictures of the target."""
     numbers = latent_dim(header.generator)
     if form.what == "encoder":
         outputs = {MEAN: numbers, LOG_VARIANCE: numbers}
@@ -58,26 +56,20 @@ def border_of(header: ModelHeader, form: ExportForm) -> Border:
 
 
 def form_json(form: ExportForm) -> str:
-    """The JSON that files carry; the same form gives the same bytes."""
+    """Write the form as JSON; the same form gives the same bytes."""
     return json.dumps(to_tree(form), sort_keys=True)
 
 
 def read_export_form(path: Path) -> ExportForm:
-    """Read the form of an export whose header is known to be ours.
+    """Read the form of an export that has a header of ours.
 
     Raises ``CheckpointError`` if it is damaged.
     """
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(ExportForm).validate_json(_metadata(path).get(FORM_KEY, "{}"))
+        return TypeAdapter(ExportForm).validate_json(read_export_metadata(path).get(FORM_KEY, "{}"))
     except (OSError, ValueError, ValidationError) as error:
         raise CheckpointError(
             f"{path}: what it says of its form is damaged. Use another copy of the file"
         ) from error
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    if is_openvino(path):
-        return read_openvino_metadata(path)
-    return read_pt2_metadata(path) if is_pt2(path) else read_onnx_metadata(path)

@@ -1,4 +1,4 @@
-"""Weights that other programs saved: read as tensors alone, so that nothing in a file is run."""
+"""Weights that other programs saved, read as tensors alone: no code in a file runs."""
 
 from pathlib import Path
 
@@ -9,17 +9,17 @@ from imgtranslate.errors import CheckpointError
 
 
 def read_weights(path: Path, *, wanted: str, option: str = "") -> dict[str, Tensor]:
-    """Read a state dict that ``torch.save`` wrote: names and tensors.
+    """Read a state dict that ``torch.save`` wrote.
 
-    Raises ``CheckpointError``, with ``option`` first, for anything else; ``wanted`` says what to
-    give.
+    Raises ``CheckpointError`` for any other file. Its line begins with ``option`` and names the
+    ``wanted`` file.
     """
     named = f"{option} {path}".lstrip()
     if not path.is_file():
         raise CheckpointError(f"{named}: no such file. Give {wanted}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # it raises anything at all on foreign bytes
+    except Exception as error:  # foreign bytes may raise any error
         raise CheckpointError(
             f"{named}: not a file of weights alone, as torch.save writes them. Give {wanted}"
         ) from error

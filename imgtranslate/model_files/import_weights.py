@@ -1,4 +1,4 @@
-"""Published weights in, a checkpoint of ours out."""
+"""Turn published weights into a checkpoint of ours."""
 
 import json
 from dataclasses import dataclass, replace
@@ -35,13 +35,13 @@ _WANTED = "the latest_net_G….pth of a reference repository"
 
 @dataclass(frozen=True, kw_only=True)
 class ImportResult:
-    """Where the model was written and what it was recognised as."""
+    """The place of the written model, and its header."""
 
     path: Path
     header: ModelHeader
 
     def describe(self) -> str:
-        """What was recognised, in one line."""
+        """Describe the recognised network in one line."""
         return self.header.architecture
 
 
@@ -59,10 +59,10 @@ def import_weights(
 ) -> ImportResult:
     """Turn a generator of the reference repositories into a model file that needs no flags.
 
-    ``encoder``: BicycleGAN's, to be kept in the same file. ``statistics``: of batch norm, those of
-    training, or the picture's own as in the reference's test script. ``direction``: without it
-    that of the file's name, where ``net_G_B`` is B to A. Raises ``UsageError`` or
-    ``CheckpointError``, before anything is written.
+    ``encoder``: BicycleGAN's, stored in the same file. ``statistics`` of batch norm: those of
+    training, or each picture's own as in the reference's test script. ``direction``: by default
+    the file name's, where ``net_G_B`` is B to A. Raises ``UsageError`` or ``CheckpointError``
+    before anything is written.
     """
     path, place = Path(file), Path(output)
     _refuse_output(place, overwrite=overwrite)
@@ -132,7 +132,7 @@ def _unknown(path: Path) -> CheckpointError:
 
 
 def _refuse_unusable(header: ModelHeader, path: Path) -> None:
-    """What would be written must be what is read again: within the limits, names in Unicode."""
+    """Refuse a header that cannot be read again: sizes beyond the limits, names not in Unicode."""
     try:
         parse_model_header(json.loads(header_json(header)), path)
     except CheckpointError as error:

@@ -1,8 +1,8 @@
 """Recognise published generators and encoders by the names and shapes of their tensors.
 
 The reference repositories of CycleGAN and pix2pix, CUT and BicycleGAN keep bare state dicts. Their
-layers stand in the order in which they are run, and so do ours: once the architecture is known,
-the n-th layer of the one is the n-th of the other.
+layers stand in the order in which they run, and so do ours. Once the architecture is known, the
+n-th published layer is our n-th layer.
 """
 
 import re
@@ -27,7 +27,7 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedGenerator:
-    """A generator as recognised: what builds it, and its tensors by our names."""
+    """A recognised generator: its config, and its tensors by our names."""
 
     config: GeneratorConfig
     in_channels: int
@@ -38,7 +38,7 @@ class PublishedGenerator:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedEncoder:
-    """BicycleGAN's encoder as recognised."""
+    """A recognised encoder of BicycleGAN."""
 
     config: ResidualEncoderConfig
     in_channels: int
@@ -55,22 +55,21 @@ class Layer:
 
     @property
     def weight(self) -> Tensor:
-        """Its weight."""
+        """The weight."""
         return self.tensors["weight"]
 
     @property
     def is_norm(self) -> bool:
-        """Whether it is batch norm: its weight is a vector."""
+        """Tell whether it is batch norm, whose weight is a vector."""
         return self.weight.dim() == 1
 
 
 def recognise_generator(
     state: Mapping[str, Tensor], *, latent_dim: int | None = None
 ) -> PublishedGenerator:
-    """Find out what a generator is. Raises ``CheckpointError`` saying why it cannot be.
+    """Find the architecture of a generator. Raises ``CheckpointError`` if it is none of ours.
 
-    ``latent_dim``: how many of the first layer's inputs are the code z, where a UNet was given it
-    beside the picture; without it, 8 of 11.
+    ``latent_dim``: the inputs of a UNet's first layer that are the code z; by default 8 of 11.
     """
     layers = list_layers(state)
     if not layers or not all("weight" in layer.tensors for layer in layers):
@@ -83,7 +82,7 @@ def recognise_generator(
 
 
 def recognise_encoder(state: Mapping[str, Tensor]) -> PublishedEncoder:
-    """Find out what BicycleGAN's residual encoder is. Raises ``CheckpointError``."""
+    """Find the sizes of BicycleGAN's residual encoder. Raises ``CheckpointError``."""
     layers = list_layers(state)
     heads = [layer for layer in layers if layer.name.startswith("fc")]
     if len(heads) != 2 or not layers[0].name.startswith("conv"):
@@ -108,9 +107,9 @@ def recognise_encoder(state: Mapping[str, Tensor]) -> PublishedEncoder:
 
 
 def with_picture_statistics(published: PublishedGenerator) -> PublishedGenerator:
-    """The same with batch norm's learnt scale and shift, but each picture's own statistics.
+    """Keep batch norm's learnt scale and shift, but use each picture's own statistics.
 
-    What the reference's test script does: it translates in training mode. Raises
+    The reference's test script does so, as it translates in training mode. Raises
     ``CheckpointError`` if there is no batch norm.
     """
     if published.config.norm != "batch":
@@ -126,10 +125,10 @@ def with_picture_statistics(published: PublishedGenerator) -> PublishedGenerator
 
 
 def list_layers(state: Mapping[str, Tensor]) -> list[Layer]:
-    """Group tensors by layer, in the order in which the layers are run.
+    """Group tensors by layer, in the order in which the layers run.
 
-    Drops what is no weight: blur filters, and the statistics that old releases of torch kept for
-    instance norm. ``module.`` prefixes are of no meaning.
+    Drops ``module.`` prefixes and all that is no weight: blur filters, and the statistics that old
+    releases of torch kept for instance norm.
     """
     grouped: dict[str, dict[str, Tensor]] = {}
     for name, tensor in state.items():
@@ -141,7 +140,7 @@ def list_layers(state: Mapping[str, Tensor]) -> list[Layer]:
 
 
 def _place(name: str) -> list[int]:
-    """Where a layer stands: by the numbers in its name, and for words by what is run first."""
+    """Order a layer by the numbers in its name, and words by what runs first."""
     words = ("model", "down", "submodule", "up", "conv_block", "conv", "shortcut", "fc", "fcVar")
     places = {word: place for place, word in enumerate(words)}
     return [int(p) if p.isdecimal() else places.get(p, len(places)) for p in name.split(".")]
@@ -208,7 +207,7 @@ def _unet(layers: list[Layer], *, latent_dim: int | None) -> PublishedGenerator:
 
 
 def _norm(layers: list[Layer]) -> Norm:
-    """Batch norm has weights; instance norm none, but biased convolutions before it."""
+    """Tell the norm: batch norm has weights; instance norm has biased convolutions before it."""
     if any(layer.is_norm for layer in layers):
         return "batch"
     return "instance" if "bias" in layers[1].tensors else "none"
@@ -244,13 +243,13 @@ def _numbers(config: GeneratorConfig) -> int:
 
 
 def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build without memory: what a foreign file claims is compared before it is allocated."""
+    """Build without memory, so that a foreign file's claims are checked before it is allocated."""
     with torch.device("meta"):
         return build()
 
 
 def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
-    """Give the n-th layer the name of the n-th of ``network``, which must be of its shape."""
+    """Give the n-th layer the name of the n-th of ``network``; their shapes must be equal."""
     own = _own_layers(network)
     if len(own) != len(layers):
         raise CheckpointError(
@@ -262,7 +261,7 @@ def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
         for part, expected in parts.items():
             found = layer.tensors.get(part)
             if found is None and part == "num_batches_tracked":
-                found = torch.tensor(0)  # of before torch 0.4.1
+                found = torch.tensor(0)  # absent before torch 0.4.1
             if found is None or not _fits(found, expected):
                 shape = "absent" if found is None else f"{found.dtype} {list(found.shape)}"
                 raise CheckpointError(
@@ -277,14 +276,15 @@ _GIVE = "Give the latest_net_G….pth, or net_E, of a reference repository"
 
 
 def _fits(found: Tensor, expected: Tensor) -> bool:
-    """Whether a tensor holds plain numbers of the kind and shape that are expected."""
+    """Tell whether a tensor holds plain numbers of the expected kind and shape, all in the file."""
     plain = found.layout == torch.strided and not found.is_quantized and found.device.type == "cpu"
+    plain = plain and found.numel() * found.element_size() <= found.untyped_storage().nbytes()
     alike = found.is_floating_point() == expected.is_floating_point()
     return plain and alike and found.shape == expected.shape
 
 
 def _own_layers(network: nn.Module) -> list[tuple[str, Tensors]]:
-    """Our layers that have weights, in the order in which they are run."""
+    """List our layers that have weights, in the order in which they run."""
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)
     return [
         (name, dict(module.state_dict()))

@@ -13,9 +13,8 @@ from imgtranslate.model_files.checkpoint import (
     read_model_header,
     read_state_header,
 )
+from imgtranslate.model_files.export_files import is_openvino, is_pt2
 from imgtranslate.model_files.export_header import ExportForm, read_export_form
-from imgtranslate.model_files.openvino_folder import is_openvino
-from imgtranslate.model_files.pt2_metadata import is_pt2
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Tree, latent_dim, to_tree
 

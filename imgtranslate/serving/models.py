@@ -9,8 +9,7 @@ from imgtranslate.engines.footprint import scratch_bytes, whole_bytes
 from imgtranslate.errors import CheckpointError
 from imgtranslate.memory import available_memory
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
-from imgtranslate.model_files.onnx_metadata import is_onnx
-from imgtranslate.model_files.openvino_folder import is_openvino
+from imgtranslate.model_files.export_files import is_export
 from imgtranslate.translation.outputs import safe_name
 from imgtranslate.translation.translator import Translator, find_model, load
 
@@ -60,7 +59,7 @@ def pixels_in_memory(models: Sequence[ServedModel]) -> int:
 
 
 def _pixel_bytes(model: ServedModel) -> int:
-    if is_onnx(model.path) or is_openvino(model.path):  # runs pictures whole
+    if is_export(model.path):  # runs pictures whole
         return 2 * whole_bytes(model.header)
     return _STRIP_SHARE * scratch_bytes(model.header.generator, (1, 1)) * 4 // 3
 

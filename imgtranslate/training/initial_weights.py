@@ -13,8 +13,7 @@ from imgtranslate.model_files.checkpoint import (
     read_model_header,
     read_state_header,
 )
-from imgtranslate.model_files.onnx_metadata import is_onnx
-from imgtranslate.model_files.openvino_folder import is_openvino
+from imgtranslate.model_files.export_files import is_export
 from imgtranslate.runs.folder import Run
 
 Weights = dict[str, dict[str, Tensor]]  # by the network's name in a learner
@@ -22,7 +21,7 @@ Weights = dict[str, dict[str, Tensor]]  # by the network's name in a learner
 
 def check_initial(source: Path) -> None:
     """Raise ``CheckpointError`` if there is nothing to begin with, before any long work."""
-    if is_onnx(source) or is_openvino(source):
+    if is_export(source):
         raise UsageError(f"--init {source}: an export, to use only. Name the .safetensors model")
     if source.is_dir():
         read_state_header(Run(source).state)

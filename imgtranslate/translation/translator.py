@@ -29,9 +29,7 @@ from imgtranslate.images import (
 )
 from imgtranslate.memory import Tile
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
-from imgtranslate.model_files.onnx_metadata import is_onnx
-from imgtranslate.model_files.openvino_folder import is_openvino
-from imgtranslate.model_files.pt2_metadata import is_pt2
+from imgtranslate.model_files.export_files import is_onnx, is_openvino, is_pt2
 from imgtranslate.settings.config import latent_dim, size_multiple, smallest_side, smallest_style
 
 if TYPE_CHECKING:

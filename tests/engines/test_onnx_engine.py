@@ -23,7 +23,7 @@ from imgtranslate.model_files.checkpoint import (
     read_model_header,
 )
 from imgtranslate.model_files.export_header import FORM_KEY
-from imgtranslate.model_files.onnx_metadata import read_onnx_metadata
+from imgtranslate.model_files.onnx_file import read_onnx_metadata
 from imgtranslate.networks import initialise
 from imgtranslate.settings.config import ResnetConfig, UnetConfig
 from imgtranslate.translation.translator import load

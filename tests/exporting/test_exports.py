@@ -33,7 +33,7 @@ from imgtranslate.images import to_network, to_pixels
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
 from imgtranslate.model_files.export_header import ExportForm, read_export_form
-from imgtranslate.model_files.onnx_tensors import refuse_outside_tensors
+from imgtranslate.model_files.onnx_file import refuse_outside_tensors
 from imgtranslate.networks import initialise, initialise_as_resnet
 from imgtranslate.networks.layers import InstanceNorm
 from imgtranslate.settings.config import (

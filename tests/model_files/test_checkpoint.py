@@ -274,6 +274,8 @@ def test_flipped_bytes_of_the_header_give_one_line_or_a_header(
         ({"generator": {"kind": "unet", "depth": 10**9}}, "depth"),
         ({"generator": {"kind": "resnet", "base_channels": "64"}}, "base_channels"),
         ({"generator": {"kind": "resnet", "dropout": 0}}, "dropout"),
+        ({"generator": {"kind": "unet", "latent_dim": 8}}, "latent_dim and z_at contradict"),
+        ({"generator": {"kind": "unet", "z_at": "all"}}, "latent_dim and z_at contradict"),
         ({"in_channels": 65}, "in_channels"),
         ({"out_channels": "3"}, "out_channels"),
         ({"direction": "up"}, "direction"),

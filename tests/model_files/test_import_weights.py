@@ -349,12 +349,15 @@ def test_other_files_are_one_line(tmp_path: Path) -> None:
     patchgan = nn.ModuleDict({"model": nn.Sequential(nn.Conv2d(3, 4, 4), nn.Conv2d(4, 1, 4))})
     broken = published("resnet 9").state_dict()
     broken.popitem()
+    whole = published("resnet 9").state_dict()
+    stretched = {n: t.new_zeros(()).expand(t.shape) for n, t in whole.items()}
     for content, said in (
         (patchgan.state_dict(), "a discriminator"),
         ({"model": patchgan.state_dict()}, "more than the weights"),
         ({"a.weight": torch.zeros(3, 3, 3, 3)}, "neither the ResNet nor the UNet"),
         ({}, "no weights of a generator"),
         (broken, "recognised as ResnetGenerator"),
+        (stretched, "recognised as ResnetGenerator"),  # more numbers than the file has
         ([1, 2], "more than the weights"),
         ({"x": Payload(tmp_path / "trace")}, "not a file of weights alone"),
     ):

@@ -1,0 +1,110 @@
+"""Exports, recognised by their names, and their metadata, read without the graph.
+
+An export is an ``.onnx`` file, a ``.pt2`` archive, or a folder for OpenVINO with a graph, weights
+and metadata. Nothing in it is unpickled or run here.
+"""
+
+import json
+import lzma
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+from imgtranslate.model_files.onnx_file import read_onnx_metadata
+
+GRAPH, WEIGHTS = "model.xml", "model.bin"  # of an OpenVINO folder
+METADATA = "imgtranslate.json"
+_PT2_EXTRA = "/extra/"  # where torch.export.save puts what it is given beside the graph
+_LONGEST = 1 << 20  # bytes of metadata; ours have about 1,000
+_OPENVINO_BEGINNING = re.compile(rb"<\?xml[^>]*\?>\s*<net\s")
+
+
+def is_onnx(path: Path) -> bool:
+    """Tell by its name whether this is an ONNX file."""
+    return path.suffix.lower() == ".onnx"
+
+
+def is_pt2(path: Path) -> bool:
+    """Tell by its name whether this is an archive of torch.export."""
+    return path.suffix.lower() == ".pt2"
+
+
+def is_openvino(path: Path) -> bool:
+    """Tell whether this is a folder for OpenVINO."""
+    return (path / GRAPH).is_file()
+
+
+def is_export(path: Path) -> bool:
+    """Tell whether this is an export in any format."""
+    return is_onnx(path) or is_pt2(path) or is_openvino(path)
+
+
+def read_export_metadata(path: Path) -> dict[str, str]:
+    """Read the texts beside the graph. Raises ``ValueError`` if the export is damaged."""
+    if is_openvino(path):
+        return _read_openvino(path)
+    return read_onnx_metadata(path) if is_onnx(path) else _read_pt2(path)
+
+
+def refuse_foreign_graph(path: Path) -> None:
+    """Raise ``ValueError`` if a folder's graph is not OpenVINO's own, or its weights are no file.
+
+    OpenVINO goes by the content, whatever the name: it would take an ONNX graph, whose tensors
+    may lie in any other file.
+    """
+    _refuse_special(path / WEIGHTS)
+    with (path / GRAPH).open("rb") as file:
+        if not _OPENVINO_BEGINNING.match(file.read(200)):
+            raise ValueError(f"{GRAPH} is not a graph of OpenVINO's own")
+
+
+def _read_openvino(path: Path) -> dict[str, str]:
+    _refuse_special(path / METADATA)
+    with (path / METADATA).open("rb") as file:
+        content = file.read(_LONGEST + 1)
+    if len(content) > _LONGEST:
+        raise ValueError(f"{METADATA} is too long")
+    try:
+        metadata = json.loads(content)
+    except RecursionError as error:
+        raise ValueError(f"{METADATA} is too deep") from error
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ValueError(f"{METADATA} is not of texts")
+    return metadata
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse a pipe, which would be waited for without end."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is not a file")
+    if not path.exists():
+        raise ValueError(f"{path.name} is not there")
+
+
+def _read_pt2(path: Path) -> dict[str, str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {
+                info.filename.partition(_PT2_EXTRA)[2]: _read_entry(archive, info)
+                for info in archive.infolist()
+                if _PT2_EXTRA in info.filename and info.file_size <= _LONGEST
+            }
+    except _ZIP_FAULTS as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
+    """Read an entry up to the limit, whatever length it claims."""
+    with archive.open(info) as file:
+        return file.read(_LONGEST).decode(errors="replace")
+
+
+_ZIP_FAULTS = (
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
