@@ -1,7 +1,9 @@
-"""How much memory there is to work in, and how a person says how much to take."""
+"""The memory and disk space to work in, and the options that limit them."""
 
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -10,7 +12,7 @@ from imgtranslate.errors import UsageError
 
 Tile = Literal["auto", "off"] | int  # rows of a strip
 
-UNKNOWN = 4 * 2**30  # bytes taken to be there where the system does not say
+UNKNOWN = 4 * 2**30  # bytes, assumed where the system does not say
 LEAST = 64 * 2**20  # bytes
 
 
@@ -26,7 +28,7 @@ def parse_memory(text: str) -> int:
 
 
 def parse_tile(text: str) -> Tile:
-    """Turn ``auto``, ``off`` or a number of rows into what it means; ``UsageError`` for others."""
+    """Read ``auto``, ``off`` or a number of rows; ``UsageError`` for anything else."""
     match text.strip():
         case "auto" | "off" as word:
             return word
@@ -36,8 +38,22 @@ def parse_tile(text: str) -> Tile:
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Bytes that can be taken without swapping: of the machine, or of the container if less."""
+    """Count the bytes free without swapping, on the machine or in the container if that is less."""
     return max(min(_of_machine(root), *_of_groups(root)), 0)
+
+
+def scratch_folder() -> Path:
+    """Choose TMPDIR, else /var/tmp: on many machines /tmp lies in memory itself."""
+    named = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    large = Path("/var/tmp")
+    if not named and large.is_dir() and os.access(large, os.W_OK):
+        return large
+    return Path(tempfile.gettempdir())
+
+
+def free_space(folder: Path) -> int:
+    """Count the bytes that can be written into a folder."""
+    return shutil.disk_usage(folder).free
 
 
 def _of_machine(root: Path) -> int:
@@ -51,10 +67,10 @@ def _of_machine(root: Path) -> int:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """What is left below each limit of the control groups around this process.
+    """Yield the bytes below each limit of the control groups around this process.
 
-    Version 2 has one tree, version 1 one for memory alone. Seen from within a container the
-    group's path may not be there; the container's own limit then stands at the top.
+    Version 2 has one tree, version 1 one for memory alone. Inside a container the group's path
+    may be missing; the container's own limit then stands at the top.
     """
     yield 2**63
     for line in _text(root / "proc/self/cgroup").splitlines():
@@ -77,7 +93,7 @@ def _left(top: Path, path: str, names: tuple[str, str, str]) -> Iterator[int]:
 
 
 def _cached(statistics: str, name: str) -> int:
-    """Bytes of files in memory that nobody needs: counted as used, and given back when asked."""
+    """Count the bytes of cached files: counted as used, and freed on demand."""
     found = re.search(rf"^{name} (\d+)$", statistics, re.MULTILINE)
     return int(found[1]) if found else 0
 

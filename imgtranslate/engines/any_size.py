@@ -1,58 +1,34 @@
-"""Which pictures are run whole and which in strips, and what happens when the memory runs out."""
+"""A padded picture of any size: whole while it fits into memory, otherwise in strips or tiles."""
 
-import functools
 import math
-from collections.abc import Callable, Iterator
-from typing import Protocol, final
+from collections.abc import Callable
+from typing import final
 
-from imgtranslate.engines.footprint import scratch_bytes, whole_bytes
-from imgtranslate.engines.strips.maps import ReadPixels
-from imgtranslate.engines.strips.sampled import Tiling
-from imgtranslate.engines.strips.scratch import free_space, scratch_folder
+from imgtranslate.engines.engine import Parts, ReadPixels, StripEngine, Tiling
 from imgtranslate.errors import MemoryShortageError
-from imgtranslate.images import Codes, Values
-from imgtranslate.memory import Tile, available_memory
+from imgtranslate.images import Codes
+from imgtranslate.memory import Tile, available_memory, free_space, scratch_folder
 from imgtranslate.model_files.checkpoint import ModelHeader
-from imgtranslate.settings.config import GeneratorConfig, UnetConfig, size_multiple
+from imgtranslate.settings.config import (
+    GeneratorConfig,
+    ResnetConfig,
+    UnetConfig,
+    size_multiple,
+)
 
 LARGEST_STRIP = 256 * 2**20  # bytes; larger ones are no faster
 SMALLEST_STRIP = 2**18
 COPIES = 8  # of a strip, that a stage and its library take meanwhile: measured
 GB = 1e9
 
-Parts = Iterator[tuple[int, Values]]
-
-
-class StripEngine(Protocol):
-    """An engine that can also work in parts; see ``TorchEngine`` for what each does."""
-
-    @property
-    def header(self) -> ModelHeader: ...  # noqa: D102
-
-    def free_memory(self) -> int: ...  # noqa: D102
-
-    def run_strips(  # noqa: D102
-        self,
-        read: ReadPixels,
-        z: Codes | None = None,
-        *,
-        size: tuple[int, int],
-        strip_bytes: int,
-        kept_bytes: int,
-    ) -> Parts: ...
-
-    def run_sampled(  # noqa: D102
-        self, read: ReadPixels, z: Codes | None = None, *, size: tuple[int, int], tiling: Tiling
-    ) -> Parts: ...
-
 
 @final
 class AnySize:
-    """Runs a picture whole if the memory does, else in strips; both give the same.
+    """Runs a picture whole or in parts, with the same result.
 
-    ``tile``: ``auto``, ``off`` for never in strips, or the rows of a strip. ``memory``: bytes to
-    work in beside weights and pixels, else half of what there is at the first picture.
-    ``notice`` is told, in a line, of what was done otherwise than planned.
+    ``tile``: ``auto``, ``off`` for always whole, or the rows of a strip. ``memory``: bytes to work
+    in beside weights and pixels, by default half of what is free. ``notice`` gets a line when a
+    shortage changes the plan.
     """
 
     def __init__(
@@ -64,35 +40,32 @@ class AnySize:
         notice: Callable[[str], None] | None,
     ) -> None:
         self._engine = engine
+        self._config = engine.header.generator
         self._tile = tile
-        self._memory = memory
+        self._budget = memory or engine.free_memory() // 2
+        self._kept_bytes = (memory or available_memory() // 2) // 2
         self._notice = notice or (lambda _: None)
-        self._too_big = math.inf  # px: so many ran out of memory
+        self._pixel_bytes = whole_bytes(engine.header)
+        self._too_big = math.inf  # px: a picture of this size ran out of memory
         self._largest_strip = LARGEST_STRIP
 
-    def run(
-        self,
-        read: ReadPixels,
-        z: Codes | None = None,
-        *,
-        size: tuple[int, int],
-        whole: Callable[[], Values],
-    ) -> Parts:
-        """Yield the first row of each part, and the part: (out, n, width).
+    def run(self, read: ReadPixels, z: Codes | None = None, *, size: tuple[int, int]) -> Parts:
+        """Yield the rows of the result from the top down; after a shortage from the top again.
 
-        After a shortage of memory it begins at the top again. ``size``: the padded height and
-        width of what ``read`` gives. Raises ``MemoryShortageError`` if nothing helps.
+        ``size``: the height and width of what ``read`` gives. Raises ``MemoryShortageError`` if
+        the smallest parts are still too large.
         """
+        height, width = size
         if self._is_whole(size):
             try:
-                output = whole()
+                whole = self._engine.run(read(slice(0, height), slice(0, width))[None], z)[0]
             except (MemoryShortageError, MemoryError):
                 if self._tile == "off":
                     raise
             else:
-                yield 0, output
+                yield 0, whole
                 return
-            self._too_big = size[0] * size[1]
+            self._too_big = height * width
             self._notice(f"{_spelled(size)} ran out of memory: run in strips instead")
         yield from self._run_parts(read, z, size=size)
 
@@ -122,7 +95,7 @@ class AnySize:
             self._notice(f"{_spelled(size)} ran out of memory in strips: run in smaller ones")
 
     def _has_no_scratch(self, size: tuple[int, int]) -> bool:
-        """Whether there is no room for what strips keep; then says so."""
+        """Tell, also to ``notice``, whether the maps between stages fit neither memory nor disk."""
         needed = scratch_bytes(self._config, size)
         folder = scratch_folder()
         if needed <= self._kept_bytes or needed <= (free := free_space(folder)):
@@ -139,29 +112,31 @@ class AnySize:
             return min(self._tile * row, self._largest_strip)
         return min(self._budget // COPIES // 2, self._largest_strip)
 
-    @property
-    def _config(self) -> GeneratorConfig:
-        return self._engine.header.generator
 
-    @property
-    def _pixel_bytes(self) -> int:
-        return whole_bytes(self._engine.header)
+def whole_bytes(header: ModelHeader) -> int:
+    """Estimate the memory per pixel of a whole run: an upper bound of what was measured."""
+    config = header.generator
+    match config:
+        case ResnetConfig():
+            copies = 32 if config.antialias or config.upsample == "resize" else 16
+        case UnetConfig():
+            copies = 20 if config.upsample == "resize" else 10
+    return copies * config.base_channels + 16 * (header.in_channels + header.out_channels)
 
-    @functools.cached_property
-    def _budget(self) -> int:
-        return self._memory or self._engine.free_memory() // 2
 
-    @functools.cached_property
-    def _kept_bytes(self) -> int:
-        return (self._memory or available_memory() // 2) // 2
+def scratch_bytes(config: GeneratorConfig, size: tuple[int, int]) -> int:
+    """Give the most that strips keep at a time, in both families: three quarters of a full map."""
+    return 3 * config.base_channels * size[0] * size[1]
 
 
 def tiling_of(config: GeneratorConfig, *, pixels: int) -> Tiling:
-    """Cut into tiles that have about so many pixels with their margins."""
+    """Cut into tiles that have about ``pixels`` with their margins."""
     unit = size_multiple(config)
-    margin = unit if isinstance(config, UnetConfig) else 8 * config.num_blocks + 40  # its field
+    if isinstance(config, UnetConfig):
+        margin, sample = unit, _up(256, unit)  # a UNet sees far: its samples are large
+    else:
+        margin, sample = 8 * config.num_blocks + 40, _up(64, unit)  # the margin is its whole field
     core = (math.isqrt(pixels) - 2 * margin) // unit * unit
-    sample = _up(256 if isinstance(config, UnetConfig) else 64, unit)  # a UNet sees far
     return Tiling(
         core=max(core, _up(64, unit)),
         margin=margin,

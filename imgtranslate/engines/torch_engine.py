@@ -1,4 +1,4 @@
-"""The generator in torch: with `strips`, all on the way of `translate` that imports it."""
+"""The generator in torch. Only this module, `strips` and below import torch to translate."""
 
 import contextlib
 import re
@@ -11,9 +11,10 @@ from torch import nn
 
 from imgtranslate.builders import build_encoder, build_generator
 from imgtranslate.device import choose_device
+from imgtranslate.engines.engine import Parts, ReadPixels, Tiling
 from imgtranslate.engines.strips.generators import run_generator
-from imgtranslate.engines.strips.maps import ReadPixels, picture
-from imgtranslate.engines.strips.sampled import Tiling, run_sampled
+from imgtranslate.engines.strips.maps import picture
+from imgtranslate.engines.strips.sampled import run_sampled
 from imgtranslate.engines.strips.scratch import Scratch
 from imgtranslate.engines.strips.stages import Stages
 from imgtranslate.errors import CheckpointError, MemoryShortageError, UsageError
@@ -54,11 +55,10 @@ class TorchEngine:
 
     @classmethod
     def load(cls, path: Path, *, device: str = "auto", half: bool = False) -> "TorchEngine":
-        """Load a model file. ``half``: pictures that are run whole have float16 convolutions.
+        """Load a model file. ``half``: whole pictures have float16 convolutions.
 
-        Nothing is allocated for what the header claims before every tensor of the file is known
-        to have the name, shape and dtype that follow from it. Raises ``CheckpointError``,
-        ``UsageError`` for the device.
+        Memory is allocated only after every tensor of the file has the name, shape and dtype that
+        follow from the header. Raises ``CheckpointError``, ``UsageError`` for the device.
         """
         header = read_model_header(path)
         _check_range(header, path)
@@ -81,12 +81,12 @@ class TorchEngine:
 
     @property
     def header(self) -> ModelHeader:
-        """What the model file says of itself."""
+        """The header of the model file."""
         return self._header
 
     @property
     def device(self) -> str:
-        """Where it computes, as in ``cpu`` or ``cuda:0``."""
+        """The device that computes, as in ``cpu`` or ``cuda:0``."""
         return str(self._device)
 
     @torch.inference_mode()
@@ -110,12 +110,12 @@ class TorchEngine:
         size: tuple[int, int],
         strip_bytes: int,
         kept_bytes: int,
-    ) -> Iterator[tuple[int, Values]]:
-        """Yield where strips of rows begin, and the strips, (out, n, width).
+    ) -> Parts:
+        """Yield the first row of each strip, and the strip, (out, n, width).
 
-        Together they are what ``run`` makes of all that ``read`` gives; ``size``: its fitting
-        height and width. ``z``: (1, latent_dim). A strip of the heaviest map takes about
-        ``strip_bytes``; maps between stages take ``kept_bytes`` of memory, then the disk.
+        The strips together equal ``run`` of the whole picture. ``size``: the fitting height and
+        width of what ``read`` gives. ``z``: (1, latent_dim). A strip of the heaviest map takes
+        about ``strip_bytes``; maps between stages take ``kept_bytes`` of memory, then the disk.
         Raises ``ImageError`` if that is full.
         """
         heaviest = self._header.generator.base_channels * size[0] * size[1] // 2
@@ -131,16 +131,16 @@ class TorchEngine:
     @torch.inference_mode()
     def run_sampled(
         self, read: ReadPixels, z: Codes | None = None, *, size: tuple[int, int], tiling: Tiling
-    ) -> Iterator[tuple[int, Values]]:
-        """The same by tiles, near and without a scratch: see ``sampled``."""
-        device, code = self._device, self._code(z)
+    ) -> Parts:
+        """Yield bands of rows that are near ``run``, from tiles and without a scratch."""
+        code = self._code(z)
         with _explaining(size):
             yield from run_sampled(
-                self._network, read, code, size=size, tiling=tiling, device=device
+                self._network, read, code, size=size, tiling=tiling, device=self._device
             )
 
     def free_memory(self) -> int:
-        """Bytes that can be taken where it computes."""
+        """Count the bytes free on the device."""
         if self._device.type != "cuda":
             return available_memory()
         reserved = torch.cuda.memory_reserved(self._device)
@@ -154,7 +154,7 @@ class TorchEngine:
         Raises ``CheckpointError`` if the model has no encoder.
         """
         if self._encoder is None:
-            raise CheckpointError("the model has no encoder, which a style needs. Use --samples")
+            raise CheckpointError("style: the model has no encoder, and one is needed. Use a seed")
         with _explaining(values.shape[-2:]):
             mean, _ = self._encoder(torch.tensor(values, device=self._device))
         codes: Codes = mean.cpu().numpy()
@@ -166,7 +166,7 @@ class TorchEngine:
 
 @contextlib.contextmanager
 def _explaining(size: tuple[int, ...]) -> Iterator[None]:
-    """Torch says by the text alone that the memory did not do; anything else is a bug."""
+    """Turn a shortage of memory, which torch tells by its text alone, into one line."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from imgtranslate.engines.onnx_engine import OnnxEngine
+from imgtranslate.engines.export_engine import ExportEngine
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.exporting.int8 import ENOUGH, Answer, Quantised, Run, Target, psnr_of, quantise
 from imgtranslate.exporting.onnx import to_onnx, with_metadata
@@ -48,11 +48,11 @@ class Precision:
 
 def write_int8(
     original: Original, path: Path, calibration: Calibration
-) -> tuple[OnnxEngine, Precision]:
+) -> tuple[ExportEngine, Precision]:
     """Write one .onnx file in 8 bits, and load it again."""
     model, precision = in_eight_bits(original, calibration, target=onnx_target())
     onnx.save(model, path)
-    return OnnxEngine.load(path, device="cpu"), precision
+    return ExportEngine.load(path, device="cpu"), precision
 
 
 def in_eight_bits(

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.engines.openvino_engine import import_openvino
+from imgtranslate.engines.openvino_runtime import import_openvino
 from imgtranslate.errors import UsageError
 from imgtranslate.exporting import runner
 from imgtranslate.exporting.calibration import Calibration, Precision, write_int8

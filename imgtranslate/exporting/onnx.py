@@ -7,7 +7,7 @@ import onnx
 import torch
 
 from imgtranslate._version import __version__
-from imgtranslate.engines.onnx_engine import OnnxEngine
+from imgtranslate.engines.export_engine import ExportEngine
 from imgtranslate.exporting.network import example_of, free_sides
 from imgtranslate.exporting.original import Original
 from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
@@ -17,10 +17,10 @@ OPSET = 18
 _SIDES = {"float": ("batch", "", "height", "width"), "uint8": ("batch", "height", "width", "")}
 
 
-def write_onnx(original: Original, path: Path) -> OnnxEngine:
+def write_onnx(original: Original, path: Path) -> ExportEngine:
     """Write one .onnx file, and load it again."""
     onnx.save(to_onnx(original), path)
-    return OnnxEngine.load(path, device="cpu")
+    return ExportEngine.load(path, device="cpu")
 
 
 def to_onnx(original: Original) -> onnx.ModelProto:

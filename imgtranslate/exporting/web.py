@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from imgtranslate.engines.footprint import whole_bytes
+from imgtranslate.engines.any_size import whole_bytes
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.exporting.export import LEVELS, ExportResult, export_model
 from imgtranslate.exporting.page_norms import with_norms_by_rows

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgtranslate.engines.footprint import scratch_bytes, whole_bytes
+from imgtranslate.engines.any_size import scratch_bytes, whole_bytes
 from imgtranslate.errors import CheckpointError
 from imgtranslate.memory import available_memory
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header

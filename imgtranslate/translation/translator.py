@@ -1,15 +1,16 @@
-"""What a Python user holds: a picture in, the translated picture out."""
+"""The translator: a picture in, the translated picture of the same size out."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, final
+from typing import Literal, final
 
 import numpy as np
 from PIL import Image
 
-from imgtranslate.engines import Engine
+from imgtranslate.engines.any_size import AnySize
+from imgtranslate.engines.engine import Engine, ReadPixels
 from imgtranslate.errors import CheckpointError, ImageError, UsageError
 from imgtranslate.images import (
     Alpha,
@@ -29,12 +30,8 @@ from imgtranslate.images import (
 )
 from imgtranslate.memory import Tile
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
-from imgtranslate.model_files.export_files import is_onnx, is_openvino, is_pt2
+from imgtranslate.model_files.export_files import is_export, is_onnx, is_openvino, is_pt2
 from imgtranslate.settings.config import latent_dim, size_multiple, smallest_side, smallest_style
-
-if TYPE_CHECKING:
-    from imgtranslate.engines.any_size import AnySize
-    from imgtranslate.model_files.export_header import ExportForm
 
 EngineName = Literal["auto", "torch", "onnx", "openvino"]
 Precision = Literal["fp32", "fp16"]
@@ -44,23 +41,31 @@ Precision = Literal["fp32", "fp16"]
 class Translator:
     """A trained generator, ready to use; the same picture always gives the same bytes.
 
-    Pictures of any size are mirrored up to what the network takes, run one at a time and cut
-    back, never resampled. With ``sizes`` those too big for the memory are run in strips.
+    A picture of any size is mirrored up to what the network takes, and the result cut back; it is
+    never resampled. With ``sizes`` a picture too large for the memory runs in strips of rows.
     """
 
-    def __init__(self, engine: Engine, *, sizes: "AnySize | None" = None) -> None:
+    def __init__(self, engine: Engine, *, sizes: AnySize | None = None) -> None:
+        config = engine.header.generator
         self._engine = engine
         self._sizes = sizes
+        self._multiple, self._least = size_multiple(config), smallest_side(config)
+        self._latent_dim = latent_dim(config)
 
     @property
     def header(self) -> ModelHeader:
-        """What the model file says of itself: domains, channels, architecture, step."""
+        """The header of the model file: domains, channels, architecture, step."""
         return self._engine.header
 
     @property
     def device(self) -> str:
-        """Where it computes, as in ``cpu`` or ``cuda:0``."""
+        """The device that computes, as in ``cpu`` or ``cuda:0``."""
         return self._engine.device
+
+    @property
+    def latent_dim(self) -> int:
+        """The length of the code z; 0 if a picture has a single translation."""
+        return self._latent_dim
 
     def __call__(
         self,
@@ -71,15 +76,17 @@ class Translator:
         style: Image.Image | None = None,
         alpha: Alpha = "keep",
     ) -> Image.Image:
-        """Translate one image: upright, in sRGB, of the size displayed.
+        """Translate one image: upright, in sRGB, of the displayed size.
 
-        ``alpha``: transparency is kept as it is (``keep``), left out (``drop``), or the image is
-        laid over white first (``matte``).
+        ``alpha``: transparency is copied (``keep``), left out (``drop``), or the image is laid
+        over white first (``matte``).
 
-        A model with a code z has many looks. At most one of these chooses one, else it is
-        ``seed=0``: ``seed``, a number; ``z``, the code; ``style``, a picture of the target to take
-        it from. Raises ``ImageError`` if an image is damaged or too big for the memory,
-        ``UsageError`` if the model has no code or one of another length.
+        A model with a code z has many translations of an image. At most one argument chooses
+        among them: ``seed``, which draws the code and is 0 by default; ``z``, the code itself; or
+        ``style``, an image of the target domain that the encoder reads the code from.
+
+        Raises ``ImageError`` if an image is damaged or too large for the memory, ``UsageError``
+        if the model has no code or one of another length.
         """
         picture = picture_from_pil(image, channels=self.header.in_channels, alpha=alpha)
         code = self._chosen(picture.pixels, seed=seed, z=z, style=style)
@@ -103,18 +110,26 @@ class Translator:
         """
         if z is None and self.latent_dim:
             z = self.draw(0, pixels)
-        if self._sizes is None:
-            values = self.translate_values(to_network(pixels, white=white), z=z)
-            translated: AnyPixels = to_pixels(values, white=white, dtype=pixels.dtype)
-            return translated
-        height, width = pixels.shape[:2]
+        height, width, _ = pixels.shape
         output = np.empty((height, width, self.header.out_channels), pixels.dtype)
-        for start, values in self._parts(pixels, z=z, white=white, sizes=self._sizes):
-            if start >= height:
-                break
-            values = _numbers(values[:, : height - start, :width])
+        read = self._windows(pixels, white=white)
+        for start, values in self._run(read, z, height=height, width=width):
             part = to_pixels(values, white=white, dtype=pixels.dtype)
             output[start : start + len(part)] = part
+        return output
+
+    def translate_values(self, values: Values, *, z: Codes | None = None) -> Values:
+        """Translate float32 (in_channels, h, w) in [-1, 1] into (out_channels, h, w).
+
+        ``z``: (latent_dim,), for a model with a code and for no other. Raises ``UsageError`` if it
+        does not fit, ``ImageError`` if the network's answer is not a number somewhere.
+        """
+        height, width = values.shape[-2:]
+        padded = pad_to(values, multiple=self._multiple, least=self._least)
+        output = np.empty((self.header.out_channels, height, width), np.float32)
+        read = lambda rows, columns: padded[:, rows, columns]  # noqa: E731
+        for start, part in self._run(read, z, height=height, width=width):
+            output[:, start : start + part.shape[1]] = part
         return output
 
     def translate_together(
@@ -123,50 +138,67 @@ class Translator:
         """Translate 8-bit pictures of one size in one run of the network, as suits a GPU.
 
         ``codes``: one for each picture, or None where there is no code. The last bit may differ
-        from what a picture gives alone. Raises ``ImageError`` if one of them fails.
+        from the picture translated alone. Raises ``ImageError`` if one of them fails.
         """
-        config = self.header.generator
-        height, width = pictures[0].pixels.shape[:2]
+        height, width, _ = pictures[0].pixels.shape
         values = np.stack([to_network(picture.pixels) for picture in pictures])
         beside = [np.concatenate(z) for z in zip(*map(self._beside, codes), strict=True)]
-        padded = pad_to(values, multiple=size_multiple(config), least=smallest_side(config))
+        padded = pad_to(values, multiple=self._multiple, least=self._least)
         outputs = _numbers(self._engine.run(padded, *beside)[:, :, :height, :width])
         return [
             replace(picture, pixels=to_pixels(output))
             for picture, output in zip(pictures, outputs, strict=True)
         ]
 
-    def _parts(
-        self, pixels: AnyPixels, *, z: Codes | None, white: float, sizes: "AnySize"
-    ) -> Iterator[tuple[int, Values]]:
-        """What comes out, in rows from a first one on: all at once, or in strips."""
-        config = self.header.generator
-        multiple, least = size_multiple(config), smallest_side(config)
-        at_rows, at_columns = (
-            mirror_indices(side, fitting_side(side, multiple=multiple, least=least))
-            for side in pixels.shape[:2]
-        )
+    def _windows(self, pixels: AnyPixels, *, white: float) -> ReadPixels:
+        """Give the function that reads windows of pixels, mirrored up to what the network takes."""
+        size = self._padded(*pixels.shape[:2])
+        at_rows, at_columns = map(mirror_indices, pixels.shape[:2], size)
 
         def read(rows: slice, columns: slice) -> Values:
+            if size == pixels.shape[:2]:
+                return to_network(pixels[rows, columns], white=white)
             return to_network(pixels[at_rows[rows][:, None], at_columns[columns]], white=white)
 
-        return sizes.run(
-            read,
-            *self._beside(z),
-            size=(len(at_rows), len(at_columns)),
-            whole=lambda: self.translate_values(to_network(pixels, white=white), z=z),
+        return read
+
+    def _run(
+        self, read: ReadPixels, z: Codes | None, *, height: int, width: int
+    ) -> Iterator[tuple[int, Values]]:
+        """Yield rows of the translation, cut back to the picture: the first one, and its values.
+
+        After a shortage of memory they begin at the top again.
+        """
+        size, code = self._padded(height, width), self._beside(z)
+        parts: Iterable[tuple[int, Values]]
+        if self._sizes is not None:
+            parts = self._sizes.run(read, *code, size=size)
+        else:
+            padded = read(slice(0, size[0]), slice(0, size[1]))
+            parts = [(0, self._engine.run(padded[None], *code)[0])]
+        for start, values in parts:
+            if start < height:
+                yield start, _numbers(values[:, : height - start, :width])
+
+    def _padded(self, height: int, width: int) -> tuple[int, int]:
+        return (
+            fitting_side(height, multiple=self._multiple, least=self._least),
+            fitting_side(width, multiple=self._multiple, least=self._least),
         )
 
-    @property
-    def latent_dim(self) -> int:
-        """How many numbers the code z has; 0 where a picture has one translation only."""
-        return latent_dim(self.header.generator)
+    def _beside(self, z: Codes | None) -> tuple[Codes, ...]:
+        """Give the network's further arguments: none, or the codes (1, latent_dim)."""
+        if not self.latent_dim:
+            if z is not None:
+                raise _without_code("z")
+            return ()
+        return (to_code(z, self.latent_dim)[None],)
 
     def draw(self, seed: int, pixels: AnyPixels | None = None) -> Codes:
-        """Draw a code of normal(0, 1), (latent_dim,): a function of the seed and the picture.
+        """Draw a code (latent_dim,) from normal(0, 1), as a function of seed and pixels alone.
 
-        By what is in the picture, not by its name or place, so that neither matters. Without
-        ``pixels`` the same for every picture. Raises ``UsageError`` if the seed is negative.
+        Without ``pixels`` all pictures get the same code. Raises ``UsageError`` if the seed is
+        negative.
         """
         if seed < 0:
             raise UsageError(f"seed {seed}: negative. Give 0 or more")
@@ -176,7 +208,7 @@ class Translator:
         return rng.standard_normal(self.latent_dim).astype(np.float32)
 
     def encode(self, image: Image.Image) -> Codes:
-        """Read the code (latent_dim,) of an image of the target domain, of any size.
+        """Read the code (latent_dim,) of an image of the target domain.
 
         Raises ``UsageError`` if the model has no encoder, ``ImageError`` if the image is damaged.
         """
@@ -184,7 +216,7 @@ class Translator:
         return self.encode_pixels(picture.pixels)
 
     def encode_pixels(self, pixels: Pixels) -> Codes:
-        """Read the code (latent_dim,) of uint8 (h, w, out_channels), mirrored up if need be."""
+        """Read the code (latent_dim,) of uint8 (h, w, out_channels)."""
         encoder = self.header.encoder
         if encoder is None:
             raise UsageError("style: this model has no encoder to read a look with. Use a seed")
@@ -213,29 +245,9 @@ class Translator:
             return self.encode(style)
         return self.draw(seed, pixels) if seed is not None else to_code(z, self.latent_dim)
 
-    def translate_values(self, values: Values, *, z: Codes | None = None) -> Values:
-        """Translate float32 (in_channels, h, w) in [-1, 1] into (out_channels, h, w).
-
-        ``z``: (latent_dim,), for a model with a code and for no other. Raises ``UsageError`` if it
-        does not fit, ``ImageError`` if the network's answer is not a number somewhere.
-        """
-        config = self.header.generator
-        height, width = values.shape[-2:]
-        code = self._beside(z)
-        padded = pad_to(values, multiple=size_multiple(config), least=smallest_side(config))
-        return _numbers(self._engine.run(padded[None], *code)[0, :, :height, :width])
-
-    def _beside(self, z: Codes | None) -> tuple[Codes, ...]:
-        """What the network is given beside the picture: nothing, or the codes (1, latent_dim)."""
-        if not self.latent_dim:
-            if z is not None:
-                raise _without_code("z")
-            return ()
-        return (to_code(z, self.latent_dim)[None],)
-
 
 def _numbers(values: Values) -> Values:
-    """The values; ``ImageError`` if some are not numbers."""
+    """Return the values; ``ImageError`` if some are not numbers."""
     if np.isnan(values).any():
         raise ImageError(
             "the network answers with values that are not numbers. "
@@ -245,7 +257,7 @@ def _numbers(values: Values) -> Values:
 
 
 def to_code(numbers: Sequence[float] | Codes | None, count: int, *, where: str = "z") -> Codes:
-    """Turn numbers into a code; ``UsageError`` about ``where`` unless ``count`` finite ones."""
+    """Turn ``count`` finite numbers into a code; ``UsageError`` about ``where`` for others."""
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
         code = np.asarray(() if numbers is None else numbers, dtype=np.float32).reshape(-1)
     if code.shape != (count,) or not np.isfinite(code).all():
@@ -273,17 +285,17 @@ def load(
 ) -> Translator:
     """Load a model file, or the ``direction`` of a run's folder: ``best/`` if there, else the last.
 
-    The file decides what runs it: torch a ``.safetensors``, ONNX Runtime an ``.onnx``, OpenVINO
-    its folder; ``engine="openvino"`` runs an ``.onnx`` there too.
+    The file decides the engine: torch runs a ``.safetensors``, ONNX Runtime an ``.onnx``, OpenVINO
+    its folder. ``engine="openvino"`` runs an ``.onnx`` in OpenVINO.
 
-    Pictures that need more than ``memory`` bytes, half of what is free unless given, are run in
-    strips of rows in torch, with the same result. ``tile``: ``auto``; ``off``, never; or the rows
-    of a strip. ``notice`` gets a line where that had to be changed or the result suffers.
-    ``encoder``: what reads the looks of an export. ``precision``: with ``fp16`` the convolutions of
-    pictures that are run whole, on a GPU, are in float16.
+    torch runs a picture that needs more than ``memory`` bytes, by default half of what is free, in
+    strips of rows, with the same result. ``tile``: ``auto``; ``off`` for always whole; or the rows
+    of a strip. ``notice`` gets a line when a shortage changes that or the result suffers.
+    ``encoder``: the .onnx file that reads styles for an .onnx generator. ``precision``: with
+    ``fp16`` the convolutions of whole pictures on a GPU are in float16.
 
-    Raises ``CheckpointError`` if it is missing, damaged or foreign, ``UsageError`` if the device
-    is not there, or an export is to run in strips.
+    Raises ``CheckpointError`` if the file is missing, damaged or foreign, ``UsageError`` if the
+    device is not there or an argument does not go with the file.
     """
     path = find_model(model, direction=direction)
     if is_pt2(path):
@@ -292,28 +304,35 @@ def load(
             "Use the .safetensors model or an .onnx export"
         )
     _refuse_engine(engine, path)
-    if is_onnx(path) or is_openvino(path):
+
+    if is_export(path):
+        from imgtranslate.engines.export_engine import ExportEngine
+
         if isinstance(tile, int) or memory is not None:
             raise UsageError(
                 f"{path}: an export runs pictures whole, not in strips. Use the .safetensors model"
             )
         if precision != "fp32":
             raise UsageError(f"--precision {precision}: {path} has its own. Leave it out")
-        return Translator(_load_export(path, encoder, device=device, engine=engine))
-    if encoder is not None:
-        raise UsageError(f"--encoder {encoder}: goes with an .onnx model. Leave it out")
-    from imgtranslate.engines.any_size import AnySize
+        return Translator(
+            ExportEngine.load_generator(
+                path, device=device, openvino=engine == "openvino", encoder=encoder
+            )
+        )
+
     from imgtranslate.engines.torch_engine import TorchEngine
 
+    if encoder is not None:
+        raise UsageError(f"--encoder {encoder}: goes with an .onnx model. Leave it out")
     loaded = TorchEngine.load(path, device=device, half=precision == "fp16")
     return Translator(loaded, sizes=AnySize(loaded, tile=tile, memory=memory, notice=notice))
 
 
 def _refuse_engine(engine: EngineName, path: Path) -> None:
-    """Raise ``UsageError`` if the file is not one that the engine runs."""
+    """Raise ``UsageError`` if the engine does not run the file."""
     fitting = {
         "auto": True,
-        "torch": not (is_onnx(path) or is_openvino(path)),
+        "torch": not is_export(path),
         "onnx": is_onnx(path),
         "openvino": is_onnx(path) or is_openvino(path),
     }
@@ -322,38 +341,8 @@ def _refuse_engine(engine: EngineName, path: Path) -> None:
         raise UsageError(f"--engine {engine}: does not run {path}. Use {kind}")
 
 
-def _load_export(path: Path, encoder: Path | None, *, device: str, engine: EngineName) -> Engine:
-    loaded: Engine
-    if engine == "openvino" or is_openvino(path):
-        from imgtranslate.engines.openvino_engine import OpenvinoEngine
-
-        if encoder is not None:
-            raise UsageError(
-                f"--encoder {encoder}: goes with ONNX Runtime. Use an .onnx model and --engine onnx"
-            )
-        loaded = OpenvinoEngine.load(path, device=device)
-        return _generator(loaded, loaded.form, path)
-    if encoder is not None:
-        from imgtranslate.engines.with_encoder import WithEncoder
-
-        return WithEncoder.load(path, encoder, device=device)
-    from imgtranslate.engines.onnx_engine import OnnxEngine
-
-    loaded = OnnxEngine.load(path, device=device)
-    return _generator(loaded, loaded.form, path)
-
-
-def _generator(engine: Engine, form: "ExportForm", path: Path) -> Engine:
-    """The engine; ``CheckpointError`` if it only reads looks."""
-    if form.what == "encoder":
-        raise CheckpointError(
-            f"{path}: an encoder: it reads looks, and translates nothing. Name a generator's export"
-        )
-    return engine
-
-
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:
-    """The file that ``load`` takes for a file or a run's folder."""
+    """Find the model file of a run's folder; any other path is returned itself."""
     path = Path(model)
     if not path.is_dir() or is_openvino(path):
         return path

@@ -12,13 +12,14 @@ from torch import nn
 from translation.test_translator import header
 
 from imgtranslate.builders import build_generator
-from imgtranslate.engines.footprint import scratch_bytes
+from imgtranslate.engines.any_size import scratch_bytes
 from imgtranslate.engines.strips.maps import local_form
-from imgtranslate.engines.strips.scratch import Scratch, scratch_folder
+from imgtranslate.engines.strips.scratch import Scratch
 from imgtranslate.engines.strips.stages import Statistics
 from imgtranslate.engines.torch_engine import TorchEngine
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Values
+from imgtranslate.memory import scratch_folder
 from imgtranslate.networks import initialise
 from imgtranslate.networks.layers import InstanceNorm
 from imgtranslate.settings.config import GeneratorConfig, ResnetConfig, UnetConfig

@@ -16,9 +16,9 @@ import onnx
 from onnx import helper
 from PIL import Image
 
-from imgtranslate.engines.onnx_engine import IMAGE, TRANSLATED
 from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
+from imgtranslate.model_files.export_header import IMAGE, TRANSLATED
 from imgtranslate.serving.app import Answered, Limits
 from imgtranslate.serving.models import ServedModel
 from imgtranslate.serving.server import bind, serve

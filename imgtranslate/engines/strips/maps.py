@@ -2,23 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from imgtranslate.images import Values
+from imgtranslate.engines.engine import ReadPixels
 from imgtranslate.networks.layers import BlurDown, BlurUp, ResizeConv
 
 Rows = Callable[[int, int], Tensor]
-
-
-class ReadPixels(Protocol):
-    """What gives a window of the picture, padded to fit the network."""
-
-    def __call__(self, rows: slice, columns: slice) -> Values:
-        """Give float32 (channels, rows, columns) in [-1, 1]."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

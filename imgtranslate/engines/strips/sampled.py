@@ -6,32 +6,17 @@ Exact is only what lies within a network's field and under the right statistics;
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imgtranslate.engines.strips.maps import ReadPixels
+from imgtranslate.engines.engine import Parts, ReadPixels, Tiling
 from imgtranslate.engines.strips.stages import Statistics
 from imgtranslate.images import Values
 from imgtranslate.networks.layers import InstanceNorm
 
 Measured = dict[nn.Module, Statistics]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tiling:
-    """How a picture is cut, in px that fit the network.
-
-    ``core``: side of what is used of a tile; ``margin``: what it sees around that. ``sample``: side
-    of each of ``samples`` x ``samples`` tiles that are measured, all at once.
-    """
-
-    core: int
-    margin: int
-    sample: int
-    samples: int
 
 
 def run_sampled(
@@ -42,7 +27,7 @@ def run_sampled(
     size: tuple[int, int],
     tiling: Tiling,
     device: torch.device,
-) -> Iterator[tuple[int, Values]]:
+) -> Parts:
     """Yield where a band of rows begins, and the band, (out, n, width)."""
 
     def run(windows: list[tuple[slice, slice]]) -> Values:

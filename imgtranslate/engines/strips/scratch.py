@@ -1,8 +1,6 @@
 """Where feature maps lie between two stages: in memory while there is room, else in files."""
 
 import contextlib
-import os
-import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from imgtranslate.errors import ImageError
+from imgtranslate.memory import scratch_folder
 
 
 class Kept(Protocol):
@@ -114,20 +113,6 @@ class InFile:
     @property
     def _row_bytes(self) -> int:
         return 4 * self._channels * self._width
-
-
-def scratch_folder() -> Path:
-    """TMPDIR, else /var/tmp: /tmp lies in memory on many machines, where it would help nobody."""
-    named = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
-    large = Path("/var/tmp")
-    if not named and large.is_dir() and os.access(large, os.W_OK):
-        return large
-    return Path(tempfile.gettempdir())
-
-
-def free_space(folder: Path) -> int:
-    """Bytes that can be written there."""
-    return shutil.disk_usage(folder).free
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ from imgtranslate.model_files.checkpoint import (
     METADATA_KEY,
     ModelHeader,
     StateHeader,
+    header_json,
     read_model_header,
 )
 from imgtranslate.model_files.export_header import FORM_KEY
@@ -162,6 +164,7 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "no header": lambda content: content.replace(
         METADATA_KEY.encode() + b"\x12", b"somebodyels\x12"
     ),
+    "a name that is no UTF-8": lambda content: content.replace(b"image", b"im\xffge"),
     "the graph spoilt": lambda content: content[:100] + bytes(200) + content[300:],
 }
 
@@ -176,6 +179,44 @@ def test_a_hostile_export_is_one_line(folder: Path, tmp_path: Path, fault: str) 
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
     assert ". " in message
+
+
+def made(path: Path, node: onnx.NodeProto, *values: onnx.TensorProto) -> Path:
+    """An export with a header of ours whose graph is one node."""
+    shape = ["n", 3, "h", "w"]
+    image, translated = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name in ("image", "translated")
+    )
+    graph = onnx.helper.make_graph([node], "made", [image], [translated], list(values))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
+    onnx.helper.set_model_props(model, {METADATA_KEY: header_json(HEADER)})
+    onnx.save(model, path)
+    return path
+
+
+HALF = onnx.helper.make_node(
+    "MaxPool", ["image"], ["translated"], kernel_shape=[2, 2], strides=[2, 2]
+)
+OUTSIDE = onnx.helper.make_node("Gather", ["image", "place"], ["translated"], axis=0)
+PLACE = onnx.helper.make_tensor("place", onnx.TensorProto.INT64, [1], [99])
+
+
+@pytest.mark.parametrize(
+    ("graph", "said"),
+    [((HALF,), "gives pictures of another size"), ((OUTSIDE, PLACE), "its graph fails: ")],
+)
+def test_a_graph_that_fails_while_it_runs_is_one_line(
+    tmp_path: Path, graph: tuple[Any, ...], said: str
+) -> None:
+    model = load(made(tmp_path / "x.onnx", *graph), device="cpu")
+    with pytest.raises(CheckpointError) as caught:
+        model(Image.new("RGB", (32, 16)))
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'x.onnx'}: ")
+    assert said in message
+    assert "\n" not in message
+    assert message.endswith(". Export it again")
 
 
 def test_a_header_costs_no_memory_however_large_the_graph(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from exporting.test_export_int8 import MODELS, RESNET, save_model
 from PIL import Image
 
 from imgtranslate import cli
-from imgtranslate.engines import openvino_engine
+from imgtranslate.engines import openvino_runtime
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.exporting.export import export_model
 from imgtranslate.model_files.checkpoint import kind_of, read_model_header
@@ -61,7 +61,7 @@ def test_it_translates_as_the_model_does_at_any_size(
 
 
 def test_it_computes_in_single_precision(folder: Path) -> None:
-    compiled = openvino_engine.compile_model(folder / "resnet.onnx")
+    compiled = openvino_runtime.compile_model(folder / "resnet.onnx")
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
 
 

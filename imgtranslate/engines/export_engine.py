@@ -1,0 +1,214 @@
+"""Exports in ONNX Runtime or OpenVINO: a generator, perhaps with an encoder; without torch."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from imgtranslate.engines.engine import Port, Runtime
+from imgtranslate.errors import CheckpointError, ImageError, UsageError
+from imgtranslate.images import Codes, Values, to_network, to_pixels
+from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
+from imgtranslate.model_files.export_files import is_onnx, refuse_foreign_graph
+from imgtranslate.model_files.export_header import (
+    CODE,
+    IMAGE,
+    LOG_VARIANCE,
+    MEAN,
+    TRANSLATED,
+    ExportForm,
+    border_of,
+    read_export_form,
+)
+from imgtranslate.model_files.onnx_file import refuse_outside_tensors
+from imgtranslate.settings.config import latent_dim
+
+
+@final
+class ExportEngine:
+    """A generator or an encoder that ``imgtranslate export`` wrote."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        header: ModelHeader,
+        form: ExportForm,
+        path: Path,
+        encoder: "ExportEngine | None" = None,
+    ) -> None:
+        self._runtime = runtime
+        self._header = header
+        self._form = form
+        self._path = path
+        self._encoder = encoder
+
+    @classmethod
+    def load(cls, path: Path, *, device: str = "auto", openvino: bool = False) -> "ExportEngine":
+        """Load one export. ``openvino``: run an .onnx file there, too.
+
+        Raises ``CheckpointError``, and ``UsageError`` for the device or without OpenVINO.
+        """
+        header, form = read_model_header(path), read_export_form(path)
+        if form.what == "generator":
+            header = replace(header, encoder=None)  # a generator's export has none inside
+        _refuse_outside_tensors(path)
+        loaded = _load_runtime(path, device=device, openvino=openvino)
+        if _described(loaded.ports, form) != _expected(header, form):
+            raise CheckpointError(
+                f"{path}: its graph does not fit its header. Use another copy of the file"
+            )
+        return cls(loaded, header=header, form=form, path=path)
+
+    @classmethod
+    def load_generator(
+        cls,
+        path: Path,
+        *,
+        device: str = "auto",
+        openvino: bool = False,
+        encoder: Path | None = None,
+    ) -> "ExportEngine":
+        """Load a generator, with the ``encoder`` of another .onnx file beside it if given.
+
+        Raises ``UsageError`` if the two do not fit each other.
+        """
+        if encoder is not None and (openvino or not is_onnx(path)):
+            raise UsageError(
+                f"--encoder {encoder}: goes with ONNX Runtime. Use an .onnx model and --engine onnx"
+            )
+        if encoder is not None and not is_onnx(encoder):
+            raise UsageError(f"--encoder {encoder}: no .onnx file. Export it with --format onnx")
+        generator = cls.load(path, device=device, openvino=openvino)
+        beside = None if encoder is None else cls.load(encoder, device=device)
+        if generator._form.what == "encoder" and beside is None:
+            raise CheckpointError(
+                f"{path}: an encoder: it reads looks, and translates nothing. Name a generator's "
+                "export"
+            )
+        return generator if beside is None else generator._with(beside)
+
+    def _with(self, encoder: "ExportEngine") -> "ExportEngine":
+        if (self._form.what, encoder._form.what) != ("generator", "encoder"):
+            raise UsageError(
+                f"--encoder {encoder._path}: not an encoder beside a generator. Make one with: "
+                "imgtranslate export --what encoder"
+            )
+        own, other = self._header, encoder._header
+        if (latent_dim(own.generator), own.out_channels) != (
+            latent_dim(other.generator),
+            other.out_channels,
+        ):
+            raise UsageError(
+                f"--encoder {encoder._path}: its codes or pictures are not those of {self._path}. "
+                "Export both from one model"
+            )
+        return ExportEngine(
+            self._runtime,
+            header=replace(own, encoder=other.encoder),
+            form=self._form,
+            path=self._path,
+            encoder=encoder,
+        )
+
+    @property
+    def header(self) -> ModelHeader:
+        """The header of the export."""
+        return self._header
+
+    @property
+    def device(self) -> str:
+        """The device that computes, as in ``cpu`` or ``cuda:0``."""
+        return self._runtime.device
+
+    def run(self, values: Values, z: Codes | None = None) -> Values:
+        """Map (n, in, h, w) in [-1, 1] to (n, out, h, w). ``z``: (n, latent_dim).
+
+        An export with uint8 pixels computes in 8 bits, whatever the values are.
+        """
+        output: Values = self._answer(values, {} if z is None else {CODE: z})[TRANSLATED]
+        if self._form.io == "uint8":
+            output = np.stack([to_network(picture) for picture in output])
+        if output.shape != (len(values), self._header.out_channels, *values.shape[-2:]):
+            raise self._failed("its graph gives pictures of another size")
+        return output
+
+    def encode(self, values: Values) -> Codes:
+        """Read the codes (n, latent_dim) of pictures of the target: the means, without noise."""
+        return (self._encoder or self).read_looks(values)[0]
+
+    def read_looks(self, values: Values) -> tuple[Codes, Codes]:
+        """Read mean and log variance of the codes, (n, latent_dim) each.
+
+        Raises ``CheckpointError`` if this is a generator.
+        """
+        if self._form.what == "generator":
+            raise CheckpointError(
+                "style: an export has no encoder, and one is needed. Use the .safetensors model"
+            )
+        answer = self._answer(values, {})
+        return answer[MEAN], answer[LOG_VARIANCE]
+
+    def _answer(self, values: Values, code: dict[str, Codes]) -> dict[str, Any]:
+        image = values
+        if self._form.io == "uint8":
+            image = np.stack([to_pixels(picture) for picture in values])  # (n, h, w, c)
+        try:
+            return self._runtime.run({IMAGE: image, **code})
+        except RuntimeError as error:
+            if "alloc" not in str(error).lower():
+                raise self._failed(f"its graph fails: {error}") from error
+            height, width = values.shape[-2:]
+            raise ImageError(
+                f"{width} x {height} px do not fit into the memory. Shrink or cut it first"
+            ) from error
+
+    def _failed(self, why: str) -> CheckpointError:
+        line = " ".join(why.split())[:200].rstrip(".")
+        return CheckpointError(f"{self._path}: {line}. Export it again")
+
+
+def _load_runtime(path: Path, *, device: str, openvino: bool) -> Runtime:
+    if openvino or not is_onnx(path):
+        from imgtranslate.engines.openvino_runtime import OpenvinoRuntime
+
+        return OpenvinoRuntime.load(path, device=device)
+    from imgtranslate.engines.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime.load(path, device=device)
+
+
+def _refuse_outside_tensors(path: Path) -> None:
+    try:
+        if is_onnx(path):
+            refuse_outside_tensors(path)
+        else:
+            refuse_foreign_graph(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not what `imgtranslate export` writes: {error}. Use another copy of the file"
+        ) from error
+
+
+Described = dict[str, tuple[Any, int, str]]  # channels or numbers, rank and dtype by name
+
+
+def _described(ports: Mapping[str, Port], form: ExportForm) -> Described:
+    found: Described = {}
+    for name, port in ports.items():
+        rank = len(port.shape)
+        last = form.io == "uint8" and rank == 4
+        channels = port.shape[-1 if last else 1] if rank > 1 else None
+        found[name] = (channels, rank, port.dtype)
+    return found
+
+
+def _expected(header: ModelHeader, form: ExportForm) -> Described:
+    border = border_of(header, form)
+    picture = (4, "uint8" if form.io == "uint8" else "float32")
+    return {
+        name: (count, *(picture if name in (IMAGE, TRANSLATED) else (2, "float32")))
+        for name, count in {**border.inputs, **border.outputs}.items()
+    }

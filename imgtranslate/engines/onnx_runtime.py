@@ -1,0 +1,91 @@
+"""ONNX Runtime, on the CPU or a CUDA device."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import onnxruntime  # type: ignore[import-untyped]
+from onnxruntime.capi import onnxruntime_pybind11_state as states  # type: ignore[import-untyped]
+
+from imgtranslate.engines.engine import Port
+from imgtranslate.errors import CheckpointError, UsageError
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_ERRORS = 3  # the level of severity: ONNX Runtime's warnings are about itself
+_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+_FAULTS = (
+    UnicodeDecodeError,  # of names and messages
+    states.EPFail,
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.NoModel,
+    states.NoSuchFile,
+    states.NotFound,
+    states.NotImplemented,
+    states.RuntimeException,
+)
+
+
+@final
+class OnnxRuntime:
+    """A session of ONNX Runtime."""
+
+    def __init__(self, session: Any, *, ports: dict[str, Port], device: str) -> None:
+        self._session = session
+        self._ports = ports
+        self._device = device
+
+    @classmethod
+    def load(cls, path: Path, *, device: str = "auto") -> "OnnxRuntime":
+        """Load a graph. Raises ``CheckpointError``, and ``UsageError`` for the device."""
+        provider, chosen = _provider(device)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=[provider])
+            ports = {
+                value.name: Port(
+                    shape=tuple(value.shape), dtype=_DTYPES.get(value.type, value.type)
+                )
+                for value in (*session.get_inputs(), *session.get_outputs())
+            }
+        except _FAULTS as error:
+            why = " ".join(str(error).split())[:200].rstrip(".")
+            raise CheckpointError(
+                f"{path}: ONNX Runtime cannot load it: {why}. Export it again"
+            ) from error
+        return cls(session, ports=ports, device=chosen)
+
+    @property
+    def device(self) -> str:
+        """The device that computes, as in ``cpu`` or ``cuda:0``."""
+        return self._device
+
+    @property
+    def ports(self) -> dict[str, Port]:
+        """The inputs and outputs by name."""
+        return self._ports
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Compute the outputs by name. Raises ``RuntimeError``."""
+        names = [name for name in self._ports if name not in inputs]
+        try:
+            return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+        except _FAULTS as error:
+            raise RuntimeError(str(error)) from error
+
+
+def _provider(device: str) -> tuple[Any, str]:
+    """Find ONNX Runtime's name of a device, and ours."""
+    kind, _, index = device.partition(":")
+    has_cuda = _CUDA in onnxruntime.get_available_providers()
+    if kind == "cpu" or (kind == "auto" and not has_cuda):
+        return _CPU, "cpu"
+    if kind in ("auto", "cuda") and has_cuda:
+        return (_CUDA, {"device_id": int(index or 0)}), f"cuda:{index or 0}"
+    raise UsageError(
+        f"--device {device}: this ONNX Runtime runs on the CPU. Use --device cpu, or the "
+        ".safetensors model"
+    )

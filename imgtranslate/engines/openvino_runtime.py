@@ -1,0 +1,94 @@
+"""OpenVINO on the CPU, with the extra ``[openvino]``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from imgtranslate.engines.engine import Port
+from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.model_files.export_files import GRAPH, is_onnx
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_OPTIONS = {
+    "INFERENCE_PRECISION_HINT": "f32",  # by itself it takes bfloat16 where the CPU has it
+    "PERFORMANCE_HINT": "LATENCY",
+}
+_DTYPES = {"f32": "float32", "u8": "uint8"}
+
+
+@final
+class OpenvinoRuntime:
+    """A graph that OpenVINO compiled."""
+
+    device = "cpu"
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+
+    @classmethod
+    def load(cls, path: Path, *, device: str = "auto") -> "OpenvinoRuntime":
+        """Load an .onnx export or a folder of ``--format openvino``.
+
+        Raises ``CheckpointError``, and ``UsageError`` without OpenVINO or for another device.
+        """
+        if device not in ("auto", "cpu"):
+            raise UsageError(f"--device {device}: OpenVINO runs on the CPU here. Use --device cpu")
+        return cls(compile_model(path if is_onnx(path) else path / GRAPH))
+
+    @property
+    def ports(self) -> dict[str, Port]:
+        """The inputs and outputs by name."""
+        return {
+            port.get_any_name(): _described(port)
+            for port in (*self._compiled.inputs, *self._compiled.outputs)
+        }
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Compute the outputs by name. Raises ``RuntimeError``."""
+        return answer_of(self._compiled, dict(inputs))
+
+
+def import_openvino() -> "ModuleType":
+    """Import the library. Raises ``UsageError`` where it is not installed."""
+    try:
+        import openvino  # type: ignore[import-untyped]
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            'OpenVINO: not installed. Install it with: pip install "imgtranslate[openvino]"'
+        ) from error
+    module: ModuleType = openvino
+    return module
+
+
+def compile_model(source: Path | bytes) -> Any:
+    """Compile an .onnx file, its bytes, or an .xml for the CPU, in single precision.
+
+    Raises ``CheckpointError`` if it is damaged.
+    """
+    core = import_openvino().Core()
+    try:
+        return core.compile_model(core.read_model(source), "CPU", _OPTIONS)
+    except RuntimeError as error:
+        name = source if isinstance(source, Path) else "export"
+        why = " ".join(str(error).split())[-200:].rstrip(".")
+        raise CheckpointError(f"{name}: OpenVINO cannot load it: {why}. Export it again") from error
+
+
+def answer_of(compiled: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Compute the outputs by name, in memory of their own."""
+    request = compiled.create_infer_request()
+    found = request.infer(inputs, share_inputs=True)
+    return {output.get_any_name(): np.array(found[output]) for output in compiled.outputs}
+
+
+def _described(port: Any) -> Port:
+    shape, dtype = port.get_partial_shape(), port.get_element_type().get_type_name()
+    sides = () if shape.rank.is_dynamic else tuple(shape)
+    return Port(
+        shape=tuple(None if side.is_dynamic else int(side.get_length()) for side in sides),
+        dtype=_DTYPES.get(dtype, dtype),
+    )
