@@ -1,4 +1,4 @@
-"""What can go wrong and be mended by the person at the keyboard."""
+"""The errors of the package that a user can fix."""
 
 import difflib
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ class ImgTranslateError(Exception):
 
 
 class UsageError(ImgTranslateError):
-    """Wrong options, settings or files named: nothing was started."""
+    """Wrong options, settings or files; nothing has been started."""
 
     exit_code = 2
 
@@ -30,7 +30,7 @@ class ImageError(ImgTranslateError):
 
 
 class MemoryShortageError(ImageError):
-    """A picture for which the memory does not do; the same in smaller parts may work."""
+    """A picture that is too large for the available memory; smaller strips of it may fit."""
 
 
 class CheckpointError(UsageError):
@@ -38,7 +38,7 @@ class CheckpointError(UsageError):
 
 
 def nearest(name: str, allowed: Iterable[str], *, what: str) -> str:
-    """``name`` if it is allowed, else a ``UsageError`` that says what was probably meant."""
+    """Return ``name`` if it is allowed, else raise ``UsageError`` with the nearest allowed name."""
     names = list(allowed)
     if name in names:
         return name

@@ -1,4 +1,4 @@
-"""A file is written whole and then renamed, so that no half of it is ever seen."""
+"""Atomic writes: a file or folder is written under a temporary name and then renamed."""
 
 import contextlib
 import errno
@@ -18,10 +18,10 @@ _LEFTOVER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<node>.*)-(?P<process>
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it is synced and takes ``path``'s place.
+    """Yield a temporary path beside ``path``; sync it and rename it to ``path`` on success.
 
-    On any failure the temporary file is removed and what stood at ``path`` stays. A full disk or
-    a folder that cannot be written becomes one line.
+    On failure the temporary file is removed and ``path`` is unchanged. Raises
+    ``ImgTranslateError`` for a full disk or a folder that cannot be written.
     """
     temporary = _temporary(path)
     with explained(path):
@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder, which is made empty; what stood at ``path`` is removed."""
+    """Do the same with a folder: yield an empty one, which replaces ``path`` on success."""
     temporary, old = _temporary(path), _temporary(path)
     with explained(path):
         try:
@@ -57,7 +57,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what the system says of a failed write to ``path`` into one line."""
+    """Turn an ``OSError`` while ``path`` is written into an ``ImgTranslateError``."""
     try:
         yield
     except OSError as error:
@@ -65,25 +65,28 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` as UTF-8, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left of files that they were writing in ``folder``.
+    """Remove temporary files and folders in ``folder`` of processes that were killed.
 
-    What a process writes that runs on this machine, or on another one, stays.
+    Those of running processes and of other machines stay.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = _LEFTOVER.match(entry.name)
             if found and found["node"] == _node() and not _runs(int(found["process"])):
-                Path(entry.path).unlink(missing_ok=True)
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    Path(entry.path).unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:
-    """A name that no other process, thread or machine takes, short whatever ``path`` is called."""
+    """Return a short name beside ``path`` that no other process, thread or machine uses."""
     unique = f"{_node()}-{os.getpid()}-{secrets.token_hex(8)}"
     suffix = path.suffix if len(path.suffix) < 10 else ""
     return path.with_name(f"{TEMPORARY_PREFIX}{unique}.tmp{suffix}")
@@ -94,14 +97,14 @@ def _node() -> str:
 
 
 def _runs(process: int) -> bool:
-    """Whether a process of this machine lives; where that cannot be asked, it does."""
-    if os.name == "nt":  # there, a signal of 0 would stop it
+    """Return whether a process of this machine is running, or cannot be checked."""
+    if os.name == "nt":  # where a signal of 0 would stop the process
         return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:
+    except OSError:  # it belongs to another user
         return True
     return True
 

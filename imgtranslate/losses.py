@@ -1,7 +1,7 @@
 """Losses: tensors to a scalar, unweighted.
 
 A discriminator's logits are a map, (n, 1, h, w) or (n, 1), or a list of maps of different sizes,
-one per scale. A list costs the sum over its scales of the mean over each map.
+one per scale. The loss of a list is the sum over its scales of the mean over each map.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Logits = Tensor | list[Tensor]
 
 
 def adversarial_loss(fake_logits: Logits, *, gan_mode: GanMode) -> Tensor:
-    """Return what a generator pays for the logits of its fakes, which must not be detached."""
+    """Return a generator's adversarial loss for the logits of its fakes, which are not detached."""
     match gan_mode:
         case "lsgan" | "vanilla":  # Goodfellow et al. 2014, section 3: the non-saturating form
             return real_loss(fake_logits, gan_mode=gan_mode)
@@ -25,27 +25,27 @@ def adversarial_loss(fake_logits: Logits, *, gan_mode: GanMode) -> Tensor:
 
 
 def real_loss(real_logits: Logits, *, gan_mode: GanMode) -> Tensor:
-    """Return what a discriminator pays for its logits of real images.
+    """Return a discriminator's loss for its logits of real images.
 
-    Half the sum with ``fake_loss`` in CycleGAN and pix2pix, the sum in BicycleGAN.
+    CycleGAN and pix2pix train on half the sum with ``fake_loss``, BicycleGAN on the sum.
     """
-    return _sum_over_scales(real_logits, lambda logits: _judge(logits, True, gan_mode))
+    return _sum_over_scales(real_logits, lambda logits: _loss(logits, True, gan_mode))
 
 
 def fake_loss(fake_logits: Logits, *, gan_mode: GanMode) -> Tensor:
-    """Return what a discriminator pays for its logits of detached fakes."""
-    return _sum_over_scales(fake_logits, lambda logits: _judge(logits, False, gan_mode))
+    """Return a discriminator's loss for its logits of detached fakes."""
+    return _sum_over_scales(fake_logits, lambda logits: _loss(logits, False, gan_mode))
 
 
 def gradient_penalty(
     discriminator: Callable[[Tensor], Logits], real: Tensor, fake: Tensor, *, mix: Tensor
 ) -> Tensor:
-    """Return WGAN-GP's penalty (arXiv 1704.00028, equation 3; weight 10), beside ``wgangp``.
+    """Return WGAN-GP's gradient penalty (arXiv 1704.00028, equation 3, where its weight is 10).
 
-    ``real`` and ``fake``: what the discriminator sees, so the concatenation where it is
+    ``real`` and ``fake``: the discriminator's inputs, which are concatenations where it is
     conditional. ``mix``: (n,), uniform in [0, 1), the share of the real image in each mixture.
-    The logit of an image is the **mean** of its map, so the penalty does not grow with its size;
-    scales are penalised each and summed. Batch norm would mix the gradients of the images.
+    The logit of an image is the **mean** of its map, so the penalty does not grow with its size.
+    The penalties of several scales are summed. Batch norm would mix the gradients of the images.
     """
     share = mix.view(-1, 1, 1, 1)
     mixed = (share * real + (1 - share) * fake).detach().requires_grad_()
@@ -61,26 +61,26 @@ def gradient_penalty(
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
     """Return the mean absolute difference of two tensors of one shape."""
-    if x.shape != y.shape:  # or broadcasting would compare what does not belong together
+    if x.shape != y.shape:  # broadcasting would hide a mistake
         raise ValueError(f"shapes {tuple(x.shape)} and {tuple(y.shape)} differ")
     return F.l1_loss(x, y)
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return the divergence from normal(0, 1): summed over the code, averaged over images.
+    """Return the KL divergence from normal(0, 1): the sum over z, the mean over images.
 
-    arXiv 1312.6114, appendix B; (n, latent_dim) each.
+    arXiv 1312.6114, appendix B. ``mean``, ``log_variance``: (n, latent_dim).
     """
     per_number = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance)
     return per_number.sum(dim=1).mean()
 
 
 def reparameterise(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """Turn noise of normal(0, 1) into a sample of normal(mean, variance): (n, latent_dim) all."""
+    """Turn noise from normal(0, 1) into z from normal(mean, variance): (n, latent_dim) each."""
     return mean + (0.5 * log_variance).exp() * noise
 
 
-def _judge(logits: Tensor, is_real: bool, gan_mode: GanMode) -> Tensor:
+def _loss(logits: Tensor, is_real: bool, gan_mode: GanMode) -> Tensor:
     match gan_mode:
         case "lsgan":  # arXiv 1611.04076, equation 9: a = 0, b = c = 1
             return F.mse_loss(logits, torch.full_like(logits, float(is_real)))

@@ -16,7 +16,6 @@ from PIL import Image
 from translation.test_translate_cli import digests, header, picture, run, save_model
 
 from imgtranslate.errors import UsageError
-from imgtranslate.files import remove_leftovers, replacing
 from imgtranslate.images import Values
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.translation import stages
@@ -232,45 +231,6 @@ def test_the_share_of_a_process_of_torchrun() -> None:
     assert shard_of_process({"RANK": "2", "WORLD_SIZE": "4"}) == WHOLE
     with pytest.raises(UsageError, match="RANK=x"):
         shard_of_process({**environment, "RANK": "x"})
-
-
-# Files
-
-
-def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
-    target = tmp_path / ("n" * 250 + ".png")
-    with replacing(target) as first:
-        first.write_bytes(b"first")
-        with replacing(target) as second:
-            assert second != first
-            second.write_bytes(b"second")
-        assert target.read_bytes() == b"second"
-    assert target.read_bytes() == b"first"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_only_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
-    dead = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import os, sys, pathlib; from imgtranslate.files import replacing\n"
-            "with replacing(pathlib.Path(sys.argv[1])) as path:\n"
-            "    path.write_bytes(b'half'); os._exit(9)",
-            str(tmp_path / "a.png"),
-        ],
-        check=False,
-    )
-    assert dead.returncode == 9
-    (left,) = tmp_path.iterdir()
-    (tmp_path / left.name.replace("-", "-elsewhere", 2)).touch()
-    (tmp_path / ".imgtranslate-notes.tmp").touch()
-    with replacing(tmp_path / "b.png") as mine:
-        mine.touch()
-        remove_leftovers(tmp_path)
-        assert not left.exists()
-        assert mine.exists()
-    assert len(list(tmp_path.iterdir())) == 3
 
 
 # Killed and continued
