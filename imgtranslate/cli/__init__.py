@@ -28,7 +28,7 @@ from imgtranslate.errors import ImgTranslateError
 
 app = typer.Typer(
     name="imgtranslate",
-    help="Learn to translate pictures of one kind into another, and then do it.",
+    help="Learn to translate pictures of one kind into another, and translate them.",
     epilog=examples(
         "imgtranslate demo",
         "imgtranslate train --a ./horses --b ./zebras --gpu 0",
@@ -48,7 +48,7 @@ def root(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
     ] = False,
 ) -> None:
-    """Learn to translate pictures of one kind into another, and then do it."""
+    """Learn to translate pictures of one kind into another, and translate them."""
     if version:
         typer.echo(f"imgtranslate {__version__}")
         raise typer.Exit
@@ -72,7 +72,7 @@ app.command("demo", rich_help_panel=MORE, epilog=demo.EPILOG)(demo.demo)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit status; a fault of the user's is one line."""
+    """Run one command line and return its exit status; an error that users can fix is one line."""
     if list(arguments) == ["help"]:
         arguments = ["--help"]
     try:
@@ -80,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
             list(arguments),
             prog_name="imgtranslate",
             standalone_mode=False,
-            obj=tuple(arguments),  # for a command that starts itself anew
+            obj=tuple(arguments),  # for a command that starts itself again
         )
     except ImgTranslateError as error:
         say(f"error: {with_flags(str(error))}")
@@ -89,49 +89,49 @@ def run(arguments: Sequence[str]) -> int:
         say(f"error: {error.format_message().rstrip('.?')}. See imgtranslate --help")
         return error.exit_code
     except OSError as error:
-        return _refused_by_the_system(error)
+        return _report_system_error(error)
     return code if isinstance(code, int) else 0
 
 
 def main() -> None:
     """Run the command line of this process.
 
-    Threads of torch's OpenMP that wait for each other spin for a short while only: where other
-    programs use the cores as well, long spinning keeps the one from them that is waited for.
+    Waiting threads of torch's OpenMP spin only briefly: on busy cores, long spinning delays the
+    thread that they wait for.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read once, when torch is loaded
     _open_closed_streams()
-    if isinstance(sys.stdout, TextIOWrapper):  # a name may be more than the terminal can write
+    if isinstance(sys.stdout, TextIOWrapper):  # for names that its encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     status = run(sys.argv[1:])
     sys.exit(max(status, _flush_results()) if isinstance(sys.stdout, TextIOWrapper) else status)
 
 
 def _open_closed_streams() -> None:
-    """Make up for streams that a daemon was started without: else files would get their numbers."""
-    sys.stdin = sys.stdin or _nothing("r")
-    sys.stdout = sys.stdout or _nothing("w")
-    sys.stderr = sys.stderr or _nothing("w")
+    """Open the standard streams that a daemon lacks; else other files would get their numbers."""
+    sys.stdin = sys.stdin or _devnull("r")
+    sys.stdout = sys.stdout or _devnull("w")
+    sys.stderr = sys.stderr or _devnull("w")
 
 
-def _nothing(mode: Literal["r", "w"]) -> TextIO:
+def _devnull(mode: Literal["r", "w"]) -> TextIO:
     return os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")
 
 
 def _flush_results() -> int:
-    """Write what is not written yet; 1 if it cannot be, where Python at its exit only complains."""
+    """Flush stdout and return an exit status: 1 on failure, which Python itself ignores."""
     try:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _refused_by_the_system(error)
+        return _report_system_error(error)
     return 0
 
 
-def _refused_by_the_system(error: OSError) -> int:
-    """What no command looked after: a name too long, links in a circle, results cut off."""
-    if isinstance(error, BrokenPipeError):  # whoever read the results has had enough
+def _report_system_error(error: OSError) -> int:
+    """Report what no command caught: too long a name, a loop of links, results cut off."""
+    if isinstance(error, BrokenPipeError):  # the reader of the results has closed them
         return 1
     place = "results" if error.filename is None else str(error.filename)[:200]
     say(f"error: {place}: {error.strerror or error}. Check the name, permissions and free space")

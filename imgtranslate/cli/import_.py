@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import examples, printable, result, say
+from imgtranslate.cli.terminal import examples, result, say
 from imgtranslate.errors import nearest
 
 EPILOG = examples(
@@ -22,27 +22,27 @@ def import_(
         Path, typer.Option("--output", "-o", metavar="FILE.safetensors", help="The model.")
     ],
     encoder: Annotated[
-        Path | None, typer.Option(help="BicycleGAN's net_E, to be kept with it.")
+        Path | None, typer.Option(help="BicycleGAN's net_E, saved with the generator.")
     ] = None,
     latent_dim: Annotated[
-        int | None, typer.Option(min=0, help="How many inputs of a UNet are the code z.")
+        int | None, typer.Option(min=0, help="Inputs of a UNet that are the code z.")
     ] = None,
     norm_statistics: Annotated[
-        str, typer.Option(help="Of batch norm: training, or picture as the reference tests.")
+        str, typer.Option(help="Batch norm by training statistics, or by each picture.")
     ] = "training",
     direction: Annotated[
-        str | None, typer.Option(help="ab or ba; else by the file's name.")
+        str | None, typer.Option(help="ab or ba; else from the file's name.")
     ] = None,
-    source: Annotated[str, typer.Option(help="What goes in, as horses.")] = "a",
-    target: Annotated[str, typer.Option(help="What comes out, as zebras.")] = "b",
+    source: Annotated[str, typer.Option(help="Name of the inputs, as horses.")] = "a",
+    target: Annotated[str, typer.Option(help="Name of the outputs, as zebras.")] = "b",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there already.")
+        bool, typer.Option("--overwrite", help="Replace the output if it exists.")
     ] = False,
 ) -> None:
-    """Turn published weights into a checkpoint: the architecture is found from the file.
+    """Turn published weights into a checkpoint; the architecture is read from the file.
 
     For generators of CycleGAN, pix2pix, CUT and BicycleGAN as their reference repositories saved
-    them. Nothing in the file is run.
+    them. No code in the file is run.
     """
     from imgtranslate.model_files.checkpoint import Direction
     from imgtranslate.model_files.import_weights import Statistics, import_weights
@@ -62,5 +62,5 @@ def import_(
         target=target,
         overwrite=overwrite,
     )
-    say(printable(found.describe()))
+    say(found.describe())
     result(str(found.path))

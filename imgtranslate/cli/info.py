@@ -18,9 +18,9 @@ def info(
     path: Annotated[
         Path, typer.Argument(metavar="FILE|RUN", help="A model, export, training state or run.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what a file is, where it came from and how it is used; no weights are loaded."""
+    """Show what a file is, its origin and how to use it, without loading weights."""
     from imgtranslate.runs.info import describe
 
     found = describe(path)

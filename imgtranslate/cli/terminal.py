@@ -1,4 +1,4 @@
-"""What a person sees: results on stdout, everything else on stderr."""
+"""Output to the terminal: results on stdout, everything else on stderr."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import typer
 
 
 def say(line: str) -> None:
-    """Tell the person something; never part of the result."""
+    """Print a line that is no result to stderr."""
     typer.echo(printable(line), err=True)
 
 
@@ -56,15 +56,15 @@ def with_flags(message: str) -> str:
 
 @contextmanager
 def stderr_to_ourselves() -> Iterator[None]:
-    """Drop what libraries in C write to stderr: libtiff tells of damage without the file's name."""
+    """Discard what C libraries write to stderr: libtiff reports damage without the file's name."""
     own = sys.__stderr__
-    if own is None or own is not sys.stderr:  # somebody has caught it already
+    if own is None or own is not sys.stderr:  # redirected already
         yield
         return
     with os.fdopen(os.dup(2), "w", buffering=1, encoding=own.encoding, errors=own.errors) as ours:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 2)
-        os.close(nothing)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 2)
+        os.close(devnull)
         sys.stderr = ours
         try:
             yield
@@ -74,15 +74,15 @@ def stderr_to_ourselves() -> Iterator[None]:
 
 
 def is_terminal() -> bool:
-    """Whether progress may be drawn over itself."""
+    """Tell whether stderr can show a progress bar."""
     return sys.stderr.isatty()
 
 
 def examples(*commands: str) -> str:
-    """The foot of a help text: commands that run as they stand."""
+    """Format the commands at the end of a help text; each runs as it stands."""
     return "\n\n".join(["Examples:", *(f"[cyan]$ {command}[/cyan]" for command in commands)])
 
 
 def printable(text: str) -> str:
-    """The text with control codes escaped, so that no name can steer a terminal."""
+    """Escape control codes, so that no file name can steer a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -10,20 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imgtranslate.cli.looks_options import looks_of
 from imgtranslate.cli.stopping import stop_on_signals
-from imgtranslate.cli.terminal import examples, printable, say, stderr_to_ourselves
+from imgtranslate.cli.terminal import examples, say, stderr_to_ourselves
 from imgtranslate.cli.translate_display import Display
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.model_files.checkpoint import ModelHeader
     from imgtranslate.translation.codes import Looks
     from imgtranslate.translation.inputs import Input
     from imgtranslate.translation.partitions import Shard
-    from imgtranslate.translation.plan import Existing, Job
-    from imgtranslate.translation.stages import Model
-    from imgtranslate.translation.translator import Translator
+    from imgtranslate.translation.plan import Existing
 
 EPILOG = examples(
     "imgtranslate translate in.jpg --model ab.safetensors",
@@ -33,11 +28,11 @@ EPILOG = examples(
     "imgtranslate translate edges.png --model runs/labels2photos --samples 6 --seed 0",
     "imgtranslate translate '*.jpg' --model ab.safetensors -o ./zebras --format png --json",
 )
-FOLDERS = "Folders and machines"
-PICTURES = "Pictures"
-LOOKS = "Looks, of models with a code"
-MOST = 10_000  # looks of one picture
+MOST = 10_000  # samples of one picture
 STOPPING = "stopping after this picture"
+folder_option = partial(typer.Option, rich_help_panel="Folders and machines")
+picture_option = partial(typer.Option, rich_help_panel="Pictures")
+code_option = partial(typer.Option, rich_help_panel="Samples, of models with a code z")
 
 
 def translate(
@@ -62,13 +57,13 @@ def translate(
         ),
     ] = None,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave out what is there already.")
+        bool, typer.Option("--skip-existing", help="Skip pictures whose output exists.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there already.")
+        bool, typer.Option("--overwrite", help="Replace outputs that exist.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON for each picture, not its path.")
+        bool, typer.Option("--json", help="Print a line of JSON for each picture, not its path.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     engine: Annotated[
@@ -76,110 +71,77 @@ def translate(
         typer.Option(help="auto: by the model's file; openvino runs an .onnx too."),
     ] = "auto",
     precision: Annotated[
-        Literal["fp32", "fp16"],
-        typer.Option(help="Of the convolutions; fp16 on a GPU only."),
+        Literal["fp32", "fp16"], typer.Option(help="Of the convolutions; fp16 on a GPU only.")
     ] = "fp32",
     gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
     files_from: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|-", help="A list of inputs.", rich_help_panel=FOLDERS),
+        str | None, folder_option(metavar="FILE|-", help="Read the inputs from this list.")
     ] = None,
     zero: Annotated[
         bool,
-        typer.Option("-0", "--null", help="It is that of find -print0.", rich_help_panel=FOLDERS),
+        folder_option("-0", "--null", help="Its paths end in null bytes, as of find -print0."),
     ] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="Only the first N pictures.", rich_help_panel=FOLDERS),
-    ] = None,
+    limit: Annotated[int | None, folder_option(min=1, help="Only the first N pictures.")] = None,
     ignore_errors: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-errors", help="Exit 0 where pictures fail.", rich_help_panel=FOLDERS
-        ),
+        bool, folder_option("--ignore-errors", help="Exit with 0 even if pictures fail.")
     ] = False,
     shard: Annotated[
         str | None,
-        typer.Option(
-            metavar="3/16",
-            help="This share of the inputs, by their names. Of torchrun by itself.",
-            rich_help_panel=FOLDERS,
+        folder_option(
+            metavar="3/16", help="This share of the inputs, by name. Under torchrun, its rank's."
         ),
     ] = None,
     file_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="png, jpg, …; else that of each input.", rich_help_panel=PICTURES
-        ),
+        str | None, picture_option("--format", help="png, jpg, …; else that of each input.")
     ] = None,
     quality: Annotated[
-        int | None,
-        typer.Option(min=1, max=100, help="Of JPEG, WebP, AVIF.", rich_help_panel=PICTURES),
+        int | None, picture_option(min=1, max=100, help="JPEG, WebP and AVIF quality.")
     ] = None,
     tile: Annotated[
         str,
-        typer.Option(
-            metavar="auto|off|N",
-            help="In strips: when too big, never, of N rows.",
-            rich_help_panel=PICTURES,
+        picture_option(
+            metavar="auto|off|N", help="Strips: auto if memory is short, off, or of N rows."
         ),
     ] = "auto",
     memory: Annotated[
         str | None,
-        typer.Option(
-            metavar="4G", help="To work in; else half of what is free.", rich_help_panel=PICTURES
-        ),
+        picture_option(metavar="4G", help="Memory to work in; else half of what is free."),
     ] = None,
     resize: Annotated[
-        int | None,
-        typer.Option(min=1, help="Shorter side first made N px.", rich_help_panel=PICTURES),
+        int | None, picture_option(min=1, help="Resize the shorter side to N px first.")
     ] = None,
     alpha: Annotated[
         Literal["keep", "drop", "matte"],
-        typer.Option(help="Of transparency.", rich_help_panel=PICTURES),
+        picture_option(help="Keep transparency, drop it, or lay it over white."),
     ] = "keep",
     allow_huge: Annotated[
-        bool,
-        typer.Option("--allow-huge", help="Read what may be a bomb.", rich_help_panel=PICTURES),
+        bool, picture_option("--allow-huge", help="Read pictures of any number of pixels.")
     ] = False,
     samples: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST, help="So many looks of each.", rich_help_panel=LOOKS),
+        int | None, code_option(min=1, max=MOST, help="Samples of each picture.")
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Of the first look.", rich_help_panel=LOOKS),
-    ] = None,
+    seed: Annotated[int | None, code_option(min=0, help="Seed of the first sample.")] = None,
     sync: Annotated[
-        bool, typer.Option("--sync", help="The same looks for all inputs.", rich_help_panel=LOOKS)
+        bool, code_option("--sync", help="Draw the same codes for all pictures.")
     ] = False,
     style: Annotated[
-        Path | None,
-        typer.Option(help="The look of this picture of the target.", rich_help_panel=LOOKS),
+        Path | None, code_option(help="Read the code from this picture of the target.")
     ] = None,
     encoder: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.onnx", help="Reads looks for an .onnx model.", rich_help_panel=LOOKS
-        ),
+        Path | None, code_option(metavar="FILE.onnx", help="Reads codes for an .onnx model.")
     ] = None,
-    z: Annotated[
-        str | None, typer.Option("--z", help="The code: 0.1,-0.4,…", rich_help_panel=LOOKS)
-    ] = None,
+    z: Annotated[str | None, code_option("--z", help="The code: 0.1,-0.4,…")] = None,
     z_file: Annotated[
-        Path | None, typer.Option(help="Codes: one in each line, or .npy.", rich_help_panel=LOOKS)
+        Path | None, code_option(help="File of codes: one in each line, or .npy.")
     ] = None,
     interpolate: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(help="From the look of one picture to another's.", rich_help_panel=LOOKS),
+        code_option(help="Codes between those of two pictures of the target."),
     ] = None,
     frames: Annotated[
-        int | None,
-        typer.Option(min=2, max=MOST, help="Looks on that way; 8.", rich_help_panel=LOOKS),
+        int | None, code_option(min=2, max=MOST, help="Number of codes of --interpolate; 8.")
     ] = None,
-    grid: Annotated[
-        bool, typer.Option("--grid", help="All looks in one picture.", rich_help_panel=LOOKS)
-    ] = False,
+    grid: Annotated[bool, code_option("--grid", help="Draw all samples in one picture.")] = False,
 ) -> None:
     """Translate pictures of any size, each into one of the same size.
 
@@ -189,14 +151,16 @@ def translate(
     """
     from imgtranslate.memory import parse_memory, parse_tile
     from imgtranslate.model_files.checkpoint import read_model_header
-    from imgtranslate.translation.codes import refuse_unfit
+    from imgtranslate.translation.codes import choose, refuse_unfit
     from imgtranslate.translation.outputs import Output, pipe_suffix
     from imgtranslate.translation.plan import Selection, plan_translation
-    from imgtranslate.translation.stages import Options
+    from imgtranslate.translation.stages import Model, Options
     from imgtranslate.translation.translate import run_jobs
     from imgtranslate.translation.translator import find_model, load
 
-    looks = looks_of(
+    # What is requested
+
+    looks = _requested_codes(
         samples=samples,
         seed=seed,
         sync=sync,
@@ -208,16 +172,27 @@ def translate(
         grid=grid,
     )
     rows = parse_tile(tile)
-    room = None if memory is None else parse_memory(memory)
-    existing = _existing(skip=skip_existing, overwrite=overwrite)
+    memory_bytes = None if memory is None else parse_memory(memory)
+    if skip_existing and overwrite:
+        raise UsageError("--skip-existing, --overwrite: contradict each other. Choose one")
+    existing: Existing = "skip" if skip_existing else "overwrite" if overwrite else "refuse"
     listed = _listed(files_from, inputs, zero=zero)
-    paths = [find_model(path) for path in _given(model)]
+    if not model:
+        raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
+
+    # What will be written, by the models' headers alone
+
+    paths = [find_model(path) for path in model]
     headers = [read_model_header(path) for path in paths]
     for header in headers:
         refuse_unfit(looks, header)
+    if not inputs and listed is None:
+        raise UsageError("INPUT: not given. Name a picture, a folder, a glob, or - for stdin")
+    if "-" in (inputs or ()) and sys.stdin.isatty():
+        raise UsageError("-: stdin is a terminal. Pipe a picture into it, or name a file")
     out = Output(text=output, file_format=file_format)
     jobs = plan_translation(
-        _some(inputs, listed),
+        inputs or [],
         models=headers,
         output=out,
         listed=listed or (),
@@ -226,22 +201,29 @@ def translate(
         selection=Selection(shard=_shard(shard), limit=limit, existing=existing),
         notice=say,
     )
-    piped = _refuse_terminal(jobs)
+    piped = any(job.target == "-" for job in jobs)
+    if piped and sys.stdout.isatty():
+        raise UsageError("-o -: stdout is a terminal. Send it to a file or a pipe, or name a file")
+
+    # Load and translate
+
     display = Display(total=len(jobs), as_json=as_json, pictures_on_stdout=piped)
-    models = _loaded(
-        paths,
-        looks,
-        load=partial(
-            load,
+    models = []
+    for path in paths:
+        translator = load(
+            path,
             device=_device(device, gpu),
             tile=rows,
-            memory=room,
+            memory=memory_bytes,
             encoder=encoder,
             engine=engine,
             precision=precision,
             notice=display.say,
-        ),
-    )
+        )
+        name = str(path) if len(paths) > 1 else None
+        models.append(Model(translator=translator, chosen=choose(looks, translator), name=name))
+        header = translator.header
+        say(f"{header.source} -> {header.target} on {translator.device}")
     options = Options(
         existing=existing,
         alpha=alpha,
@@ -268,16 +250,46 @@ def translate(
         raise typer.Exit(1)
 
 
-def _existing(*, skip: bool, overwrite: bool) -> "Existing":
-    if skip and overwrite:
-        raise UsageError("--skip-existing, --overwrite: contradict each other. Choose one")
-    return "skip" if skip else "overwrite" if overwrite else "refuse"
+def _requested_codes(
+    *,
+    samples: int | None,
+    seed: int | None,
+    sync: bool,
+    style: Path | None,
+    z: str | None,
+    z_file: Path | None,
+    path: tuple[Path, Path] | None,
+    frames: int | None,
+    grid: bool,
+) -> "Looks":
+    """Collect the options that choose codes; refuse two that contradict each other."""
+    from imgtranslate.translation.codes import Looks, parse_codes, read_codes
+
+    ways = {"--style": style, "--z": z, "--z-file": z_file, "--interpolate": path}
+    drawn = {"--samples": samples, "--seed": seed, "--sync": sync or None}
+    given = [name for name, value in ways.items() if value is not None]
+    given += [name for name, value in drawn.items() if value is not None][:1]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]}, {given[1]}: both choose the code. Give one of them")
+    if frames is not None and path is None:
+        raise UsageError("--frames: counts the codes of --interpolate. Give both")
+    codes = parse_codes(z) if z is not None else read_codes(z_file) if z_file else ()
+    return Looks(
+        options=(*given, *(["--grid"] if grid else [])),
+        samples=samples or 1,
+        seed=seed or 0,
+        sync=sync,
+        codes=codes,
+        style=style,
+        path=path,
+        frames=frames or 8,
+    )
 
 
 def _listed(
     files_from: str | None, inputs: list[str] | None, *, zero: bool
 ) -> "list[Input] | None":
-    """The pictures of a list; None without one."""
+    """Read the list of inputs; None without ``--files-from``."""
     from imgtranslate.translation.inputs import read_list
 
     if files_from is None:
@@ -297,21 +309,6 @@ def _listed(
         ) from error
 
 
-def _some(inputs: list[str] | None, listed: "list[Input] | None") -> list[str]:
-    """What was named; a list may be empty, a command line without inputs may not."""
-    if not inputs and listed is None:
-        raise UsageError("INPUT: not given. Name a picture, a folder, a glob, or - for stdin")
-    if "-" in (inputs or ()) and sys.stdin.isatty():
-        raise UsageError("-: stdin is a terminal. Pipe a picture into it, or name a file")
-    return inputs or []
-
-
-def _given(models: list[Path] | None) -> list[Path]:
-    if not models:
-        raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
-    return models
-
-
 def _shard(text: str | None) -> "Shard":
     from imgtranslate.translation.partitions import parse_shard, shard_of_process
 
@@ -328,30 +325,3 @@ def _device(device: str, gpu: str | None) -> str:
 
         return device_of_process(os.environ)
     return device
-
-
-def _refuse_terminal(jobs: "Sequence[Job]") -> bool:
-    """Whether a picture goes to stdout, which must not be a terminal."""
-    piped = any(job.target == "-" for job in jobs)
-    if piped and sys.stdout.isatty():
-        raise UsageError("-o -: stdout is a terminal. Send it to a file or a pipe, or name a file")
-    return piped
-
-
-def _loaded(
-    paths: Sequence[Path], looks: "Looks", *, load: "Callable[[Path], Translator]"
-) -> "list[Model]":
-    from imgtranslate.translation.codes import choose
-    from imgtranslate.translation.stages import Model
-
-    models = []
-    for path in paths:
-        translator = load(path)
-        name = str(path) if len(paths) > 1 else None
-        models.append(Model(translator=translator, chosen=choose(looks, translator), name=name))
-        say(_headline(translator.header, translator.device))
-    return models
-
-
-def _headline(header: "ModelHeader", device: str) -> str:
-    return printable(f"{header.source} -> {header.target} on {device}")

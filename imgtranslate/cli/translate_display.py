@@ -1,4 +1,4 @@
-"""What ``translate`` shows while it works."""
+"""The display of a translation: results, failures, progress and a count."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PLAIN_SECONDS = 30.0  # between plain lines
 
 
 class Display:
-    """Results on stdout, failures and progress on stderr, a count at the end."""
+    """Results on stdout; failures, progress and the final count on stderr."""
 
     def __init__(self, *, total: int, as_json: bool, pictures_on_stdout: bool = False) -> None:
         from rich.console import Console
@@ -42,7 +42,7 @@ class Display:
         self._task = self._bar.add_task("translating", total=total)
 
     def __enter__(self) -> Self:
-        """Draw from now on."""
+        """Start to draw."""
         self._bar.start()
         return self
 
@@ -52,22 +52,22 @@ class Display:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the terminal as it was and say how many of what there were."""
+        """Stop drawing, restore the terminal and print the count."""
         self._bar.stop()
         say(self._summary())
 
     @property
     def failed(self) -> bool:
-        """Whether any picture failed."""
+        """True if a picture failed."""
         return self._counts["failed"] > 0
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left."""
+        """True if every picture was counted."""
         return self._counts.total() == self._total
 
     def show(self, outcome: "Outcome") -> None:
-        """Count and show what became of one picture."""
+        """Count and show the outcome of one picture."""
         self._counts[outcome.status] += 1
         if outcome.status == "failed":
             self.say(f"failed: {outcome.input}: {outcome.reason}")
@@ -81,14 +81,14 @@ class Display:
         self._plain_line()
 
     def say(self, line: str) -> None:
-        """Tell the person something, above the bar where there is one."""
+        """Print a line on stderr, above the progress bar if it is drawn."""
         if self._bar.live.is_started:
             self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
         else:
             say(line)
 
     def _result(self, line: str) -> None:
-        """A path goes into a pipe byte by byte as it is, and to a person without control codes."""
+        """Print a result: to a pipe as raw bytes, to a terminal without control codes."""
         if self._pictures_on_stdout:
             self.say(line)
         elif not sys.stdout.isatty():
