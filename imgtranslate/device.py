@@ -1,4 +1,4 @@
-"""Which device computes."""
+"""The device to compute on."""
 
 import torch
 
@@ -10,21 +10,21 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 def choose_device(name: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` into a device of this machine.
 
-    ``auto`` takes the first GPU, else Apple's, else the CPU. Raises ``UsageError`` naming
-    ``--device cpu`` if the one asked for is not there.
+    ``auto`` takes the first GPU, else Apple's, else the CPU. Raises ``UsageError`` if the machine
+    lacks the requested device.
     """
     kind, _, index = name.partition(":")
     if kind == "gpu":
-        raise UsageError(f"--device {name}: no such name. Did you mean cuda?")
+        raise UsageError(f"`device` {name}: no such name. Did you mean cuda?")
     if index and kind != "cuda":
-        raise UsageError(f"--device {name}: only cuda has numbers. Use --device {kind}")
-    match nearest(kind, DEVICES, what="--device"):
+        raise UsageError(f"`device` {name}: only cuda has numbers. Use `device` {kind}")
+    match nearest(kind, DEVICES, what="`device`"):
         case "auto":
             return torch.device(_best())
         case "cuda":
             return _cuda(index or "0")
         case "mps" if not torch.backends.mps.is_available():
-            raise UsageError("--device mps: no Apple GPU here. Use --device cpu")
+            raise UsageError("`device` mps: no Apple GPU here. Use `device` cpu")
         case found:
             return torch.device(found)
 
@@ -41,11 +41,12 @@ def _best() -> str:
 
 
 def _cuda(index: str) -> torch.device:
+    name = f"`device` cuda:{index}"
     if not index.isascii() or not index.isdigit():
-        raise UsageError(f"--gpu {index}: not a number. Use --gpu 0, or --device cpu")
+        raise UsageError(f"{name}: not a number. Use `device` cuda:0, or `device` cpu")
     if not torch.cuda.is_available():
-        raise UsageError(f"--gpu {index}: torch finds no GPU on this machine. Use --device cpu")
+        raise UsageError(f"{name}: torch finds no GPU on this machine. Use `device` cpu")
     if int(index) >= torch.cuda.device_count():
         last = torch.cuda.device_count() - 1
-        raise UsageError(f"--gpu {index}: the last GPU here is {last}. Use --gpu {last}")
+        raise UsageError(f"{name}: the last GPU here is {last}. Use `device` cuda:{last}")
     return torch.device("cuda", int(index))

@@ -290,7 +290,7 @@ def test_a_hostile_header_gives_one_line(tmp_path: Path):
 
 def test_a_device_that_is_not_there_is_named(tmp_path: Path):
     path = save_model(tmp_path / "m.safetensors")
-    with pytest.raises(UsageError, match="--device"):
+    with pytest.raises(UsageError, match="`device`"):
         load(path, device="tpu")
 
 
