@@ -31,11 +31,11 @@ def serve(
             metavar="FILE|RUN", help="A model, an export, or a run: both ways. Repeatable."
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="What else it is called by clients. Repeatable."),
+        typer.Option(metavar="NAME", help="Accept this Host name too. Repeatable."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
@@ -44,25 +44,23 @@ def serve(
         typer.Option(min=0, max=1000, help="Requests that may wait.", rich_help_panel=LIMITS),
     ] = 16,
     max_bytes: Annotated[
-        int, typer.Option(min=1, help="Of a picture as sent.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, help="Bytes of a picture as sent.", rich_help_panel=LIMITS)
     ] = 50_000_000,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Of a picture, all frames.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, help="Pixels of all frames.", rich_help_panel=LIMITS)
     ] = 2**24,
     timeout: Annotated[
         float,
-        typer.Option(
-            min=0.1, max=86400, help="Seconds to send a picture in.", rich_help_panel=LIMITS
-        ),
+        typer.Option(min=0.1, max=86400, help="Seconds to send a picture.", rich_help_panel=LIMITS),
     ] = 30.0,
 ) -> None:
-    """Translate pictures for a page in the browser and for other programs, over HTTP.
+    r"""Translate pictures for a page in the browser and for other programs, over HTTP.
 
-    GET / is the page; POST /translate takes a picture and answers one of the same size;
+    GET / is the page; POST /translate takes a picture and returns one of the same size;
     /models, /healthz, /openapi.json. Nothing is written to the disk.
 
-    Only this machine is answered unless --host says otherwise. Ctrl-C finishes the picture at
-    hand. Needs pip install 'imgtranslate[serve]'.
+    Only this machine can connect unless --host is given. Ctrl-C finishes the current picture and
+    stops. Needs pip install 'imgtranslate\[serve]'.
     """
     _refuse_missing()
     from imgtranslate.serving.app import Limits
@@ -94,7 +92,7 @@ def serve(
                 ready=lambda: result(address_of(listener)),
                 report=lambda answered: say(_line(answered)),
             )
-        except KeyboardInterrupt:  # the second Ctrl-C: the picture at hand is given up
+        except KeyboardInterrupt:  # the second Ctrl-C abandons the current picture
             os._exit(stopped.exit_code)
     raise typer.Exit(stopped.exit_code)
 

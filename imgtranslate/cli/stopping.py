@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask for a clean stop; a second one ends at once."""
+"""Ctrl-C and SIGTERM request a clean stop; a second one ends the process at once."""
 
 import signal
 import threading
@@ -10,31 +10,31 @@ from imgtranslate.cli.terminal import say
 
 
 class Stopped(threading.Event):
-    """Set by a signal, whose number it remembers."""
+    """An event that a signal sets, and the number of that signal."""
 
-    signal_number: int = signal.SIGTERM  # unless another came
+    signal_number: int = signal.SIGTERM
 
     @property
     def exit_code(self) -> int:
-        """What shells expect after that signal."""
+        """The exit status that shells expect after that signal."""
         return 128 + self.signal_number
 
 
 @contextmanager
 def stop_on_signals(words: str, *, quiet: bool = False) -> Iterator[Stopped]:
-    """Ask for a clean stop on the first Ctrl-C or SIGTERM, and say so; the second ends at once."""
+    """Set the event on the first Ctrl-C or SIGTERM and say ``words``; a second one ends at once."""
     stopped = Stopped()
     line = f"{words}. Once more to stop at once"
     saying = threading.Thread(target=(lambda _: None) if quiet else say, args=(line,))
 
-    def ask(number: int, _: FrameType | None) -> None:
+    def request_stop(number: int, _: FrameType | None) -> None:
         stopped.signal_number = number
         stopped.set()
         for each, handler in before.items():
             signal.signal(each, handler)
-        saying.start()  # the signal may have come while this thread was writing a line itself
+        saying.start()  # in a thread of its own: this one may be in the middle of writing a line
 
-    before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.signal(each, request_stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stopped
     finally:

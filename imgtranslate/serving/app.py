@@ -128,9 +128,9 @@ class Service:
                 max_pixels=self._limits.max_pixels,
             )
             with self._queue.place():
-                work = functools.partial(translate_bytes, await self._read_body(request), wanted)
-                gone = _disconnect(request.receive)
-                content, answered = await self._queue.run(work, gone=gone)
+                body = await self._read_body(request)
+                work = functools.partial(translate_bytes, body, wanted)
+                content, answered = await self._queue.run(work, gone=_disconnect(request.receive))
         except ClientDisconnect:
             self._report(Answered(status=499, reason="the client hung up"))
             return Response(status_code=499)

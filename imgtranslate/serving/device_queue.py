@@ -66,9 +66,12 @@ class DeviceQueue:
         job = _Job()
         task = asyncio.create_task(self._run_alone(work, job))
         task.add_done_callback(_retrieve_error)
-        either: list[asyncio.Future[Any]] = [task, asyncio.ensure_future(gone)]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        either[1].cancel()
+        leaving = asyncio.ensure_future(gone)
+        either: set[asyncio.Future[Any]] = {task, leaving}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
         if task.done():
             return task.result()
         job.wanted = False

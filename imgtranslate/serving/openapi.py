@@ -88,8 +88,8 @@ def describe_service(models: Sequence[str]) -> dict[str, Any]:
         "info": {"title": "imgtranslate serve", "version": __version__},
         "paths": {
             "/translate": {"post": _describe_translate(models)},
-            "/models": {"get": {"responses": {"200": _json(ModelList, "The served models")}}},
-            "/healthz": {"get": {"responses": {"200": _json(Health, "The state of the server")}}},
+            "/models": {"get": _describe_get(ModelList, "The served models")},
+            "/healthz": {"get": _describe_get(Health, "The state of the server")},
         },
         "components": {"schemas": schemas["$defs"]},
     }
@@ -102,7 +102,12 @@ def _describe_translate(models: Sequence[str]) -> dict[str, Any]:
         "operationId": "translate",
         "summary": "Translate one picture into one of the same size",
         "parameters": [
-            {"name": name, "in": "query", "schema": {**schema, **choices.get(name, {})}}
+            {
+                "name": name,
+                "in": "query",
+                "description": schema["description"],
+                "schema": {**schema, **choices.get(name, {})},
+            }
             for name, schema in PARAMETERS.items()
         ],
         "requestBody": {
@@ -118,6 +123,10 @@ def _describe_translate(models: Sequence[str]) -> dict[str, Any]:
             **{str(status): _json(Error, text) for status, text in _ERRORS.items()},
         },
     }
+
+
+def _describe_get(model: type[BaseModel], summary: str) -> dict[str, Any]:
+    return {"summary": summary, "responses": {"200": _json(model, summary)}}
 
 
 def _json(model: type[BaseModel], description: str) -> dict[str, Any]:

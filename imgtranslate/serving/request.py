@@ -63,7 +63,10 @@ class Query(BaseModel):
     alpha: Alpha = Field("keep", description="Keep, drop or matte transparency")
 
 
-PARAMETERS: dict[str, dict[str, Any]] = Query.model_json_schema()["properties"]
+PARAMETERS: dict[str, dict[str, Any]] = {
+    name: {key: value for key, value in schema.items() if value is not None}
+    for name, schema in Query.model_json_schema()["properties"].items()
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""Work that overlaps: before and behind the one thread that computes, in bounded memory.
+"""Reading ahead of and writing behind the thread that computes, in bounded memory.
 
-Threads do, since Pillow, numpy and the system let go of the interpreter while they work.
+Threads suffice: Pillow, numpy and system calls release the interpreter's lock while they work.
 """
 
 from collections import deque
@@ -11,11 +11,11 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-BUDGET = 2**28  # bytes of decoded pictures that wait, unless one alone has more
+BUDGET = 2**28  # bytes of waiting decoded pictures, unless a single one has more
 
 
 class Room:
-    """How many results may wait: few while they are large, one before any is known."""
+    """The number of results that may wait, so that their memory stays within a budget."""
 
     def __init__(self, *, most: int, budget: int = BUDGET) -> None:
         self._most = most
@@ -24,13 +24,13 @@ class Room:
 
     @property
     def places(self) -> int:
-        """From one to ``most``, so that all are within the budget if none is larger than before."""
+        """From 1 to ``most``, by the largest result so far; 1 before any is known."""
         if not self._largest:
             return 1
         return max(1, min(self._most, self._budget // self._largest))
 
     def seen(self, size: int) -> None:
-        """Know of a result of ``size`` bytes."""
+        """Note the size of a result in bytes."""
         self._largest = max(self._largest, size, 1)
 
 
@@ -42,7 +42,7 @@ def read_ahead(
     size: Callable[[Result], int],
     room: Room,
 ) -> Iterator[Result]:
-    """Yield ``read(item)`` in order, while the next ones are being read already."""
+    """Yield ``read(item)`` in order, while threads already read the next items."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, "read") as pool:
         try:
@@ -67,7 +67,7 @@ def write_behind(
 ) -> Iterator[Result]:
     """Yield ``write(item)`` in order, as soon as each is done, while the next items are made.
 
-    Whatever was begun is finished, also when nobody takes the results any more.
+    Writes that have begun are finished even if the generator is closed early.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, "write") as pool:
@@ -87,9 +87,9 @@ def grouped(
     most: Callable[[Item], int],
     window: int,
 ) -> Iterator[list[Item]]:
-    """Form groups of items with equal keys, of up to ``most`` of them, across the stream.
+    """Group items with equal keys, up to ``most`` of them, across the stream.
 
-    At most ``window`` items wait for their like; then the group that waits longest goes as it is.
+    At most ``window`` items wait; then the group that has waited longest is yielded as it is.
     """
     groups: dict[Hashable, list[Item]] = {}
     for item in items:
@@ -103,7 +103,7 @@ def grouped(
 
 
 def in_order(items: Iterable[tuple[int, Item]]) -> Iterator[Item]:
-    """Yield items by their numbers, 0, 1, 2 and so on; one that comes early waits."""
+    """Yield items by their numbers, 0, 1, 2 and so on, which may come in any order."""
     early: dict[int, Item] = {}
     wanted = 0
     for number, item in items:

@@ -72,7 +72,7 @@ def is_closed(connection: socket.socket) -> bool:
     return True
 
 
-# Whose turn it is
+# The queue
 
 
 def test_a_full_queue_says_when_to_come_again(gate: Gate) -> None:

@@ -134,6 +134,17 @@ def test_the_extra_is_named_where_it_is_missing(
     assert "Run pip install 'imgtranslate[serve]'" in capsys.readouterr().err
 
 
+def test_help_needs_no_server(folder: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", SAY_LOADED, "serve", "--help"],
+        check=True, capture_output=True, text=True, cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])},
+    )  # fmt: skip
+    assert "'imgtranslate[serve]'" in run.stdout
+    loaded = set(run.stdout.rpartition("loaded ")[2].split())
+    assert not loaded & {"fastapi", "starlette", "uvicorn", "torch"}
+
+
 def test_an_address_is_one_to_open() -> None:
     with bind("127.0.0.1", 0) as listener:
         assert address_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}/"
