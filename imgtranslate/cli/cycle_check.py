@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imgtranslate.evaluation.cycle_check.scores import CycleFailure, CycleScore
     from imgtranslate.evaluation.cycle_check.verdicts import Verdict
     from imgtranslate.model_files.checkpoint import Direction
-from imgtranslate.translation.translator import Translator
+    from imgtranslate.translation.translator import Translator
 
 EPILOG = examples(
     "imgtranslate cycle-check --run runs/horses2zebras",
