@@ -1,5 +1,6 @@
 """Colour profiles, built from their numbers."""
 
+import itertools
 import struct
 
 
@@ -43,20 +44,37 @@ def build(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     return head + struct.pack(">I", len(tags)) + table + data
 
 
+ADOBE_GAMMA = 2.19921875
+ADOBE_PRIMARIES = (
+    (0.60974, 0.31111, 0.01947),
+    (0.20528, 0.62567, 0.06087),
+    (0.14919, 0.06322, 0.74457),
+)
+
+
 def adobe_rgb() -> bytes:
     """Adobe RGB (1998), by its published primaries."""
-    curve = power(2.19921875)
+    red, green, blue = (_colour(*xyz) for xyz in ADOBE_PRIMARIES)
+    tags = {b"rXYZ": red, b"gXYZ": green, b"bXYZ": blue}
     return build(
-        b"RGB ",
-        {
-            b"rXYZ": _colour(0.60974, 0.31111, 0.01947),
-            b"gXYZ": _colour(0.20528, 0.62567, 0.06087),
-            b"bXYZ": _colour(0.14919, 0.06322, 0.74457),
-            b"rTRC": curve,
-            b"gTRC": curve,
-            b"bTRC": curve,
-        },
+        b"RGB ", {**tags, **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), power(ADOBE_GAMMA))}
     )
+
+
+def adobe_rgb_as_tables() -> bytes:
+    """Adobe RGB as a lookup table (lut16Type) to XYZ: curves, then a grid of 2 nodes a side."""
+    curve = [round(65_535 * (level / 4095) ** ADOBE_GAMMA) for level in range(4096)]
+    corners = [
+        round(
+            32_768 * sum(share * xyz[i] for share, xyz in zip(node, ADOBE_PRIMARIES, strict=True))
+        )
+        for node in itertools.product((0, 1), repeat=3)
+        for i in range(3)
+    ]
+    numbers = [*curve * 3, *corners, *(0, 65_535) * 3]
+    table = b"mft2\0\0\0\0" + bytes([3, 3, 2, 0]) + _fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    table += struct.pack(f">HH{len(numbers)}H", 4096, 2, *numbers)
+    return build(b"RGB ", {b"A2B0": table})
 
 
 def grey(curve: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""Where files become pixels and back; nothing else opens or writes a picture.
+"""Files become pixels and back; no other module opens or writes a picture.
 
 A picture has the depth of its file, in sRGB or grey, perhaps with alpha; a network sees float32
-(c, h, w) in [-1, 1]. Both directions round, so that all values of 8 and of 16 bits survive the way
-there and back.
+(c, h, w) in [-1, 1]. Both directions round, so all values of 8 and of 16 bits survive the round
+trip.
 """
 
 import logging
@@ -10,26 +10,29 @@ import logging
 from imgtranslate.images.listing import IMAGE_SUFFIXES, list_images
 from imgtranslate.images.picture import (
     Alpha,
+    AnyPixels,
+    Codes,
     Picture,
+    Pixels,
+    Values,
     eight_bits,
+    fitting_side,
     in_depth,
+    mirror_indices,
     over_white,
+    pad_to,
     resized,
+    to_network,
+    to_pixels,
     with_alpha,
 )
 from imgtranslate.images.pil import to_pil
-from imgtranslate.images.reading import picture_from_pil, read_frames, read_image
-from imgtranslate.images.stored import Stored, read_stored
-from imgtranslate.images.values import (
-    AnyPixels,
-    Codes,
-    Pixels,
-    Values,
-    fitting_side,
-    mirror_indices,
-    pad_to,
-    to_network,
-    to_pixels,
+from imgtranslate.images.reading import (
+    Stored,
+    picture_from_pil,
+    read_frames,
+    read_image,
+    read_stored,
 )
 from imgtranslate.images.writing import (
     encode_image,
@@ -39,7 +42,8 @@ from imgtranslate.images.writing import (
     write_image,
 )
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to stderr
+for _decoder in ("PIL", "tifffile", "imagecodecs"):
+    logging.getLogger(_decoder).addHandler(logging.NullHandler())  # else its errors go to stderr
 
 __all__ = [
     "IMAGE_SUFFIXES",

@@ -1,4 +1,4 @@
-"""Which formats are written, what each can hold, and how: without loss where it can be."""
+"""The formats that are written, what each can hold, and its options: lossless where possible."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,12 +12,12 @@ from imgtranslate.images.picture import Picture
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """What a format can hold, and Pillow's options for it."""
+    """The capabilities of a format, and Pillow's options for it."""
 
     file_format: str  # Pillow's name
     has_alpha: bool = False
     has_frames: bool = False
-    once: int | None = None  # how an animation says that it runs once
+    once: int | None = None  # the loop count of an animation that runs once
     most_channels: int = 4
     longest_side: int = 2**31 - 1  # px
     depths: tuple[str, ...] = ("uint8",)
@@ -25,10 +25,10 @@ class Writer:
     exif_limit: int = 0  # bytes
     xmp_limit: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
-    lossy: Mapping[str, Any] | None = None  # what else is set where a quality is asked for
+    lossy: Mapping[str, Any] | None = None  # more options for a requested quality
 
     def depth(self, picture: Picture) -> np.dtype[Any]:
-        """The depth of a picture, else the next below that the format holds."""
+        """Return the depth of a picture, else the next below that the format holds."""
         grey = picture.pixels.shape[2] == 1 and picture.alpha is None
         offered = {*self.depths, *(self.grey_depths if grey else ())}
         wanted = picture.pixels.dtype.name
@@ -43,7 +43,7 @@ _JPEG = Writer(
     file_format="JPEG",
     longest_side=65_500,
     exif_limit=65_533,
-    xmp_limit=65_504,  # with the name of its kind, as many
+    xmp_limit=65_504,  # and its namespace, as much again
     options={"quality": 95, "subsampling": "4:4:4"},
     lossy={},
 )

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, by their names alone."""
+"""The pictures of a folder, found by their names alone."""
 
 import os
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ IMAGE_SUFFIXES = HEIF_SUFFIXES | {
 
 
 def list_images(folder: Path, *, channels: int = 3) -> list[Path]:
-    """All pictures in ``folder`` and below, by suffix, in the order of their names.
+    """List the pictures in ``folder`` and below, by suffix, in the order of their names.
 
-    Arrays (``.npy``) are among them where pictures have more channels than formats hold.
+    Arrays (``.npy``) are among them for more than 4 channels.
 
     Hidden files and folders are left out; links are followed, but not in circles. Raises
     ``DataError`` if the folder, or one below it, cannot be listed.
@@ -42,7 +42,7 @@ def list_images(folder: Path, *, channels: int = 3) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All files below, hidden ones left out; a link back to a folder above is not followed."""
+    """List the files below except hidden ones; a link back to a folder above is not followed."""
     stack = [(folder, frozenset({folder.resolve()}))]
     while stack:
         current, above = stack.pop()
@@ -67,7 +67,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Not so a link that leads in a circle, which the system refuses to follow."""
+    """Tell a folder; a link that leads in a circle is none."""
     try:
         return entry.is_dir()
     except OSError:

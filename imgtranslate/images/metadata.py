@@ -1,54 +1,81 @@
-"""What a file says beside its pixels: the way up, EXIF, XMP."""
+"""Metadata beside the pixels: orientation, EXIF, XMP."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
 
 from imgtranslate.images.opening import DECODER_ERRORS
-from imgtranslate.images.values import AnyPixels
+from imgtranslate.images.picture import AnyPixels, Picture
 
 ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
 
-# The tags of a TIFF that speak of the picture, not of how the file is laid out.
+# The tags of a TIFF that describe the picture, not the layout of the file.
 DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432, EXIF_IFD, GPS_IFD)
 
 _COLOUR_SPACE, _SRGB = 0xA001, 1
-_LIMIT = 2**24  # bytes of EXIF or XMP; nobody writes more in earnest
+_LIMIT = 2**24  # bytes of EXIF or XMP; no real file has more
 _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:=["\']|>)\s*)[0-9]')
 
 
-def orientation_of(image: Image.Image) -> int:
-    """How the stored pixels are turned, 1 to 8 as in EXIF; 1 where that is damaged or absent."""
+def exif_of(image: Image.Image) -> Image.Exif:
+    """Return the EXIF tags of an image; none where the block is damaged."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        return image.getexif()
     except DECODER_ERRORS:  # the EXIF block is damaged, the picture is not
+        return Image.Exif()
+
+
+def orientation_of(exif: Image.Exif) -> int:
+    """Return how the stored pixels are turned, 1 to 8; 1 where that is damaged or absent."""
+    try:
+        return valid_orientation(exif.get(ORIENTATION))
+    except DECODER_ERRORS:
         return 1
+
+
+def valid_orientation(found: object) -> int:
+    """Return an orientation of 1 to 8; 1 for anything else."""
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def turned(pixels: AnyPixels, orientation: int) -> AnyPixels:
-    """Turn (h, w, ...) upright."""
-    swapped = np.swapaxes(pixels, 0, 1) if orientation >= 5 else pixels
-    rows = -1 if orientation in (3, 4, 7, 8) else 1
-    columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return np.ascontiguousarray(swapped[::rows, ::columns])
+def upright(picture: Picture, orientation: int) -> Picture:
+    """Turn the pixels and alpha upright."""
+    alpha = None if picture.alpha is None else _turned(picture.alpha, orientation)
+    return replace(picture, pixels=_turned(picture.pixels, orientation), alpha=alpha)
 
 
-def exif_of(image: Image.Image) -> bytes | None:
-    """The EXIF block without what no longer holds: the orientation and the thumbnail."""
+def described(exif: Image.Exif) -> Image.Exif:
+    """Return the tags of a TIFF that describe the picture."""
+    kept = Image.Exif()
+    for tag, value in descriptive_tags(exif):
+        kept[tag] = value
+    return kept
+
+
+def descriptive_tags(exif: Image.Exif) -> Iterable[tuple[int, object]]:
+    """List the tags that a TIFF may keep; directories as dicts."""
+    for tag in DESCRIPTIVE:
+        if tag in exif:
+            yield tag, exif.get_ifd(tag) if tag in (EXIF_IFD, GPS_IFD) else exif[tag]
+
+
+def exif_block(exif: Image.Exif) -> bytes | None:
+    """Return the EXIF block without the orientation and the thumbnail, which no longer hold."""
     try:
-        exif = _described(image)
-        exif.pop(ORIENTATION, None)
+        orientation = exif.pop(ORIENTATION, None)
         block = exif.tobytes() if exif else b""
+        if orientation is not None:
+            exif[ORIENTATION] = orientation  # the image may be the user's
     except DECODER_ERRORS:
         return None
     return block if 0 < len(block) <= _LIMIT else None
 
 
 def srgb_exif(block: bytes | None) -> bytes | None:
-    """The EXIF block of pixels that are sRGB now, which must not name another space."""
+    """Name sRGB in the EXIF block of pixels that were converted to it."""
     if block is None:
         return None
     try:
@@ -62,26 +89,17 @@ def srgb_exif(block: bytes | None) -> bytes | None:
         return block
 
 
-def xmp_of(image: Image.Image) -> bytes | None:
-    """The XMP packet, in which the orientation is reset."""
-    return cleaned_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
-
-
-def cleaned_xmp(found: object) -> bytes | None:
-    """XMP as bytes, the orientation reset; None for what is none."""
+def clean_xmp(found: object) -> bytes | None:
+    """Return XMP as bytes with the orientation reset; None for anything else."""
     packet = found.encode(errors="replace") if isinstance(found, str) else found
     if not isinstance(packet, bytes) or not 0 < len(packet) <= _LIMIT:
         return None
     return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
 
 
-def _described(image: Image.Image) -> Image.Exif:
-    """The EXIF of a file; of a TIFF without the layout of its pixels."""
-    exif = image.getexif()
-    if not isinstance(image, TiffImageFile):
-        return exif
-    described = Image.Exif()
-    for tag in DESCRIPTIVE:
-        if tag in exif:
-            described[tag] = exif.get_ifd(tag) if tag in (EXIF_IFD, GPS_IFD) else exif[tag]
-    return described
+def _turned(pixels: AnyPixels, orientation: int) -> AnyPixels:
+    """Turn (h, w, ...) upright."""
+    swapped = np.swapaxes(pixels, 0, 1) if orientation >= 5 else pixels
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(swapped[::rows, ::columns])

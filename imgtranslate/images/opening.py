@@ -1,29 +1,34 @@
-"""Opening files that may be anything: every fault of a decoder becomes one line."""
+"""Opening files that may hold anything: limits of size, and one line for every fault.
+
+Pillow keeps its limit, and Python its warning filters, once for the whole process. Several threads
+read at the same time, so a change holds as long as one of them needs it; the last one undoes it.
+"""
 
 import contextlib
 import io
 import re
 import struct
+import threading
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, final
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from PIL.ImageFile import ImageFile
 
 from imgtranslate.errors import ImageError
-from imgtranslate.images.limits import quiet, refuse_bomb, too_big, unlimited
+from imgtranslate.images.tar_archive import archive_of, read_member
 
 Source = Path | BinaryIO
 
-# Formats whose further images are frames or pages. Others hold layers, sizes, maps of depth.
-FRAMED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
-
 STREAM_LIMIT = 2**33  # bytes; nothing larger is read from a pipe
+FRAMES_LIMIT = 8  # pixels of all frames together, in multiples of the limit of one picture
 
-# What Pillow's plugins raise on damaged and hostile files, found by mutating files of every kind.
+# What decoders raise for damaged and hostile files, found by mutating files of every format.
 DECODER_ERRORS = (
     OSError,
     SyntaxError,
@@ -32,6 +37,7 @@ DECODER_ERRORS = (
     TypeError,
     LookupError,
     ArithmeticError,
+    AssertionError,
     AttributeError,
     MemoryError,
     RuntimeError,
@@ -41,90 +47,66 @@ DECODER_ERRORS = (
 )
 
 
+@contextlib.contextmanager
+def opened(source: Source) -> Iterator[BinaryIO]:
+    """Open a file, a member of a tar archive or a stream as a file that can be read twice."""
+    archive = archive_of(source) if isinstance(source, Path) else None
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, Path) and archive is not None:
+            yield io.BytesIO(read_member(source, archive))
+            return
+        with decoding(name_of(source)):
+            if isinstance(source, Path):
+                if source.exists() and not source.is_file():  # a folder, a device, a named pipe
+                    raise ImageError("not a file. Name a picture")
+                file: BinaryIO = stack.enter_context(source.open("rb"))
+            else:
+                file = _seekable(source)
+        yield file
+
+
 def name_of(source: Source) -> str:
-    """What messages call it: its path, or ``-`` for a stream."""
+    """Return the name that messages use: the path, or ``-`` for a stream."""
     return str(source) if isinstance(source, Path) else "-"
 
 
-def rereadable(source: Source) -> Source:
-    """The source itself if it can be read twice, else all that the stream holds."""
-    if isinstance(source, Path) or source.seekable():
-        return source
-    content = source.read(STREAM_LIMIT + 1)
-    if len(content) > STREAM_LIMIT:
-        raise ImageError(f"more than {STREAM_LIMIT:,} bytes. Cut it first")
-    return io.BytesIO(content)
-
-
-def beginning(source: Source, count: int) -> bytes:
-    """The first bytes of a source that can be read twice."""
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            return file.read(count)
-    source.seek(0)
-    content = source.read(count)
-    source.seek(0)
-    return content
-
-
 @contextlib.contextmanager
-def opened(source: Source, *, allow_huge: bool) -> Iterator[ImageFile]:
-    """Open a picture without reading its pixels; what must not be read is refused."""
-    refuse_special_file(source)
-    if not isinstance(source, Path):
-        source.seek(0)
-    _learn_heif(source)
-    with Image.open(source) as image:
-        _refuse_foreign_program(image)
-        refuse_bomb(image.size, allow_huge=allow_huge)
-        yield image
-
-
-@runtime_checkable
-class _Animated(Protocol):
-    is_animated: bool
-
-
-def has_frames(image: Image.Image) -> bool:
-    """Whether more frames or pages follow the first."""
-    return image.format in FRAMED and isinstance(image, _Animated) and image.is_animated
-
-
-@contextlib.contextmanager
-def decoding(source: Source | str, *, allow_huge: bool = False) -> Iterator[None]:
-    """Turn what Pillow raises into one line about ``source``, and keep its warnings to itself."""
-    name = source if isinstance(source, str) else name_of(source)
+def decoding(name: str, *, allow_huge: bool = False) -> Iterator[None]:
+    """Turn what decoders raise into one line about ``name``, and silence their warnings."""
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(quiet())
-            stack.enter_context(np.errstate(all="ignore"))  # files of floats hold any numbers
+            stack.enter_context(np.errstate(all="ignore"))  # files may hold NaN and infinity
             if allow_huge:
                 stack.enter_context(unlimited())
             yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
     except DECODER_ERRORS as error:
-        raise ImageError(f"{name}: {_reason(source, error)}") from error
+        raise ImageError(f"{name}: {_reason(error)}") from error
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, on one line; its name if it says nothing."""
+    """Return the text of an exception on one line; its type if it has no text."""
     text = " ".join(str(error).split()).rstrip(".")
     return text or type(error).__name__
 
 
-def refuse_special_file(source: Source) -> None:
-    """Raise ``ImageError`` for a folder, a device or a named pipe."""
-    if isinstance(source, Path) and source.exists() and not source.is_file():
-        raise ImageError("not a file. Name a picture")
+def _seekable(stream: BinaryIO) -> BinaryIO:
+    """Return the stream itself at its beginning, or its content if it cannot be read twice."""
+    if stream.seekable():
+        stream.seek(0)
+        return stream
+    content = stream.read(STREAM_LIMIT + 1)
+    if len(content) > STREAM_LIMIT:
+        raise ImageError(f"more than {STREAM_LIMIT:,} bytes. Cut it first")
+    return io.BytesIO(content)
 
 
-def _reason(source: Source | str, error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     match error:
         case Image.DecompressionBombError():
-            return too_big(int((re.findall(r"\d+", str(error)) or ["0"])[0]))
-        case UnidentifiedImageError() if _is_empty(source):
-            return "an empty file. Replace or remove it"
+            return _too_big(int((re.findall(r"\d+", str(error)) or ["0"])[0]))
         case UnidentifiedImageError():
             return "not a picture of a known format. Replace or remove it"
         case MemoryError():
@@ -135,34 +117,96 @@ def _reason(source: Source | str, error: BaseException) -> str:
             return f"damaged: {one_line(error)}. Replace or remove it"
 
 
-def _is_empty(source: Source | str) -> bool:
-    if isinstance(source, str):
-        return False
-    return not beginning(source, 1)
+# Limits
 
 
-def _refuse_foreign_program(image: Image.Image) -> None:
-    """Pillow draws EPS with Ghostscript; IPTC may hold one. A picture must not start programs."""
-    if image.format in ("EPS", "IPTC", "WMF"):
-        raise ImageError(f"{image.format} is not read. Convert it to PNG first")
+@final
+class Shared:
+    """A global change, made for the first thread that needs it and undone after the last."""
+
+    def __init__(self, change: Callable[[], AbstractContextManager[None]]) -> None:
+        self._change = change
+        self._lock = threading.Lock()
+        self._users = 0
+        self._undo = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Keep the change for the body."""
+        with self._lock:
+            if self._users == 0:
+                self._undo.enter_context(self._change())
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._undo.close()
 
 
-def _learn_heif(source: Source) -> None:
-    """Let Pillow know HEIC, whose decoder is an extra; it is imported for such a file alone."""
-    if not _is_heif(source):
-        return
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(PIL|numpy|tifffile|imagecodecs)\b")
+        yield
+
+
+@contextlib.contextmanager
+def _without_limit() -> Iterator[None]:
+    limit = Image.MAX_IMAGE_PIXELS
+    _lifted.append(limit)
+    Image.MAX_IMAGE_PIXELS = None
     try:
-        import pillow_heif
-    except ImportError as error:
-        raise ImageError("HEIC needs pillow-heif. Run pip install 'imgtranslate[heif]'") from error
-    pillow_heif.register_heif_opener(thumbnails=False)
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+        _lifted.clear()
 
 
-def _is_heif(source: Source) -> bool:
-    """Whether the first box of the file names a brand of HEIF, whatever its name."""
-    head = beginning(source, 64)
-    brands = head[8 : min(int.from_bytes(head[:4]), 64)]
-    return head[4:8] == b"ftyp" and brands[:4] in _HEIF_BRANDS and b"avif" not in brands
+_lifted: list[int | None] = []  # Pillow's limit while it is lifted
+_narrowed: ContextVar[int] = ContextVar("narrowed", default=2**62)
+
+quiet = Shared(_without_warnings)
+unlimited = Shared(_without_limit)  # other threads still meet `refuse_bomb`, which knows the limit
 
 
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+@contextlib.contextmanager
+def pixels_at_most(limit: int) -> Iterator[None]:
+    """Refuse pictures of more pixels in the body, in this thread alone."""
+    token = _narrowed.set(limit)
+    try:
+        yield
+    finally:
+        _narrowed.reset(token)
+
+
+def pixel_limit() -> int:
+    """Return the most pixels of a picture: Pillow's limit, which a program may set, or less."""
+    limit = (_lifted[0] if _lifted else Image.MAX_IMAGE_PIXELS) or 2**62
+    return min(limit, _narrowed.get())
+
+
+def refuse_bomb(size: tuple[int, int], *, allow_huge: bool = False) -> None:
+    """Raise ``ImageError`` for a picture of more pixels than the limit."""
+    pixels = size[0] * size[1]
+    if pixels > pixel_limit() and not allow_huge:
+        raise ImageError(_too_big(pixels))
+
+
+def refuse_long_bomb(pixels: int, *, allow_huge: bool) -> None:
+    """Raise ``ImageError`` for an animation of more pixels than memory should hold."""
+    limit = FRAMES_LIMIT * pixel_limit()
+    if pixels > limit and not allow_huge:
+        raise ImageError(
+            f"its frames have more than {limit:,} pixels together. "
+            "Cut it, or allow it with translate --allow-huge"
+        )
+
+
+def _too_big(pixels: int) -> str:
+    return (
+        f"{pixels:,} pixels, more than the limit of {pixel_limit():,}. "
+        "Shrink it, or allow it with translate --allow-huge"
+    )

@@ -1,16 +1,19 @@
-"""One picture, and what is done to it as a whole: its depth, its size, its transparency."""
+"""One picture: its pixels in every depth, as a network sees them, and its size and transparency."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from imgtranslate.errors import ImageError, UsageError
-from imgtranslate.images.limits import refuse_bomb
-from imgtranslate.images.values import AnyPixels, rounded
+from imgtranslate.images.opening import refuse_bomb
 
+Pixels = NDArray[np.uint8]
+AnyPixels = NDArray[Any]  # uint8, uint16, int32, float16 or float32
+Values = NDArray[np.float32]
+Codes = NDArray[np.float32]  # (n, latent_dim): input of a generator beside the picture
 Alpha = Literal["keep", "drop", "matte"]
 
 WHITES = {"uint8": 255.0, "uint16": 65_535.0, "int32": 65_535.0, "float16": 1.0, "float32": 1.0}
@@ -18,7 +21,7 @@ WHITES = {"uint8": 255.0, "uint16": 65_535.0, "int32": 65_535.0, "float16": 1.0,
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """One upright picture in sRGB or grey, and what its file said beside the pixels."""
+    """A picture, upright and in sRGB or grey once it is read, and the metadata of its file."""
 
     pixels: AnyPixels  # (h, w, c); grey and colour have 1 and 3, others hold alpha and more in c
     white: float = 255.0  # the value in pixels that means white
@@ -31,13 +34,101 @@ class Picture:
     file_format: str | None = None  # Pillow's name
 
 
+# Values
+
+
+def to_network(pixels: AnyPixels, *, white: float = 255.0) -> Values:
+    """Turn (h, w, c) of any depth into float32 (c, h, w): 0 becomes -1 and ``white`` 1.
+
+    Floats may overshoot. The network sees black where a value is not a number.
+    """
+    with np.errstate(invalid="ignore"):  # a file of floats may hold NaN and infinity
+        values = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+    if pixels.dtype.kind == "f":
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=white, neginf=0.0)
+    values /= white / 2
+    values -= 1
+    return values
+
+
+def to_pixels(values: Values, *, white: float = 255.0, dtype: DTypeLike = np.uint8) -> Any:
+    """Turn float (c, h, w) into (h, w, c) of ``dtype``: -1 becomes 0 and 1 ``white``.
+
+    Integers are clamped, then rounded to nearest; floats stay as they are. NaN becomes black.
+    """
+    scaled = np.nan_to_num((values + 1) * (white / 2), nan=0.0, posinf=white, neginf=0.0)
+    return np.ascontiguousarray(rounded(scaled, white=white, dtype=dtype).transpose(1, 2, 0))
+
+
+def rounded(levels: NDArray[Any], *, white: float, dtype: DTypeLike) -> Any:
+    """Convert to ``dtype``: integers clamped to 0 to ``white``, floats to the finite range."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        most = float(np.finfo(kind).max)
+        with np.errstate(invalid="ignore"):
+            return np.clip(levels, -most, most).astype(kind)
+    return np.rint(np.clip(levels, 0, white)).astype(kind)
+
+
+def white_of(values: NDArray[Any]) -> float:
+    """Return the value that means white: 255 or 65,535 of integers, 1, 255 or 65,535 of floats.
+
+    Files of floats do not name their white. Some values overshoot it, none by twice.
+    """
+    if values.dtype == np.uint8:
+        return 255.0
+    brightest = float(np.nanmax(values, initial=0))
+    darkest = float(np.nanmin(values, initial=0))
+    scales = (1.0, 255.0, 65_535.0) if values.dtype.kind == "f" else (65_535.0,)
+    for white in scales:
+        room = white if values.dtype.kind == "f" else 0.0
+        if -room <= darkest and brightest <= white + room:
+            return white
+    raise ImageError(
+        f"its values go from {darkest:g} to {brightest:g}, an unknown range. "
+        "Convert it to 8 or 16 bits"
+    )
+
+
+def mirror_indices(size: int, padded: int) -> NDArray[np.intp]:
+    """Return an index below ``size`` for each of ``padded`` places, mirrored at the ends.
+
+    The edge is not repeated, so the period is 2 (size - 1).
+    """
+    period = max(2 * (size - 1), 1)
+    walk = np.arange(padded) % period
+    return np.minimum(walk, period - walk) if size > 1 else walk
+
+
+def fitting_side(side: int, *, multiple: int, least: int) -> int:
+    """Return the next multiple of ``multiple`` that is no shorter than ``side`` and ``least``."""
+    return -(-max(side, least) // multiple) * multiple
+
+
+def pad_to(values: Values, *, multiple: int, least: int) -> Values:
+    """Mirror (..., h, w) to the right and below, up to the next fitting sides.
+
+    Return the array itself if its sides are multiples of ``multiple`` and not below ``least``.
+    """
+    height, width = values.shape[-2:]
+    rows = mirror_indices(height, fitting_side(height, multiple=multiple, least=least))
+    columns = mirror_indices(width, fitting_side(width, multiple=multiple, least=least))
+    if (len(rows), len(columns)) == (height, width):
+        return values
+    padded: Values = values[..., rows[:, None], columns]
+    return padded
+
+
+# Depth, transparency, size
+
+
 def eight_bits(picture: Picture) -> Picture:
-    """The same picture as uint8, rounded; itself if it is so already."""
+    """Convert to uint8, rounded; return the picture itself if it is uint8."""
     return in_depth(picture, np.uint8)
 
 
 def in_depth(picture: Picture, dtype: DTypeLike) -> Picture:
-    """The same picture in ``dtype``, rounded where it is coarser; itself if it is so already."""
+    """Convert to ``dtype``, rounded where it is coarser; return the picture itself if equal."""
     kind = np.dtype(dtype)
     if picture.pixels.dtype == kind:
         return picture
@@ -52,14 +143,14 @@ def in_depth(picture: Picture, dtype: DTypeLike) -> Picture:
 
 
 def opaque(picture: Picture) -> float:
-    """The value in its alpha that lets nothing through."""
+    """Return the value of its alpha that means opaque."""
     if picture.alpha is None or picture.alpha.dtype.kind == "f":
         return picture.white
     return WHITES[picture.alpha.dtype.name]
 
 
 def over_white(picture: Picture) -> Picture:
-    """The picture as it looks on white paper, without alpha; itself if it has none."""
+    """Composite over white; return the picture itself if it has no alpha."""
     if picture.alpha is None:
         return picture
     share = picture.alpha[..., None] / opaque(picture)
@@ -68,8 +159,15 @@ def over_white(picture: Picture) -> Picture:
     return replace(picture, pixels=pixels, alpha=None)
 
 
+def with_alpha_channel(picture: Picture) -> AnyPixels:
+    """Return the pixels with alpha as the last channel."""
+    if picture.alpha is None:
+        return picture.pixels
+    return np.concatenate([picture.pixels, picture.alpha[..., None]], axis=2)
+
+
 def with_alpha(picture: Picture, alpha: Alpha) -> Picture:
-    """Keep its transparency, drop it, or lay the picture over white."""
+    """Keep the alpha, drop it, or composite over white."""
     match alpha:
         case "keep":
             return picture
@@ -80,7 +178,7 @@ def with_alpha(picture: Picture, alpha: Alpha) -> Picture:
 
 
 def resized(picture: Picture, shorter_side: int, *, allow_huge: bool = False) -> Picture:
-    """Resize (Lanczos) so that the shorter side is so many px; aspect and depth are kept.
+    """Resize (Lanczos) to a shorter side in px; aspect and depth are kept.
 
     Raises ``UsageError`` for less than 1 px, ``ImageError`` if the result is too big.
     """
@@ -100,14 +198,8 @@ def resized(picture: Picture, shorter_side: int, *, allow_huge: bool = False) ->
     )
 
 
-def refuse_white(picture: Picture) -> None:
-    """Raise ``ImageError`` for pixels of a type that no picture has."""
-    if picture.pixels.dtype.name not in WHITES:
-        raise ImageError(f"pixels of {picture.pixels.dtype}. Give {', '.join(WHITES)}")
-
-
 def _rescaled(values: AnyPixels, old: float, new: float, dtype: np.dtype[Any]) -> Any:
-    with np.errstate(invalid="ignore", over="ignore"):  # files hold any numbers, and none
+    with np.errstate(invalid="ignore", over="ignore"):  # files may hold NaN and infinity
         numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=old, neginf=0.0)
         return rounded(numbers * (new / old), white=new, dtype=dtype)
 

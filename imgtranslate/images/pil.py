@@ -1,17 +1,107 @@
-"""Pictures as PIL images."""
+"""Pillow: decoding in the depth of the file, and PIL images from and to pictures."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
-from imgtranslate.images.picture import Picture, eight_bits, in_depth
-from imgtranslate.images.profiles import srgb_profile
+from imgtranslate.errors import ImageError
+from imgtranslate.images.colour import cmyk_to_srgb, srgb_profile
+from imgtranslate.images.metadata import (
+    clean_xmp,
+    described,
+    exif_block,
+    exif_of,
+    orientation_of,
+    upright,
+)
+from imgtranslate.images.opening import refuse_bomb
+from imgtranslate.images.picture import AnyPixels, Picture, eight_bits, in_depth, white_of
+
+# Formats whose further images are frames or pages. Others hold layers, sizes, maps of depth.
+_FRAMED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
+
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_OTHER_SPACES = ("LAB", "HSV", "YCbCr")  # Pillow converts them without the profile
+_DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")  # raw modes, of which Pillow keeps 8 bits
+_BITS, _PHOTOMETRIC = 258, 262  # of a TIFF
+
+
+def open_image(file: BinaryIO, *, allow_huge: bool) -> ImageFile:
+    """Open a picture of any format without reading its pixels; refuse what must not be read."""
+    head = file.read(64)
+    file.seek(0)
+    if _is_heif(head):
+        _register_heif()
+    image = Image.open(file)
+    if image.format in ("EPS", "IPTC", "WMF"):  # Pillow may start Ghostscript for them
+        raise ImageError(f"{image.format} is not read. Convert it to PNG first")
+    refuse_bomb(image.size, allow_huge=allow_huge)
+    return image
+
+
+def read_by_pillow(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
+    """Read frames one after the other, or the one picture, upright and in their own colours."""
+    with open_image(file, allow_huge=allow_huge) as image:
+        if not has_frames(image):
+            yield picture_of(image, file)
+            return
+        # an APNG may begin with a picture outside of its animation
+        for place in itertools.count(1 if image.info.get("default_image") else 0):
+            try:
+                image.seek(place)
+            except EOFError:
+                return
+            refuse_bomb(image.size, allow_huge=allow_huge)
+            yield picture_of(image)
+
+
+@runtime_checkable
+class _Animated(Protocol):
+    is_animated: bool
+
+
+def has_frames(image: Image.Image) -> bool:
+    """Tell whether more frames or pages follow the first."""
+    return image.format in _FRAMED and isinstance(image, _Animated) and image.is_animated
+
+
+def picture_of(image: Image.Image, file: BinaryIO | None = None) -> Picture:
+    """Decode an image of any mode, upright, in its own colours and the depth of its mode.
+
+    ``file``: where to read colours of 16 bits, of which Pillow keeps 8.
+    """
+    deep = file is not None and isinstance(image, ImageFile) and _is_deep_png(image)
+    _load(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        picture = _deep_grey(image)
+    elif file is not None and deep:
+        picture = _deep_png(file, image.info.get("icc_profile"))
+    else:
+        picture = _eight_bits(image)
+    exif, moving = exif_of(image), has_frames(image)
+    picture = replace(
+        picture,
+        exif=exif_block(described(exif) if isinstance(image, TiffImageFile) else exif),
+        xmp=clean_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")),
+        duration=_duration(image) if moving and image.format != "TIFF" else None,
+        loop=_loop(image) if moving else None,
+        file_format=image.format,
+    )
+    return upright(picture, orientation_of(exif))
 
 
 def to_pil(picture: Picture) -> Image.Image:
-    """The picture in mode L, LA, RGB or RGBA; its profile in ``info``.
+    """Convert to mode L, LA, RGB or RGBA, with the profile in ``info``.
 
-    Grey of more than 8 bits without alpha in mode I;16, I or F; PIL has none for deep colours,
-    which are rounded to 8.
+    Grey of more than 8 bits without alpha becomes I;16, I or F. PIL has no mode for deep colours,
+    which are rounded to 8 bits.
     """
     if picture.pixels.shape[2] == 1 and picture.alpha is None:
         plain = in_depth(picture, np.float32) if picture.pixels.dtype == np.float16 else picture
@@ -28,9 +118,9 @@ def to_pil(picture: Picture) -> Image.Image:
 
 
 def fitting_profile(picture: Picture) -> bytes | None:
-    """The profile of sRGB for as many channels as there are, where its file had one.
+    """Return a profile of sRGB for the picture's channels, if its file had one.
 
-    Grey of sRGB goes without: that is what grey without a profile is taken for.
+    Grey of sRGB goes without: grey without a profile is taken for it.
     """
     profile = picture.icc_profile
     if profile is None:
@@ -39,3 +129,119 @@ def fitting_profile(picture: Picture) -> bytes | None:
     if profile[16:20] == space:
         return profile
     return srgb_profile() if space == b"RGB " else None
+
+
+def _is_heif(head: bytes) -> bool:
+    """Tell HEIC by the brands in the first box of the file."""
+    brands = head[8 : min(int.from_bytes(head[:4]), 64)]
+    return head[4:8] == b"ftyp" and brands[:4] in _HEIF_BRANDS and b"avif" not in brands
+
+
+def _register_heif() -> None:
+    """Let Pillow know HEIC, whose decoder is an extra; it is imported for HEIC alone."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImageError("HEIC needs pillow-heif. Run pip install 'imgtranslate[heif]'") from error
+    pillow_heif.register_heif_opener(thumbnails=False)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode, without mapping the file of an image that the user opened into memory.
+
+    Pillow 13 maps a TIFF that stands on its side with its sides exchanged, and a mapped file that
+    gets shorter ends the process.
+    """
+    if not isinstance(image, ImageFile):
+        image.load()
+        return
+    name, image.filename = image.filename, ""
+    try:
+        image.load()
+    finally:
+        image.filename = name
+
+
+def _eight_bits(image: Image.Image) -> Picture:
+    profile = image.info.get("icc_profile")
+    if image.mode == "CMYK":
+        converted = cmyk_to_srgb(image)
+        plain, profile = converted or image.convert("RGB"), srgb_profile() if converted else None
+    elif image.has_transparency_data:
+        plain = _in_mode(image, "RGBA")
+    else:
+        plain = _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
+    if image.mode in _OTHER_SPACES:
+        profile = None
+    grey = image.mode in ("1", "L", "LA", "La")
+    pixels = np.array(_in_mode(plain, "L" if grey else "RGB"))
+    return Picture(
+        pixels=pixels[..., None] if grey else pixels,
+        alpha=np.array(plain.getchannel("A")) if plain.mode == "RGBA" else None,
+        icc_profile=_bytes(profile),
+    )
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert without copying an image of that mode."""
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _deep_grey(image: Image.Image) -> Picture:
+    """Read 16 bits, integers or floats; one value may be marked as transparent."""
+    values: AnyPixels = np.array(image)
+    if values.dtype.kind == "i" and image.format not in ("TIFF", None):
+        white_of(values)  # refuses more than 16 bits, which TIFF alone stores
+        values = values.astype(np.uint16)
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(_BITS) == (12,):
+        values = np.rint(values * (65_535 / 4_095)).astype(np.uint16)
+    if values.dtype.kind != "f" and _is_inverted(image):
+        values = (65_535 - values.astype(np.int32)).astype(values.dtype)
+    values = values.astype(values.dtype.newbyteorder("="))
+    white, key = white_of(values), image.info.get("transparency")
+    return Picture(
+        pixels=values[..., None],
+        white=white,
+        alpha=_key_alpha(values != key, white, values.dtype) if isinstance(key, int) else None,
+        icc_profile=_bytes(image.info.get("icc_profile")),
+    )
+
+
+def _key_alpha(shown: NDArray[np.bool_], opaque: float, dtype: np.dtype[Any]) -> AnyPixels:
+    alpha: AnyPixels = np.where(shown, opaque, 0).astype(dtype)
+    return alpha
+
+
+def _is_inverted(image: Image.Image) -> bool:
+    """Tell a TIFF whose white is 0, which Pillow inverts in 8 bits only."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
+
+
+def _is_deep_png(image: ImageFile) -> bool:
+    return image.format == "PNG" and any(tile.args in _DEEP_PNG for tile in image.tile)
+
+
+def _deep_png(file: BinaryIO, profile: object) -> Picture:
+    """Read colours of 16 bits, or grey with alpha."""
+    import imagecodecs
+
+    file.seek(0)
+    samples = imagecodecs.png_decode(file.read())
+    pixels, alpha = samples, None
+    if samples.shape[2] in (2, 4):
+        pixels, alpha = samples[..., :-1], samples[..., -1]
+    return Picture(pixels=pixels, white=65_535.0, alpha=alpha, icc_profile=_bytes(profile))
+
+
+def _bytes(profile: object) -> bytes | None:
+    return profile if isinstance(profile, bytes) else None
+
+
+def _duration(image: Image.Image) -> float:
+    found = image.info.get("duration", 0)
+    return float(found) if isinstance(found, int | float) and 0 <= found < 2**31 else 0.0
+
+
+def _loop(image: Image.Image) -> int | None:
+    found = image.info.get("loop")
+    return found if isinstance(found, int) and 0 <= found < 2**16 else None

@@ -1,10 +1,7 @@
 """From a file to pictures: upright, in sRGB, with as many channels as asked for."""
 
-import contextlib
-import io
-import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,31 +9,21 @@ import numpy as np
 from PIL import Image
 
 from imgtranslate.errors import ImageError
-from imgtranslate.images.arrays import is_array, read_array
-from imgtranslate.images.depth import Again, Levels, levels_of, white_of
-from imgtranslate.images.layers import Layers, find_layers, read_layers
-from imgtranslate.images.limits import refuse_bomb, refuse_long_bomb
-from imgtranslate.images.metadata import (
-    ORIENTATION,
-    cleaned_xmp,
-    exif_of,
-    orientation_of,
-    srgb_exif,
-    turned,
-    xmp_of,
-)
+from imgtranslate.images.arrays import ARRAY_MAGIC, read_array
+from imgtranslate.images.colour import is_foreign, to_srgb
+from imgtranslate.images.formats import WRITERS
+from imgtranslate.images.metadata import exif_of, orientation_of, srgb_exif
 from imgtranslate.images.opening import (
     Source,
     decoding,
-    has_frames,
+    name_of,
     opened,
-    refuse_special_file,
-    rereadable,
+    refuse_bomb,
+    refuse_long_bomb,
 )
-from imgtranslate.images.picture import Alpha, Picture, with_alpha
-from imgtranslate.images.profiles import to_srgb
-from imgtranslate.images.tar_archive import archive_of, read_member
-from imgtranslate.images.values import AnyPixels, rounded
+from imgtranslate.images.picture import Alpha, AnyPixels, Picture, rounded, white_of, with_alpha
+from imgtranslate.images.pil import open_image, picture_of, read_by_pillow
+from imgtranslate.images.tiff import TIFF_HEADS, read_tiff
 
 
 def read_image(
@@ -54,44 +41,26 @@ def read_image(
 def read_frames(
     source: Source, *, channels: int, alpha: Alpha = "keep", allow_huge: bool = False
 ) -> Iterator[Picture]:
-    """Read frames or pages one after the other, each as ``read_image`` would; of a still one.
+    """Read frames or pages one after the other, each as ``read_image`` would.
 
     ``source``: a path, also of a member of a tar archive, or a stream of bytes, which messages
     call ``-``.
     """
-    archive = archive_of(source) if isinstance(source, Path) else None
-    if isinstance(source, Path) and archive is not None:
-        content = io.BytesIO(read_member(source, archive))
-        with _said_of(source):
-            yield from read_frames(content, channels=channels, alpha=alpha, allow_huge=allow_huge)
-        return
-    with decoding(source, allow_huge=allow_huge):
-        source = rereadable(source)
-        refuse_special_file(source)
-        array = is_array(source)
-    if array:
-        yield _read_array(source, channels=channels)
-        return
-    total = 0
-    with decoding(source, allow_huge=allow_huge):
-        layered = _has_layers(source, allow_huge=allow_huge)
-    frames = (_layered_pages if layered else _frames)(
-        source, channels=channels, allow_huge=allow_huge
-    )
-    for picture in frames:
-        total += picture.pixels.shape[0] * picture.pixels.shape[1]
-        with decoding(source):
-            refuse_long_bomb(total, allow_huge=allow_huge)
-        yield with_alpha(picture, alpha)
-
-
-@contextlib.contextmanager
-def _said_of(path: Path) -> Iterator[None]:
-    """Let faults of a stream name ``path``."""
-    try:
-        yield
-    except ImageError as error:
-        raise type(error)(f"{path}{str(error).removeprefix('-')}") from error
+    name, pixels = name_of(source), 0
+    with opened(source) as file:
+        frames = _decoded(file, channels=channels, allow_huge=allow_huge)
+        while True:
+            # Pillow's global state is changed while it decodes, not while others look at a frame
+            with decoding(name, allow_huge=allow_huge):
+                picture = next(frames, None)
+                if picture is None:
+                    break
+                picture = _with_channels(_in_srgb(picture), channels)
+                pixels += picture.pixels.shape[0] * picture.pixels.shape[1]
+                refuse_long_bomb(pixels, allow_huge=allow_huge)
+            yield with_alpha(picture, alpha)
+    if not pixels:
+        raise ImageError(f"{name}: damaged: no picture in it. Replace or remove it")
 
 
 def picture_from_pil(image: Image.Image, *, channels: int, alpha: Alpha = "keep") -> Picture:
@@ -101,162 +70,86 @@ def picture_from_pil(image: Image.Image, *, channels: int, alpha: Alpha = "keep"
     """
     with decoding("image"):
         refuse_bomb(image.size)
-        return with_alpha(_picture(levels_of(image), _about(image), channels=channels), alpha)
-
-
-def _frames(source: Source, *, channels: int, allow_huge: bool) -> Iterator[Picture]:
-    """Pillow's global state is changed while it decodes, not while others look at a frame."""
-    with contextlib.ExitStack() as stack:
-        with decoding(source, allow_huge=allow_huge):
-            image = stack.enter_context(opened(source, allow_huge=allow_huge))
-            places = _places(image)
-        for place in places:
-            with decoding(source, allow_huge=allow_huge):
-                if not _sought(image, place):
-                    return
-                refuse_bomb(image.size, allow_huge=allow_huge)
-                again = Again(source=source, frame=place, allow_huge=allow_huge)
-                levels = levels_of(image, again)
-                picture = _picture(levels, _about(image), channels=channels)
-            yield picture
-
-
-def _places(image: Image.Image) -> Iterable[int]:
-    """Which frames there may be; an APNG may begin with a picture outside of its animation."""
-    if not has_frames(image):
-        return (0,)
-    return itertools.count(1 if image.info.get("default_image") else 0)
-
-
-def _sought(image: Image.Image, place: int) -> bool:
-    try:
-        image.seek(place)
-    except EOFError:
-        return False
-    return True
-
-
-def _has_layers(source: Source, *, allow_huge: bool) -> bool:
-    with _as_file(source) as file:
-        return find_layers(file, allow_huge=allow_huge) is not None
-
-
-def _layered_pages(source: Source, *, channels: int, allow_huge: bool) -> Iterator[Picture]:
-    with _as_file(source) as file:
-        pages = read_layers(file, allow_huge=allow_huge)
-        while True:
-            with decoding(source):
-                found = next(pages, None)
-                if found is None:
-                    return
-                picture = _layered_picture(*found, channels=channels)
-            yield picture
-
-
-def _layered_picture(layers: Layers, samples: AnyPixels, *, channels: int) -> Picture:
-    pixels, alpha = (samples[..., :-1], samples[..., -1]) if layers.has_alpha else (samples, None)
-    levels = Levels(
-        pixels=pixels, white=white_of(samples), alpha=alpha, profile=layers.tags.get(34675)
-    )
-    about = About(
-        orientation=layers.tags.get(ORIENTATION, 1),
-        exif=layers.exif,
-        xmp=cleaned_xmp(layers.tags.get(700)),
-        file_format="TIFF",
-    )
-    return _picture(levels, about, channels=channels)
-
-
-@contextlib.contextmanager
-def _as_file(source: Source) -> Iterator[BinaryIO]:
-    if not isinstance(source, Path):
-        source.seek(0)
-        yield source
-        return
-    with source.open("rb") as file:
-        yield file
+        return with_alpha(_with_channels(_in_srgb(picture_of(image)), channels), alpha)
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
-    """What a file says beside the pixels, as it is stored."""
+class Stored:
+    """What reading undoes and other viewers may show."""
 
-    orientation: int = 1
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    duration: float | None = None
-    loop: int | None = None
-    file_format: str | None = None
+    misnamed: str = ""  # the format, where the suffix names another
+    cmyk: bool = False
+    turned: bool = False  # by EXIF
+    foreign: bool = False  # of a profile other than sRGB
 
 
-def _about(image: Image.Image) -> About:
-    moving = has_frames(image)
-    return About(
-        orientation=orientation_of(image),
-        exif=exif_of(image),
-        xmp=xmp_of(image),
-        duration=_duration(image) if moving and image.format != "TIFF" else None,
-        loop=_loop(image) if moving else None,
-        file_format=image.format,
-    )
+def read_stored(path: Path) -> Stored:
+    """Read the header; a file that Pillow does not know tells nothing."""
+    name = name_of(path)
+    try:
+        with opened(path) as file, decoding(name), open_image(file, allow_huge=True) as image:
+            return Stored(
+                misnamed=_misnamed(path, image.format or ""),
+                cmyk=image.mode == "CMYK",
+                turned=orientation_of(exif_of(image)) != 1,
+                foreign=is_foreign(image.info.get("icc_profile")),
+            )
+    except ImageError:
+        return Stored()
 
 
-def _picture(levels: Levels, about: About, *, channels: int) -> Picture:
-    pixels, profile = to_srgb(levels.pixels, levels.profile, white=levels.white)
-    alpha = None if levels.alpha is None else turned(levels.alpha, about.orientation)
-    pixels, alpha = _with_channels(
-        turned(pixels, about.orientation), alpha, channels=channels, white=levels.white
-    )
-    return Picture(
-        pixels=pixels,
-        white=levels.white,
-        alpha=alpha,
-        icc_profile=profile,
-        exif=about.exif if profile is None else srgb_exif(about.exif),
-        xmp=about.xmp,
-        duration=about.duration,
-        loop=about.loop,
-        file_format=about.file_format,
-    )
+def _misnamed(path: Path, found: str) -> str:
+    writer = WRITERS.get(path.suffix.lower())
+    if writer is None or found == writer.file_format:
+        return ""
+    return "" if (writer.file_format, found) == ("JPEG", "MPO") else found  # of phones
 
 
-def _duration(image: Image.Image) -> float:
-    found = image.info.get("duration", 0)
-    return float(found) if isinstance(found, int | float) and 0 <= found < 2**31 else 0.0
+def _decoded(file: BinaryIO, *, channels: int, allow_huge: bool) -> Iterator[Picture]:
+    """Decode by the format that the first bytes name; upright, in the colours of the file."""
+    head = file.read(len(ARRAY_MAGIC))
+    file.seek(0)
+    if not head:
+        raise ImageError("an empty file. Replace or remove it")
+    if head == ARRAY_MAGIC:
+        pixels = read_array(file, channels=channels)
+        yield Picture(pixels=pixels, white=white_of(pixels))
+    elif head.startswith(TIFF_HEADS):
+        yield from read_tiff(file, allow_huge=allow_huge)
+    else:
+        yield from read_by_pillow(file, allow_huge=allow_huge)
 
 
-def _loop(image: Image.Image) -> int | None:
-    found = image.info.get("loop")
-    return found if isinstance(found, int) and 0 <= found < 2**16 else None
+def _in_srgb(picture: Picture) -> Picture:
+    if picture.icc_profile is None:
+        return picture
+    pixels, profile = to_srgb(picture.pixels, picture.icc_profile, white=picture.white)
+    exif = picture.exif if profile is None else srgb_exif(picture.exif)
+    return replace(picture, pixels=pixels, icc_profile=profile, exif=exif)
 
 
-_MORE = "TIFF or .npy of as many"
-
-
-def _with_channels(
-    pixels: AnyPixels, alpha: AnyPixels | None, *, channels: int, white: float
-) -> tuple[AnyPixels, AnyPixels | None]:
-    """Grey or colour as asked for; alpha as the last of 2 or 4 channels, else beside them."""
+def _with_channels(picture: Picture, channels: int) -> Picture:
+    """Convert to grey or colour; put alpha last of 2 or 4 channels, else beside them."""
+    pixels, alpha = picture.pixels, picture.alpha
     found = pixels.shape[2] + (alpha is not None)
     if found == channels and alpha is None:
-        return pixels, None
+        return picture
     if channels > 4 or (channels in (2, 4) and alpha is None) or pixels.shape[2] not in (1, 3):
         raise ImageError(
             f"{found} channels, not {channels}. Give "
-            + ("pictures with transparency" if channels in (2, 4) else _MORE)
+            + ("pictures with transparency" if channels in (2, 4) else "TIFF or .npy of as many")
         )
-    fitting = _grey(pixels, white=white) if channels <= 2 else _colour(pixels)
+    if channels <= 2:
+        pixels = _grey(pixels, white=picture.white)
+    elif pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
     if channels in (2, 4) and alpha is not None:
-        return np.concatenate([fitting, alpha[..., None]], axis=2), None
-    return fitting, alpha
-
-
-def _colour(pixels: AnyPixels) -> AnyPixels:
-    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+        pixels, alpha = np.concatenate([pixels, alpha[..., None]], axis=2), None
+    return replace(picture, pixels=pixels, alpha=alpha)
 
 
 def _grey(pixels: AnyPixels, *, white: float) -> AnyPixels:
-    """Grey by the weights of ITU-R 601; 8 bits exactly as Pillow rounds them."""
+    """Weigh the colours by ITU-R 601; 8 bits exactly as Pillow rounds them."""
     if pixels.shape[2] == 1:
         return pixels
     if pixels.dtype == np.uint8:
@@ -264,9 +157,3 @@ def _grey(pixels: AnyPixels, *, white: float) -> AnyPixels:
     levels = pixels.astype(np.float64) @ (0.299, 0.587, 0.114)
     grey: AnyPixels = rounded(levels[..., None], white=white, dtype=pixels.dtype)
     return grey
-
-
-def _read_array(source: Source, *, channels: int) -> Picture:
-    with decoding(source):
-        pixels = read_array(source, channels=channels)
-        return Picture(pixels=pixels, white=white_of(pixels))

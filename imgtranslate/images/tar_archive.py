@@ -19,11 +19,11 @@ _BLOCK = 512  # bytes
 _FAULTS = (tarfile.TarError, OSError, ValueError, LookupError, ArithmeticError, RecursionError)
 _REMEDY = "Pack it anew"
 
-Index = Mapping[str, tuple[int, int]]  # of each member's name its first byte and their number
+Index = Mapping[str, tuple[int, int]]  # name to first byte and size
 
 
 def archive_of(path: Path) -> Path | None:
-    """The archive that a member lies in; None for any other path."""
+    """Return the archive that a member lies in; None for any other path."""
     if SUFFIX not in str(path):
         return None
     above = (each for each in path.parents if each.suffix == SUFFIX)
@@ -31,15 +31,15 @@ def archive_of(path: Path) -> Path | None:
 
 
 def list_members(archive: Path) -> list[Path]:
-    """All members that are files, hidden ones left out, in the order of their names.
+    """List the members that are files and not hidden, in the order of their names.
 
-    Raises ``ImageError`` if it is no archive, is damaged or holds what is no plain file.
+    Raises ``ImageError`` for a damaged archive, or one with links or devices.
     """
     return [archive / name for name in sorted(_index_of(archive)) if not _is_hidden(name)]
 
 
 def read_member(path: Path, archive: Path) -> bytes:
-    """All bytes of a member. Raises ``ImageError`` if it is not there."""
+    """Read a member. Raises ``ImageError`` if it is missing."""
     first, length = _place_of(path, archive)
     try:
         with archive.open("rb") as file:
@@ -53,19 +53,19 @@ def read_member(path: Path, archive: Path) -> bytes:
 
 
 def content_of(path: Path) -> bytes:
-    """All bytes of a file, or of a member. Raises ``OSError``, ``ImageError``."""
+    """Read a file or a member. Raises ``OSError``, ``ImageError``."""
     archive = archive_of(path)
     return path.read_bytes() if archive is None else read_member(path, archive)
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of a member. Raises ``OSError``, ``ImageError``."""
+    """Return the bytes of a file or a member. Raises ``OSError``, ``ImageError``."""
     archive = archive_of(path)
     return path.stat().st_size if archive is None else _place_of(path, archive)[1]
 
 
 def is_there(path: Path) -> bool:
-    """Whether it is a file, or a member of an archive that can be read."""
+    """Tell whether it is a file, or a member of a readable archive."""
     archive = archive_of(path)
     try:
         return path.is_file() if archive is None else bool(_place_of(path, archive))
@@ -81,7 +81,7 @@ def _place_of(path: Path, archive: Path) -> tuple[int, int]:
 
 
 def _index_of(archive: Path) -> Index:
-    """Read it anew once the archive has changed."""
+    """Return the index of an archive; read it again if the archive has changed."""
     try:
         found = archive.stat()
     except OSError as error:
@@ -115,7 +115,7 @@ def _members_of(tar: tarfile.TarFile, *, size: int) -> Iterator[tuple[str, tuple
 
 
 def _plain_name(member: tarfile.TarInfo) -> str:
-    """Its name without ``./``; what could lead out of the archive is refused."""
+    """Return its name without ``./``; refuse one that could lead out of the archive."""
     name, shown = PurePosixPath(member.name), member.name[:100]
     if not member.isreg() or member.issparse():
         raise ImageError(f"its member {shown} is a link or a device. Pack plain files alone")
@@ -137,7 +137,7 @@ def _place(member: tarfile.TarInfo, *, size: int) -> tuple[int, int]:
 
 
 def _refuse_cut(tar: tarfile.TarFile, *, size: int) -> None:
-    """Where tarfile stops there must be zeros or the end; it says nothing of half a header."""
+    """Refuse an archive that goes on where tarfile stops, which does not tell of half a header."""
     if tar.fileobj is None or tar.offset >= size:
         return
     tar.fileobj.seek(tar.offset)

@@ -1,114 +1,276 @@
-"""TIFF of any depth and number of channels, in pages; Pillow does not write most of these."""
+"""TIFF of any depth and number of channels, in pages, by tifffile.
 
-import itertools
+Pillow decodes the pages that it knows: palettes, ink, YCbCr, fax, 8 bits and fewer. tifffile
+decodes what Pillow does not know or reduces to 8 bits: more bits, floats, more channels.
+"""
+
+import contextlib
+import math
 import struct
-import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from numpy.typing import NDArray
-from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+import numpy as np
+from PIL import Image, ImagePalette, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from imgtranslate.images.metadata import DESCRIPTIVE, EXIF_IFD, GPS_IFD
+from imgtranslate.errors import ImageError
+from imgtranslate.images.metadata import (
+    EXIF_IFD,
+    GPS_IFD,
+    ORIENTATION,
+    clean_xmp,
+    described,
+    descriptive_tags,
+    exif_block,
+    upright,
+    valid_orientation,
+)
+from imgtranslate.images.opening import DECODER_ERRORS, refuse_bomb
+from imgtranslate.images.picture import AnyPixels, Picture, rounded, white_of, with_alpha_channel
+from imgtranslate.images.pil import fitting_profile, picture_of
 
-_STRIP = 2**18  # bytes of a strip before it is packed, about
-_DEFLATE, _HORIZONTAL, _NO_PREDICTOR = 8, 2, 1
-_SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
-_UNASSOCIATED, _UNSPECIFIED = 2, 0  # what an extra channel means: alpha, or anything
-_LARGEST = 2**32  # bytes; offsets have 32 bits
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage, TiffWriter
+
+TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
+
+_DEPTHS = ("uint8", "uint16", "int16", "int32", "uint32", "float16", "float32", "float64")
+_WIDER = {"float64": np.float32, "int16": np.int32, "uint32": np.int32}  # what they are read as
+# Plain, LZW, deflate (twice), PackBits, LZMA, Zstandard. They unpack to no more than asked for;
+# the size of an embedded JPEG and its like is known to its decoder alone.
+_COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # meanings of an extra channel
+_SEPARATE = 2  # planar configuration: channel after channel
+_COLOUR_MAP, _XMP = 320, 700
+_STRIP = 2**18  # bytes of a strip before compression, about
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Page:
-    """One page: (h, w, c) of 8, 16 or 32 bits, of which the last may be alpha."""
+def read_tiff(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
+    """Read pages one after the other, upright and in their own colours."""
+    from tifffile import TiffFile
 
-    samples: NDArray[Any]
-    has_alpha: bool
-    icc_profile: bytes | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
+    with TiffFile(file) as tiff, contextlib.ExitStack() as stack:
+        image = _opened_by_pillow(file)
+        if image is not None:
+            stack.enter_context(image)
+        for number, page in enumerate(_pages(tiff)):
+            if image is None or _is_deep(page):
+                yield _read_page(file, tiff, page, allow_huge=allow_huge)
+            else:
+                image.seek(number)
+                refuse_bomb(image.size, allow_huge=allow_huge)
+                _mend_palette(image)
+                yield picture_of(image)
 
 
-def write_tiff(file: BinaryIO, pages: Iterable[Page]) -> None:
-    """Write pages one after the other, packed by deflate.
+def write_tiff(file: BinaryIO, pictures: Iterable[Picture]) -> None:
+    """Write pages one after the other, compressed by deflate. Raises ``ValueError`` above 4 GB."""
+    from tifffile import TiffWriter
 
-    Raises ``ValueError`` beyond 4 GB.
+    exifs = []
+    with TiffWriter(file, byteorder="<") as writer:
+        for picture in pictures:
+            exif = Image.Exif()
+            if picture.exif:
+                exif.load(picture.exif)
+            exifs.append(dict(descriptive_tags(exif)))
+            _write_page(writer, picture, exifs[-1])
+    if any(tag in tags for tags in exifs for tag in _DIRECTORIES):
+        _write_directories(file, exifs)
+
+
+# Reading
+
+
+def _opened_by_pillow(file: BinaryIO) -> TiffImageFile | None:
+    """Return an image of the pages; None if Pillow does not know the first."""
+    try:
+        image = Image.open(file, formats=["TIFF"])
+    except UnidentifiedImageError:
+        return None
+    return image if isinstance(image, TiffImageFile) else None
+
+
+def _pages(tiff: "TiffFile") -> Iterator["TiffPage"]:
+    """List the pages; a chain that comes back to a page ends."""
+    from tifffile import TiffPage
+
+    seen = set[int]()
+    for page in tiff.pages:
+        if not isinstance(page, TiffPage) or page.offset in seen:
+            return
+        seen.add(page.offset)
+        yield page
+
+
+def _is_deep(page: "TiffPage") -> bool:
+    """Tell grey or colour that Pillow does not know or reads in 8 bits alone."""
+    bits = page.bitspersample if isinstance(page.bitspersample, int) else 0
+    channels = page.samplesperpixel
+    if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+        return False
+    odd = page.planarconfig == _SEPARATE or page.extrasamples == (_PREMULTIPLIED,)
+    return bits > 8 or channels > 4 or (channels == 2 and odd)
+
+
+def _mend_palette(image: TiffImageFile) -> None:
+    """Read a colour map of values below 256 as 8 bits, as libtiff does; Pillow sees black."""
+    colours = image.tag_v2.get(_COLOUR_MAP, ())
+    if image.mode == "P" and colours and max(colours) < 256:
+        image.palette = ImagePalette.raw("RGB;L", bytes(colours))
+
+
+def _read_page(file: BinaryIO, tiff: "TiffFile", page: "TiffPage", *, allow_huge: bool) -> Picture:
+    _refuse_claims(file, page, allow_huge=allow_huge)
+    samples = _samples(page)
+    white = white_of(samples)
+    pixels, alpha = _split(samples, page)
+    if alpha is not None and page.extrasamples == (_PREMULTIPLIED,):
+        pixels = _straight(pixels, alpha, white=white)
+    if page.photometric == _WHITE_IS_ZERO and samples.dtype.kind != "f":
+        pixels = (int(white) - pixels.astype(np.int32)).astype(pixels.dtype)
+    exif = _exif(file, tiff, page)
+    picture = Picture(
+        pixels=pixels,
+        white=white,
+        alpha=alpha,
+        icc_profile=page.iccprofile,
+        exif=exif_block(described(exif)),
+        xmp=clean_xmp(page.tags.valueof(_XMP)),
+        file_format="TIFF",
+    )
+    return upright(picture, valid_orientation(page.tags.valueof(ORIENTATION)))
+
+
+def _refuse_claims(file: BinaryIO, page: "TiffPage", *, allow_huge: bool) -> None:
+    """Raise ``ImageError`` for what is not read, or claims more than memory or file hold."""
+    planes, depth, height, width, contiguous = page.shaped
+    channels, kind = planes * contiguous, str(page.dtype or f"{page.bitspersample} bits")
+    if kind not in _DEPTHS or depth != 1:
+        raise ImageError(f"TIFF of {channels} channels of {kind}. Save it as 8 or 16 bits")
+    if page.compression not in _COMPRESSIONS:
+        raise ImageError(
+            f"TIFF of {channels} channels of {kind}, in a packing that is not read. "
+            "Save it without compression or with deflate"
+        )
+    layers = -(-channels // 4)
+    refuse_bomb((width, height * layers), allow_huge=allow_huge)
+    if page.is_tiled:
+        tile = (page.tilewidth, page.tilelength * page.tiledepth * layers)
+        refuse_bomb(tile, allow_huge=allow_huge)
+    end = file.seek(0, 2)
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    inside = all(0 < offset < end and 0 < size <= end for offset, size in parts)
+    if len(parts) < math.prod(page.chunked) or not inside:
+        raise ImageError("damaged: a strip is cut short. Replace or remove it")
+
+
+def _samples(page: "TiffPage") -> AnyPixels:
+    """Read (h, w, c), in the next depth that pictures have."""
+    stored = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, h, w, channels of each)
+    samples: AnyPixels = np.moveaxis(stored[..., 0], 0, -1) if len(stored) > 1 else stored[0]
+    if samples.dtype.name in _WIDER:
+        if samples.dtype == np.uint32:
+            white_of(samples.astype(np.int64))
+        wider: AnyPixels = samples.astype(_WIDER[samples.dtype.name])
+        return wider
+    if samples.dtype == np.uint16 and page.bitspersample < 16:
+        samples = np.rint(samples * (65_535 / (2**page.bitspersample - 1))).astype(np.uint16)
+    return samples.astype(samples.dtype.newbyteorder("="), copy=False)
+
+
+def _split(samples: AnyPixels, page: "TiffPage") -> tuple[AnyPixels, AnyPixels | None]:
+    """Return the colours and their alpha; of RGB with 16 bits by the rules of Pillow for 8."""
+    colours, extra = 3 if page.photometric == _RGB else 1, page.extrasamples
+    if samples.shape[2] != colours + 1:
+        return samples, None
+    as_pillow = colours == 3 and samples.dtype == np.uint16
+    if extra in ((_PREMULTIPLIED,), (_STRAIGHT,)) or (as_pillow and extra == ()):
+        return samples[..., :-1], samples[..., -1]
+    if as_pillow and extra == (_UNSPECIFIED,):
+        return samples[..., :-1], None
+    return samples, None
+
+
+def _straight(pixels: AnyPixels, alpha: AnyPixels, *, white: float) -> AnyPixels:
+    """Undo the multiplication of the colours by alpha; transparent pixels become black.
+
+    Floats above their alpha, such as light, are not raised beyond white.
     """
-    file.write(b"II*\0\0\0\0\0")
-    link = 4  # where the offset of the next directory goes
-    for page in pages:
-        strips = _strips(page.samples)
-        tags, offset = _tags(page, strips), file.tell()
-        directory = tags.tobytes(offset)
-        if offset + len(directory) + sum(map(len, strips)) >= _LARGEST:
-            raise ValueError("more than 4 GB, which TIFF cannot hold")
-        file.writelines([directory, *strips, b"\0" * (sum(map(len, strips)) % 2)])
-        file.seek(link)
-        file.write(struct.pack("<I", offset))
-        file.seek(0, 2)
-        link = offset + 2 + 12 * len(tags)
+    colours, shares = pixels.astype(np.float64), alpha[..., None] / white
+    divided = np.divide(colours, shares, out=np.zeros_like(colours), where=shares > 0)
+    most = np.maximum(colours, white)
+    straight: AnyPixels = rounded(np.minimum(divided, most), white=white, dtype=pixels.dtype)
+    return straight
 
 
-def _tags(page: Page, strips: Sequence[bytes]) -> ImageFileDirectory_v2:
-    """The directory of a page; its strips follow it, and Pillow counts their places from there."""
-    height, width, channels = page.samples.shape
-    colours = 3 if channels - page.has_alpha >= 3 else 1
-    tags = ImageFileDirectory_v2()
-    for tag in _LONG:
-        tags.tagtype[tag] = 4
-    tags[256], tags[257], tags[277] = width, height, channels
-    tags[258] = (page.samples.dtype.itemsize * 8,) * channels
-    tags[259], tags[262], tags[284] = _DEFLATE, 2 if colours == 3 else 1, 1
-    tags[273] = tuple(itertools.accumulate(map(len, strips[:-1]), initial=0))
-    tags[278], tags[279] = _rows(page.samples), tuple(map(len, strips))
-    tags[317] = _HORIZONTAL if _is_integer(page.samples) else _NO_PREDICTOR
-    tags[339] = (_SAMPLE_FORMATS[page.samples.dtype.kind],) * channels
-    if channels > colours:
-        others = (_UNSPECIFIED,) * (channels - colours - page.has_alpha)
-        tags[338] = (*((_UNASSOCIATED,) if page.has_alpha else ()), *others)
-    _describe(tags, page)
-    return tags
+def _exif(file: BinaryIO, tiff: "TiffFile", page: "TiffPage") -> Image.Exif:
+    """Read the tags of a page as Pillow names them."""
+    exif = Image.Exif()
+    exif.endian, exif.bigtiff = tiff.byteorder, tiff.is_bigtiff
+    try:
+        exif.load_from_fp(file, page.offset)
+    except DECODER_ERRORS:  # such as BigTIFF of the other byte order, which Pillow does not know
+        return Image.Exif()
+    return exif
 
 
-_LONG = (273, 278, 279)
+# Writing
+
+_DIRECTORIES = (EXIF_IFD, GPS_IFD)
 
 
-def _describe(tags: ImageFileDirectory_v2, page: Page) -> None:
-    if page.icc_profile:
-        tags.tagtype[34675], tags[34675] = 7, page.icc_profile
-    if page.xmp:
-        tags.tagtype[700], tags[700] = 1, page.xmp
-    if page.exif:
-        exif = Image.Exif()
-        exif.load(page.exif)
-        for tag in (tag for tag in DESCRIPTIVE if tag in exif):
-            tags[tag] = exif.get_ifd(tag) if tag in (EXIF_IFD, GPS_IFD) else exif[tag]
+def _write_page(writer: "TiffWriter", picture: Picture, tags: dict[int, Any]) -> None:
+    samples = with_alpha_channel(picture)
+    channels = samples.shape[2]
+    has_alpha = picture.alpha is not None or channels in (2, 4)
+    colours = 3 if channels - has_alpha >= 3 else 1
+    extra = [_STRAIGHT] * has_alpha + [_UNSPECIFIED] * (channels - colours - has_alpha)
+    texts = [(tag, text) for tag, text in tags.items() if isinstance(text, str | bytes)]
+    extratags: list[Any] = [
+        (tag, 2, 0, text.encode("ascii", "replace") if isinstance(text, str) else text, True)
+        for tag, text in texts
+    ]
+    extratags += [(_stand_in(tag), 4, 1, 0, True) for tag in _DIRECTORIES if tag in tags]
+    if picture.xmp:
+        extratags.append((_XMP, 1, len(picture.xmp), picture.xmp, True))
+    writer.write(
+        samples if channels > 1 else samples[..., 0],
+        photometric="rgb" if colours == 3 else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=extra or None,
+        compression="zlib",
+        compressionargs={"level": 6},
+        predictor=samples.dtype.kind != "f",
+        rowsperstrip=max(1, _STRIP // max(1, samples[0].nbytes)),
+        iccprofile=fitting_profile(picture),
+        extratags=extratags,
+        metadata=None,
+        software=False,
+        maxworkers=1,
+    )
 
 
-def _strips(samples: NDArray[Any]) -> list[bytes]:
-    rows = _rows(samples)
-    parts = (samples[top : top + rows] for top in range(0, len(samples), rows))
-    return [zlib.compress(_little(_predicted(part))) for part in parts]
+def _stand_in(tag: int) -> int:
+    """Return the tag that stands for EXIF or GPS until they are written, at the same place."""
+    return tag - 1
 
 
-def _rows(samples: NDArray[Any]) -> int:
-    return max(1, _STRIP // max(1, int(samples[0].nbytes)))
+def _write_directories(file: BinaryIO, exifs: list[dict[int, Any]]) -> None:
+    """Append the directories of EXIF and GPS, for which tifffile has no tag, and link them."""
+    from tifffile import TiffFile
 
-
-def _is_integer(samples: NDArray[Any]) -> bool:
-    return samples.dtype.kind != "f"
-
-
-def _predicted(part: NDArray[Any]) -> NDArray[Any]:
-    """Each integer less that of the pixel to the left, which packs better."""
-    if not _is_integer(part):
-        return part
-    less = part.copy()
-    less[:, 1:] -= part[:, :-1]
-    return less
-
-
-def _little(part: NDArray[Any]) -> bytes:
-    return part.astype(part.dtype.newbyteorder("<"), copy=False).tobytes()
+    file.seek(0)
+    with TiffFile(file) as tiff:
+        for page, tags in zip(_pages(tiff), exifs, strict=True):
+            for tag in (tag for tag in _DIRECTORIES if tag in tags):
+                directory = ImageFileDirectory_v2()
+                for entry, value in tags[tag].items():
+                    directory[entry] = value
+                offset = file.seek(0, 2)
+                offset += file.write(bytes(offset % 2))  # directories begin at even places
+                file.write(directory.tobytes(offset))
+                file.seek(page.tags[_stand_in(tag)].offset)
+                file.write(struct.pack("<HHII", tag, 4, 1, offset))

@@ -3,12 +3,15 @@
 import contextlib
 import io
 import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from imgtranslate.errors import ImageError, UsageError
@@ -16,12 +19,16 @@ from imgtranslate.files import replacing
 from imgtranslate.images.arrays import write_array
 from imgtranslate.images.formats import WRITERS, Writer
 from imgtranslate.images.opening import one_line
-from imgtranslate.images.palette import CLEAR, with_palette
-from imgtranslate.images.picture import Picture, eight_bits, in_depth, over_white
+from imgtranslate.images.picture import (
+    Picture,
+    Pixels,
+    eight_bits,
+    in_depth,
+    over_white,
+    with_alpha_channel,
+)
 from imgtranslate.images.pil import fitting_profile, to_pil
-from imgtranslate.images.png import write_png
-from imgtranslate.images.tiff import Page, write_tiff
-from imgtranslate.images.values import AnyPixels
+from imgtranslate.images.tiff import write_tiff
 
 Frames = Picture | Sequence[Picture]
 
@@ -35,7 +42,7 @@ def write_image(target: Path, picture: Frames, *, quality: int | None = None) ->
     written, ``ImgTranslateError`` if the disk refuses, ``ImageError`` if the format cannot hold
     such a picture (a JPEG of 70,000 px) or several.
     """
-    writer = writer_of(target.suffix, quality=quality)
+    writer = _writer_of(target.suffix, quality=quality)
     frames = _fitting_frames(str(target), target.suffix, writer, picture)
     with (
         replacing(target) as temporary,
@@ -46,8 +53,8 @@ def write_image(target: Path, picture: Frames, *, quality: int | None = None) ->
 
 
 def encode_image(picture: Frames, *, suffix: str, quality: int | None = None) -> bytes:
-    """The bytes that ``write_image`` would write to a file of this suffix."""
-    writer = writer_of(suffix, quality=quality)
+    """Return the bytes that ``write_image`` would write to a file of this suffix."""
+    writer = _writer_of(suffix, quality=quality)
     frames = _fitting_frames("-", suffix, writer, picture)
     content = io.BytesIO()
     with _encoding("-", suffix):
@@ -56,12 +63,12 @@ def encode_image(picture: Frames, *, suffix: str, quality: int | None = None) ->
 
 
 def writable_suffixes() -> list[str]:
-    """The suffixes that ``write_image`` takes, in lower case."""
+    """List the suffixes that ``write_image`` takes, in lower case."""
     return sorted(WRITERS)
 
 
 def holds(suffix: str, *, channels: int) -> bool:
-    """Whether a format can be written with so many channels."""
+    """Tell whether a format can be written with so many channels."""
     writer = WRITERS.get(suffix.lower())
     if writer is None or channels > writer.most_channels:
         return False
@@ -69,13 +76,13 @@ def holds(suffix: str, *, channels: int) -> bool:
 
 
 def holds_frames(suffix: str) -> bool:
-    """Whether a format can be written with several frames or pages."""
+    """Tell whether a format can be written with several frames or pages."""
     writer = WRITERS.get(suffix.lower())
     return writer is not None and writer.has_frames
 
 
-def writer_of(suffix: str, *, quality: int | None = None) -> Writer:
-    """How a format is written; ``UsageError`` for one that is not, or a quality out of 1 to 100."""
+def _writer_of(suffix: str, *, quality: int | None) -> Writer:
+    """Return the options of a format; raise ``UsageError`` for an unknown one or a bad quality."""
     if suffix.lower() not in WRITERS:
         raise UsageError(
             f"{suffix or 'no suffix'}: pictures cannot be written in this format. "
@@ -86,15 +93,13 @@ def writer_of(suffix: str, *, quality: int | None = None) -> Writer:
         return writer
     if not 1 <= quality <= 100:
         raise UsageError(f"--quality {quality}: not in 1 to 100. Give 95 for hardly any loss")
-    return replace(writer, options={**writer.options, **_lossy(writer, quality)})
-
-
-def _lossy(writer: Writer, quality: int) -> dict[str, Any]:
-    return {} if writer.lossy is None else {**writer.lossy, "quality": quality}
+    if writer.lossy is None:
+        return writer
+    return replace(writer, options={**writer.options, **writer.lossy, "quality": quality})
 
 
 def _fitting_frames(name: str, suffix: str, writer: Writer, picture: Frames) -> list[Picture]:
-    """The frames as the format can hold them."""
+    """Convert the frames to what the format can hold."""
     frames = [picture] if isinstance(picture, Picture) else list(picture)
     if not frames:
         raise ImageError(f"{name}: no frame to write. Give one or more pictures")
@@ -130,7 +135,7 @@ def _refuse_channels(name: str, suffix: str, writer: Writer, frames: Sequence[Pi
 
 @contextlib.contextmanager
 def _encoding(name: str, suffix: str) -> Iterator[None]:
-    """Turn what Pillow raises, other than about the disk, into one line about ``name``."""
+    """Turn what encoders raise, other than about the disk, into one line about ``name``."""
     try:
         yield
     except OSError as error:
@@ -150,32 +155,15 @@ def _save(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -> None:
         case "NPY":
             write_array(file, frames[0].pixels)
         case "TIFF":
-            write_tiff(file, map(_page, frames))
+            write_tiff(file, frames)
         case "PNG" if frames[0].pixels.dtype == np.uint16:
-            write_png(file, _samples(frames[0]), **_beside(frames[0], writer))
+            _write_deep_png(file, frames[0], **_metadata(frames[0], writer))
         case _:
             _save_by_pillow(file, frames, writer)
 
 
-def _page(picture: Picture) -> Page:
-    return Page(
-        samples=_samples(picture),
-        has_alpha=picture.alpha is not None or picture.pixels.shape[2] in (2, 4),
-        icc_profile=fitting_profile(picture),
-        exif=picture.exif,
-        xmp=picture.xmp,
-    )
-
-
-def _samples(picture: Picture) -> AnyPixels:
-    """Pixels with alpha as the last channel."""
-    if picture.alpha is None:
-        return picture.pixels
-    return np.concatenate([picture.pixels, picture.alpha[..., None]], axis=2)
-
-
-def _beside(picture: Picture, writer: Writer) -> dict[str, bytes | None]:
-    """What the file says beside the pixels, as far as the format has room for it."""
+def _metadata(picture: Picture, writer: Writer) -> dict[str, bytes | None]:
+    """Return the metadata for which the format has room."""
     exif, xmp = picture.exif, picture.xmp
     return {
         "icc_profile": fitting_profile(picture),
@@ -186,11 +174,11 @@ def _beside(picture: Picture, writer: Writer) -> dict[str, bytes | None]:
 
 def _save_by_pillow(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -> None:
     pictures = [to_pil(frame) for frame in frames]
-    options = {**writer.options, **_present(_beside(frames[0], writer))}
+    options = {**writer.options, **_present(_metadata(frames[0], writer))}
     if writer.file_format == "GIF":
         clear = any(image.has_transparency_data for image in pictures)
-        pictures = [with_palette(image, clear=clear) for image in pictures]
-        options |= {"transparency": CLEAR, "disposal": 2} if clear else {}
+        pictures = [_with_palette(image, clear=clear) for image in pictures]
+        options |= {"transparency": _CLEAR, "disposal": 2} if clear else {}
     if writer.file_format == "PNG" and "xmp" in options:
         options["pnginfo"] = _png_text(options.pop("xmp"))
     if len(frames) > 1:
@@ -210,10 +198,94 @@ def _png_text(xmp: bytes) -> PngInfo:
 
 
 def _animation(frames: Sequence[Picture], *, once: int | None) -> dict[str, Any]:
-    """How long each frame is shown, in ms, and how often all of them."""
+    """Return the duration of each frame in ms, and how often all are shown."""
     durations = [round(_FRAME if frame.duration is None else frame.duration) for frame in frames]
     loop = once if frames[0].loop is None else frames[0].loop
     return _present({"duration": durations, "loop": loop})
 
 
 _FRAME = 100.0  # ms, of a frame whose file does not say, such as a page
+
+
+# PNG with 16 bits in each channel, of which Pillow writes grey alone
+
+_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels, alpha among them
+_PIECE = 2**20  # bytes of an IDAT chunk, at most
+_SUB = 1  # the filter: each byte less that of the pixel to the left
+
+
+def _write_deep_png(
+    file: BinaryIO,
+    picture: Picture,
+    *,
+    icc_profile: bytes | None,
+    exif: bytes | None,
+    xmp: bytes | None,
+) -> None:
+    samples = with_alpha_channel(picture)
+    height, width, channels = samples.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
+    file.write(b"\x89PNG\r\n\x1a\n")
+    _write_chunk(file, b"IHDR", header)
+    if icc_profile:
+        _write_chunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile))
+    if exif:
+        _write_chunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    if xmp:
+        _write_chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    for piece in _compressed(samples):
+        _write_chunk(file, b"IDAT", piece)
+    _write_chunk(file, b"IEND", b"")
+
+
+def _write_chunk(file: BinaryIO, name: bytes, content: bytes) -> None:
+    file.write(struct.pack(">I", len(content)) + name + content)
+    file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(name))))
+
+
+def _compressed(samples: NDArray[np.uint16]) -> Iterator[bytes]:
+    packer = zlib.compressobj()
+    waiting = bytearray()
+    for row in samples:
+        stored = row.astype(">u2").view(np.uint8).reshape(len(row), -1)
+        less = stored.copy()
+        less[1:] -= stored[:-1]
+        waiting += packer.compress(bytes([_SUB]) + less.tobytes())
+        while len(waiting) >= _PIECE:
+            yield bytes(waiting[:_PIECE])
+            del waiting[:_PIECE]
+    yield bytes(waiting) + packer.flush()
+
+
+# GIF: a palette of 256 colours
+
+_CLEAR = 255  # the palette's transparent entry
+_HALF = 128  # alpha from which a pixel is opaque; GIF has nothing between
+
+
+def _with_palette(image: Image.Image, *, clear: bool) -> Image.Image:
+    """Convert to mode P: exactly if the colours are few enough, else to the nearest of 255.
+
+    ``clear``: reserve entry ``_CLEAR`` for transparent pixels.
+    """
+    plain = image.convert("RGB")
+    most = _CLEAR if clear else _CLEAR + 1
+    exact = plain.getcolors(most) is not None
+    indexed = _indexed(np.asarray(plain)) if exact else plain.quantize(most)
+    if not clear:
+        return indexed
+    palette = (indexed.getpalette() or []) + [0] * 768
+    shown = np.asarray(image.convert("RGBA").getchannel("A")) >= _HALF
+    cut = Image.fromarray(np.where(shown, np.asarray(indexed), _CLEAR).astype(np.uint8))
+    cut.putpalette([*palette[: 3 * _CLEAR], 0, 0, 0])
+    cut.info["transparency"] = _CLEAR
+    return cut
+
+
+def _indexed(colours: Pixels) -> Image.Image:
+    numbers = colours.astype(np.uint32) @ np.array([65_536, 256, 1], np.uint32)
+    found, places = np.unique(numbers, return_inverse=True)
+    indexed = Image.fromarray(places.reshape(numbers.shape).astype(np.uint8))
+    palette = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
+    indexed.putpalette(palette.tobytes())
+    return indexed

@@ -27,7 +27,7 @@ from imgtranslate.images import (
     resized,
     write_image,
 )
-from imgtranslate.images.limits import pixels_at_most
+from imgtranslate.images.opening import pixels_at_most
 from imgtranslate.translation.codes import Chosen, draw_grid
 from imgtranslate.translation.inputs import Place
 from imgtranslate.translation.plan import Existing, Job

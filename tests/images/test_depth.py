@@ -31,7 +31,6 @@ from imgtranslate.images import (
     with_alpha,
     write_image,
 )
-from imgtranslate.images.layers import _from_float_differences
 
 WHITES = {"uint8": 255.0, "uint16": 65_535.0, "int32": 65_535.0, "float16": 1.0, "float32": 1.0}
 
@@ -158,7 +157,8 @@ def test_any_picture_fits_any_format(
 PACKED = [
     *[(dtype, None, False) for dtype in ("uint8", "uint16", "float16", "float32", "float64")],
     *[(dtype, "zlib", False) for dtype in ("uint8", "uint16", "float16", "float32", "float64")],
-    *[(dtype, "zlib", True) for dtype in ("uint8", "uint16")],  # of floats it writes none
+    *[(dtype, "zlib", True) for dtype in ("uint8", "uint16", "float16", "float32")],
+    *[("uint16", compression, False) for compression in ("lzw", "zstd", "packbits", "lzma")],
 ]
 
 
@@ -200,15 +200,6 @@ def test_tiff_of_another_hand_is_read_rightly(
             assert np.array_equal(read.alpha, wanted[..., -1])
 
 
-@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f2"])
-def test_the_predictor_of_floats_is_undone(dtype: str) -> None:
-    values = np.random.default_rng(0).random((5, 7, 3)).astype(dtype)
-    rows = values.astype(values.dtype.newbyteorder(">")).reshape(5, 21)
-    planes = rows.view(np.uint8).reshape(5, 21, -1).transpose(0, 2, 1).reshape(5, -1, 3)
-    steps = np.diff(planes, axis=1, prepend=np.uint8(0)).tobytes()
-    assert np.array_equal(_from_float_differences(steps, values.dtype, values.shape), values)
-
-
 @pytest.mark.parametrize("dtype", WHITES)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
 def test_others_read_our_tiff(dtype: str, channels: int, tmp_path: Path) -> None:
@@ -223,6 +214,27 @@ def test_grey_of_16_bits_whose_white_is_zero(tmp_path: Path) -> None:
     ramp = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
     tifffile.imwrite(tmp_path / "in.tif", ramp, photometric="miniswhite")
     assert np.array_equal(read_image(tmp_path / "in.tif", channels=1).pixels[..., 0], 65_535 - ramp)
+
+
+def test_a_colour_map_of_8_bits_is_not_black(tmp_path: Path) -> None:
+    """Some scanners write 0 to 255 where TIFF wants 0 to 65,535."""
+    places = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for scale in (1, 257):
+        levels = np.tile(np.arange(256, dtype=np.uint16) * scale, (3, 1))
+        tifffile.imwrite(tmp_path / "in.tif", places, photometric="palette", colormap=levels)
+        read = read_image(tmp_path / "in.tif", channels=3)
+        assert np.array_equal(read.pixels, np.dstack([places] * 3))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_bigtiff_is_read_with_its_orientation(dtype: str, byteorder: Any, tmp_path: Path) -> None:
+    given = picture(dtype)
+    tags = [(274, "H", 1, 3, True)]
+    path = tmp_path / "in.tif"
+    options = {"bigtiff": True, "byteorder": byteorder, "extratags": tags}
+    tifffile.imwrite(path, given.pixels, photometric="rgb", **options)
+    assert np.array_equal(read_image(path, channels=3).pixels, given.pixels[::-1, ::-1])
 
 
 def test_12_bits_are_as_bright_as_16(tmp_path: Path) -> None:

@@ -1,21 +1,25 @@
 """Files that mean harm or are broken: a picture or one line, whoever reads beside."""
 
+import contextlib
 import io
+import struct
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from profiles import adobe_rgb
 
 from imgtranslate.errors import ImageError, ImgTranslateError
 from imgtranslate.images import Picture, encode_image, read_frames, read_image
-from imgtranslate.images.limits import pixel_limit, quiet, unlimited
+from imgtranslate.images.opening import pixel_limit, quiet, unlimited
 
 BASES = [
     *(
@@ -58,19 +62,38 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed[:cut] + doubled)
 
 
-def attempts(rng: np.random.Generator) -> Iterator[bytes]:
-    contents = [whole(*base) for base in BASES]
+FOREIGN = [  # TIFF of another hand: 16 bits by channel, tiles of floats, many channels, alpha
+    ("uint16", 3, {"photometric": "rgb", "planarconfig": "separate", "compression": "lzw"}),
+    ("float32", 3, {"photometric": "rgb", "tile": (16, 16), "compression": "zlib", "predictor": 3}),
+    ("float16", 5, {"photometric": "minisblack", "planarconfig": "contig", "bigtiff": True}),
+    ("uint8", 5, {"photometric": "rgb", "planarconfig": "contig", "compression": "packbits"}),
+    ("uint16", 4, {"photometric": "rgb", "extrasamples": ["assocalpha"], "compression": "zstd"}),
+]
+
+
+def foreign(dtype: str, channels: int, options: dict[str, Any]) -> bytes:
+    content = io.BytesIO()
+    samples = (np.random.default_rng(0).random((12, 17, channels)) * 255).astype(dtype)
+    planes = options.get("planarconfig") == "separate"
+    tifffile.imwrite(content, np.moveaxis(samples, 2, 0) if planes else samples, **options)
+    return content.getvalue()
+
+
+def attempts(rng: np.random.Generator) -> Iterator[tuple[bytes, int]]:
+    """Mutated files and how many channels they have at most."""
+    contents = [(whole(*base), 3) for base in BASES]
+    contents += [(foreign(*base), 5 if base[1] == 5 else 3) for base in FOREIGN]
     while True:
-        yield from (mutated(content, rng) for content in contents)
+        yield from ((mutated(content, rng), channels) for content, channels in contents)
 
 
-def judge(content: bytes) -> bool:
+def judge(content: bytes, channels: int) -> bool:
     """Whether it is a picture still; anything but that or one line is a bug."""
     try:
-        for picture in read_frames(io.BytesIO(content), channels=3):
+        for picture in read_frames(io.BytesIO(content), channels=channels):
             assert picture.pixels.ndim == 3
-            assert picture.pixels.shape[2] == 3
-            for suffix in (".png", ".tif", ".jpg"):
+            assert picture.pixels.shape[2] == channels
+            for suffix in (".png", ".tif", ".jpg") if channels == 3 else (".tif",):
                 encode_image(picture, suffix=suffix)
     except ImgTranslateError as error:
         said = str(error)
@@ -83,7 +106,7 @@ def judge(content: bytes) -> bool:
 
 def test_mutated_files_give_pictures_or_one_line() -> None:
     files = attempts(np.random.default_rng(0))
-    verdicts = {judge(next(files)) for _ in range(40 * len(BASES))}
+    verdicts = {judge(*next(files)) for _ in range(40 * len([*BASES, *FOREIGN]))}
     assert verdicts == {True, False}
 
 
@@ -112,6 +135,75 @@ def test_a_bomb_of_many_channels_is_one_too(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ImageError, match="more than the limit of 1,000"):
         read_image(io.BytesIO(content), channels=60)
     assert read_image(io.BytesIO(content), channels=60, allow_huge=True).pixels.shape[2] == 60
+
+
+def five_channels(path: Path, **options: Any) -> Path:
+    samples = np.random.default_rng(0).integers(0, 256, (64, 64, 5), np.uint8)
+    tifffile.imwrite(path, samples, photometric="minisblack", planarconfig="contig", **options)
+    return path
+
+
+def test_a_tile_much_larger_than_its_picture_is_refused(tmp_path: Path) -> None:
+    path = five_channels(tmp_path / "in.tif", compression="zlib", tile=(64, 64))
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for name in ("TileWidth", "TileLength"):
+            file.pages[0].tags[name].overwrite(30_000)
+    with pytest.raises(ImageError, match="1,800,000,000 pixels, more than the limit"):
+        read_image(path, channels=5)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "zstd", "packbits", "lzma"])
+def test_a_strip_that_is_cut_short_or_not_there_is_damage(
+    tmp_path: Path, compression: str | None
+) -> None:
+    for rows in (64, 16):  # one strip, four
+        path = five_channels(tmp_path / "in.tif", compression=compression, rowsperstrip=rows)
+        content = path.read_bytes()
+        path.write_bytes(content[:-200])
+        with pytest.raises(ImageError, match=r"in\.tif: damaged"):
+            read_image(path, channels=5)
+        path.write_bytes(content)
+        with tifffile.TiffFile(path, mode="r+") as file:
+            file.pages[0].tags["StripOffsets"].overwrite(2**31)
+        with pytest.raises(ImageError, match=r"in\.tif: damaged"):
+            read_image(path, channels=5)
+
+
+def test_a_strip_unpacks_to_no_more_than_its_size(tmp_path: Path) -> None:
+    """A strip of 64 x 64 px of a picture whose height was changed to 1 px."""
+    for compression in ("zlib", "lzw", "zstd", "packbits", "lzma"):
+        path = five_channels(tmp_path / "in.tif", compression=compression)
+        with tifffile.TiffFile(path, mode="r+") as file:
+            file.pages[0].tags["ImageLength"].overwrite(1)
+        with contextlib.suppress(ImageError):
+            assert read_image(path, channels=5).pixels.shape == (1, 64, 5)
+
+
+def test_a_chain_of_pages_that_comes_back_ends(tmp_path: Path) -> None:
+    content = bytearray(five_channels(tmp_path / "in.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "in.tif") as file:
+        page = file.pages[0]
+        link = page.offset + 2 + 12 * len(page.tags)
+    content[link : link + 4] = page.offset.to_bytes(4, "little")
+    assert len(list(read_frames(io.BytesIO(content), channels=5))) == 1
+
+
+def test_a_file_without_a_picture_is_one_line(tmp_path: Path) -> None:
+    for name, content in (("in.tif", b"II*\0\x08\0\0\0"), ("in.png", b"MM\0*" + bytes(8))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ImageError, match=rf"{name}: "):
+            read_image(tmp_path / name, channels=3)
+        with pytest.raises(ImageError, match=rf"{name}: "):
+            list(read_frames(tmp_path / name, channels=3))
+
+
+def test_a_photoshop_file_without_layers_is_read(tmp_path: Path) -> None:
+    planes = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(3, 6, 8)
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 6, 8, 8, 3)
+    (tmp_path / "in.psd").write_bytes(head + bytes(14) + planes.tobytes())
+    assert np.array_equal(
+        read_image(tmp_path / "in.psd", channels=3).pixels, np.moveaxis(planes, 0, 2)
+    )
 
 
 def test_an_endless_animation_is_refused_unless_it_is_allowed(

@@ -1,6 +1,8 @@
 import contextlib
 import io
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -217,6 +219,60 @@ def test_of_many_frames_the_first_is_read(tmp_path: Path, suffix: str):
     options = {"save_all": True, "append_images": frames[1:]}
     path = saved(frames[0], tmp_path / f"in{suffix}", **options)
     assert read_image(path, channels=3).pixels[4, 4].tolist()[1] < 8
+
+
+# How a file is opened
+
+OPENED: list[str] = []
+
+
+def note_open(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and isinstance(arguments[0], str | os.PathLike):
+        OPENED.append(os.fspath(arguments[0]))
+
+
+sys.addaudithook(note_open)
+
+
+@pytest.mark.parametrize(
+    "suffix", [".png", ".jpg", ".webp", ".gif", ".avif", ".bmp", ".tif", ".npy"]
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_file_is_opened_once(tmp_path: Path, suffix: str, dtype: str):
+    path = tmp_path / f"in{suffix}"
+    white = float(np.iinfo(dtype).max)
+    write_image(path, Picture(pixels=gradient().astype(dtype), white=white))
+    read_image(path, channels=3)  # once before, for what decoders open when they are imported
+    OPENED.clear()
+    read_image(path, channels=3)
+    assert [str(path)] == OPENED
+
+
+def test_plain_pictures_import_no_decoder_of_tiff(tmp_path: Path):
+    saved(Image.fromarray(gradient()), tmp_path / "in.png")
+    saved(Image.fromarray(gradient()), tmp_path / "in.jpg")
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from imgtranslate.images import read_image, write_image\n"
+        "for name in ('in.png', 'in.jpg'):\n"
+        "    path = Path(name)\n"
+        "    write_image(path, read_image(path, channels=3))\n"
+        "assert 'PIL.PngImagePlugin' in sys.modules\n"
+        "assert not {'tifffile', 'imagecodecs', 'pillow_heif'} & set(sys.modules)\n"
+        "read_image(Path('in.png'), channels=1)\n"
+        "write_image(Path('in.tif'), read_image(Path('in.png'), channels=1))\n"
+        "assert {'tifffile', 'imagecodecs'} <= set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_an_image_of_the_user_is_turned_each_time(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(Image.fromarray(gradient()), tmp_path / "in.jpg", exif=exif)
+    with Image.open(path) as image:
+        shapes = [picture_from_pil(image, channels=3).pixels.shape for _ in range(2)]
+    assert shapes == [(9, 6, 3), (9, 6, 3)]
 
 
 # Files that are no good
