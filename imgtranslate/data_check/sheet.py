@@ -12,8 +12,7 @@ from imgtranslate.data_check.check import DataReport
 from imgtranslate.data_check.findings import Example, Group
 from imgtranslate.errors import ImageError, UsageError
 from imgtranslate.images import Picture, writable_suffixes, write_image
-from imgtranslate.images.contact_sheet import CELL, Section, Tile, contact_sheet
-from imgtranslate.images.figures import fit
+from imgtranslate.images.figures import CELL, Section, Tile, contact_sheet, fit
 from imgtranslate.settings.config import DataSettings, Settings, is_paired
 
 MOST: Final = 16  # pictures of a section

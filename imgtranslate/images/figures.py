@@ -1,14 +1,15 @@
-"""The figures that people look at: pictures side by side, with titles."""
+"""Figures: pictures side by side with titles, and contact sheets of many small pictures."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Pixels = NDArray[np.uint8]
+from imgtranslate.images.picture import Pixels
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _MARGIN, _GAP = 16, 8  # px
@@ -26,7 +27,7 @@ class _Row:
 
     @property
     def bottom(self) -> int:
-        """Where the row ends, with its caption, in px."""
+        """Return the bottom edge of the row and its caption, in px."""
         return self.top + self.height + (_line(_CAPTION_SIZE) if self.caption else 0)
 
 
@@ -41,9 +42,8 @@ def comparison(
 
     Pictures are (h, w, c), of any sizes; three of their channels are shown, or one. A row may be
     shorter than the titles. Each keeps its aspect and fits ``cell`` px: small ones are enlarged by
-    a whole number of times, so that their pixels show; large ones are shrunk. A caption stands
-    below its row.
-    Returns (H, W, 3).
+    a whole factor, so that their pixels show; large ones are shrunk. A caption stands below its
+    row. Returns (H, W, 3).
     """
     title_font, caption_font = font_of(_TITLE_SIZE), font_of(_CAPTION_SIZE)
     titles = [one_line(title, title_font, width=cell) for title in titles]
@@ -62,7 +62,7 @@ def comparison(
 
 
 def fit(pixels: Pixels, *, cell: int) -> Image.Image:
-    """Enlarge by a whole number of times, or shrink, to a longest side of ``cell`` px or less."""
+    """Enlarge by a whole factor, or shrink, to a longest side of ``cell`` px or less."""
     shown = pixels[..., :3] if pixels.shape[-1] > 2 else pixels[..., 0]
     picture = Image.fromarray(np.ascontiguousarray(shown)).convert("RGB")
     longest = max(picture.size)
@@ -75,7 +75,7 @@ def fit(pixels: Pixels, *, cell: int) -> Image.Image:
 
 
 def one_line(text: str, font: Font, *, width: float) -> str:
-    """``text`` on one line of at most ``width`` px; what is left out is marked."""
+    """Shorten ``text`` to one line of at most ``width`` px; an ellipsis marks the cut."""
     text = _drawable(" ".join(text.split()))
     if font.getlength(text) <= width:
         return text
@@ -85,7 +85,7 @@ def one_line(text: str, font: Font, *, width: float) -> str:
 
 
 def font_of(size: int) -> Font:
-    """The built-in font, so that figures look alike on every machine."""
+    """Load the built-in font, so that figures look alike on every machine."""
     return ImageFont.load_default(size)
 
 
@@ -132,6 +132,99 @@ def _line(size: int) -> int:
 
 
 def _drawable(text: str) -> str:
-    """``text`` in the letters of the built-in font: accents are dropped, others become ``?``."""
+    """Reduce ``text`` to the built-in font: accents are dropped, other letters become ``?``."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return "".join(c if (c.isascii() and c.isprintable()) or c == "·" else "?" for c in plain)
+
+
+# Contact sheets
+
+CELL: Final = 160  # px
+COLUMNS: Final = 8
+
+_GROUP_GAP, _TOUCH = 16, 2  # px: between groups, within a group
+_SMALL_SIZE = 12  # px, of the letters of captions
+_TITLE_ROOM, _CAPTION_ROOM = 34, 22  # px
+_WIDTH = 2 * _MARGIN + COLUMNS * CELL + (COLUMNS - 1) * _GROUP_GAP
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tile:
+    """A picture, (h, w, c) of any size, and its caption."""
+
+    pixels: Pixels | None  # None: the file is gone
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Section:
+    """Groups of pictures under one title."""
+
+    title: str
+    groups: Sequence[Sequence[Tile]]
+
+
+Placed = tuple[Tile, int, int]  # left and top, in px
+
+
+def contact_sheet(sections: Sequence[Section]) -> Pixels:
+    """Draw sections below each other: (H, 1424, 3). A group is one row of up to 8 pictures."""
+    sheet = Image.new("RGB", (_WIDTH, _height(sections)), _PAPER)
+    draw, title_font, font = ImageDraw.Draw(sheet), font_of(_TITLE_SIZE), font_of(_SMALL_SIZE)
+    top = _MARGIN
+    for section in sections:
+        title = one_line(section.title, title_font, width=_WIDTH - 2 * _MARGIN)
+        draw.text((_MARGIN, top), title, fill=_INK, font=title_font)
+        for tile, x, y in _placed(section, top + _TITLE_ROOM):
+            _draw_tile(sheet, tile, x, y, font)
+        top += _section_height(section)
+    return np.asarray(sheet)
+
+
+def _height(sections: Sequence[Section]) -> int:
+    return 2 * _MARGIN + sum(_section_height(section) for section in sections)
+
+
+def _section_height(section: Section) -> int:
+    bottom = max((y for _, _, y in _placed(section, 0)), default=-_row())
+    return _TITLE_ROOM + bottom + _row() + _GROUP_GAP
+
+
+def _row() -> int:
+    return CELL + _CAPTION_ROOM
+
+
+def _placed(section: Section, top: int) -> Iterator[Placed]:
+    """Place groups from left to right; a group that does not fit begins a new row."""
+    x, y = _MARGIN, top
+    for group in section.groups:
+        shown = group[:COLUMNS]
+        width = len(shown) * (CELL + _TOUCH) - _TOUCH
+        if x > _MARGIN and x + width > _WIDTH - _MARGIN:
+            x, y = _MARGIN, y + _row()
+        for n, tile in enumerate(shown):
+            yield tile, x + n * (CELL + _TOUCH), y
+        x += width + _GROUP_GAP
+
+
+def _draw_tile(sheet: Image.Image, tile: Tile, x: int, y: int, font: Font) -> None:
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((x, y, x + CELL - 1, y + CELL - 1), outline=_FRAME)
+    if tile.pixels is not None:
+        picture = fit(tile.pixels, cell=CELL)
+        sheet.paste(picture, (x + (CELL - picture.width) // 2, y + (CELL - picture.height) // 2))
+    caption = _shortened(tile.caption, font)
+    draw.text((x, y + CELL + 2), caption, fill=_PALE_INK, font=font)
+
+
+def _shortened(text: str, font: Font) -> str:
+    """Shorten to the width of a cell; both ends of a long name are kept."""
+    half = 60  # letters: more never fit
+    text = text if len(text) <= 2 * half else text[:half] + text[-half:]
+    whole = one_line(text, font, width=10 * _WIDTH)
+    if font.getlength(whole) <= CELL:
+        return whole
+    half = min(half, len(whole) // 2)
+    while half and font.getlength(f"{whole[:half]}…{whole[-half:]}") > CELL:
+        half -= 1
+    return f"{whole[:half]}…{whole[-half:]}"
