@@ -28,7 +28,7 @@ from imgtranslate.settings.config import (
 
 
 def build_generator(
-    config: GeneratorConfig, *, in_channels: int, out_channels: int
+    config: GeneratorConfig, *, in_channels: int, out_channels: int, recompute: bool = False
 ) -> ResnetGenerator | UnetGenerator:
     """Build an uninitialised generator: (n, in, h, w) to (n, out, h, w), both in [-1, 1]."""
     match config:
@@ -43,6 +43,7 @@ def build_generator(
                 upsample=config.upsample,
                 padding=config.padding,
                 antialias=config.antialias,
+                recompute=recompute,
             )
         case UnetConfig():
             return UnetGenerator(

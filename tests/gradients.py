@@ -55,24 +55,25 @@ class Book:
 
 
 def record(ours: Learner) -> list[tuple[str, Gradients]]:
-    """Write down, from now on, what every optimizer is given."""
+    """Record, from now on, what every optimizer is given."""
     phases: list[tuple[str, Gradients]] = []
-    parts, inner = ours.method.optimized(), ours._minimise
 
-    def minimise(name: str, losses: Mapping[str, Tensor]) -> None:
-        inner(name, losses)
-        found: Gradients = {
-            network_name: {
-                key: parameter.grad.clone()
-                for key, parameter in network.named_parameters()
-                if parameter.grad is not None
+    def watch(name: str, optimizer: torch.optim.Optimizer) -> None:
+        def look(*_: object) -> None:
+            found: Gradients = {
+                network_name: {
+                    key: parameter.grad.clone()
+                    for key, parameter in network.named_parameters()
+                    if parameter.grad is not None
+                }
+                for network_name, network in ours.method.optimized()[name].items()
             }
-            for network_name, network in parts.get(name, {}).items()
-        }
-        if found:
             phases.append((name, found))
 
-    ours._minimise = minimise  # type: ignore[method-assign]
+        optimizer.register_step_pre_hook(look)
+
+    for name, optimizer in ours.optimizers.items():
+        watch(name, optimizer)
     return phases
 
 

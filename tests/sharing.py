@@ -1,4 +1,4 @@
-"""Learners that share batches: as one process, or as one of several when run as a script."""
+"""Learners that divide batches: as one process, or as one of several ranks if run as a script."""
 
 import functools
 import os
@@ -12,10 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from imgtranslate.data.loader import Batch
-from imgtranslate.data.share import Dealing
+from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.team import ALONE, Team
-from imgtranslate.methods.turns import dealing_of
+from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.settings.parsing import build_settings, merge, nested
 from imgtranslate.training.processes import joined, launch_of
 
@@ -41,7 +40,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "pix2pix": ("pix2pix", {**UNET, "generator.dropout": True, "method.pool_size": 5}),
     "bicyclegan": ("bicyclegan", {**UNET, "encoder.base_channels": 2}),
 }
-TOGETHER = [*((case, 1) for case in CASES), ("cyclegan", 2)]  # in two processes, with parts
+TWO_RANKS = [*((case, 1) for case in CASES), ("cyclegan", 2)]  # with how many micro-batches
 
 
 def random_batch(step: int, side: int) -> Batch:
@@ -50,23 +49,24 @@ def random_batch(step: int, side: int) -> Batch:
     return Batch(a, b)
 
 
-def own(batch: Batch, dealing: Dealing) -> Batch:
-    rows = [*dealing.positions(0, 1)]
+def own(batch: Batch, split: BatchSplit) -> Batch:
+    rows = [*split.positions(0, 1)]
     return Batch(batch.real_a[rows], batch.real_b[rows])
 
 
 @functools.cache
-def learn(case: str, *, team: Team = ALONE, parts: int = 1) -> dict[str, Tensor]:
+def learn(
+    case: str, *, group: ProcessGroup = SINGLE_PROCESS, accumulate: int = 1
+) -> dict[str, Tensor]:
     """Everything that a learner holds after some steps in double precision, and what it logged."""
     method, changes = CASES[case]
-    layers = merge(nested(SMALL), nested(changes), nested({"train.accumulate": parts}))
+    layers = merge(nested(SMALL), nested(changes), nested({"train.accumulate": accumulate}))
     settings = build_settings(method=method, preset="tiny", layers=[layers])
-    learner = Learner(settings, torch.device("cpu"), team=team)
+    learner = Learner(settings, torch.device("cpu"), group=group)
     for network in (*learner.networks.values(), *learner.averages.values()):
         network.double()
-    dealing = dealing_of(settings, team)
     for step in range(STEPS):
-        batch = own(random_batch(step, settings.data.crop_size), dealing)
+        batch = own(random_batch(step, settings.data.crop_size), learner.split)
         learner.step(batch, learning_rate=1e-3)
     means = {**learner.take_mean_losses(), **learner.measures(batch)}
     logged = {f"logged/{name}": torch.tensor(v, dtype=torch.float64) for name, v in means.items()}
@@ -76,6 +76,6 @@ def learn(case: str, *, team: Team = ALONE, parts: int = 1) -> dict[str, Tensor]
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with joined(launch_of(os.environ), device="cpu") as found:
-        for case, parts in TOGETHER:
-            name = f"{case}-{parts}-{found.rank}.safetensors"
-            save_file(learn(case, team=found, parts=parts), Path(sys.argv[1]) / name)
+        for case, accumulate in TWO_RANKS:
+            name = f"{case}-{accumulate}-{found.rank}.safetensors"
+            save_file(learn(case, group=found, accumulate=accumulate), Path(sys.argv[1]) / name)

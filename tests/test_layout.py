@@ -132,13 +132,13 @@ def test_the_walk_sees_every_form_of_import() -> None:
     tree = ast.parse(
         "import torch.nn\n"
         "from imgtranslate import cli\n"
-        "def f():\n    from ..methods.pool import ImagePool\n    from . import folders\n"
+        "def f():\n    from ..methods.image_pool import ImagePool\n    from . import folders\n"
         "if TYPE_CHECKING:\n    from imgtranslate.training.train import train\n"
     )
     assert imports("imgtranslate.data.cache", tree) >= {
         "torch.nn",
         "imgtranslate.cli",
-        "imgtranslate.methods.pool",
+        "imgtranslate.methods.image_pool",
         "imgtranslate.data.folders",
         "imgtranslate.training.train",
     }

@@ -11,7 +11,7 @@ import typer
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.methods.team import Team
+    from imgtranslate.methods.process_group import ProcessGroup
     from imgtranslate.training.processes import Launch
 
 
@@ -38,13 +38,13 @@ class Place:
         return 0 if self.launch is None else self.launch.rank
 
     @contextmanager
-    def joined(self) -> Iterator["Team"]:
+    def joined(self) -> Iterator["ProcessGroup"]:
         """Meet the others; end quietly where another process has said why all end."""
         from imgtranslate.training.processes import ToldElsewhereError, joined
 
         try:
-            with joined(self.launch, device=self.device) as team:
-                yield team
+            with joined(self.launch, device=self.device) as group:
+                yield group
         except ToldElsewhereError as error:
             raise typer.Exit(error.exit_code) from error
 

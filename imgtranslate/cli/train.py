@@ -15,10 +15,10 @@ from imgtranslate.cli.together import Place, place_of
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.methods.team import Team
+    from imgtranslate.methods.process_group import ProcessGroup
     from imgtranslate.training.events import Report, Stop, TrainResult
 
-Lead = Callable[["Team", "Report", "Stop"], "TrainResult"]
+Lead = Callable[["ProcessGroup", "Report", "Stop"], "TrainResult"]
 
 EPILOG = examples(
     "imgtranslate train --a ./horses --b ./zebras --gpu 0",
@@ -198,13 +198,13 @@ def _train(options: dict[str, Any], place: Place) -> None:
     from imgtranslate.training.request import begun_by
     from imgtranslate.training.train import plan_training, resume, start
 
-    def lead(team: "Team", report: "Report", stop: "Stop") -> "TrainResult":
+    def lead(group: "ProcessGroup", report: "Report", stop: "Stop") -> "TrainResult":
         begun = begun_by(place.launch_name, options)
         if begun is not None:
             report(Notice(text=f"{begun}: begun by this launch. Going on with it"))
-            return resume(begun, device=place.device, team=team, report=report, stop=stop)
+            return resume(begun, device=place.device, group=group, report=report, stop=stop)
         plan = plan_training(**options, launch=place.launch_name, report=report)
-        return start(plan, team=team, report=report, stop=stop)
+        return start(plan, group=group, report=report, stop=stop)
 
     _learn(place, lead)
 
@@ -212,9 +212,9 @@ def _train(options: dict[str, Any], place: Place) -> None:
 def _resume(run: Path, settings: dict[str, Any], place: Place) -> None:
     from imgtranslate.training.train import resume
 
-    def lead(team: "Team", report: "Report", stop: "Stop") -> "TrainResult":
+    def lead(group: "ProcessGroup", report: "Report", stop: "Stop") -> "TrainResult":
         device = place.device
-        return resume(run, settings=settings, device=device, team=team, report=report, stop=stop)
+        return resume(run, settings=settings, device=device, group=group, report=report, stop=stop)
 
     _learn(place, lead)
 
@@ -224,12 +224,12 @@ def _learn(place: Place, lead: Lead) -> None:
     from imgtranslate.cli.train_display import TrainingDisplay
     from imgtranslate.training.train import follow
 
-    with place.joined() as team, stop_on_signals(STOPPING, quiet=not team.leads) as stopped:
-        if not team.leads:
-            follow(team, device=place.device, stop=stopped.is_set)
+    with place.joined() as group, stop_on_signals(STOPPING, quiet=not group.leads) as stopped:
+        if not group.leads:
+            follow(group, device=place.device, stop=stopped.is_set)
             return
         with TrainingDisplay() as display:
-            finish(lead(team, display.show, stopped.is_set), stopped)
+            finish(lead(group, display.show, stopped.is_set), stopped)
 
 
 def finish(outcome: "TrainResult", stopped: Stopped) -> None:

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from imgtranslate.data.cache import Caches, local_processes, source_of
 from imgtranslate.data.folders import Domain
+from imgtranslate.data.micro_batches import BatchSplit, Positions
 from imgtranslate.data.randomness import Purpose, index_at, random_at
-from imgtranslate.data.share import Dealing, Positions
 from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels
@@ -122,15 +122,14 @@ def batches(
     num_batches: int,
     workers: int,
     device: torch.device,
-    dealing: Dealing | None = None,
+    split: BatchSplit | None = None,
 ) -> Iterator[Batch]:
     """Yield ``num_batches`` batches from ``first_position`` on.
 
-    The number of workers changes no batch. ``dealing``: yield only the samples of each batch that
-    it deals to this process.
+    The number of workers changes no batch. ``split``: yield only this rank's rows of each batch.
     """
-    dealing = dealing or Dealing(batch_size=batch_size)
-    positions = dealing.positions(first_position, num_batches)
+    split = split or BatchSplit(batch_size=batch_size)
+    positions = split.positions(first_position, num_batches)
     if workers == 0:
         found = _read_in_thread(dataset, positions)
     else:

@@ -1,104 +1,137 @@
 """CycleGAN with four optimizers, one network after the other."""
 
-import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from imgtranslate.data.loader import Batch
 from imgtranslate.losses import l1
 from imgtranslate.methods.cyclegan import CycleGan, Fakes
-from imgtranslate.methods.draws import Draws
-from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Losses, Networks, Phases, detached, frozen
+from imgtranslate.methods.image_pool import ImagePool
+from imgtranslate.methods.process_group import ProcessGroup
+from imgtranslate.methods.step import (
+    Losses,
+    MicroBatch,
+    Networks,
+    Optimizers,
+    backward,
+    detached,
+    frozen,
+    mean_losses,
+    update,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Direction:
-    """One generator's phase: who learns, who leads back, who judges, and the weights."""
+    """The networks and weights of one generator's phase."""
 
+    name: str  # ab or ba
     generator: nn.Module
-    back: nn.Module
+    inverse: nn.Module
     discriminator: nn.Module | None
     lambda_gan: float
     lambda_there: float  # of the cycle that begins with ``generator``
-    lambda_back: float  # of the one that ends with it
+    lambda_back: float  # of the cycle that ends with it
     lambda_identity: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlternatingCycleGan:
-    """The networks and weights of ``joint``, updated in turn: G_ab, G_ba, then D_b, D_a.
+    """The networks and weights of ``joint``, updated one after the other.
 
-    Each generator learns from its adversarial term, its identity and both cycles while the other
-    networks stand still; G_ba meets the already updated G_ab. The discriminators learn every
-    ``d_ratio`` steps, from the pools, which are left alone in between.
+    Each generator learns from its GAN term, its identity and both cycles while the other networks
+    are frozen. The discriminators learn every ``d_ratio`` steps, from the image pools; the steps
+    between do not touch the pools.
     """
 
     joint: CycleGan
 
+    def step(
+        self,
+        micro_batches: Sequence[MicroBatch],
+        optimizers: Optimizers,
+        *,
+        number: int,
+        max_grad_norm: float,
+        group: ProcessGroup,
+    ) -> Losses:
+        """Update G_ab, then G_ba, then every ``d_ratio`` steps D_b and D_a."""
+        joint, count, terms = self.joint, len(micro_batches), list[Losses]()
+        networks = joint.generators() | joint.discriminators()
+        fakes: dict[str, list[Tensor | None]] = {"ab": [], "ba": []}
+
+        # Generators: G_ab, then G_ba against the updated G_ab
+        for direction in (self._ab(), self._ba()):
+            with frozen(*(each for each in networks.values() if each is not direction.generator)):
+                for batch in micro_batches:
+                    with batch.dropout():
+                        losses, fake = self.generator_losses(direction, batch)
+                        terms.append(backward(losses, micro_batches=count))
+                    fakes[direction.name].append(fake)
+            optimizer = optimizers[f"generator_{direction.name}_optimizer"]
+            update(optimizer, max_grad_norm=max_grad_norm, group=group)
+
+        # Discriminators: on the fakes of both phases or on earlier ones
+        if (number + 1) % joint.config.d_ratio == 0:
+            for batch, fake_a, fake_b in zip(micro_batches, fakes["ba"], fakes["ab"], strict=True):
+                losses = joint.discriminator_losses(batch, Fakes(fake_a, fake_b), group=group)
+                terms.append(backward(losses, micro_batches=count))
+            for name in reversed(joint.discriminators()):  # D_b, then D_a
+                update(optimizers[f"{name}_optimizer"], max_grad_norm=max_grad_norm, group=group)
+        return mean_losses(terms, group=group)
+
+    def generator_losses(
+        self, direction: Direction, batch: MicroBatch
+    ) -> tuple[Losses, Tensor | None]:
+        """Return the weighted terms of one generator, and its fake, detached."""
+        generator, inverse = direction.generator, direction.inverse
+        real, target = batch.real_a, batch.real_b
+        if direction.name == "ba":
+            real, target = target, real
+        from_identity = self.joint.config.cycle_from_identity and direction.lambda_back > 0
+        needs_fake = direction.discriminator is not None or direction.lambda_there > 0
+        needs_identity = direction.lambda_identity > 0 or from_identity
+        fake = generator(real) if needs_fake else None
+        idt = generator(target) if needs_identity else None
+
+        losses: Losses = {}
+        if direction.discriminator is not None and fake is not None:
+            gan = self.joint.adversarial.of_generator(direction.discriminator, fake)
+            losses["gan"] = gan * direction.lambda_gan
+        if direction.lambda_identity and idt is not None:
+            losses["identity"] = l1(idt, target) * direction.lambda_identity
+        if direction.lambda_there and fake is not None:
+            losses["cycle_there"] = l1(inverse(fake), real) * direction.lambda_there
+        if direction.lambda_back:
+            rec = generator(inverse(idt if from_identity else target))
+            losses["cycle_back"] = l1(rec, target) * direction.lambda_back
+        named = {f"{name}_{direction.name}": loss for name, loss in losses.items()}
+        return named, detached(fake)
+
     def optimized(self) -> dict[str, Networks]:
-        """One optimizer each, not of its network's name: both stand in one training state."""
+        """Return one optimizer for each network; both names are keys of one training state."""
         networks = self.joint.generators() | self.joint.discriminators()
         return {f"{name}_optimizer": {name: network} for name, network in networks.items()}
 
     def models(self) -> dict[str, tuple[str, ...]]:
-        """A translator for each direction."""
+        """Return a generator for each direction."""
         return self.joint.models()
 
     def pools(self) -> dict[str, ImagePool]:
-        """What the discriminators remember."""
+        """Return the image pool of each discriminator."""
         return self.joint.pools()
 
-    def measures(self, batch: Batch, rng: Draws) -> Losses:
-        """Nothing beside the losses."""
-        return self.joint.measures(batch, rng)
-
-    def step(self, batch: Batch, rng: Draws, *, number: int) -> Phases:
-        """Phases 1 and 2, and every ``d_ratio`` steps phase 3."""
-        joint = self.joint
-        with self._frozen_but(joint.generator_ab):
-            there, fake_b = self._phase(self._ab(), batch.real_a, batch.real_b)
-        yield "generator_ab_optimizer", _named(there, "ab")
-
-        with self._frozen_but(joint.generator_ba):
-            back, fake_a = self._phase(self._ba(), batch.real_b, batch.real_a)
-        yield "generator_ba_optimizer", _named(back, "ba")
-
-        if (number + 1) % joint.config.d_ratio == 0:
-            judged = joint.discriminator_losses(batch, Fakes(fake_a, fake_b), rng)
-            for name in reversed(judged):  # b, then a
-                yield f"{name}_optimizer", {name: judged[name]}
-
-    def _phase(
-        self, direction: Direction, real: Tensor, same: Tensor
-    ) -> tuple[Losses, Tensor | None]:
-        """The weighted terms of one generator, and its fake, detached."""
-        generator, back = direction.generator, direction.back
-        from_identity = self.joint.config.cycle_from_identity and direction.lambda_back > 0
-        losses: Losses = {}
-        fake: Tensor | None = None
-        if direction.discriminator is not None or direction.lambda_there:
-            fake = generator(real)
-        idt = generator(same) if direction.lambda_identity or from_identity else None
-
-        if direction.discriminator is not None and fake is not None:
-            gan = self.joint.judging.adversarial(direction.discriminator, fake)
-            losses["gan"] = gan * direction.lambda_gan
-        if direction.lambda_identity and idt is not None:
-            losses["identity"] = l1(idt, same) * direction.lambda_identity
-        if direction.lambda_there and fake is not None:
-            losses["cycle_there"] = l1(back(fake), real) * direction.lambda_there
-        if direction.lambda_back:
-            start = idt if from_identity else same
-            losses["cycle_back"] = l1(generator(back(start)), same) * direction.lambda_back
-        return losses, detached(fake)
+    def measures(self, batch: MicroBatch) -> Losses:
+        """Return nothing: the losses say enough."""
+        return self.joint.measures(batch)
 
     def _ab(self) -> Direction:
         joint, config = self.joint, self.joint.config
         return Direction(
+            name="ab",
             generator=joint.generator_ab,
-            back=joint.generator_ba,
+            inverse=joint.generator_ba,
             discriminator=joint.discriminator_b,
             lambda_gan=config.lambda_gan_ab,
             lambda_there=config.lambda_a,
@@ -109,19 +142,12 @@ class AlternatingCycleGan:
     def _ba(self) -> Direction:
         joint, config = self.joint, self.joint.config
         return Direction(
+            name="ba",
             generator=joint.generator_ba,
-            back=joint.generator_ab,
+            inverse=joint.generator_ab,
             discriminator=joint.discriminator_a,
             lambda_gan=config.lambda_gan_ba,
             lambda_there=config.lambda_b,
             lambda_back=config.lambda_a,
             lambda_identity=config.lambda_identity * config.lambda_a * joint.identity,
         )
-
-    def _frozen_but(self, learning: nn.Module) -> contextlib.AbstractContextManager[None]:
-        networks = (self.joint.generators() | self.joint.discriminators()).values()
-        return frozen(*(network for network in networks if network is not learning))
-
-
-def _named(losses: Losses, direction: str) -> Losses:
-    return {f"{name}_{direction}": loss for name, loss in losses.items()}

@@ -1,31 +1,33 @@
 """BicycleGAN (arXiv 1711.11586): many outputs for one input, chosen by a code z."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from imgtranslate.builders import build_discriminator, build_encoder, build_generator
-from imgtranslate.data.loader import Batch
 from imgtranslate.losses import kl_divergence, l1, reparameterise
-from imgtranslate.methods.draws import Draws
-from imgtranslate.methods.judging import Judging
-from imgtranslate.methods.pool import ImagePool
+from imgtranslate.methods.image_pool import ImagePool
+from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.step import (
+    AdversarialLoss,
     Losses,
+    MicroBatch,
     Networks,
-    Phases,
+    Optimizers,
+    backward,
     detached,
     frozen,
-    generators_first,
-    noise,
+    mean_losses,
+    update,
 )
 from imgtranslate.settings.config import BicycleGanConfig, Settings, latent_dim
 
 
 @dataclass(frozen=True)
 class Fakes:
-    """What the generator made in this step, detached; what no term needs is not made."""
+    """Detached fakes of one micro-batch, by path; a fake that no term needs is not made."""
 
     vae: Tensor | None
     lr: Tensor | None
@@ -35,10 +37,10 @@ class Fakes:
 class BicycleGan:
     """A generator with a code, an encoder, and a discriminator for each of two paths.
 
-    cVAE-GAN: B -> z -> B, with the code of the true output. cLR-GAN: z -> B -> z, with a code
-    of noise. Of a batch the first half goes through both; the real images of cLR-GAN's
-    discriminator are the second half, so that its two discriminators see different ones. Halves
-    overlap by one image where the batch is odd, so every image is used and a batch of 1 works.
+    cVAE-GAN: B -> z -> B, with the code of the true output. cLR-GAN: z -> B -> z, with a code of
+    noise. The first half of a batch takes both paths. The second half is real pictures for
+    cLR-GAN's discriminator, so that the two discriminators see different ones. The halves of an
+    odd batch overlap by one picture, so every picture is used and a batch of 1 works.
     """
 
     config: BicycleGanConfig
@@ -46,60 +48,47 @@ class BicycleGan:
     encoder: nn.Module
     discriminator_vae: nn.Module | None
     discriminator_lr: nn.Module | None  # the same as the other where one is shared
-    judging: Judging
+    adversarial: AdversarialLoss
     latent_dim: int
-    batched: bool  # whether the generator's images of one batch leave each other alone
-
-    def discriminators(self) -> Networks:
-        """The networks that the second optimizer steps."""
-        found: Networks = {}
-        if self.discriminator_vae is not None:
-            found["discriminator_vae"] = self.discriminator_vae
-        if self.discriminator_lr not in (None, self.discriminator_vae):
-            found["discriminator_lr"] = self.discriminator_lr
-        return found
-
-    def optimized(self) -> dict[str, Networks]:
-        """One for generator and encoder (for Adam as good as one each), one for the rest."""
-        return {
-            "generators": {"generator": self.generator, "encoder": self.encoder},
-            "discriminators": self.discriminators(),
-        }
-
-    def models(self) -> dict[str, tuple[str, ...]]:
-        """A translator from A to B, with the encoder that reads a look from a picture."""
-        return {"ab": ("generator", "encoder")}
-
-    def pools(self) -> dict[str, ImagePool]:
-        """None."""
-        return {}
+    stackable: bool  # the generator's images of one batch do not affect each other: no batch norm
 
     def step(
         self,
-        batch: Batch,
-        rng: Draws,
+        micro_batches: Sequence[MicroBatch],
+        optimizers: Optimizers,
         *,
         number: int,  # noqa: ARG002 - every step is alike
-    ) -> Phases:
-        """Generator and encoder, then the discriminators on the same fakes."""
-        return generators_first(self, batch, rng)
+        max_grad_norm: float,
+        group: ProcessGroup,
+    ) -> Losses:
+        """Update generator and encoder, then the discriminators on the same fakes."""
+        count, terms, fakes = len(micro_batches), list[Losses](), list[Fakes]()
 
-    def measures(self, batch: Batch, rng: Draws) -> Losses:
-        """How far apart two samples of one input are, a fraction of the range: 0 ignores z."""
-        count = batch.real_a.shape[0]
-        codes = (noise(rng, count, self.latent_dim, like=batch.real_a) for _ in range(2))
-        one, other = (self.generator(batch.real_a, z) for z in codes)
-        return {"diversity": l1(one, other) / 2}
+        # Generator and encoder: equation 8, through frozen discriminators
+        with frozen(*self.discriminators().values()):
+            for batch in micro_batches:
+                with batch.dropout():
+                    losses, fake = self.generator_losses(batch)
+                    terms.append(backward(losses, micro_batches=count))
+                fakes.append(fake)
+        update(optimizers["generators"], max_grad_norm=max_grad_norm, group=group)
 
-    def generator_losses(self, batch: Batch, rng: Draws) -> tuple[Losses, Fakes]:
-        """Weighted terms of generator and encoder, equations 3 to 8.
+        # Discriminators: equations 3 and 7, each on its path
+        if self.discriminators():
+            for batch, fake in zip(micro_batches, fakes, strict=True):
+                losses = self.discriminator_losses(batch, fake)
+                terms.append(backward(losses, micro_batches=count))
+            update(optimizers["discriminators"], max_grad_norm=max_grad_norm, group=group)
+        return mean_losses(terms, group=group)
 
-        The encoder learns from cVAE-GAN's terms only: were it to learn from the latent term too,
-        it and the generator would hide the code in the image. In cLR-GAN alone it has no other.
+    def generator_losses(self, batch: MicroBatch) -> tuple[Losses, Fakes]:
+        """Return the weighted terms of generator and encoder, equations 3 to 8.
+
+        The encoder learns from cVAE-GAN's terms only: taught by the latent term too, it and the
+        generator would hide the code in the image. cLR-GAN alone has no other term for it.
         """
         first, config, losses = _first_half(batch), self.config, Losses()
-        count = len(first.real_a)
-        z_vae, z_lr = (noise(rng, count, self.latent_dim, like=first.real_a) for _ in range(2))
+        z_vae, z_lr = first.noise(self.latent_dim), first.noise(self.latent_dim)
         makes_vae = config.paths != "clr" and (config.lambda_gan or config.lambda_l1)
         makes_lr = config.paths != "cvae" and (config.lambda_gan or config.lambda_latent)
         if makes_vae or (config.paths != "clr" and config.lambda_kl):
@@ -117,54 +106,87 @@ class BicycleGan:
             losses |= self._lr_losses(first, fake_lr, z_lr)
         return losses, Fakes(vae=detached(fake_vae), lr=detached(fake_lr))
 
-    def discriminator_losses(self, batch: Batch, fakes: Fakes, rng: Draws) -> Losses:
-        """Real + fake, not halved, each discriminator on its path."""
+    def discriminator_losses(self, batch: MicroBatch, fakes: Fakes) -> Losses:
+        """Return real + fake term of each discriminator, not halved."""
         first, second = _first_half(batch), _second_half(batch)
         losses: Losses = {}
         if fakes.vae is not None and self.discriminator_vae is not None:
-            losses["discriminator_vae"] = self.judging.judge(
+            losses["discriminator_vae"] = self.adversarial.of_discriminator(
                 self.discriminator_vae,
-                self._seen(first.real_a, first.real_b),
-                self._seen(first.real_a, fakes.vae),
-                rng,
+                self._judged(first.real_a, first.real_b),
+                self._judged(first.real_a, fakes.vae),
+                first,
             )
         if fakes.lr is not None and self.discriminator_lr is not None:
-            losses["discriminator_lr"] = self.judging.judge(
+            losses["discriminator_lr"] = self.adversarial.of_discriminator(
                 self.discriminator_lr,
-                self._seen(second.real_a, second.real_b),
-                self._seen(first.real_a, fakes.lr),
-                rng,
+                self._judged(second.real_a, second.real_b),
+                self._judged(first.real_a, fakes.lr),
+                first,
             )
         return losses
+
+    def discriminators(self) -> Networks:
+        """Return the discriminators by name; a shared one once."""
+        found: Networks = {}
+        if self.discriminator_vae is not None:
+            found["discriminator_vae"] = self.discriminator_vae
+        if self.discriminator_lr not in (None, self.discriminator_vae):
+            found["discriminator_lr"] = self.discriminator_lr
+        return found
+
+    def optimized(self) -> dict[str, Networks]:
+        """Return one optimizer's networks for generator and encoder, one for the rest.
+
+        For Adam one optimizer of two networks equals one each.
+        """
+        return {
+            "generators": {"generator": self.generator, "encoder": self.encoder},
+            "discriminators": self.discriminators(),
+        }
+
+    def models(self) -> dict[str, tuple[str, ...]]:
+        """Return the generator from A to B and the encoder that reads a code from a picture."""
+        return {"ab": ("generator", "encoder")}
+
+    def pools(self) -> dict[str, ImagePool]:
+        """Return nothing: BicycleGAN uses no image pool."""
+        return {}
+
+    def measures(self, batch: MicroBatch) -> Losses:
+        """Measure how far two samples of one input differ, a share of the range: 0 ignores z."""
+        codes = (batch.noise(self.latent_dim) for _ in range(2))
+        one, other = (self.generator(batch.real_a, z) for z in codes)
+        return {"diversity": l1(one, other) / 2}
 
     def _translate(
         self, real_a: Tensor, z_vae: Tensor | None, z_lr: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Translate with the codes there are: together where that is exact."""
-        if self.batched and z_vae is not None and z_lr is not None:
+        """Translate with the codes that are given, in one pass where that is exact."""
+        if self.stackable and z_vae is not None and z_lr is not None:
             both = self.generator(torch.cat([real_a, real_a]), torch.cat([z_vae, z_lr]))
             fake_vae, fake_lr = both.chunk(2)
             return fake_vae, fake_lr
         fake = None if z_vae is None else self.generator(real_a, z_vae)
         return fake, None if z_lr is None else self.generator(real_a, z_lr)
 
-    def _vae_losses(self, batch: Batch, fake: Tensor) -> Losses:
-        """cVAE-GAN: the true output, made again from its own code."""
+    def _vae_losses(self, batch: MicroBatch, fake: Tensor) -> Losses:
+        """Return cVAE-GAN's terms: the true output, made again from its own code."""
         config, losses = self.config, Losses()
         if self.discriminator_vae is not None:
-            seen = self._seen(batch.real_a, fake)
-            gan = self.judging.adversarial(self.discriminator_vae, seen)
+            judged = self._judged(batch.real_a, fake)
+            gan = self.adversarial.of_generator(self.discriminator_vae, judged)
             losses["gan_vae"] = gan * config.lambda_gan  # equation 3
         if config.lambda_l1:
             losses["l1"] = l1(fake, batch.real_b) * config.lambda_l1  # equation 4
         return losses
 
-    def _lr_losses(self, batch: Batch, fake: Tensor, z: Tensor) -> Losses:
-        """cLR-GAN: a code of noise, read again from what was made with it."""
+    def _lr_losses(self, batch: MicroBatch, fake: Tensor, z: Tensor) -> Losses:
+        """Return cLR-GAN's terms: a code of noise, read again from the image made with it."""
         config, losses = self.config, Losses()
         if self.discriminator_lr is not None:
-            seen = self._seen(batch.real_a, fake)
-            gan = self.judging.adversarial(self.discriminator_lr, seen)
+            judged = self._judged(batch.real_a, fake)
+            gan = self.adversarial.of_generator(self.discriminator_lr, judged)
             losses["gan_lr"] = gan * config.lambda_gan  # equation 7
         if config.lambda_latent:
             with frozen(*([] if config.paths == "clr" else [self.encoder])):
@@ -172,8 +194,8 @@ class BicycleGan:
             losses["latent"] = l1(mean, z) * config.lambda_latent  # equation 6
         return losses
 
-    def _seen(self, real_a: Tensor, image_b: Tensor) -> Tensor:
-        """What a discriminator sees: the output alone, or the input beside it."""
+    def _judged(self, real_a: Tensor, image_b: Tensor) -> Tensor:
+        """Return a discriminator's input: the output alone, or the pair."""
         return torch.cat([real_a, image_b], dim=1) if self.config.conditional else image_b
 
 
@@ -194,26 +216,29 @@ def build_bicyclegan(settings: Settings) -> BicycleGan:
     return BicycleGan(
         config=config,
         generator=build_generator(
-            settings.generator, in_channels=data.channels_a, out_channels=data.channels_b
+            settings.generator,
+            in_channels=data.channels_a,
+            out_channels=data.channels_b,
+            recompute=settings.train.recompute,
         ),
         encoder=build_encoder(settings.encoder, in_channels=data.channels_b, latent_dim=numbers),
         discriminator_vae=vae,
         discriminator_lr=lr if config.paths != "cvae" else None,
-        judging=Judging(
+        adversarial=AdversarialLoss(
             gan_mode=config.gan_mode,
             lambda_penalty=config.lambda_penalty,
-            batched=settings.discriminator.norm != "batch",
+            stackable=settings.discriminator.norm != "batch",
         ),
         latent_dim=numbers,
-        batched=settings.generator.norm != "batch",
+        stackable=settings.generator.norm != "batch",
     )
 
 
-def _first_half(batch: Batch) -> Batch:
+def _first_half(batch: MicroBatch) -> MicroBatch:
     half = (len(batch.real_a) + 1) // 2
-    return Batch(batch.real_a[:half], batch.real_b[:half])
+    return replace(batch, real_a=batch.real_a[:half], real_b=batch.real_b[:half])
 
 
-def _second_half(batch: Batch) -> Batch:
+def _second_half(batch: MicroBatch) -> MicroBatch:
     half = (len(batch.real_a) + 1) // 2
-    return Batch(batch.real_a[-half:], batch.real_b[-half:])
+    return replace(batch, real_a=batch.real_a[-half:], real_b=batch.real_b[-half:])

@@ -1,23 +1,33 @@
-"""CycleGAN (arXiv 1703.10593): two translators held together by their cycles."""
+"""CycleGAN (arXiv 1703.10593): two generators that invert each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from imgtranslate.builders import build_discriminator, build_generator
-from imgtranslate.data.loader import Batch
 from imgtranslate.losses import l1
-from imgtranslate.methods.draws import Draws
-from imgtranslate.methods.judging import Judging
-from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Losses, Networks, Phases, detached, generators_first
+from imgtranslate.methods.image_pool import ImagePool
+from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
+from imgtranslate.methods.step import (
+    AdversarialLoss,
+    Losses,
+    MicroBatch,
+    Networks,
+    Optimizers,
+    backward,
+    detached,
+    frozen,
+    mean_losses,
+    update,
+)
 from imgtranslate.settings.config import CycleGanConfig, Settings
 
 
 @dataclass(frozen=True)
 class Fakes:
-    """What the generators made in this step, detached; what no term needs is not made."""
+    """Detached fakes of one micro-batch; a fake that no term needs is not made."""
 
     fake_a: Tensor | None
     fake_b: Tensor | None
@@ -27,7 +37,7 @@ class Fakes:
 class CycleGan:
     """Generators ab, ba and discriminators a, b, in the joint update.
 
-    Discriminator a judges images of A. One whose weight is 0 is not there.
+    Discriminator a judges images of A. A discriminator whose weight is 0 is absent.
     """
 
     config: CycleGanConfig
@@ -37,51 +47,41 @@ class CycleGan:
     discriminator_b: nn.Module | None
     pool_a: ImagePool
     pool_b: ImagePool
-    judging: Judging
-    identity: bool  # whether A and B have as many channels
-    batched: bool  # whether the generators' images of one batch leave each other alone
-
-    def generators(self) -> Networks:
-        """The networks that one optimizer steps first."""
-        return {"generator_ab": self.generator_ab, "generator_ba": self.generator_ba}
-
-    def discriminators(self) -> Networks:
-        """The networks that the other optimizer steps then."""
-        found = {"discriminator_a": self.discriminator_a, "discriminator_b": self.discriminator_b}
-        return {name: network for name, network in found.items() if network is not None}
-
-    def optimized(self) -> dict[str, Networks]:
-        """One optimizer for both generators, one for both discriminators."""
-        return {"generators": self.generators(), "discriminators": self.discriminators()}
-
-    def models(self) -> dict[str, tuple[str, ...]]:
-        """A translator for each direction."""
-        return {"ab": ("generator_ab",), "ba": ("generator_ba",)}
-
-    def pools(self) -> dict[str, ImagePool]:
-        """What the discriminators remember."""
-        return {"pool_a": self.pool_a, "pool_b": self.pool_b}
+    adversarial: AdversarialLoss
+    identity: bool  # A and B have as many channels
+    stackable: bool  # the generators' images of one batch do not affect each other: no batch norm
 
     def step(
         self,
-        batch: Batch,
-        rng: Draws,
+        micro_batches: Sequence[MicroBatch],
+        optimizers: Optimizers,
         *,
         number: int,  # noqa: ARG002 - every step is alike
-    ) -> Phases:
-        """The generators, then the discriminators on the same fakes."""
-        return generators_first(self, batch, rng)
+        max_grad_norm: float,
+        group: ProcessGroup,
+    ) -> Losses:
+        """Update both generators, then both discriminators on the same fakes."""
+        count, terms, fakes = len(micro_batches), list[Losses](), list[Fakes]()
 
-    def measures(self, batch: Batch, rng: Draws) -> Losses:  # noqa: ARG002
-        """Nothing beside the losses."""
-        return {}
+        # Generators: equations 1 to 3 and the identity, through frozen discriminators
+        with frozen(*self.discriminators().values()):
+            for batch in micro_batches:
+                with batch.dropout():
+                    losses, fake = self.generator_losses(batch)
+                    terms.append(backward(losses, micro_batches=count))
+                fakes.append(fake)
+        update(optimizers["generators"], max_grad_norm=max_grad_norm, group=group)
 
-    def generator_losses(
-        self,
-        batch: Batch,
-        rng: Draws,  # noqa: ARG002 - draws nothing
-    ) -> tuple[Losses, Fakes]:
-        """Weighted terms of both generators: equations 1 to 3 and the identity of section 5.2."""
+        # Discriminators: equation 1, on these fakes or on earlier ones from the image pools
+        if self.discriminators():
+            for batch, fake in zip(micro_batches, fakes, strict=True):
+                losses = self.discriminator_losses(batch, fake, group=group)
+                terms.append(backward(losses, micro_batches=count))
+            update(optimizers["discriminators"], max_grad_norm=max_grad_norm, group=group)
+        return mean_losses(terms, group=group)
+
+    def generator_losses(self, batch: MicroBatch) -> tuple[Losses, Fakes]:
+        """Return the weighted terms of both generators: equations 1 to 3, identity section 5.2."""
         config, (real_a, real_b) = self.config, (batch.real_a, batch.real_b)
         weight_a = config.lambda_identity * config.lambda_a * self.identity
         weight_b = config.lambda_identity * config.lambda_b * self.identity
@@ -101,10 +101,10 @@ class CycleGan:
 
         losses: Losses = {}
         if self.discriminator_b is not None and fake_b is not None:
-            gan_ab = self.judging.adversarial(self.discriminator_b, fake_b)
+            gan_ab = self.adversarial.of_generator(self.discriminator_b, fake_b)
             losses["gan_ab"] = gan_ab * config.lambda_gan_ab
         if self.discriminator_a is not None and fake_a is not None:
-            gan_ba = self.judging.adversarial(self.discriminator_a, fake_a)
+            gan_ba = self.adversarial.of_generator(self.discriminator_a, fake_a)
             losses["gan_ba"] = gan_ba * config.lambda_gan_ba
         if rec_a is not None:
             losses["cycle_a"] = l1(rec_a, real_a) * config.lambda_a
@@ -116,26 +116,57 @@ class CycleGan:
             losses["identity_b"] = l1(idt_b, real_b) * weight_b
         return losses, Fakes(fake_a=detached(fake_a), fake_b=detached(fake_b))
 
-    def discriminator_losses(self, batch: Batch, fakes: Fakes, rng: Draws) -> Losses:
-        """Half the sum of the real and the fake term, on fakes from the pools."""
+    def discriminator_losses(
+        self, batch: MicroBatch, fakes: Fakes, *, group: ProcessGroup = SINGLE_PROCESS
+    ) -> Losses:
+        """Return half the sum of the real and the fake term, on fakes from the pools."""
         losses: Losses = {}
         if self.discriminator_a is not None and fakes.fake_a is not None:
-            pooled_a = self.pool_a.query(fakes.fake_a, rng)
-            judged = self.judging.judge(self.discriminator_a, batch.real_a, pooled_a, rng)
-            losses["discriminator_a"] = 0.5 * judged
+            fake_a = self.pool_a.query(fakes.fake_a, batch.rng, rows=batch.rows, group=group)
+            loss_a = self.adversarial.of_discriminator(
+                self.discriminator_a, batch.real_a, fake_a, batch
+            )
+            losses["discriminator_a"] = 0.5 * loss_a
         if self.discriminator_b is not None and fakes.fake_b is not None:
-            pooled_b = self.pool_b.query(fakes.fake_b, rng)
-            judged = self.judging.judge(self.discriminator_b, batch.real_b, pooled_b, rng)
-            losses["discriminator_b"] = 0.5 * judged
+            fake_b = self.pool_b.query(fakes.fake_b, batch.rng, rows=batch.rows, group=group)
+            loss_b = self.adversarial.of_discriminator(
+                self.discriminator_b, batch.real_b, fake_b, batch
+            )
+            losses["discriminator_b"] = 0.5 * loss_b
         return losses
 
+    def generators(self) -> Networks:
+        """Return both generators by name."""
+        return {"generator_ab": self.generator_ab, "generator_ba": self.generator_ba}
+
+    def discriminators(self) -> Networks:
+        """Return the discriminators that have a weight, by name."""
+        found = {"discriminator_a": self.discriminator_a, "discriminator_b": self.discriminator_b}
+        return {name: network for name, network in found.items() if network is not None}
+
+    def optimized(self) -> dict[str, Networks]:
+        """Return one optimizer's networks for both generators, one for both discriminators."""
+        return {"generators": self.generators(), "discriminators": self.discriminators()}
+
+    def models(self) -> dict[str, tuple[str, ...]]:
+        """Return a generator for each direction."""
+        return {"ab": ("generator_ab",), "ba": ("generator_ba",)}
+
+    def pools(self) -> dict[str, ImagePool]:
+        """Return the image pool of each discriminator."""
+        return {"pool_a": self.pool_a, "pool_b": self.pool_b}
+
+    def measures(self, batch: MicroBatch) -> Losses:  # noqa: ARG002
+        """Return nothing: the losses say enough."""
+        return {}
+
     def _translate(self, generator: nn.Module, *images: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Translate what is there: together where that is exact."""
-        there = [image for image in images if image is not None]
-        if self.batched and len(there) > 1:
-            made = iter(generator(torch.cat(there)).chunk(len(there)))
+        """Translate the images that are given, in one pass where that is exact."""
+        given = [image for image in images if image is not None]
+        if self.stackable and len(given) > 1:
+            made = iter(generator(torch.cat(given)).chunk(len(given)))
         else:
-            made = (generator(image) for image in there)
+            made = (generator(image) for image in given)
         return tuple(None if image is None else next(made) for image in images)
 
 
@@ -144,12 +175,12 @@ def build_cyclegan(settings: Settings) -> CycleGan:
     config, data = settings.method, settings.data
     if not isinstance(config, CycleGanConfig):
         raise TypeError(f"settings of {config.kind}")
-    a, b = data.channels_a, data.channels_b
-    discriminator = settings.discriminator
+    a, b, recompute = data.channels_a, data.channels_b, settings.train.recompute
+    generator, discriminator = settings.generator, settings.discriminator
     return CycleGan(
         config=config,
-        generator_ab=build_generator(settings.generator, in_channels=a, out_channels=b),
-        generator_ba=build_generator(settings.generator, in_channels=b, out_channels=a),
+        generator_ab=build_generator(generator, in_channels=a, out_channels=b, recompute=recompute),
+        generator_ba=build_generator(generator, in_channels=b, out_channels=a, recompute=recompute),
         discriminator_a=build_discriminator(discriminator, in_channels=a)
         if config.lambda_gan_ba
         else None,
@@ -158,11 +189,11 @@ def build_cyclegan(settings: Settings) -> CycleGan:
         else None,
         pool_a=ImagePool(config.pool_size),
         pool_b=ImagePool(config.pool_size),
-        judging=Judging(
+        adversarial=AdversarialLoss(
             gan_mode=config.gan_mode,
             lambda_penalty=config.lambda_penalty,
-            batched=discriminator.norm != "batch",
+            stackable=discriminator.norm != "batch",
         ),
         identity=a == b,
-        batched=settings.generator.norm != "batch",
+        stackable=generator.norm != "batch",
     )

@@ -8,18 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from imgtranslate.data.loader import Batch
+from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.data.randomness import Purpose, integer_at, random_at
-from imgtranslate.data.share import WHOLE, Share
 from imgtranslate.methods.alternating import AlternatingCycleGan
 from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan
-from imgtranslate.methods.draws import draws_of, share_dropout
 from imgtranslate.methods.execution import choose_execution
-from imgtranslate.methods.moments import moments, restore_moments
 from imgtranslate.methods.pix2pix import build_pix2pix
-from imgtranslate.methods.step import Losses, Method, Networks, Phases, evaluating, minimise
-from imgtranslate.methods.team import ALONE, Team
-from imgtranslate.methods.turns import Turns, dealing_of
+from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
+from imgtranslate.methods.step import Method, MicroBatch, Networks, evaluating
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
 from imgtranslate.settings.config import (
     BicycleGanConfig,
@@ -28,27 +25,40 @@ from imgtranslate.settings.config import (
     OptimizerSettings,
     Pix2PixConfig,
     Settings,
+    learns_from_halves,
 )
 
 Tensors = dict[str, Tensor]
-SOUND = -1  # no step has broken
+ALL_FINITE = -1  # in place of the first step whose losses were not finite
 
 
 class Learner:
-    """Networks, optimizers, pools, averages and the sums of the losses not yet logged.
+    """Networks, optimizers, image pools, averages and the sums of the losses not yet logged.
 
-    All randomness is a function of (seed, step), so these tensors and ``steps_done`` are the
-    whole state: a learner that restores them goes on as if it had never stopped. The processes of
-    a ``team`` hold the same and learn together.
+    All randomness is a function of (seed, step), so these tensors and ``steps_done`` are the whole
+    state: a learner that restores them continues as if it had never stopped. The ranks of
+    ``group`` hold the same state.
     """
 
-    def __init__(self, settings: Settings, device: torch.device, *, team: Team = ALONE) -> None:
+    def __init__(
+        self, settings: Settings, device: torch.device, *, group: ProcessGroup = SINGLE_PROCESS
+    ) -> None:
         self.device = device
+        self.group = group
+        self.split = BatchSplit(
+            batch_size=settings.train.batch_size,
+            rank=group.rank,
+            ranks=group.size,
+            accumulate=settings.train.accumulate,
+            halves=learns_from_halves(settings.method),
+        )
         self.seed = settings.train.seed
         self.ema_decay = settings.train.ema_decay
         self.crop_size = settings.data.crop_size
         self.max_grad_norm = settings.optimizer.max_grad_norm
         self.execution = choose_execution(settings.train, device)
+
+        # Networks and their averages
         self.method: Method = build_method(settings)
         optimized = {name: part for name, part in self.method.optimized().items() if part}
         self.networks: Networks = {n: m for part in optimized.values() for n, m in part.items()}
@@ -60,35 +70,54 @@ class Learner:
             if self.ema_decay
         }
         for network in self.networks.values():
-            self.execution.prepare(network)
+            self.execution.compile(network)
+
+        # What changes besides the networks
         self.optimizers = {
-            name: _optimizer(part, settings.optimizer) for name, part in optimized.items()
+            name: _build_optimizer(part, settings.optimizer) for name, part in optimized.items()
         }
-        shares = dealing_of(settings, team).shares()
-        self.turns = Turns(
-            team=team,
-            shares=shares,
-            pools=list(self.method.pools().values()),
-            dropouts=share_dropout(self.networks.values()) if shares != [WHOLE] else [],
-            device=device,
-        )
         self.steps_done = 0
         self.loss_sums: Tensors = {}  # since the last call of take_mean_losses
         self.loss_counts: dict[str, int] = {}
         self.validations: list[float] = []  # for the plateau schedule and the best checkpoint
         self.rate_factor = 1.0  # of the learning rate; lower once the losses were not finite
-        self.broken_at = torch.tensor(SOUND, device=device)  # the first step without finite losses
+        self.broken_at = torch.tensor(ALL_FINITE, device=device)
 
     def step(self, batch: Batch, *, learning_rate: float) -> None:
-        """Learn from one batch, or from this process's part of it."""
+        """Learn from one batch; of several ranks each passes its own rows of it."""
+        # Learning rate
         for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * self.rate_factor
+            for part in optimizer.param_groups:
+                part["lr"] = learning_rate * self.rate_factor
+
+        # Losses, gradients and updates, in the order of the method's paper
         torch.manual_seed(integer_at(self.seed, Purpose.LAYERS, self.steps_done))  # dropout
         with self.execution.step():
-            losses = self.turns.learn(batch, self._phases, self._minimise)
-        self._average()
-        self._add(losses)
+            losses = self.method.step(
+                self._micro_batches(batch),
+                self.optimizers,
+                number=self.steps_done,
+                max_grad_norm=self.max_grad_norm,
+                group=self.group,
+            )
+
+        # Exponential moving average of the weights, with a shorter memory in the first steps
+        decay = min(self.ema_decay, (1 + self.steps_done) / (10 + self.steps_done))
+        for name, average in self.averages.items():
+            current = self.networks[name].state_dict()
+            for key, value in average.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(current[key], 1 - decay)
+                else:  # batch norm's counter
+                    value.copy_(current[key])
+
+        # Loss sums, and the first step with a loss that is not finite; no step waits for the device
+        for name, loss in losses.items():
+            self.loss_sums[name] = self.loss_sums.get(name, 0) + loss
+            self.loss_counts[name] = self.loss_counts.get(name, 0) + 1
+        finite = torch.stack([loss.isfinite() for loss in losses.values()]).all()
+        first_broken = (self.broken_at == ALL_FINITE) & ~finite
+        self.broken_at.masked_fill_(first_broken, self.steps_done + 1)
         self.steps_done += 1
 
     def take_mean_losses(self) -> dict[str, float]:
@@ -100,33 +129,38 @@ class Learner:
 
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, float]:
-        """What the method measures beside its losses, on the images of one batch.
+        """Measure what the method measures beside its losses, on the images of one batch.
 
-        As in translation: dropout would pass for an effect of the code, and in training mode
-        batch norm's statistics would learn from being looked at.
+        In evaluation mode: dropout would pass for an effect of the code, and batch norm's
+        statistics would learn from the measurement.
         """
-        rng = random_at(self.seed, Purpose.MEASURES, self.steps_done)
+        one = MicroBatch(
+            real_a=batch.real_a,
+            real_b=batch.real_b,
+            rng=random_at(self.seed, Purpose.MEASURES, self.steps_done),
+            rows=self.split.micro_batches()[0],
+        )
         with evaluating(*self.networks.values()):
-            measured = self.method.measures(batch, draws_of(rng, self.turns.shares[0]))
-        self.turns.team.average(list(measured.values()))
+            measured = self.method.measures(one)
+        self.group.average(list(measured.values()))
         return {name: float(value) for name, value in measured.items()}
 
     def first_broken_step(self) -> int | None:
-        """The first step, counted from 1, whose losses were not all finite."""
+        """Return the first step, counted from 1, whose losses were not all finite."""
         step = int(self.broken_at)
-        return None if step == SOUND else step
+        return None if step == ALL_FINITE else step
 
-    def is_sound(self) -> bool:
-        """Whether all that would be saved is finite; of a weight that is not, no loss tells yet."""
+    def is_finite(self) -> bool:
+        """Return whether all that would be saved is finite: weights break before losses do."""
         state = self.state_tensors().values()
         return all(bool(t.isfinite().all()) for t in state if t.is_floating_point())
 
     def is_best(self) -> bool:
-        """Whether the last validation is better than all before."""
+        """Return whether the last validation is better than all before."""
         return bool(self.validations) and best_of(self.validations) == len(self.validations) - 1
 
     def models(self) -> dict[str, tuple[nn.Module, nn.Module | None]]:
-        """Generator and encoder to use, by direction: averaged ones where averaging is on."""
+        """Return generator and encoder to use, by direction: the averages if there are any."""
         networks = self.averages or self.networks
         return {
             direction: (networks[names[0]], networks[names[1]] if len(names) > 1 else None)
@@ -134,12 +168,12 @@ class Learner:
         }
 
     def restart_averages(self) -> None:
-        """Let the averages begin at the networks' present weights."""
+        """Set the averages to the networks' present weights."""
         for name, average in self.averages.items():
             average.load_state_dict(self.networks[name].state_dict())
 
     def state_tensors(self) -> Tensors:
-        """Everything that cannot be computed anew, by name; the live tensors, not copies."""
+        """Return the training state by name; the live tensors, not copies."""
         state = {
             **_prefixed(self.networks),
             **{f"ema_{name}": tensor for name, tensor in _prefixed(self.averages).items()},
@@ -151,13 +185,14 @@ class Learner:
         for name, pool in self.method.pools().items():
             state |= {f"{name}/{key}": tensor for key, tensor in pool.tensors().items()}
         for name, optimizer in self.optimizers.items():
-            state |= {f"{name}/{key}": tensor for key, tensor in moments(optimizer).items()}
+            for index, entry in optimizer.state_dict()["state"].items():
+                state |= {f"{name}/{index}/{key}": tensor for key, tensor in entry.items()}
         return state
 
     def restore(self, state: Tensors, *, steps_done: int) -> None:
-        """Take up what ``state_tensors`` gave.
+        """Restore what ``state_tensors`` returned.
 
-        Raises ``KeyError``, ``IndexError``, ``ValueError`` or ``RuntimeError`` if it is unfit.
+        Raises ``KeyError``, ``IndexError``, ``ValueError`` or ``RuntimeError`` if it does not fit.
         """
         for name, network in self.networks.items():
             network.load_state_dict(_part(state, name))
@@ -165,63 +200,33 @@ class Learner:
             network.load_state_dict(_part(state, f"ema_{name}"))
         for name, pool in self.method.pools().items():
             stored = _part(state, name)
-            _refuse_unfit_pool(stored, count=pool.size, side=self.crop_size)
+            _check_pool(stored, count=pool.size, side=self.crop_size)
             pool.restore(stored, self.device)
         for name, optimizer in self.optimizers.items():
-            restore_moments(optimizer, _part(state, name))
+            _restore_optimizer(optimizer, _part(state, name))
         sums, counts = _part(state, "loss_sum"), _part(state, "loss_count")
-        _refuse_unfit_sums(sums, counts)
+        _check_loss_sums(sums, counts)
         self.loss_sums = {name: total.to(self.device) for name, total in sums.items()}
         self.loss_counts = {name: int(count) for name, count in counts.items()}
         self.validations = state["validations"].reshape(-1).tolist()
         self.rate_factor = float(state["rate_factor"])
-        self.broken_at.fill_(SOUND)
+        self.broken_at.fill_(ALL_FINITE)
         self.steps_done = steps_done
 
-    def _phases(self, batch: Batch, share: Share) -> Phases:
-        rng = random_at(self.seed, Purpose.POOL, self.steps_done)
-        return self.method.step(batch, draws_of(rng, share), number=self.steps_done)
-
-    def _minimise(self, name: str, losses: Mapping[str, Tensor]) -> None:
-        if name in self.optimizers:
-            minimise(
-                losses,
-                self.optimizers[name],
-                max_grad_norm=self.max_grad_norm,
-                part=self.turns.part,
-                parts=self.turns.parts,
-                team=self.turns.team,
+    def _micro_batches(self, batch: Batch) -> list[MicroBatch]:
+        """Divide a batch; every micro-batch draws from the same point of the random numbers."""
+        rows = self.split.micro_batches()
+        sides = (side.chunk(len(rows)) for side in (batch.real_a, batch.real_b))
+        return [
+            MicroBatch(
+                real_a=real_a,
+                real_b=real_b,
+                rng=random_at(self.seed, Purpose.POOL, self.steps_done),
+                rows=each,
+                last=each is rows[-1],
             )
-
-    def _add(self, losses: Losses) -> None:
-        for name, loss in losses.items():
-            self.loss_sums[name] = self.loss_sums.get(name, 0) + loss.detach()
-            self.loss_counts[name] = self.loss_counts.get(name, 0) + 1
-        finite = torch.stack([loss.detach().isfinite() for loss in losses.values()]).all()
-        first = (self.broken_at == SOUND) & ~finite  # asked on the device: no step waits for it
-        self.broken_at.masked_fill_(first, self.steps_done + 1)
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Exponential moving average of the weights, short-sighted in the first steps."""
-        decay = min(self.ema_decay, (1 + self.steps_done) / (10 + self.steps_done))
-        for name, average in self.averages.items():
-            current = self.networks[name].state_dict()
-            for key, value in average.state_dict().items():
-                if value.is_floating_point():
-                    value.lerp_(current[key], 1 - decay)
-                else:  # batch norm's counter
-                    value.copy_(current[key])
-
-
-def best_of(validations: Sequence[float]) -> int:
-    """The place of the best of some validations, the first of equals; what is no number is last."""
-    return min(range(len(validations)), key=lambda n: (math.isnan(validations[n]), validations[n]))
-
-
-def parameter_count(learner: Learner) -> int:
-    """The number of weights that learn."""
-    return sum(p.numel() for network in learner.networks.values() for p in network.parameters())
+            for real_a, real_b, each in zip(*sides, rows, strict=True)
+        ]
 
 
 def build_method(settings: Settings) -> Method:
@@ -235,6 +240,16 @@ def build_method(settings: Settings) -> Method:
             return build_pix2pix(settings)
         case BicycleGanConfig():
             return build_bicyclegan(settings)
+
+
+def best_of(validations: Sequence[float]) -> int:
+    """Return the index of the least validation, the first of equals; NaN comes last."""
+    return min(range(len(validations)), key=lambda n: (math.isnan(validations[n]), validations[n]))
+
+
+def parameter_count(learner: Learner) -> int:
+    """Count the weights that learn."""
+    return sum(p.numel() for network in learner.networks.values() for p in network.parameters())
 
 
 def _initialise(
@@ -253,8 +268,8 @@ def _initialise(
         network.to(device)
 
 
-def _optimizer(networks: Networks, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """One parameter group for each network, so that each is clipped by itself."""
+def _build_optimizer(networks: Networks, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Build an optimizer with a parameter group for each network: each is clipped by itself."""
     groups = [{"params": list(network.parameters())} for network in networks.values()]
     match settings.kind:
         case "adam":
@@ -262,6 +277,31 @@ def _optimizer(networks: Networks, settings: OptimizerSettings) -> torch.optim.O
             return torch.optim.Adam(groups, lr=settings.lr, betas=betas, fused=True)
         case "rmsprop":
             return torch.optim.RMSprop(groups, lr=settings.lr)
+
+
+OPTIMIZER_STATE = {  # of each parameter
+    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.RMSprop: {"step", "square_avg"},
+}
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Tensors) -> None:
+    """Restore an optimizer's state; a parameter that has not learnt yet has none."""
+    parameters = [p for part in optimizer.param_groups for p in part["params"]]
+    entries: dict[int, Tensors] = {}
+    for name, tensor in state.items():
+        place, _, key = name.partition("/")
+        parameter = parameters[int(place)]
+        shape = torch.Size() if key == "step" else parameter.shape
+        if tensor.shape != shape:
+            raise ValueError(f"{name} is {list(tensor.shape)}, not {list(shape)}")
+        if key != "step":  # fused kernels walk weights and state in one order: lay them out alike
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        entries.setdefault(int(place), {})[key] = tensor
+    for index, entry in entries.items():
+        if entry.keys() != OPTIMIZER_STATE[type(optimizer)]:
+            raise ValueError(f"the optimizer state of parameter {index} is {sorted(entry)}")
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
 
 
 def _prefixed(networks: Mapping[str, nn.Module]) -> Tensors:
@@ -277,13 +317,13 @@ def _part(state: Tensors, prefix: str) -> Tensors:
     return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
 
 
-def _refuse_unfit_pool(stored: Tensors, *, count: int, side: int) -> None:
+def _check_pool(stored: Tensors, *, count: int, side: int) -> None:
     for images in stored.values():
         if images.dim() != 4 or len(images) > count or tuple(images.shape[2:]) != (side, side):
             raise ValueError(f"a pool is {list(images.shape)}, not {count} images of {side} px")
 
 
-def _refuse_unfit_sums(sums: Tensors, counts: Tensors) -> None:
+def _check_loss_sums(sums: Tensors, counts: Tensors) -> None:
     if sums.keys() != counts.keys():
         raise ValueError("losses have a sum or a count alone")
     for name, count in counts.items():

@@ -1,96 +1,128 @@
-"""pix2pix (arXiv 1611.07004): a translator learnt from pairs."""
+"""pix2pix (arXiv 1611.07004): a generator learnt from pairs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from imgtranslate.builders import build_discriminator, build_generator
-from imgtranslate.data.loader import Batch
 from imgtranslate.losses import l1
-from imgtranslate.methods.draws import Draws
-from imgtranslate.methods.judging import Judging
-from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Losses, Networks, Phases, frozen, noise
+from imgtranslate.methods.image_pool import ImagePool
+from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
+from imgtranslate.methods.step import (
+    AdversarialLoss,
+    Losses,
+    MicroBatch,
+    Networks,
+    Optimizers,
+    backward,
+    frozen,
+    mean_losses,
+    update,
+)
 from imgtranslate.settings.config import Pix2PixConfig, Settings, latent_dim
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pix2Pix:
-    """A generator, with a code of noise if it takes one, and a discriminator of pairs."""
+    """A generator, which may take a code z of noise, and a discriminator of pairs."""
 
     config: Pix2PixConfig
     generator: nn.Module
-    discriminator: nn.Module | None  # not there if its weight is 0
+    discriminator: nn.Module | None  # absent if its weight is 0
     pool: ImagePool
-    judging: Judging
+    adversarial: AdversarialLoss
     latent_dim: int
-
-    def optimized(self) -> dict[str, Networks]:
-        """One optimizer each."""
-        found: dict[str, Networks] = {"generators": {"generator": self.generator}}
-        if self.discriminator is not None:
-            found["discriminators"] = {"discriminator": self.discriminator}
-        return found
-
-    def models(self) -> dict[str, tuple[str, ...]]:
-        """A translator from A to B."""
-        return {"ab": ("generator",)}
-
-    def pools(self) -> dict[str, ImagePool]:
-        """What the discriminator remembers, of what it sees."""
-        return {"pool": self.pool}
 
     def step(
         self,
-        batch: Batch,
-        rng: Draws,
+        micro_batches: Sequence[MicroBatch],
+        optimizers: Optimizers,
         *,
         number: int,  # noqa: ARG002 - every step is alike
-    ) -> Phases:
-        """The discriminator first, then the generator judged by the updated one (section 3.3)."""
-        fake_b = self.translate(batch.real_a, rng)
+        max_grad_norm: float,
+        group: ProcessGroup,
+    ) -> Losses:
+        """Update the discriminator, then the generator against the updated one (section 3.3)."""
+        count, terms, fakes = len(micro_batches), list[Losses](), list[Tensor]()
+        for batch in micro_batches:
+            with batch.dropout():
+                fakes.append(self.translate(batch))
 
-        yield "discriminators", self.discriminator_losses(batch, fake_b.detach(), rng)
+        # Discriminator: equation 1 (or 2)
+        if self.discriminator is not None:
+            for batch, fake_b in zip(micro_batches, fakes, strict=True):
+                losses = self.discriminator_losses(batch, fake_b.detach(), group=group)
+                terms.append(backward(losses, micro_batches=count))
+            update(optimizers["discriminators"], max_grad_norm=max_grad_norm, group=group)
 
-        with frozen(*([self.discriminator] if self.discriminator is not None else [])):
-            losses = self.generator_losses(batch, fake_b)
-        yield "generators", losses
+        # Generator: equation 4, on the same fakes, through the frozen discriminator
+        with frozen(*self.discriminators().values()):
+            for batch, fake_b in zip(micro_batches, fakes, strict=True):
+                with batch.dropout():  # layers that are recomputed need their masks again
+                    losses = self.generator_losses(batch, fake_b)
+                    terms.append(backward(losses, micro_batches=count))
+        update(optimizers["generators"], max_grad_norm=max_grad_norm, group=group)
+        return mean_losses(terms, group=group)
 
-    def measures(self, batch: Batch, rng: Draws) -> Losses:
-        """How far apart two samples of one input are, a fraction of the range: 0 ignores z."""
-        if not self.latent_dim:
-            return {}
-        one, other = (self.translate(batch.real_a, rng) for _ in range(2))
-        return {"diversity": l1(one, other) / 2}
-
-    def translate(self, real_a: Tensor, rng: Draws) -> Tensor:
-        """Translate with a code of noise, if the generator takes one."""
-        count, numbers = real_a.shape[0], self.latent_dim
-        z = [noise(rng, count, numbers, like=real_a)] if numbers else []
-        fake_b: Tensor = self.generator(real_a, *z)
+    def translate(self, batch: MicroBatch) -> Tensor:
+        """Translate A, with a code of noise if the generator takes one."""
+        z = [batch.noise(self.latent_dim)] if self.latent_dim else []
+        fake_b: Tensor = self.generator(batch.real_a, *z)
         return fake_b
 
-    def generator_losses(self, batch: Batch, fake_b: Tensor) -> Losses:
-        """Weighted terms of the generator: equations 1 (or 2) and 3."""
+    def generator_losses(self, batch: MicroBatch, fake_b: Tensor) -> Losses:
+        """Return the weighted terms of the generator: equations 1 (or 2) and 3."""
         losses: Losses = {}
         if self.discriminator is not None:
-            gan = self.judging.adversarial(self.discriminator, self._seen(batch.real_a, fake_b))
+            judged = self._judged(batch.real_a, fake_b)
+            gan = self.adversarial.of_generator(self.discriminator, judged)
             losses["gan"] = gan * self.config.lambda_gan
         if self.config.lambda_l1:
             losses["l1"] = l1(fake_b, batch.real_b) * self.config.lambda_l1
         return losses
 
-    def discriminator_losses(self, batch: Batch, fake_b: Tensor, rng: Draws) -> Losses:
-        """Half the sum of the real and the fake term."""
+    def discriminator_losses(
+        self, batch: MicroBatch, fake_b: Tensor, *, group: ProcessGroup = SINGLE_PROCESS
+    ) -> Losses:
+        """Return half the sum of the real and the fake term."""
         if self.discriminator is None:
             return {}
-        fake = self.pool.query(self._seen(batch.real_a, fake_b), rng)
-        real = self._seen(batch.real_a, batch.real_b)
-        return {"discriminator": 0.5 * self.judging.judge(self.discriminator, real, fake, rng)}
+        real = self._judged(batch.real_a, batch.real_b)
+        fake = self._judged(batch.real_a, fake_b)
+        fake = self.pool.query(fake, batch.rng, rows=batch.rows, group=group)
+        loss = self.adversarial.of_discriminator(self.discriminator, real, fake, batch)
+        return {"discriminator": 0.5 * loss}
 
-    def _seen(self, real_a: Tensor, image_b: Tensor) -> Tensor:
-        """What the discriminator sees: the input beside the output, or the output alone."""
+    def discriminators(self) -> Networks:
+        """Return the discriminator by name, if it has a weight."""
+        return {} if self.discriminator is None else {"discriminator": self.discriminator}
+
+    def optimized(self) -> dict[str, Networks]:
+        """Return one optimizer's networks for the generator, one for the discriminator."""
+        return {
+            "generators": {"generator": self.generator},
+            "discriminators": self.discriminators(),
+        }
+
+    def models(self) -> dict[str, tuple[str, ...]]:
+        """Return the generator from A to B."""
+        return {"ab": ("generator",)}
+
+    def pools(self) -> dict[str, ImagePool]:
+        """Return the image pool, of what the discriminator sees."""
+        return {"pool": self.pool}
+
+    def measures(self, batch: MicroBatch) -> Losses:
+        """Measure how far two samples of one input differ, a share of the range: 0 ignores z."""
+        if not self.latent_dim:
+            return {}
+        one, other = (self.translate(batch) for _ in range(2))
+        return {"diversity": l1(one, other) / 2}
+
+    def _judged(self, real_a: Tensor, image_b: Tensor) -> Tensor:
+        """Return the discriminator's input: the pair, or the output alone."""
         return torch.cat([real_a, image_b], dim=1) if self.config.conditional else image_b
 
 
@@ -103,16 +135,19 @@ def build_pix2pix(settings: Settings) -> Pix2Pix:
     return Pix2Pix(
         config=config,
         generator=build_generator(
-            settings.generator, in_channels=data.channels_a, out_channels=data.channels_b
+            settings.generator,
+            in_channels=data.channels_a,
+            out_channels=data.channels_b,
+            recompute=settings.train.recompute,
         ),
         discriminator=build_discriminator(settings.discriminator, in_channels=seen)
         if config.lambda_gan
         else None,
         pool=ImagePool(config.pool_size),
-        judging=Judging(
+        adversarial=AdversarialLoss(
             gan_mode=config.gan_mode,
             lambda_penalty=config.lambda_penalty,
-            batched=settings.discriminator.norm != "batch",
+            stackable=settings.discriminator.norm != "batch",
         ),
         latent_dim=latent_dim(settings.generator),
     )

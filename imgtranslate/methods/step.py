@@ -1,66 +1,137 @@
-"""What the steps of all methods are made of."""
+"""The parts of every method's training step: micro-batches, GAN terms, gradients and updates."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imgtranslate.data.loader import Batch
-from imgtranslate.methods.draws import Draws
-from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.team import ALONE, Team
+from imgtranslate.data.micro_batches import ALL_ROWS, Rows
+from imgtranslate.losses import (
+    GanMode,
+    Logits,
+    adversarial_loss,
+    fake_loss,
+    gradient_penalty,
+    real_loss,
+)
+from imgtranslate.methods.image_pool import ImagePool
+from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
+from imgtranslate.networks.layers import dropout_rows
 
 LARGEST_GRADIENT = 1e6  # of one weight; those of ordinary pictures are below 1e3
 
 Losses = dict[str, Tensor]
 Networks = dict[str, nn.Module]
-Phases = Iterator[tuple[str, Losses]]
-"""One after the other: terms, and the name of the optimizer that is to step down their sum once,
-before the next phase is asked for."""
+Optimizers = Mapping[str, torch.optim.Optimizer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatch:
+    """Real pictures (n, c, h, w) that one rank runs at once, with the random numbers of their rows.
+
+    Random numbers are drawn for the whole batch, and each micro-batch uses those of its ``rows``:
+    neither gradient accumulation nor the number of ranks changes a draw.
+    """
+
+    real_a: Tensor
+    real_b: Tensor
+    rng: np.random.Generator
+    rows: Rows = ALL_ROWS
+    last: bool = True  # of this rank's micro-batches
+
+    def noise(self, numbers: int) -> Tensor:
+        """Draw codes z from normal(0, 1): (n, numbers)."""
+        count = len(self.real_a) * self.rows.count
+        return self.rows.of(noise(self.rng, count, numbers, like=self.real_a))
+
+    def uniform(self) -> Tensor:
+        """Draw a number of [0, 1) for each picture: (n,)."""
+        whole = self.rng.random(len(self.real_a) * self.rows.count)
+        return torch.from_numpy(self.rows.of(whole)).to(self.real_a)
+
+    @contextlib.contextmanager
+    def dropout(self) -> Iterator[None]:
+        """Let dropout use this micro-batch's rows of the masks of the whole batch.
+
+        All micro-batches but the last leave torch's random numbers to the next one.
+        """
+        devices = [self.real_a.device] if self.real_a.is_cuda else []
+        with dropout_rows(self.rows), torch.random.fork_rng(devices, enabled=not self.last):
+            yield
 
 
 class Method(Protocol):
-    """A method is its losses on its networks; terms come already weighted.
+    """Losses on networks, and the order in which the networks learn; terms come already weighted.
 
-    ``optimized``: the networks that learn, by the optimizer that steps them. ``models``: what is
-    kept for use, by direction: the generator's name and, where there is one, the encoder's.
-    ``number`` counts steps from 0; all randomness is drawn from ``rng``.
+    ``optimized``: the networks that learn, by the name of their optimizer. ``models``: the
+    generator's name and, where there is one, the encoder's, by direction. ``step`` learns from one
+    batch and returns the mean of every term; steps are numbered from 0.
     """
 
     def optimized(self) -> dict[str, Networks]: ...  # noqa: D102
     def models(self) -> dict[str, tuple[str, ...]]: ...  # noqa: D102
     def pools(self) -> dict[str, ImagePool]: ...  # noqa: D102
-    def step(self, batch: Batch, rng: Draws, *, number: int) -> Phases: ...  # noqa: D102
-    def measures(self, batch: Batch, rng: Draws) -> Losses: ...  # noqa: D102
-
-
-class GeneratorsFirst(Protocol):
-    """A method whose discriminators learn after its generators, on the same fakes."""
-
-    def discriminators(self) -> Networks: ...  # noqa: D102
-    def generator_losses(  # noqa: D102
-        self, batch: Batch, rng: Draws
-    ) -> tuple[Losses, Any]: ...
-    def discriminator_losses(  # noqa: D102
-        self, batch: Batch, fakes: Any, rng: Draws
+    def measures(self, batch: MicroBatch) -> Losses: ...  # noqa: D102
+    def step(  # noqa: D102
+        self,
+        micro_batches: Sequence[MicroBatch],
+        optimizers: Optimizers,
+        *,
+        number: int,
+        max_grad_norm: float,
+        group: ProcessGroup,
     ) -> Losses: ...
 
 
-def generators_first(method: GeneratorsFirst, batch: Batch, rng: Draws) -> Phases:
-    """Update the generators, then the discriminators on the same fakes."""
-    with frozen(*method.discriminators().values()):
-        losses, fakes = method.generator_losses(batch, rng)
-    yield "generators", losses
-    yield "discriminators", method.discriminator_losses(batch, fakes, rng)
+@dataclass(frozen=True, kw_only=True)
+class AdversarialLoss:
+    """The GAN terms of a generator and of a discriminator, unweighted."""
+
+    gan_mode: GanMode
+    lambda_penalty: float
+    stackable: bool  # images of one batch do not affect each other: no batch norm
+
+    def of_generator(self, discriminator: nn.Module, fake: Tensor) -> Tensor:
+        """Return the loss of the generator that made ``fake``."""
+        return adversarial_loss(discriminator(fake), gan_mode=self.gan_mode)
+
+    def of_discriminator(
+        self, discriminator: nn.Module, real: Tensor, fake: Tensor, batch: MicroBatch
+    ) -> Tensor:
+        """Return real + fake term, with ``wgangp`` + the gradient penalty; ``fake`` is detached.
+
+        CycleGAN and pix2pix halve it.
+        """
+        real_logits, fake_logits = self._logits(discriminator, real, fake)
+        loss = real_loss(real_logits, gan_mode=self.gan_mode)
+        loss = loss + fake_loss(fake_logits, gan_mode=self.gan_mode)
+        if self.gan_mode == "wgangp" and self.lambda_penalty:
+            penalty = gradient_penalty(discriminator, real, fake, mix=batch.uniform())
+            loss = loss + self.lambda_penalty * penalty
+        return loss
+
+    def _logits(
+        self, discriminator: nn.Module, real: Tensor, fake: Tensor
+    ) -> tuple[Logits, Logits]:
+        if not self.stackable or real.shape != fake.shape:
+            return discriminator(real), discriminator(fake)
+        logits = discriminator(torch.cat([real, fake]))  # one pass is faster than two
+        if isinstance(logits, Tensor):
+            real_logits, fake_logits = logits.chunk(2)
+            return real_logits, fake_logits
+        halves = [scale.chunk(2) for scale in logits]
+        return [real for real, _ in halves], [fake for _, fake in halves]
 
 
 @contextlib.contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
     """Let gradients flow through ``networks`` but not into their weights.
 
-    What counts is where the forward pass is made: the backward pass may follow later.
+    Only the forward pass must be inside; the backward pass may follow later.
     """
     for network in networks:
         network.requires_grad_(False)
@@ -73,65 +144,64 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(*networks: nn.Module) -> Iterator[None]:
-    """Dropout off and norms with their statistics, as in translation; nothing is compiled."""
+    """Put ``networks`` in evaluation mode, uncompiled: compiling for each size takes minutes."""
     for network in networks:
         network.eval()
     try:
-        with torch.compiler.set_stance("force_eager"):  # for each size it would take minutes
+        with torch.compiler.set_stance("force_eager"):
             yield
     finally:
         for network in networks:
             network.train()
 
 
-def minimise(
-    losses: Mapping[str, Tensor],
+def backward(losses: Losses, *, micro_batches: int = 1) -> Losses:
+    """Add the gradients of the sum of all terms over ``micro_batches``; return them detached."""
+    if losses:
+        total = torch.stack(list(losses.values())).sum()
+        (total / micro_batches).backward()  # type: ignore[no-untyped-call]
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+def update(
     optimizer: torch.optim.Optimizer,
     *,
     max_grad_norm: float = 0.0,
-    part: int = 0,
-    parts: int = 1,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
-    """Step ``optimizer`` once down the sum of all terms.
+    """Step down the mean gradient of all ranks, then clear it.
 
-    ``max_grad_norm`` clips the gradient's norm of each of its parameter groups, of which there is
-    one for each network; 0 clips nothing. Of a batch in several parts the gradients are gathered,
-    and the last one steps down their mean; of a batch that a team shares, down the mean of all.
+    ``max_grad_norm`` clips the norm of each network's gradient; 0 clips nothing.
     """
-    if part == 0:
-        optimizer.zero_grad(set_to_none=True)
-    if not losses:
-        return
-    total = torch.stack(list(losses.values())).sum()
-    (total / parts if parts > 1 else total).backward()  # type: ignore[no-untyped-call]
-    if part < parts - 1:
-        return
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    team.average([weight.grad for weight in weights if weight.grad is not None])
-    for group in optimizer.param_groups:
-        _tame(group["params"])
-        if max_grad_norm:
-            nn.utils.clip_grad_norm_(group["params"], max_grad_norm)
+    weights = [weight for part in optimizer.param_groups for weight in part["params"]]
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    group.average(gradients)
+    # Many norms of flat pictures multiply gradients, each by up to 316, and Adam squares them.
+    # Nothing is learnt from a loss that is not finite.
+    for gradient in gradients:
+        gradient.nan_to_num_(0.0).clamp_(-LARGEST_GRADIENT, LARGEST_GRADIENT)
+    for part in optimizer.param_groups if max_grad_norm else ():  # one group for each network
+        nn.utils.clip_grad_norm_(part["params"], max_grad_norm)
     optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
-def _tame(weights: list[nn.Parameter]) -> None:
-    """Bound gradients that have exploded, as they do behind many norms of flat pictures.
-
-    Each such norm multiplies by up to 316, and Adam keeps squares. Of a loss that is not finite
-    nothing is learnt.
-    """
-    for weight in weights:
-        if weight.grad is not None:
-            weight.grad.nan_to_num_(0.0).clamp_(-LARGEST_GRADIENT, LARGEST_GRADIENT)
+def mean_losses(terms: Sequence[Losses], *, group: ProcessGroup = SINGLE_PROCESS) -> Losses:
+    """Average each term over the micro-batches that had it, and over all ranks."""
+    names = dict.fromkeys(name for losses in terms for name in losses)
+    means = {
+        name: torch.stack([losses[name] for losses in terms if name in losses]).mean()
+        for name in names
+    }
+    group.average(list(means.values()))
+    return means
 
 
 def detached(fake: Tensor | None) -> Tensor | None:
-    """What the discriminators see of a fake, if it was made."""
+    """Detach a fake for the discriminators, if it was made."""
     return None if fake is None else fake.detach()
 
 
-def noise(rng: Draws, count: int, numbers: int, *, like: Tensor) -> Tensor:
-    """Codes of normal(0, 1), (count, numbers): the same on every device."""
+def noise(rng: np.random.Generator, count: int, numbers: int, *, like: Tensor) -> Tensor:
+    """Draw codes z from normal(0, 1), (count, numbers): the same on every device."""
     return torch.from_numpy(rng.standard_normal((count, numbers))).to(like)

@@ -2,7 +2,9 @@
 
 # ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
 
-from typing import Literal
+import contextlib
+from collections.abc import Iterator
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # its name throughout the field
@@ -29,6 +31,47 @@ def build_norm(norm: Norm, channels: int) -> nn.Module:
             return InstanceNorm(channels, affine=True)
         case "none":
             return nn.Identity()
+
+
+class Rows(Protocol):
+    """The rows of a micro-batch: one of ``count`` shares of a whole batch."""
+
+    @property
+    def count(self) -> int: ...
+    def of(self, whole: Tensor, /) -> Tensor: ...
+
+
+_DROPOUT_ROWS: list[Rows] = []  # not of one thread: a backward pass may run layers in another
+
+
+class Dropout(nn.Dropout):
+    """Dropout of a whole batch, or inside ``dropout_rows`` of some rows of one.
+
+    Those draw the mask of the whole batch and use their rows of it, so that gradient accumulation
+    and several processes train with the masks of one process.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not _DROPOUT_ROWS:
+            return super().forward(x)
+        rows = _DROPOUT_ROWS[-1]
+        n, *sides = x.shape
+        mask = torch.empty((n * rows.count, *sides), dtype=x.dtype, device=x.device)
+        mask = mask.bernoulli_(1 - self.p).div_(1 - self.p)
+        return x * rows.of(mask)
+
+
+@contextlib.contextmanager
+def dropout_rows(rows: Rows) -> Iterator[None]:
+    """Let every ``Dropout`` use ``rows`` of the masks of a whole batch."""
+    if rows.count == 1:
+        yield
+        return
+    _DROPOUT_ROWS.append(rows)
+    try:
+        yield
+    finally:
+        _DROPOUT_ROWS.pop()
 
 
 def full_precision(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from imgtranslate.networks.layers import (
     BlurDown,
     BlurUp,
+    Dropout,
     HeadConv,
     Norm,
     PaddingMode,
@@ -66,7 +67,7 @@ class ResidualBlock(nn.Module):
             channels, channels, 3, padding=1, padding_mode=padding_mode, bias=bias
         )
         self.norm1 = build_norm(norm, channels)
-        self.dropout = nn.Dropout(0.5) if dropout else nn.Identity()
+        self.dropout = Dropout(0.5) if dropout else nn.Identity()
         self.conv2 = nn.Conv2d(
             channels, channels, 3, padding=1, padding_mode=padding_mode, bias=bias
         )
@@ -110,10 +111,8 @@ class ResnetGenerator(nn.Module):
 
     h and w: multiples of 4, at least 8. ``padding`` is that of the ends and the blocks.
     ``antialias`` resamples with a fixed blur, as CUT does, in place of ``upsample``.
-    With ``recompute`` set a layer keeps its input alone for the way back and runs again there.
+    With ``recompute`` each layer keeps only its input for the backward pass and runs again there.
     """
-
-    recompute = False
 
     def __init__(
         self,
@@ -127,8 +126,10 @@ class ResnetGenerator(nn.Module):
         upsample: Upsample,
         padding: Padding,
         antialias: bool,
+        recompute: bool,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         c, mode = base_channels, _padding_mode(padding)
         self.stem = ConvLayer(
             in_channels=in_channels,

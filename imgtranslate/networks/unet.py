@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from imgtranslate.networks.layers import (
     ConvBias,
+    Dropout,
     Norm,
     Upsample,
     build_norm,
@@ -122,7 +123,7 @@ class UpLayer(nn.Module):
             bias=bias,
         )
         self.norm = build_norm(norm, out_channels)
-        self.dropout = nn.Dropout(0.5) if dropout else nn.Identity()
+        self.dropout = Dropout(0.5) if dropout else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.upsample(F.relu(x, inplace=True))  # (n, out, 2h, 2w)

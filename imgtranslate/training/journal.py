@@ -29,7 +29,7 @@ class Journal:
 
     def write(self, row: Mapping[str, float], learner: Learner, *, learning_rate: float) -> None:
         """Write one row, if there is anything to write, with what it says is wrong."""
-        if not row or not learner.turns.team.leads:
+        if not row or not learner.group.leads:
             return
         full = {**self._head(learner, learning_rate), **row}
         self._append(full, self.health.see(full))
@@ -46,7 +46,7 @@ class Journal:
 
     def begin_again(self, line: str, learner: Learner, *, learning_rate: float) -> None:
         """Go on from the rows that are left after the learner was set back, and say why."""
-        if not learner.turns.team.leads:
+        if not learner.group.leads:
             return
         self._reread()
         self._append(self._head(learner, learning_rate), {NOT_FINITE: line})

@@ -18,9 +18,8 @@ from imgtranslate.data.loader import (
 from imgtranslate.data_check.check import DataReport
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.methods.learner import Learner, parameter_count
+from imgtranslate.methods.process_group import ProcessGroup, ProcessGroupError
 from imgtranslate.methods.schedule import Schedule, build_schedule
-from imgtranslate.methods.team import LostRankError, Team
-from imgtranslate.methods.turns import dealing_of
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, is_paired
 from imgtranslate.training.events import (
@@ -55,15 +54,15 @@ def learn(
 ) -> TrainResult:
     """Train to the end of the schedule; the one long function of this package.
 
-    All processes of a team go through it alike; what is written and shown, the leader writes.
+    All processes of a group go through it alike; what is written and shown, the leader writes.
     """
-    team = learner.turns.team
+    group = learner.group
     schedule = build_schedule(settings, longer_side=max(len(d.files) for d in domains))
     first, total = learner.steps_done, schedule.total_steps()
     report(
         Started(
             run=run.folder,
-            device=_named(learner.device, team),
+            device=_named(learner.device, group),
             step=first,
             total_steps=total,
             total_epochs=schedule.total_epochs(),
@@ -96,14 +95,14 @@ def learn(
         row = learner.take_mean_losses() | learner.measures(batch) if logging else {}
         losses = row or losses
         if validating:
-            row |= validation.measure(learner) if team.leads else {}
-            team.wait()  # words are waited for less patiently
-            learner.validations = _told(learner.validations, team)
+            row |= validation.measure(learner) if group.leads else {}
+            group.wait()  # words are waited for less patiently
+            learner.validations = _told(learner.validations, group)
         journal.write(row, learner, learning_rate=rate)
-        if drawing and team.leads:
+        if drawing and group.leads:
             write_samples(run, learner, settings, domains)
         if drawing:
-            team.wait()
+            group.wait()
 
         report(_progress(done, schedule, losses, logging, pace))
         if not foretold and _is_steady(pace):
@@ -112,21 +111,21 @@ def learn(
 
         # The state is saved by the step, by the pace where steps are slow, and with every best: it
         # comes first, and should a kill come between, a resume mends the other.
-        stopping, late = team.any(stop(), time.monotonic() - saved_at > SAVE_SECONDS)
+        stopping, late = group.any(stop(), time.monotonic() - saved_at > SAVE_SECONDS)
         best = validating and learner.is_best()
         due = done % every.save_every == 0 or late
         if due or best or stopping or done == total:
             if net.catches(learner, thorough=True):
                 journal.begin_again(net.line, learner, learning_rate=rate)
                 continue
-            if team.leads:
+            if group.leads:
                 save_run(run, learner, settings)
             saved_at = time.monotonic()
             report(Saved(step=done))
-        if best and team.leads:
+        if best and group.leads:
             save_best(run, learner, settings)
         if best or due:
-            team.wait()
+            group.wait()
         if stopping:
             break
         pace.tick()
@@ -140,7 +139,6 @@ def _samples(
 
     Each must have been learnt from before the next is asked for.
     """
-    team = learner.turns.team
     while learner.steps_done < total:
         step, size = learner.steps_done, settings.train.batch_size
         stream = batches(
@@ -150,7 +148,7 @@ def _samples(
             num_batches=total - step,
             workers=workers,
             device=learner.device,
-            dealing=dealing_of(settings, team),
+            split=learner.split,
         )
         for expected, batch in enumerate(stream, start=step + 1):
             yield batch
@@ -158,13 +156,13 @@ def _samples(
                 break
 
 
-def _named(device: torch.device, team: Team) -> str:
-    return str(device) if team.size == 1 else f"{team.size} processes, {device.type}"
+def _named(device: torch.device, group: ProcessGroup) -> str:
+    return str(device) if group.size == 1 else f"{group.size} processes, {device.type}"
 
 
-def _told(numbers: list[float], team: Team) -> list[float]:
+def _told(numbers: list[float], group: ProcessGroup) -> list[float]:
     """The leader's numbers."""
-    return list(array("d", team.tell(array("d", numbers).tobytes())))
+    return list(array("d", group.broadcast(array("d", numbers).tobytes())))
 
 
 @contextmanager
@@ -175,8 +173,8 @@ def memory_explained(run: Run) -> Iterator[None]:
     """
     try:
         yield
-    except LostRankError as error:
-        raise LostRankError(f"{run.folder}: {error} {run.folder}") from error
+    except ProcessGroupError as error:
+        raise ProcessGroupError(f"{run.folder}: {error} {run.folder}") from error
     except RuntimeError as error:
         said = str(error)
         if "DataLoader worker" in said and "killed" in said:

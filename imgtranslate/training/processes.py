@@ -23,7 +23,13 @@ from torch.distributed.rendezvous import rendezvous
 from imgtranslate.device import choose_device
 from imgtranslate.errors import DataError, ImgTranslateError, UsageError
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.team import ALONE, LONGEST_PATIENCE, PATIENCE, LostRankError, Team
+from imgtranslate.methods.process_group import (
+    LONGEST_TIMEOUT,
+    SINGLE_PROCESS,
+    TIMEOUT,
+    ProcessGroup,
+    ProcessGroupError,
+)
 from imgtranslate.runs.data import domains_of_run, has_changed
 from imgtranslate.runs.folder import Run, config_text, parse_config
 from imgtranslate.settings.config import Settings
@@ -91,14 +97,14 @@ def device_of_rank(device: str, gpus: list[str], local_rank: int) -> str:
 
 
 @contextlib.contextmanager
-def joined(launch: Launch | None, *, device: str) -> Iterator[Team]:
+def joined(launch: Launch | None, *, device: str) -> Iterator[ProcessGroup]:
     """Meet the other processes of a launch, until the block is left.
 
     Of a fault that takes all of them down one process tells, as its error: the others raise
     ``ToldElsewhereError``.
     """
     if launch is None or launch.size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     chosen = choose_device(device)
     if chosen.type == "cuda":
@@ -106,13 +112,13 @@ def joined(launch: Launch | None, *, device: str) -> Iterator[Team]:
     store = _meet(launch, "nccl" if chosen.type == "cuda" else "gloo")
     rank = launch.rank
     try:
-        yield Team(
+        yield ProcessGroup(
             rank=rank,
             size=launch.size,
-            words=_group(PATIENCE),
-            patient=_group(LONGEST_PATIENCE),
+            control=_group(TIMEOUT),
+            patient=_group(LONGEST_TIMEOUT),
         )
-    except LostRankError as error:
+    except ProcessGroupError as error:
         if _is_told(store):
             raise ToldElsewhereError(str(error)) from error
         raise
@@ -130,11 +136,11 @@ def joined(launch: Launch | None, *, device: str) -> Iterator[Team]:
 def _meet(launch: Launch, backend: str) -> Any:
     """Form the group of all; return the store in which they leave words for each other."""
     try:
-        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
         store = PrefixStore(f"imgtranslate/{launch.attempt}", store)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     except RuntimeError as error:
-        raise LostRankError(
+        raise ProcessGroupError(
             f"{launch.size} processes: could not meet: {_one_line(error)}. Check that every "
             "machine reaches the first by the name and port that the launcher was given"
         ) from error
@@ -150,25 +156,27 @@ def _group(patience: timedelta) -> dist.ProcessGroup:
 
 
 def introduce(
-    team: Team, run: Run, learner: Learner, settings: Settings, record: Mapping[str, Any]
+    group: ProcessGroup, run: Run, learner: Learner, settings: Settings, record: Mapping[str, Any]
 ) -> None:
     """Tell the others, who wait in ``follow``, what is learnt and from where on."""
-    team.wait(LONGEST_PATIENCE)
-    team.tell(str(run.folder).encode())
-    team.tell(config_text(settings, record).encode())
-    share_state(learner, team)
+    group.wait(LONGEST_TIMEOUT)
+    group.broadcast(str(run.folder).encode())
+    group.broadcast(config_text(settings, record).encode())
+    share_state(learner, group)
 
 
-def introduced(team: Team, device: torch.device) -> tuple[Run, Learner, Settings, tuple[Any, Any]]:
+def introduced(
+    group: ProcessGroup, device: torch.device
+) -> tuple[Run, Learner, Settings, tuple[Any, Any]]:
     """What the leader introduces: the run, a learner that stands where its own does, the rest.
 
     Raises ``DataError`` if the pictures here are not those of the leader.
     """
-    team.wait(LONGEST_PATIENCE)
-    run = Run(Path(team.tell().decode()))
-    settings, record = parse_config(team.tell().decode())
-    learner = Learner(settings, device, team=team)
-    share_state(learner, team)
+    group.wait(LONGEST_TIMEOUT)
+    run = Run(Path(group.broadcast().decode()))
+    settings, record = parse_config(group.broadcast().decode())
+    learner = Learner(settings, device, group=group)
+    share_state(learner, group)
     domains = domains_of_run(settings, record)
     for domain in domains:
         if has_changed(domain, record):
@@ -178,15 +186,15 @@ def introduced(team: Team, device: torch.device) -> tuple[Run, Learner, Settings
     return run, learner, settings, domains
 
 
-def share_state(learner: Learner, team: Team) -> None:
+def share_state(learner: Learner, group: ProcessGroup) -> None:
     """Let all learners stand where the leader's does."""
-    if team.size == 1:
+    if group.size == 1:
         return
-    if team.leads:
+    if group.leads:
         state = {**learner.state_tensors(), STEPS: torch.tensor(learner.steps_done)}
-        team.tell(save({name: tensor.cpu().contiguous() for name, tensor in state.items()}))
+        group.broadcast(save({name: tensor.cpu().contiguous() for name, tensor in state.items()}))
         return
-    state = load(team.tell())
+    state = load(group.broadcast())
     learner.restore(state, steps_done=int(state.pop(STEPS)))
 
 

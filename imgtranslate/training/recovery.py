@@ -31,13 +31,13 @@ class SafetyNet:
         ``ImgTranslateError`` if this run was set back before; models, state and best then stay.
         """
         broken = learner.first_broken_step()
-        if broken is None and thorough and not learner.is_sound():
+        if broken is None and thorough and not learner.is_finite():
             broken = learner.steps_done
         if broken is None:
             return False
-        if learner.turns.team.leads:
+        if learner.group.leads:
             self._set_back(learner, broken)
-        share_state(learner, learner.turns.team)
+        share_state(learner, learner.group)
         return True
 
     def _set_back(self, learner: Learner, broken: int) -> None:

@@ -16,7 +16,7 @@ from imgtranslate.device import choose_device
 from imgtranslate.errors import DataError, ImgTranslateError, UsageError
 from imgtranslate.evaluation.report.report import FEWER, write_report
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.team import ALONE, Team
+from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.model_files.checkpoint import read_state_header
 from imgtranslate.runs.data import domains_of_run, fingerprints, has_changed
 from imgtranslate.runs.folder import Run, begin, publish, refuse_existing
@@ -150,11 +150,11 @@ def plan_training(
 
 
 def start(
-    plan: Plan, *, team: Team = ALONE, report: Report = ignore, stop: Stop = never
+    plan: Plan, *, group: ProcessGroup = SINGLE_PROCESS, report: Report = ignore, stop: Stop = never
 ) -> TrainResult:
     """Begin the run that was planned and learn until its end or until ``stop`` says so."""
     refuse_cache(plan.report.domains, plan.settings.data)
-    learner = Learner(plan.settings, plan.device, team=team)
+    learner = Learner(plan.settings, plan.device, group=group)
     if plan.init is not None:
         load_initial(learner, plan.init, say=lambda text: report(Notice(text=text)))
     record = record_of(plan.report) | ({LAUNCH: plan.launch} if plan.launch else {})
@@ -167,7 +167,7 @@ def start(
         raise
     run = publish(run, plan.out)
     with run.only_one(), memory_explained(run):
-        introduce(team, run, learner, plan.settings, record)
+        introduce(group, run, learner, plan.settings, record)
         result = learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
     return _reported(result, report, device=str(plan.device))
 
@@ -177,7 +177,7 @@ def resume(
     *,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
     report: Report = ignore,
     stop: Stop = never,
 ) -> TrainResult:
@@ -190,7 +190,7 @@ def resume(
     folder = Run(Path(run))
     kept, record = folder.read_config()
     changed = changed_settings(kept, settings or {})
-    check_sharing(changed, team.size)
+    check_sharing(changed, group.size)
     domains = _domains_of_run(folder, changed, record)
     for domain in domains:
         if has_changed(domain, record):
@@ -201,21 +201,21 @@ def resume(
     with folder.only_one(), memory_explained(folder):
         header = read_state_header(folder.state)
         refuse_other_batches(folder, header, changed)
-        learner = Learner(changed, chosen, team=team)
+        learner = Learner(changed, chosen, group=group)
         restore_run(learner, folder, header)
         if changed != kept:
             folder.write_config(changed, record)
         folder.remove_leftovers()
         folder.rewind_metrics(header.step)
         mend_best(folder, learner, changed)
-        introduce(team, folder, learner, changed, record | fingerprints(domains))
+        introduce(group, folder, learner, changed, record | fingerprints(domains))
         result = learn(folder, learner, changed, domains, None, report, stop)
     return _reported(result, report, device=str(chosen))
 
 
-def follow(team: Team, *, device: str = "auto", stop: Stop = never) -> TrainResult:
-    """Learn what the leader of the team starts or resumes; nothing is written or reported here."""
-    run, learner, settings, domains = introduced(team, choose_device(device))
+def follow(group: ProcessGroup, *, device: str = "auto", stop: Stop = never) -> TrainResult:
+    """Learn what the leader of the group starts or resumes; nothing is written or reported here."""
+    run, learner, settings, domains = introduced(group, choose_device(device))
     with memory_explained(run):
         return learn(run, learner, settings, domains, None, ignore, stop)
 

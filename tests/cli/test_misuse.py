@@ -89,7 +89,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (r"crop_size = 16", "crop_size = 17", "data.crop_size 17"),
         (r"load_size = \d+", "load_size = 8", "data.load_size 8: smaller than the crop"),
         (r"crop_size = 16", "crop_size = 12", "a pool is"),
-        (r'kind = "adam"', 'kind = "rmsprop"', "the moments of parameter"),
+        (r'kind = "adam"', 'kind = "rmsprop"', "the optimizer state of parameter"),
         (r"pool_size = 50", "pool_size = 1", "a pool is"),
         (r"base_channels = 4", "base_channels = 5", "size mismatch"),
         (r"held_out_a = \[[^]]*\]", "held_out_a = 5", "record.held_out_a: not a list"),

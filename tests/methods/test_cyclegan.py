@@ -1,7 +1,7 @@
 """The joint update by its losses and gradients, before any optimizer; the pools are empty."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from imgtranslate.data.loader import Batch
 from imgtranslate.methods.cyclegan import CycleGan
-from imgtranslate.methods.pool import ImagePool
-from imgtranslate.methods.step import Networks
+from imgtranslate.methods.image_pool import ImagePool
+from imgtranslate.methods.process_group import SINGLE_PROCESS
+from imgtranslate.methods.step import MicroBatch, Networks, backward
 from imgtranslate.settings.config import CycleGanConfig
 
 Gradients = dict[str, Tensor]  # of every network that has any, by network and parameter
@@ -60,30 +61,33 @@ def gradients_of(networks: Networks) -> Gradients:
 def step(
     method: CycleGan, batch: Batch, *, then: Callable[[str], None] | None = None
 ) -> tuple[Losses, dict[str, Gradients]]:
-    """Our step with gradients and no optimizer; ``then`` is called where that would step."""
+    """Our step with its gradients and optimizers that change nothing; ``then`` follows each."""
     found: dict[str, Gradients] = {}
     networks = networks_of(method)
+    optimizers = {
+        name: torch.optim.SGD([p for net in part.values() for p in net.parameters()], lr=0.0)
+        for name, part in method.optimized().items()
+        if part
+    }
+    for name, optimizer in optimizers.items():
 
-    def minimise(phase: str, losses: Mapping[str, Tensor]) -> None:
-        torch.stack(list(losses.values())).sum().backward()
-        found[phase] = gradients_of(networks)
-        for network in networks.values():
-            network.zero_grad(set_to_none=True)
-        if then is not None:
-            then(phase)
+        def look(*_: object, name: str = name) -> None:
+            found[name] = gradients_of(networks)
 
-    return walk(method, batch, minimise), found
+        def follow(*_: object, name: str = name) -> None:
+            if then is not None:
+                then(name)
 
-
-def walk(
-    method: CycleGan, batch: Batch, minimise: Callable[[str, Mapping[str, Tensor]], None]
-) -> Losses:
-    """The losses of every phase, each given to ``minimise`` before the next is asked for."""
-    terms: Losses = {}
-    for name, losses in method.step(batch, np.random.default_rng(0), number=0):
-        minimise(name, losses)
-        terms |= losses
-    return terms
+        optimizer.register_step_pre_hook(look)
+        optimizer.register_step_post_hook(follow)
+    losses = method.step(
+        [MicroBatch(real_a=batch.real_a, real_b=batch.real_b, rng=np.random.default_rng(0))],
+        optimizers,
+        number=0,
+        max_grad_norm=0.0,
+        group=SINGLE_PROCESS,
+    )
+    return losses, found
 
 
 def textbook(nets: Networks, config: CycleGanConfig, batch: Batch) -> tuple[Losses, Losses]:
@@ -171,17 +175,20 @@ def test_no_phase_gives_gradients_to_the_other_phases_networks() -> None:
         ("discriminator_b", {"discriminator_b"}),
     ],
 )
-def test_which_network_learns_from_which_term(term: str, learning: set[str]) -> None:
-    method = cyclegan()
-    taught: set[str] = set()
+def test_which_network_learns_from_which_term(
+    term: str, learning: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only(losses: Losses, *, micro_batches: int) -> Losses:
+        return backward({n: x for n, x in losses.items() if n == term}, micro_batches=micro_batches)
 
-    def minimise(_: str, losses: Mapping[str, Tensor]) -> None:
-        if term in losses:
-            losses[term].backward()
-            found = gradients_of(networks_of(method))
-            taught.update(key.partition(".")[0] for key, grad in found.items() if grad.any())
-
-    walk(method, random_batch(0), minimise)
+    monkeypatch.setattr("imgtranslate.methods.cyclegan.backward", only)
+    _, found = step(cyclegan(), random_batch(0))
+    taught = {
+        key.partition(".")[0]
+        for gradients in found.values()
+        for key, gradient in gradients.items()
+        if gradient.any()
+    }
     assert taught == learning
 
 
@@ -243,7 +250,7 @@ def test_a_fake_is_made_once_and_a_term_without_weight_runs_nothing(
             counts[name] += len(images[0])
 
         network.register_forward_pre_hook(count)
-    ours = walk(method, random_batch(0, count=1), lambda *_: None)
+    ours, _ = step(method, random_batch(0, count=1))
     assert tuple(counts.values()) == shown
     assert all(loss.item() > 0 for loss in ours.values())
 

@@ -22,8 +22,8 @@ test of the part, which is then named here and not repeated.
 9.  Labels in place of pictures, a lost tail, one side unshuffled:
     ``test_an_epoch_shows_every_picture_of_both_sides_in_orders_of_their_own`` and
     ``test_an_epoch_is_as_long_as_the_longer_side``, below.
-10. No weights, no pool, no decay: the steps; test_pool.py; test_learning_rates.py. A square resize:
-    ``test_resizing_keeps_the_aspect``, below.
+10. No weights, no pool, no decay: the steps; test_image_pool.py; test_learning_rates.py. A square
+    resize: ``test_resizing_keeps_the_aspect``, below.
 11. Targets that broadcast, and the mean before the square: test_losses.py,
     ``test_one_logit_per_image_is_not_broadcast``, ``test_averaging_the_map_before_the_square_is_``
     ``another_loss``.
@@ -50,7 +50,7 @@ from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches
 from imgtranslate.data.transforms import resize_shorter
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.step import minimise, noise
+from imgtranslate.methods.step import backward, noise, update
 from imgtranslate.networks import ResidualEncoder, Resnet18Encoder
 from imgtranslate.settings.config import Settings
 from imgtranslate.settings.parsing import build_settings
@@ -65,7 +65,8 @@ UPDATES: dict[str, tuple[str, dict[str, Any]]] = {
 def test_every_term_that_is_logged_is_learnt_from() -> None:  # form 4
     weights = nn.Parameter(torch.zeros(4))
     optimizer = torch.optim.SGD([weights], lr=1.0)
-    minimise({f"term_{k}": (k + 1) * weights[k] for k in range(4)}, optimizer)
+    backward({f"term_{k}": (k + 1) * weights[k] for k in range(4)})
+    update(optimizer)
     assert weights.tolist() == [-1, -2, -3, -4]
 
 

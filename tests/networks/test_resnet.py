@@ -21,6 +21,7 @@ def build(**changes: Any) -> ResnetGenerator:
         "upsample": "transpose",
         "padding": "reflect",
         "antialias": False,
+        "recompute": False,
     }
     torch.manual_seed(0)
     return ResnetGenerator(**{**plain, **changes})

@@ -1,4 +1,3 @@
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +12,9 @@ def gradients(learner: Learner, batch: Batch) -> dict[str, Tensor]:
     """Of every weight, after the losses of one step and before any update."""
     method = learner.method
     assert isinstance(method, CycleGan)
+    (micro_batch,) = learner._micro_batches(batch)
     with frozen(*method.discriminators().values()):
-        losses, _ = method.generator_losses(batch, np.random.default_rng(0))
+        losses, _ = method.generator_losses(micro_batch)
     torch.stack(list(losses.values())).sum().backward()
     return {
         f"{name}.{key}": parameter.grad.double()

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from imgtranslate.errors import ImgTranslateError
-from imgtranslate.methods.team import Team
+from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.model_files.checkpoint import load_tensors, read_state_header
 from imgtranslate.runs.data import domains_of_run, has_changed
 from imgtranslate.training import events
@@ -82,7 +82,7 @@ def learn(pictures: Path, out: Path, steps: int, *, stop_at: int = 0, **changes:
 
 
 def assert_same(found: Path, wanted: Path) -> None:
-    """Weights, averages, moments, pools, sums and log, bit for bit."""
+    """Weights, averages, optimizer states, pools, sums and log, bit for bit."""
     a, b = (load_tensors(run / "state.safetensors") for run in (found, wanted))
     assert a.keys() == b.keys()
     for name, tensor in b.items():
@@ -130,9 +130,9 @@ def test_others_wait_patiently_for_what_the_leader_alone_does(
 
     monkeypatch.setattr(Validation, "measure", told("validated", lambda *_: {}))
     monkeypatch.setattr("imgtranslate.training.loop.write_samples", told("drawn", lambda *_: {}))
-    monkeypatch.setattr(Team, "wait", told("wait", lambda *_: None))
-    monkeypatch.setattr(Team, "tell", told("word", Team.tell))
-    monkeypatch.setattr(Team, "any", told("word", Team.any))
+    monkeypatch.setattr(ProcessGroup, "wait", told("wait", lambda *_: None))
+    monkeypatch.setattr(ProcessGroup, "broadcast", told("word", ProcessGroup.broadcast))
+    monkeypatch.setattr(ProcessGroup, "any", told("word", ProcessGroup.any))
     learn(pictures, tmp_path / "run", 2, **{"train.validate_every": 1, "train.sample_every": 1})
     after = [pair for pair in itertools.pairwise(calls) if pair[0] in ("validated", "drawn")]
     assert after == [("validated", "wait"), ("drawn", "wait")] * 2

@@ -13,11 +13,12 @@ from PIL import Image
 
 from imgtranslate import cli
 from imgtranslate.data.loader import Batch, SampleDataset
+from imgtranslate.methods.cyclegan import CycleGan, build_cyclegan
 from imgtranslate.methods.learner import Learner
 from imgtranslate.model_files.checkpoint import load_tensors, read_model_header, read_state_header
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import is_paired
+from imgtranslate.settings.config import Settings, is_paired
 from imgtranslate.settings.presets import METHODS
 from imgtranslate.training import loop as learn
 from imgtranslate.training import run_state
@@ -295,13 +296,17 @@ def test_flat_pictures_train_without_nan(method: str, tmp_path: Path) -> None:
 
 
 def freeze_generators(monkeypatch: pytest.MonkeyPatch) -> None:
-    minimise = Learner._minimise
+    def forget(parameter: torch.Tensor) -> None:
+        parameter.grad = None
 
-    def partial(self: Learner, name: str, losses: Mapping[str, torch.Tensor]) -> None:
-        if name != "generators":
-            minimise(self, name, losses)
+    def build(settings: Settings) -> CycleGan:
+        method = build_cyclegan(settings)
+        for network in method.generators().values():
+            for parameter in network.parameters():
+                parameter.register_post_accumulate_grad_hook(forget)
+        return method
 
-    monkeypatch.setattr(Learner, "_minimise", partial)
+    monkeypatch.setattr("imgtranslate.methods.learner.build_cyclegan", build)
 
 
 def test_generators_that_do_not_learn_are_told_within_500_steps(

@@ -1,4 +1,4 @@
-"""Several processes, or several parts of a batch, learn what one learns from all of it."""
+"""Several ranks, or several micro-batches, learn what one process learns from the whole batch."""
 
 import os
 import socket
@@ -48,8 +48,9 @@ def assert_swapped(state: dict[str, Tensor], case: str) -> None:
 
 
 def test_two_processes_are_one_with_the_whole_batch(shared: Path) -> None:
-    for case, parts in sharing.TOGETHER:
-        first, second = (load_file(shared / f"{case}-{parts}-{rank}.safetensors") for rank in "01")
+    for case, accumulate in sharing.TWO_RANKS:
+        files = [shared / f"{case}-{accumulate}-{rank}.safetensors" for rank in "01"]
+        first, second = map(load_file, files)
         assert_near(first, sharing.learn(case), case)
         assert_swapped(first, case)
         for name, tensor in first.items():  # bit for bit: else they would drift apart
@@ -57,10 +58,10 @@ def test_two_processes_are_one_with_the_whole_batch(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["alternating", "pix2pix", "bicyclegan"])
-def test_parts_of_a_batch_are_the_whole(case: str) -> None:
-    assert_near(kept(sharing.learn(case, parts=2)), kept(sharing.learn(case)), case)
+def test_micro_batches_are_the_whole(case: str) -> None:
+    assert_near(kept(sharing.learn(case, accumulate=2)), kept(sharing.learn(case)), case)
 
 
 def kept(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the measure of BicycleGAN, which in parts gives other codes to the pictures."""
+    """Without the diversity of BicycleGAN: in micro-batches the pictures get other codes."""
     return {name: tensor for name, tensor in state.items() if name != "logged/diversity"}

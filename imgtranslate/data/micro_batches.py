@@ -1,0 +1,89 @@
+"""The rows of a batch that each rank and each of its micro-batches learns from."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Values = TypeVar("Values", NDArray[Any], Tensor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The rows of one micro-batch: share ``index`` of ``count`` equal shares of a batch.
+
+    A batch, its noise and its dropout masks consist of blocks: one, or two where a method uses
+    the halves of a batch apart or runs two inputs stacked on each other. Each block is divided by
+    itself, ``size`` rows for each micro-batch.
+    """
+
+    index: int = 0
+    count: int = 1
+    size: int = 1
+
+    def of(self, whole: Values) -> Values:
+        """Select (blocks x size, …) from the whole, (blocks x count x size, …)."""
+        if self.count == 1:
+            return whole
+        blocks = whole.reshape(-1, self.count, self.size, *whole.shape[1:])
+        return blocks[:, self.index].reshape(-1, *whole.shape[1:])
+
+
+ALL_ROWS = Rows()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSplit:
+    """The division of every batch among ``ranks``, each of which has ``accumulate`` micro-batches.
+
+    ``halves``: whether the method uses the two halves of a batch apart.
+    """
+
+    batch_size: int
+    rank: int = 0
+    ranks: int = 1
+    accumulate: int = 1
+    halves: bool = False
+
+    def micro_batches(self) -> list[Rows]:
+        """List the rows of each micro-batch; raise ``ValueError`` if the batch does not divide."""
+        count = self.ranks * self.accumulate
+        if count == 1:
+            return [ALL_ROWS]
+        size, rest = divmod(self.batch_size, count * (2 if self.halves else 1))
+        if rest:
+            raise ValueError(f"a batch of {self.batch_size} is not {count} equal shares")
+        own = range(self.rank, count, self.ranks)
+        return [Rows(index=index, count=count, size=size) for index in own]
+
+    def positions(self, first: int, num_batches: int) -> "Positions":
+        """Return the positions of this rank's samples, one micro-batch after the other."""
+        rows = np.arange(self.batch_size)
+        own = np.concatenate([each.of(rows) for each in self.micro_batches()])
+        offsets = tuple(own.tolist())
+        return Positions(first=first, step=self.batch_size, own=offsets, num=num_batches)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Positions:
+    """A sampler of ``num`` batches of ``step`` samples: the offsets ``own`` of each batch."""
+
+    first: int
+    step: int
+    own: tuple[int, ...]
+    num: int
+
+    def __len__(self) -> int:
+        return self.num * len(self.own)
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.chain.from_iterable(self.batches())
+
+    def batches(self) -> Iterator[list[int]]:
+        """Yield the positions of each batch."""
+        for first in range(self.first, self.first + self.num * self.step, self.step):
+            yield [first + offset for offset in self.own]
