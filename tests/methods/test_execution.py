@@ -155,7 +155,7 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch)
 def test_recomputing_is_refused_where_it_would_be_wrong() -> None:
     for method, norm in (("pix2pix", "instance"), ("cyclegan", "batch")):
         changes = {"data.a": "a", "data.b": "b", "train.recompute": True, "generator.norm": norm}
-        with pytest.raises(UsageError, match=r"^train\.recompute true: it is for"):
+        with pytest.raises(UsageError, match=r"^train\.recompute true: needs"):
             build_settings(method=method, layers=[nested(changes)])
 
 
