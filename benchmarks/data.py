@@ -1,8 +1,8 @@
-"""Training samples from disk to device beside a Dataset and a DataLoader as everyone writes them.
+"""Training samples from disk to device, compared with a plain torch Dataset and DataLoader.
 
-Both run in one process, in turn, over the same pictures. The first pass of ours decodes; the later
-ones, which are compared, come from the cache. Then some steps are made with the preset's networks:
-the share of them that is spent waiting for pictures is told for both.
+Both run in one process, in turn, over the same pictures. The first pass of ours decodes. The later
+ones, which are compared, come from the cache. Then the preset's networks train for some steps, and
+the share of the time that each waits for pictures is measured.
 ``python -m benchmarks.data --json`` prints one object.
 """
 
@@ -35,7 +35,7 @@ from imgtranslate.training.pace import Pace
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is measured."""
+    """The pictures, workers and device of a measurement."""
 
     settings: Settings
     images: int
@@ -45,17 +45,19 @@ class Setting:
 
 def main(
     preset: str = "paper",
-    images: Annotated[int, typer.Option(help="Of each side.")] = 40,
-    side: Annotated[int, typer.Option(help="Of the pictures on the disk, px.")] = 256,
-    a: Annotated[Path | None, typer.Option(help="Pictures, instead of drawn ones.")] = None,
-    b: Annotated[Path | None, typer.Option(help="The same of B.")] = None,
-    steps: Annotated[int, typer.Option(help="To find the share of waiting; 0: not.")] = 60,
-    runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 5,
-    workers: Annotated[int | None, typer.Option(help="Of both; else chosen.")] = None,
+    images: Annotated[int, typer.Option(help="Pictures of each side.")] = 40,
+    side: Annotated[int, typer.Option(help="Side of the drawn pictures, px.")] = 256,
+    a: Annotated[Path | None, typer.Option(help="Pictures of A, instead of drawn ones.")] = None,
+    b: Annotated[Path | None, typer.Option(help="Pictures of B, instead of drawn ones.")] = None,
+    steps: Annotated[int, typer.Option(help="Training steps to measure waiting in; 0: none.")] = 60,
+    runs: Annotated[int, typer.Option(help="Passes of each, in turn.")] = 5,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that read; chosen if not given.")
+    ] = None,
     device: str = "cpu",
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Compare seconds for one pass over the pictures, and the waiting in a step."""
+    """Compare the seconds of one pass over the pictures, and the waiting in a step."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         places = (a or draw(folder / "a", images, side=side), b or draw(folder / "b", images, side))
@@ -69,7 +71,7 @@ def main(
 
 
 def measured(setting: Setting, *, runs: int, steps: int) -> dict[str, float]:
-    """Seconds of passes and shares of waiting, the textbook's and ours in turn."""
+    """Measure passes and waiting, the textbook's and ours in turn."""
     dataset, textbook = build_dataset(setting), Textbook(setting.settings)
     cold, textbook_s, ours_s = seconds_of(ours(dataset, setting)), [], []
     for _ in range(runs):
@@ -97,7 +99,7 @@ def measured(setting: Setting, *, runs: int, steps: int) -> dict[str, float]:
 
 
 def build_dataset(setting: Setting) -> SampleDataset:
-    """Ours, with caches that are empty yet."""
+    """Build our dataset with empty caches."""
     settings = setting.settings
     domains = find_domains(settings.data, paired=False)
     caches = open_caches(domains, settings.data, workers=setting.workers)
@@ -105,7 +107,7 @@ def build_dataset(setting: Setting) -> SampleDataset:
 
 
 def ours(dataset: SampleDataset, setting: Setting, *, count: int | None = None) -> Iterator[Batch]:
-    """One pass of the stream of positions, or so many samples of it."""
+    """Read ``count`` samples with our loader; one pass if it is not given."""
     return batches(
         dataset,
         first_position=0,
@@ -117,7 +119,7 @@ def ours(dataset: SampleDataset, setting: Setting, *, count: int | None = None) 
 
 
 class Textbook(Dataset[tuple[Tensor, Tensor]]):
-    """Open, convert, resize, crop, flip, to a tensor, normalise."""
+    """The textbook's dataset: open, convert, resize, crop, flip, to a tensor, normalise."""
 
     def __init__(self, settings: Settings) -> None:
         self.data = settings.data
@@ -141,7 +143,7 @@ class Textbook(Dataset[tuple[Tensor, Tensor]]):
 
 
 def as_everyone(textbook: Textbook, setting: Setting) -> Iterator[Batch]:
-    """One pass of it, shuffled."""
+    """Read one shuffled pass with torch's loader."""
     loader = DataLoader(textbook, batch_size=1, shuffle=True, num_workers=setting.workers)
     for a, b in loader:
         yield Batch(a.to(setting.device), b.to(setting.device))
@@ -155,7 +157,7 @@ def _endless(textbook: Textbook, setting: Setting) -> Iterator[Batch]:
 def shares_of_waiting(
     streams: Mapping[str, Iterator[Batch]], setting: Setting, *, steps: int
 ) -> dict[str, float]:
-    """The share for each stream, with the networks of the preset."""
+    """Measure the share of waiting for each stream, with the networks of the preset."""
     learner = Learner(setting.settings, setting.device)
     return {
         f"{name}_waiting": round(waiting(learner, stream, steps=steps), 4)
@@ -164,7 +166,7 @@ def shares_of_waiting(
 
 
 def waiting(learner: Learner, stream: Iterable[Batch], *, steps: int) -> float:
-    """The share of the time of some steps in which the network waits for pictures."""
+    """Return the share of the time of some steps in which the network waits for pictures."""
     pace = Pace()
     for number, batch in enumerate(pace.waiting_for(stream)):
         learner.step(batch, learning_rate=0.0)

@@ -1,8 +1,8 @@
-"""Averaged generators beside the raw ones of the same training, on the demo's data.
+"""Averaged generators (EMA) compared with the raw ones of the same training, on the demo's data.
 
-The truth of the demo's held-out scenes is known, so both are judged by their SSIM against it.
-``python -m benchmarks.ema --json`` prints one object. It trains once, for some minutes, and works
-in ``imgtranslate-demo/``, as the demo does.
+The ground truth of the demo's held-out scenes is known, so both are measured by SSIM against it.
+``python -m benchmarks.ema --json`` prints one object. It trains once, for some minutes, in
+``imgtranslate-demo/``, as the demo does.
 """
 
 import json
@@ -20,11 +20,11 @@ NO_BEST = "train.validate_every=1000000"  # the last models are compared
 
 
 def main(
-    decay: Annotated[float, typer.Option(help="Of the average.")] = 0.995,
+    decay: Annotated[float, typer.Option(help="Decay of the average.")] = 0.995,
     seed: int = 0,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Train the demo with averages, and judge both generators."""
+    """Train the demo with averages and measure both generators."""
     data = prepare(FOLDER, seed=seed)
     train, translate, *_ = commands(data, FOLDER, seed=seed, steps=None)
     _run([*train, "--set", f"train.ema_decay={decay}", "--set", NO_BEST])
@@ -53,7 +53,7 @@ def _run(arguments: list[str]) -> None:
 
 
 def _use_raw(run: Run) -> None:
-    """Put the raw generators of the state in the place of the averaged ones."""
+    """Replace the averaged generators by the raw ones of the training state."""
     state = load_tensors(run.state)
     for direction in ("ab", "ba"):
         path, prefix = run.model(direction), f"generator_{direction}/"

@@ -1,8 +1,8 @@
-"""From a cold start to one picture: ``imgtranslate translate`` beside the barest script.
+"""From a cold start to one picture: ``imgtranslate translate`` compared with a minimal script.
 
-In torch the script builds a generator of the same size from plain modules and runs it once over
-noise. With ``--engine onnx`` it reads a picture with Pillow, runs the export in ONNX Runtime and
-writes the result. Whole processes, in turn. ``python -m benchmarks.startup --json`` prints one
+The script builds a generator of the same size from plain torch modules and runs it once on noise.
+With ``--engine onnx`` it reads a picture with Pillow, runs the export in ONNX Runtime and writes
+the result. Whole processes are timed, in turn. ``python -m benchmarks.startup --json`` prints one
 object.
 """
 
@@ -62,7 +62,7 @@ def main(
     size: Annotated[int, typer.Option(help="Side of the picture, px.")] = 256,
     base_channels: int = 64,
     blocks: int = 9,
-    runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 5,
+    runs: Annotated[int, typer.Option(help="Starts of each, in turn.")] = 5,
     engine: Literal["torch", "onnx"] = "torch",
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:

@@ -1,6 +1,6 @@
-"""The papers' networks out of torch's own layers alone, as everyone writes them.
+"""The papers' networks built from torch's own layers alone, for comparison.
 
-Their parameters stand in the order of ours, so that ``copy_weights`` makes equal networks.
+Their parameters have the order of ours, so ``copy_weights`` makes equal networks.
 """
 
 import itertools
@@ -13,7 +13,7 @@ Layers = list[nn.Module]
 
 
 class Residual(nn.Module):
-    """x + (pad, conv, norm, ReLU, pad, conv, norm)(x)."""
+    """A residual block: x + (pad, conv, norm, ReLU, pad, conv, norm)(x)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -28,13 +28,13 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of any size."""
+        """(n, c, h, w) -> (n, c, h, w)."""
         body: Tensor = self.body(x)
         return x + body
 
 
 def resnet(*, in_channels: int, out_channels: int, base_channels: int, blocks: int) -> nn.Module:
-    """CycleGAN's generator."""
+    """Build CycleGAN's generator."""
     c = base_channels
     layers: Layers = [nn.ReflectionPad2d(3), *_normed(nn.Conv2d(in_channels, c, 7), c)]
     for width in (2 * c, 4 * c):
@@ -48,7 +48,7 @@ def resnet(*, in_channels: int, out_channels: int, base_channels: int, blocks: i
 
 
 class UnetLevel(nn.Module):
-    """What is outside of ``inner``: down to half the sides, and back up beside its input."""
+    """One level of a U-Net around ``inner``: down to half the sides, and up again."""
 
     def __init__(
         self, down: Sequence[nn.Module], inner: nn.Module | None, up: Sequence[nn.Module]
@@ -59,7 +59,7 @@ class UnetLevel(nn.Module):
         self.up = nn.Sequential(*up)
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
-        """``z`` is laid beside the features of every level."""
+        """Concatenate ``z`` to the input of every level."""
         if z is not None:
             plane = z[:, :, None, None].expand(-1, -1, x.shape[2], x.shape[3])
             x = torch.cat([x, plane], 1)
@@ -69,7 +69,7 @@ class UnetLevel(nn.Module):
 
 
 class Beside(nn.Module):
-    """A level with its input beside its output."""
+    """A level whose input is concatenated to its output."""
 
     def __init__(self, level: nn.Module, *, skip_first: bool) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Beside(nn.Module):
         self.skip_first = skip_first
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
-        """As wide as both together."""
+        """(n, c, h, w) -> (n, c + out, h, w)."""
         inner = self.level(x, z)
         return torch.cat([x, inner] if self.skip_first else [inner, x], 1)
 
@@ -91,7 +91,7 @@ def unet(
     latent_dim: int,
     skip_first: bool,
 ) -> nn.Module:
-    """pix2pix's generator, and BicycleGAN's with a code at every level; instance norm."""
+    """Build pix2pix's generator, or BicycleGAN's with z at every level; instance norm."""
     widths = [in_channels, *(base_channels * min(2**level, 8) for level in range(depth))]
     inner: nn.Module | None = None
     for level in range(depth, 0, -1):  # the innermost first
@@ -112,7 +112,7 @@ def unet(
 
 
 def patchgan(*, in_channels: int, base_channels: int, layers: int) -> nn.Module:
-    """The patch discriminator, with logits."""
+    """Build a PatchGAN discriminator, which returns logits."""
     widths = [base_channels * min(2**i, 8) for i in range(layers + 1)]
     found: Layers = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1)]
     found.append(nn.LeakyReLU(0.2, True))
@@ -124,7 +124,7 @@ def patchgan(*, in_channels: int, base_channels: int, layers: int) -> nn.Module:
 
 
 class Scales(nn.Module):
-    """Patch discriminators, each for half the sides of the one before."""
+    """PatchGAN discriminators, each for half the sides of the one before."""
 
     def __init__(self, *, in_channels: int, base_channels: int, layers: int, scales: int) -> None:
         super().__init__()
@@ -135,16 +135,16 @@ class Scales(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """A map of logits for each, the finest first."""
+        """Return a map of logits for each scale, the finest first."""
         maps: list[Tensor] = []
-        for judge in self.each:
-            maps.append(judge(x))
+        for discriminator in self.each:
+            maps.append(discriminator(x))
             x = self.pool(x)
         return maps
 
 
 class EncoderBlock(nn.Module):
-    """Pre-activated, to half the sides."""
+    """A pre-activated residual block that halves the sides."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class EncoderBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """BicycleGAN's: an image to the mean and the log-variance of its code."""
+    """BicycleGAN's encoder: an image to the mean and the log-variance of z."""
 
     def __init__(
         self, *, in_channels: int, base_channels: int, blocks: int, latent_dim: int
@@ -190,7 +190,7 @@ class Encoder(nn.Module):
 
 @torch.no_grad()
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
-    """Raises ``ValueError`` if they are not as many parameters."""
+    """Copy all parameters in order. Raises ``ValueError`` if their numbers differ."""
     for theirs, own in zip(source.parameters(), target.parameters(), strict=True):
         own.copy_(theirs)
 

@@ -1,9 +1,9 @@
-"""``translate`` of a folder beside the bare network in a loop over decoded arrays.
+"""``translate`` of a folder compared with the bare network in a loop over decoded arrays.
 
-Both run in one process, in turn, on the same weights and pictures; start-up is left out. The
-network is eager torch, whichever ``--engine`` translates. Layers are in 8 bits where that is near
-enough, which random weights are not: name a trained ``--model`` and ``--pictures`` like those that
-it learnt from.
+Both run in one process, in turn, on the same weights and pictures, without start-up. The bare
+network is eager torch, whichever ``--engine`` translates. An export in 8 bits leaves layers in
+float where 8 bits are too inexact, which random weights make common: give a trained ``--model``,
+and ``--pictures`` like those that it was trained on.
 ``python -m benchmarks.translate --json`` prints one object.
 """
 
@@ -41,7 +41,7 @@ Engine = Literal["torch", "onnx", "onnx-int8", "openvino", "openvino-int8"]
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is measured."""
+    """The network, pictures and engine of a measurement."""
 
     size: int
     base_channels: int
@@ -58,16 +58,20 @@ def main(
     size: Annotated[int, typer.Option(help="Side of the pictures, px.")] = 256,
     base_channels: int = 64,
     blocks: int = 9,
-    images: Annotated[int, typer.Option(help="In the folder.")] = 10,
-    runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 5,
+    images: Annotated[int, typer.Option(help="Pictures in the folder.")] = 10,
+    runs: Annotated[int, typer.Option(help="Passes of each, in turn.")] = 5,
     device: str = "cpu",
-    suffix: Annotated[str, typer.Option(help="Of the pictures.")] = ".jpg",
+    suffix: Annotated[str, typer.Option(help="Suffix of the pictures.")] = ".jpg",
     engine: Engine = "torch",
-    model: Annotated[Path | None, typer.Option(help="A trained ResNet; else random.")] = None,
-    pictures: Annotated[Path | None, typer.Option(help="A folder; else random ones.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A trained ResNet; random weights if not given.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="A folder of pictures; random ones if not given.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Compare a folder through ``translate`` with the bare network over decoded arrays."""
+    """Compare the translation of a folder with the bare network over decoded arrays."""
     setting = Setting(
         size=size,
         base_channels=base_channels,
@@ -100,7 +104,7 @@ def main(
 
 
 def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float], list[float]]:
-    """Seconds of each run for the whole folder: the textbook's and ours, in turn."""
+    """Time passes over the whole folder, the textbook's and ours in turn."""
     network = build_network(setting)
     model = setting.model or save(network, setting, folder / "ab.safetensors")
     arrays = draw(setting, folder / "in")
@@ -117,7 +121,7 @@ def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float],
 
 
 def _exported(model: Path, setting: Setting, folder: Path) -> Path:
-    """The file that the engine runs; in 8 bits calibrated on the folder's pictures."""
+    """Export the model for the engine; in 8 bits, calibrate it on the folder's pictures."""
     if setting.engine == "torch":
         return model
     form = ExportForm(format=setting.engine)
@@ -128,7 +132,7 @@ def _exported(model: Path, setting: Setting, folder: Path) -> Path:
 
 @torch.inference_mode()
 def loop_over(network: nn.Module, arrays: list[np.ndarray], *, device: str) -> float:
-    """The textbook: each decoded array through the network, and its answer back on the host."""
+    """Time the textbook: each decoded array through the network and its result to the host."""
     network.to(device).eval()
     start = time.perf_counter()
     for array in arrays:
@@ -138,7 +142,7 @@ def loop_over(network: nn.Module, arrays: list[np.ndarray], *, device: str) -> f
 
 
 def translate(model: Model, folder: Path, output: Path) -> float:
-    """What the command does once the model is loaded: plan, read, run, write."""
+    """Time the command once the model is loaded: plan, read, run, write."""
     start = time.perf_counter()
     jobs = plan_translation(
         [folder],
@@ -154,7 +158,7 @@ def translate(model: Model, folder: Path, output: Path) -> float:
 
 
 def build_network(setting: Setting) -> nn.Module:
-    """A generator, with random weights unless a model is named."""
+    """Build the generator of the model, or one with random weights."""
     if setting.model is not None:
         header = read_model_header(setting.model)
         network = build_generator(header.generator, in_channels=3, out_channels=3)
@@ -185,7 +189,7 @@ def save(network: nn.Module, setting: Setting, path: Path) -> Path:
 
 
 def draw(setting: Setting, folder: Path) -> list[np.ndarray]:
-    """Write pictures of one size, random unless there are some; return them as they decode."""
+    """Write pictures of one size, given or random ones, and return them decoded."""
     folder.mkdir()
     there = list_images(setting.pictures)[: setting.images] if setting.pictures else []
     rng = np.random.default_rng(0)

@@ -1,7 +1,6 @@
-"""A training step beside busy programs, with OpenMP's threads as they are and with short spinning.
+"""A training step on a busy machine, with OpenMP's default waiting and with short spinning.
 
-Each is measured in a process of its own, in turn, first alone and then while every core is kept
-busy by another process.
+Each is measured in its own process, in turn, first alone and then with a busy loop on every core.
 ``python -m benchmarks.waiting --json`` prints one object.
 """
 
@@ -32,11 +31,11 @@ print((time.perf_counter() - start) / count)
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="Of each run.")] = 8.0,
-    runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 3,
+    seconds: Annotated[float, typer.Option(help="Seconds of each run.")] = 8.0,
+    runs: Annotated[int, typer.Option(help="Runs of each, in turn.")] = 3,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Time steps of the tiny preset, first alone, then beside busy loops."""
+    """Time steps of the tiny preset, first alone, then with busy loops."""
     found: dict[str, object] = {}
     for beside in (False, True):
         count = os.cpu_count() or 1 if beside else 0
@@ -57,7 +56,7 @@ def main(
 
 
 def _step(seconds: float, *, short: bool) -> float:
-    """The mean seconds of a step in a process of its own."""
+    """Return the mean seconds of a step in a new process."""
     ours = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     if short:

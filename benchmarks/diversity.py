@@ -1,9 +1,10 @@
-"""One outline, three colours: whether BicycleGAN draws them all, and only them.
+"""The diversity of BicycleGAN: one outline in A has three colours in B.
 
-Circles and squares, outlined in A, filled red, green or blue by chance in B. ``python -m
-benchmarks.looks --json`` trains BicycleGAN and pix2pix with noise on them, for some minutes each,
-and prints one object: how far apart two samples of one outline are, how many samples have one of
-the three colours, how often each occurs, and how often ``--style`` gives the colour of its picture.
+A has outlines of circles and squares, B the same filled red, green or blue at random.
+``python -m benchmarks.diversity --json`` trains BicycleGAN, and pix2pix with noise, for some
+minutes each, and prints one object: the mean difference between two samples of one outline, the
+share of samples that have one of the three colours, the count of each, and how often ``--style``
+gives the colour of its picture.
 """
 
 import itertools
@@ -42,7 +43,7 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Shape:
-    """A circle or a square, and what it is filled with."""
+    """A circle or a square and the colour that fills it."""
 
     centre: tuple[int, int]  # px
     radius: int  # px, or half a side
@@ -50,7 +51,7 @@ class Shape:
     colour: int  # of COLOURS
 
     def draw(self, *, filled: bool) -> Image.Image:
-        """The outline alone, or with its colour inside."""
+        """Draw the outline, empty or filled."""
         image = Image.new("RGB", (SIDE, SIDE), "white")
         canvas, (x, y), r = ImageDraw.Draw(image), self.centre, self.radius
         form = canvas.ellipse if self.round else canvas.rectangle
@@ -60,7 +61,7 @@ class Shape:
         return image
 
     def nearest(self, image: Image.Image) -> int | None:
-        """Which colour the inside has on the mean, if it is near one."""
+        """Return the index of the colour that the mean of the inside is near, if any."""
         (x, y), r = self.centre, int(self.radius * 0.6)
         mean = np.asarray(image, dtype=float)[y - r : y + r, x - r : x + r].mean(axis=(0, 1))
         distances = np.abs(COLOURS - mean).max(axis=1)
@@ -68,25 +69,25 @@ class Shape:
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="Of each training.")] = 4000,
-    sheet: Annotated[Path | None, typer.Option(help="A picture of samples.")] = None,
+    steps: Annotated[int, typer.Option(help="Steps of each training.")] = 4000,
+    sheet: Annotated[Path | None, typer.Option(help="File for a picture of samples.")] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Train both, draw samples, count colours."""
+    """Train both methods, draw samples and count colours."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         write_pairs(data)
-        looks = learn(data, "bicyclegan", steps=steps)
+        bicyclegan = learn(data, "bicyclegan", steps=steps)
         noise = learn(data, "pix2pix-noise", steps=steps)
-        found = judge(looks, sheet=sheet)
-        found["diversity_of_noise"] = judge(noise, styles=False)["diversity"]
+        found = measure(bicyclegan, sheet=sheet)
+        found["diversity_of_noise"] = measure(noise, styles=False)["diversity"]
     found |= {"steps": steps, "ratio": round(found["diversity"] / found["diversity_of_noise"], 2)}
     lines = "\n".join(f"{name:20}{value}" for name, value in found.items())
     typer.echo(json.dumps(found) if as_json else lines)
 
 
 def shapes(seed: int) -> Iterator[Shape]:
-    """Shapes without end."""
+    """Yield random shapes without end."""
     rng = np.random.default_rng(seed)
     while True:
         x, y = rng.integers(14, 19, size=2)
@@ -95,7 +96,7 @@ def shapes(seed: int) -> Iterator[Shape]:
 
 
 def write_pairs(folder: Path) -> None:
-    """Outlines in ``a``, filled in ``b``."""
+    """Write outlines to ``a`` and filled shapes to ``b``."""
     for side in ("a", "b"):
         (folder / side).mkdir()
     for index, shape in zip(range(PAIRS), shapes(0), strict=False):
@@ -104,7 +105,7 @@ def write_pairs(folder: Path) -> None:
 
 
 def learn(data: Path, method: str, *, steps: int) -> imgtranslate.Translator:
-    """Half of the steps at one rate, half with a falling one."""
+    """Train half of the steps at a constant learning rate and half at a decreasing one."""
     half = {"schedule.constant_steps": steps // 2, "schedule.decay_steps": steps - steps // 2}
     codes = FOR_CODES if method == "bicyclegan" else {}
     result = train(
@@ -118,11 +119,11 @@ def learn(data: Path, method: str, *, steps: int) -> imgtranslate.Translator:
     return imgtranslate.load(result.run / "ab.safetensors", device="cpu")
 
 
-def judge(
+def measure(
     translator: imgtranslate.Translator, *, styles: bool = True, sheet: Path | None = None
 ) -> dict[str, Any]:
-    """Draw samples of outlines that were not trained on."""
-    counts, apart, styled, rows = [0] * len(COLOURS), [], [], []
+    """Measure samples of outlines that were not trained on."""
+    counts, differences, styled, rows = [0] * len(COLOURS), [], [], []
     others = shapes(2)
     for index, shape in zip(range(OUTLINES), shapes(1), strict=False):
         outline, first = shape.draw(filled=False), index * SAMPLES
@@ -131,7 +132,7 @@ def judge(
             if colour is not None:
                 counts[colour] += 1
         pixels = [np.asarray(sample) for sample in samples]
-        apart += [_apart(x, y) for x, y in itertools.pairwise(pixels)]
+        differences += [_difference(x, y) for x, y in itertools.pairwise(pixels)]
         rows.append(np.concatenate([np.asarray(outline), *pixels], axis=1))
         if styles:
             other = next(others)
@@ -140,7 +141,7 @@ def judge(
     if sheet is not None:
         Image.fromarray(np.concatenate(rows[:10])).save(sheet)
     found = {
-        "diversity": round(float(np.mean(apart)), 4),
+        "diversity": round(float(np.mean(differences)), 4),
         "match": round(sum(counts) / (OUTLINES * SAMPLES), 4),
         "red": counts[0],
         "green": counts[1],
@@ -149,8 +150,8 @@ def judge(
     return found | ({"styled": f"{sum(styled)} of {len(styled)}"} if styles else {})
 
 
-def _apart(x: Pixels, y: Pixels) -> float:
-    """The mean difference, a fraction of the range."""
+def _difference(x: Pixels, y: Pixels) -> float:
+    """Return the mean absolute difference, as a fraction of the range."""
     return float(np.abs(x.astype(float) - y).mean() / 255)
 
 
