@@ -29,6 +29,7 @@ class Domain:
     files: Files
     held_out: Files
     half: Half = "whole"  # of each file
+    aligned: bool = False  # the n-th files of both sides are a pair, held-out ones too
 
     def read(self, path: Path, *, channels: int) -> Pixels:
         """Read a picture of this side: uint8 (h, w, channels). Raises ``ImageError``."""
@@ -81,28 +82,27 @@ def find_domains(
             files=files[side],
             held_out=held_out[side],
             half=listing.half,
+            aligned=aligned,
         )
 
     return domain(0, "a", settings.name_a, a), domain(1, "b", settings.name_b, b)
 
 
-def without(
-    domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]], *, aligned: bool
-) -> Domains:
-    """Leave out unwanted pictures of A and of B; with ``aligned``, the partners of them too."""
+def without(domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]]) -> Domains:
+    """Leave out unwanted pictures of A and of B; where the sides are pairs, their partners too."""
+    a, b = domains
     gone_a, gone_b = (set(paths) for paths in unwanted)
 
     def rest(files_a: Files, files_b: Files) -> HeldOut:
-        if not aligned:
+        if not (a.aligned and b.aligned):
             return (
                 tuple(file for file in files_a if file not in gone_a),
                 tuple(file for file in files_b if file not in gone_b),
             )
         pairs = zip(files_a, files_b, strict=True)
-        left = [(a, b) for a, b in pairs if a not in gone_a and b not in gone_b]
-        return tuple(a for a, _ in left), tuple(b for _, b in left)
+        left = [(x, y) for x, y in pairs if x not in gone_a and y not in gone_b]
+        return tuple(x for x, _ in left), tuple(y for _, y in left)
 
-    a, b = domains
     files, held_out = rest(a.files, b.files), rest(a.held_out, b.held_out)
     return (
         replace(a, files=files[0], held_out=held_out[0]),

@@ -55,8 +55,8 @@ def check_data(
     faults = [fact for fact in facts.values() if fact.fault]
     if faults and not settings.skip_unreadable:
         raise DataError(_describe_faults(faults))
-    aligned = paired or bool(settings.pairs)
-    readable = _without(domains, faults, aligned=aligned)
+    aligned = domains[0].aligned
+    readable = _without(domains, faults)
     for domain in readable:
         _refuse_if_empty(domain)
     if paired:
@@ -86,11 +86,11 @@ def _texts(findings: Sequence[Finding], *, doubtful: bool) -> tuple[str, ...]:
 
 
 def _without(
-    domains: tuple[Domain, Domain], faults: Sequence[PictureFacts], *, aligned: bool
+    domains: tuple[Domain, Domain], faults: Sequence[PictureFacts]
 ) -> tuple[Domain, Domain]:
-    """The domains without what cannot be read; of pairs, without the partners too."""
+    """Leave out what cannot be read; of pairs, the partners too."""
     gone_a, gone_b = ([fact.path for fact in faults if fact.letter == each] for each in "ab")
-    return without(domains, (gone_a, gone_b), aligned=aligned)
+    return without(domains, (gone_a, gone_b))
 
 
 def _judged_on(

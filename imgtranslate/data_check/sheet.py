@@ -13,7 +13,7 @@ from imgtranslate.data_check.findings import Example, Group
 from imgtranslate.errors import ImageError, UsageError
 from imgtranslate.images import Picture, writable_suffixes, write_image
 from imgtranslate.images.figures import CELL, Section, Tile, contact_sheet, fit
-from imgtranslate.settings.config import DataSettings, Settings, is_paired
+from imgtranslate.settings.config import DataSettings, Settings
 
 MOST: Final = 16  # pictures of a section
 
@@ -45,7 +45,7 @@ def write_sheet(target: Path, report: DataReport, settings: Settings) -> None:
     """
     refuse_sheet(target, settings.data)
     channels = {"a": settings.data.channels_a, "b": settings.data.channels_b}
-    paired = is_paired(settings.method) or bool(settings.data.pairs)
+    paired = report.domains[0].aligned
     doubts = [
         (each.title, each.groups) for each in report.findings if each.groups and each.doubtful
     ]

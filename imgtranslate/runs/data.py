@@ -47,8 +47,7 @@ def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
     paired = is_paired(settings.method)
     found = find_domains(settings.data, paired=paired, held_out=(held_out[0], held_out[1]))
     gone = [[d.folder / name for name in _names(record, f"left_out_{d.letter}")] for d in found]
-    aligned = paired or bool(settings.data.pairs)
-    return without(found, (gone[0], gone[1]), aligned=aligned)
+    return without(found, (gone[0], gone[1]))
 
 
 def held_out_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:

@@ -61,7 +61,7 @@ def test_folders_are_matched_by_name_whatever_the_suffix(tmp_path: Path) -> None
     assert [path.stem for path in a.files] == [path.stem for path in b.files] == ["1", "2", "3"]
 
 
-def test_a_missing_partner_and_a_double_name_are_told(tmp_path: Path) -> None:
+def test_a_missing_partner_and_a_double_name_are_reported(tmp_path: Path) -> None:
     folders = {"a": tmp_path / "a", "b": tmp_path / "b"}
     for side in "ab":
         save(tmp_path / side / "1.png", 1)
@@ -272,7 +272,7 @@ def test_training_on_pairs_and_going_on(method: str, tmp_path: Path) -> None:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_pairs_that_changed_are_told_on_a_resume(tmp_path: Path) -> None:
+def test_pairs_that_changed_are_reported_on_a_resume(tmp_path: Path) -> None:
     for index in range(12):
         side_by_side(tmp_path / "pairs" / f"{index}.png", 5 * index, 255 - 5 * index)
     options = {"method": "pix2pix", "pairs": tmp_path / "pairs", "device": "cpu"}

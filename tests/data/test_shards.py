@@ -90,7 +90,7 @@ def test_a_run_on_shards_is_resumed_checked_and_reported(
     assert [".tar/" in row["path"] for row in rows] == [True, True]
 
 
-def test_one_archive_will_do_and_its_changes_are_told(shards: Path) -> None:
+def test_one_archive_will_do_and_its_changes_are_reported(shards: Path) -> None:
     a, b = shards / "horses-000.tar", shards / "zebras-000.tar"
     options: dict[str, Any] = {"preset": "tiny", "device": "cpu"}
     out = imgtranslate.train(a=a, b=b, out=shards / "run", settings=TINY, **options).run
