@@ -1,5 +1,6 @@
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -206,6 +207,23 @@ def test_loading_is_told_from_unpickling(source: str, safe: bool) -> None:
     call = ast.parse(source, mode="eval").body
     assert isinstance(call, ast.Call)
     assert is_safe(call) is safe
+
+
+PAGE = PACKAGE.parent / "docs" / "layout.md"
+
+
+def test_the_page_of_the_layout_lists_every_room() -> None:
+    tree = PAGE.read_text("utf-8").split("```")[1]
+    listed = set(re.findall(r"^  (\w+)(?:/|\.py) ", tree, re.MULTILINE))
+    assert listed == PARTS - {"__main__", "_version"}
+
+
+def test_the_page_of_the_layout_names_no_module_that_does_not_exist() -> None:
+    named = set(re.findall(r"`(\w[\w/]*\.py)`", PAGE.read_text("utf-8")))
+    assert len(named) > 10
+    assert all((PACKAGE / name).is_file() or (PACKAGE.parent / name).is_file() for name in named), (
+        named
+    )
 
 
 def test_no_module_is_a_drawer() -> None:
