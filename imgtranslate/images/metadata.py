@@ -47,14 +47,6 @@ def upright(picture: Picture, orientation: int) -> Picture:
     return replace(picture, pixels=_turned(picture.pixels, orientation), alpha=alpha)
 
 
-def described(exif: Image.Exif) -> Image.Exif:
-    """Return the tags of a TIFF that describe the picture."""
-    kept = Image.Exif()
-    for tag, value in descriptive_tags(exif):
-        kept[tag] = value
-    return kept
-
-
 def descriptive_tags(exif: Image.Exif) -> Iterable[tuple[int, object]]:
     """List the tags that a TIFF may keep; directories as dicts."""
     for tag in DESCRIPTIVE:
@@ -62,13 +54,13 @@ def descriptive_tags(exif: Image.Exif) -> Iterable[tuple[int, object]]:
             yield tag, exif.get_ifd(tag) if tag in (EXIF_IFD, GPS_IFD) else exif[tag]
 
 
-def exif_block(exif: Image.Exif) -> bytes | None:
-    """Return the EXIF block without the orientation and the thumbnail, which no longer hold."""
+def exif_block(exif: Image.Exif, *, of_tiff: bool) -> bytes | None:
+    """Return the EXIF block without the orientation and the thumbnail, which no longer hold.
+
+    ``of_tiff``: its tags also describe the layout of the file, and are left out.
+    """
     try:
-        orientation = exif.pop(ORIENTATION, None)
-        block = exif.tobytes() if exif else b""
-        if orientation is not None:
-            exif[ORIENTATION] = orientation  # the image may be the user's
+        block = _described(exif) if of_tiff else _without_orientation(exif)
     except DECODER_ERRORS:
         return None
     return block if 0 < len(block) <= _LIMIT else None
@@ -95,6 +87,21 @@ def clean_xmp(found: object) -> bytes | None:
     if not isinstance(packet, bytes) or not 0 < len(packet) <= _LIMIT:
         return None
     return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
+
+
+def _described(exif: Image.Exif) -> bytes:
+    kept = Image.Exif()
+    for tag, value in descriptive_tags(exif):
+        kept[tag] = value
+    return kept.tobytes() if kept else b""
+
+
+def _without_orientation(exif: Image.Exif) -> bytes:
+    orientation = exif.pop(ORIENTATION, None)
+    block = exif.tobytes() if exif else b""
+    if orientation is not None:
+        exif[ORIENTATION] = orientation  # the image may be the user's
+    return block
 
 
 def _turned(pixels: AnyPixels, orientation: int) -> AnyPixels:

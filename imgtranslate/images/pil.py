@@ -15,7 +15,6 @@ from imgtranslate.errors import ImageError
 from imgtranslate.images.colour import cmyk_to_srgb, srgb_profile
 from imgtranslate.images.metadata import (
     clean_xmp,
-    described,
     exif_block,
     exif_of,
     orientation_of,
@@ -30,6 +29,7 @@ _FRAMED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _OTHER_SPACES = ("LAB", "HSV", "YCbCr")  # Pillow converts them without the profile
 _DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")  # raw modes, of which Pillow keeps 8 bits
+_PNG_BESIDE = 2**26  # bytes of a PNG beside its pixels, at most
 _BITS, _PHOTOMETRIC = 258, 262  # of a TIFF
 
 
@@ -82,13 +82,13 @@ def picture_of(image: Image.Image, file: BinaryIO | None = None) -> Picture:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         picture = _deep_grey(image)
     elif file is not None and deep:
-        picture = _deep_png(file, image.info.get("icc_profile"))
+        picture = _deep_png(file, image)
     else:
         picture = _eight_bits(image)
     exif, moving = exif_of(image), has_frames(image)
     picture = replace(
         picture,
-        exif=exif_block(described(exif) if isinstance(image, TiffImageFile) else exif),
+        exif=exif_block(exif, of_tiff=isinstance(image, TiffImageFile)),
         xmp=clean_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")),
         duration=_duration(image) if moving and image.format != "TIFF" else None,
         loop=_loop(image) if moving else None,
@@ -221,16 +221,18 @@ def _is_deep_png(image: ImageFile) -> bool:
     return image.format == "PNG" and any(tile.args in _DEEP_PNG for tile in image.tile)
 
 
-def _deep_png(file: BinaryIO, profile: object) -> Picture:
-    """Read colours of 16 bits, or grey with alpha."""
+def _deep_png(file: BinaryIO, image: Image.Image) -> Picture:
+    """Read colours of 16 bits, or grey with alpha; one colour may be marked as transparent."""
     import imagecodecs
 
     file.seek(0)
-    samples = imagecodecs.png_decode(file.read())
+    most = 8 * image.width * image.height + _PNG_BESIDE
+    samples = imagecodecs.png_decode(file.read(most))
     pixels, alpha = samples, None
     if samples.shape[2] in (2, 4):
         pixels, alpha = samples[..., :-1], samples[..., -1]
-    return Picture(pixels=pixels, white=65_535.0, alpha=alpha, icc_profile=_bytes(profile))
+    profile = _bytes(image.info.get("icc_profile"))
+    return Picture(pixels=pixels, white=65_535.0, alpha=alpha, icc_profile=profile)
 
 
 def _bytes(profile: object) -> bytes | None:

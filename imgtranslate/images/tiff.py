@@ -20,7 +20,6 @@ from imgtranslate.images.metadata import (
     GPS_IFD,
     ORIENTATION,
     clean_xmp,
-    described,
     descriptive_tags,
     exif_block,
     upright,
@@ -35,14 +34,15 @@ if TYPE_CHECKING:
 
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
 
+_DIRECTORIES = (EXIF_IFD, GPS_IFD)
 _DEPTHS = ("uint8", "uint16", "int16", "int32", "uint32", "float16", "float32", "float64")
 _WIDER = {"float64": np.float32, "int16": np.int32, "uint32": np.int32}  # what they are read as
 # Plain, LZW, deflate (twice), PackBits, LZMA, Zstandard. They unpack to no more than asked for;
 # the size of an embedded JPEG and its like is known to its decoder alone.
 _COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # meanings of an extra channel
-_SEPARATE = 2  # planar configuration: channel after channel
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # of the photometric interpretation
+_UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # of extra samples
+_SEPARATE = 2  # of the planar configuration: channel after channel
 _COLOUR_MAP, _XMP = 320, 700
 _STRIP = 2**18  # bytes of a strip before compression, about
 
@@ -131,13 +131,12 @@ def _read_page(file: BinaryIO, tiff: "TiffFile", page: "TiffPage", *, allow_huge
         pixels = _straight(pixels, alpha, white=white)
     if page.photometric == _WHITE_IS_ZERO and samples.dtype.kind != "f":
         pixels = (int(white) - pixels.astype(np.int32)).astype(pixels.dtype)
-    exif = _exif(file, tiff, page)
     picture = Picture(
         pixels=pixels,
         white=white,
         alpha=alpha,
         icc_profile=page.iccprofile,
-        exif=exif_block(described(exif)),
+        exif=exif_block(_exif(file, tiff, page), of_tiff=True),
         xmp=clean_xmp(page.tags.valueof(_XMP)),
         file_format="TIFF",
     )
@@ -207,7 +206,7 @@ def _straight(pixels: AnyPixels, alpha: AnyPixels, *, white: float) -> AnyPixels
 
 
 def _exif(file: BinaryIO, tiff: "TiffFile", page: "TiffPage") -> Image.Exif:
-    """Read the tags of a page as Pillow names them."""
+    """Read the tags of a page, and the directories of EXIF and GPS, by Pillow."""
     exif = Image.Exif()
     exif.endian, exif.bigtiff = tiff.byteorder, tiff.is_bigtiff
     try:
@@ -218,8 +217,6 @@ def _exif(file: BinaryIO, tiff: "TiffFile", page: "TiffPage") -> Image.Exif:
 
 
 # Writing
-
-_DIRECTORIES = (EXIF_IFD, GPS_IFD)
 
 
 def _write_page(writer: "TiffWriter", picture: Picture, tags: dict[int, Any]) -> None:
