@@ -252,7 +252,17 @@ def test_the_bottom_knows_no_torch() -> None:
 
 # What is loaded when
 
-HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "pydantic", "safetensors"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "pydantic",
+    "safetensors",
+    "tifffile",
+    "imagecodecs",
+}
 
 
 def loaded_by(code: str) -> set[str]:
