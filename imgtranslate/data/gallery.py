@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.transforms import resize_shorter
+from imgtranslate.data.loader import resize_shorter
 from imgtranslate.images import Pixels
 from imgtranslate.settings.config import Resample
 

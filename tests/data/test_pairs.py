@@ -9,8 +9,7 @@ from PIL import Image
 
 import imgtranslate
 from imgtranslate.data.folders import find_domains
-from imgtranslate.data.loader import SampleDataset
-from imgtranslate.data.transforms import change_tone, cut, draw_geometry, resize_shorter
+from imgtranslate.data.loader import SampleDataset, change_tone, cut, draw_geometry, resize_shorter
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.settings.config import DataSettings
