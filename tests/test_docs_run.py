@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages.web import empty_runtime
+from fixtures.pages import empty_runtime
 from PIL import Image
 
 from imgtranslate import cli

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages.runs import Tags, data_of, make_run, picture, save_models
+from fixtures.models import save_both
+from fixtures.pages import Tags, data_of
+from fixtures.pictures import save_picture
+from fixtures.runs import make_run
 from PIL import Image
 
 from imgtranslate import cli
@@ -65,7 +68,7 @@ def test_the_policy_allows_this_style_and_this_script_alone(tmp_path: Path) -> N
 
 
 def test_names_from_outside_are_never_markup(tmp_path: Path) -> None:
-    files = [picture(tmp_path / "held_a" / name, seed=n) for n, name in enumerate(HOSTILE)]
+    files = [save_picture(tmp_path / "held_a" / name, seed=n) for n, name in enumerate(HOSTILE)]
     folder = tmp_path / "</script><script>alert(1)<"
     run = make_run(
         tmp_path / "x", held_out=(files, files), names=("</title><script>x</script>", "$a & <b>")
@@ -255,7 +258,7 @@ def test_what_other_checks_left_is_shown(tmp_path: Path) -> None:
 
 def test_a_check_of_other_models_is_called_old(tmp_path: Path) -> None:
     run = leave(make_run(tmp_path))
-    save_models(run, ("horses", "zebras"), step=9)
+    save_both(run, step=9)
     assert report(run)["warnings"] == [
         f"{name}.json is of step 1, the models are of step 9. Run imgtranslate {name} again."
         for name in FOUND
@@ -345,13 +348,13 @@ def test_a_page_is_written_whole_or_not_at_all(
 
 
 def test_5000_pictures_stay_below_the_limit(tmp_path: Path) -> None:
-    one = picture(tmp_path / "noise.png", size=(360, 360))
+    one = save_picture(tmp_path / "noise.png", size=(360, 360))
     (tmp_path / "many").mkdir()
     files = [tmp_path / f"many/{n:04}{'馬' * 60}.png" for n in range(5000)]
     for path in files:
         path.hardlink_to(one)
     run = make_run(tmp_path, held_out=(files, files))
-    strip = picture(tmp_path / "strip.png", size=(1300, 900))
+    strip = save_picture(tmp_path / "strip.png", size=(1300, 900))
     for step in range(1, 5):
         (run / f"samples/step_{step:07}.png").hardlink_to(strip)
     row = {"direction": "ab", "mae": 0.5, "psnr": 9.0, "change": 0.1, "error": None}
@@ -446,7 +449,7 @@ def test_the_command_prints_where_the_page_is(
 def test_a_training_ends_with_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for side in ("a", "b"):
         for n in range(12):
-            picture(tmp_path / side / f"{n}.png", seed=n, size=(40, 40))
+            save_picture(tmp_path / side / f"{n}.png", seed=n, size=(40, 40))
     result = train_workflow.train(
         a=tmp_path / "a",
         b=tmp_path / "b",

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages.runs import Tags, data_of, make_run, picture, save_models
+from fixtures.models import save_both
+from fixtures.pages import Tags, data_of
+from fixtures.pictures import save_picture
+from fixtures.runs import make_run
 from PIL import Image
 
 from imgtranslate import cli
@@ -23,7 +26,7 @@ def flat(path: Path, colour: tuple[int, int, int]) -> Path:
 
 def coloured_run(folder: Path, count: int) -> Path:
     """Real pictures of B are pure blue, which no fake is."""
-    a = [picture(folder / f"x/{n:02}.png", seed=n) for n in range(count)]
+    a = [save_picture(folder / f"x/{n:02}.png", seed=n) for n in range(count)]
     b = [flat(folder / f"y/{n:02}.png", (0, 0, 255)) for n in range(count)]
     return make_run(folder, held_out=(a, b))
 
@@ -102,8 +105,7 @@ def test_a_damaged_picture_is_no_trial(tmp_path: Path) -> None:
 def test_two_models_are_compared_on_one_input(tmp_path: Path) -> None:
     run = coloured_run(tmp_path, 6)
     other = tmp_path / "other"
-    other.mkdir()
-    save_models(other, ("zebras", "horses"), seed=1)
+    save_both(other, names=("zebras", "horses"), seed=1)
     page = write_study(run, compare=other / "ab.safetensors", device="cpu")
     assert page == run / "study-compare.html"
     data = data_of(page)

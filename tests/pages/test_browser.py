@@ -2,19 +2,19 @@
 
 import json
 import re
-import shutil
 import subprocess
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pages.runs import make_run, picture
+from fixtures.chromium import BROWSER
+from fixtures.pictures import save_picture
+from fixtures.runs import make_run
 
 from imgtranslate.evaluation.report.report import write_report
 from imgtranslate.evaluation.study import write_study
 
-BROWSER = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no chromium here")]
 HOSTILE = "<img src=x onerror=\"document.title='gone'\">.png"
 
@@ -55,7 +55,9 @@ def browse(page: Path, script: str, *, policy: bool = False) -> dict[str, Any]:
 
 
 def test_the_report_opens_and_answers(tmp_path: Path) -> None:
-    files = [picture(tmp_path / "h" / name, seed=n) for n, name in enumerate((HOSTILE, "b.png"))]
+    files = [
+        save_picture(tmp_path / "h" / name, seed=n) for n, name in enumerate((HOSTILE, "b.png"))
+    ]
     rows = [{"step": n, "gan_ab": n / 10, "lr": 0.1} for n in range(1, 6)]
     run = make_run(tmp_path, held_out=(files, files[:1]), rows=rows)
     page = write_report(run, device="cpu")
@@ -133,7 +135,7 @@ STUDY = """
     [("sideOf(index) === 1", "0\u2009%"), ("sideOf(index) === 0", "100\u2009%")],
 )
 def test_a_study_is_taken_with_the_keys(tmp_path: Path, answer: str, share: str) -> None:
-    files = [picture(tmp_path / f"h/{n}.png", seed=n) for n in range(7)]
+    files = [save_picture(tmp_path / f"h/{n}.png", seed=n) for n in range(7)]
     page = write_study(make_run(tmp_path, held_out=(files, files)), device="cpu")
     assert browse(page, "", policy=True)["ready"]
     found = browse(page, STUDY.replace("ANSWER", answer))

@@ -3,15 +3,14 @@
 import json
 import re
 from base64 import b64decode
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pages.runs import Tags
-from pages.web import RESNET, WITH_CODE, empty_runtime, save_model, save_run
+from fixtures.models import CODED_UNET, model_header, save_both, save_model
+from fixtures.pages import Tags, empty_runtime
 
 from imgtranslate import cli
 from imgtranslate.errors import ImgTranslateError, UsageError
@@ -63,7 +62,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_run_becomes_a_folder_with_both_directions(tmp_path: Path) -> None:
-    run = save_run(tmp_path / "run")
+    run = save_both(tmp_path / "run")
     runtime = empty_runtime(tmp_path / "package")
     exported = export_web(run, tmp_path / "pages" / "page", runtime=runtime)
     folder = exported.folder
@@ -85,7 +84,7 @@ def test_a_run_becomes_a_folder_with_both_directions(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_page_knows_what_the_model_makes_of_a_picture(tmp_path: Path) -> None:
-    header = replace(WITH_CODE, in_channels=1)
+    header = model_header(CODED_UNET, method="bicyclegan", in_channels=1)
     model = save_model(tmp_path / "ab.safetensors", header)
     export_web(model, tmp_path / "page", runtime=empty_runtime(tmp_path / "package"))
     (told,) = config_of((tmp_path / "page/index.html").read_text("utf-8"))["models"]
@@ -169,7 +168,7 @@ def test_a_model_that_fails_its_proof_leaves_nothing(
 
 
 def test_channels_that_a_browser_does_not_show_are_refused(tmp_path: Path) -> None:
-    model = save_model(tmp_path / "ab.safetensors", replace(RESNET, in_channels=2))
+    model = save_model(tmp_path / "ab.safetensors", model_header(in_channels=2))
     with pytest.raises(UsageError, match=r"pictures of 2 channels.*--format onnx"):
         export_web(model, tmp_path / "page", runtime=empty_runtime(tmp_path / "package"))
     assert not (tmp_path / "page").exists()

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.chromium import BROWSER, Browser, browser, served
+from fixtures.models import CODED_UNET, UNET, model_header, save_both, save_model
+from fixtures.pages import real_runtime
 from numpy.typing import NDArray
-from pages.chromium import BROWSER, Browser, browser, served
-from pages.web import GREY, WITH_CODE, real_runtime, save_model, save_run
 from PIL import Image
 
 from imgtranslate.exporting.web import check_picture, export_web
@@ -86,7 +87,7 @@ def scene(width: int, height: int) -> Image.Image:
 @pytest.fixture(scope="module")
 def run_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    export_web(save_run(folder), folder / "page", runtime=real_runtime())
+    export_web(save_both(folder), folder / "page", runtime=real_runtime())
     return folder
 
 
@@ -221,7 +222,7 @@ def test_it_can_be_cancelled_and_done_again(run_page: Path, tmp_path: Path) -> N
 
 
 def test_looks_are_those_of_their_codes(tmp_path: Path) -> None:
-    model = save_model(tmp_path / "ab.safetensors", WITH_CODE)
+    model = save_model(tmp_path / "ab.safetensors", model_header(CODED_UNET, method="bicyclegan"))
     export_web(model, tmp_path / "page", runtime=real_runtime())
     file, translator = pictures(tmp_path)["photo"], load(model, device="cpu")
     with opened(tmp_path / "page", tmp_path / "profile") as page:
@@ -249,7 +250,9 @@ def test_looks_are_those_of_their_codes(tmp_path: Path) -> None:
 
 
 def test_grey_models_make_grey_pictures(tmp_path: Path) -> None:
-    model = save_model(tmp_path / "ab.safetensors", GREY)
+    model = save_model(
+        tmp_path / "ab.safetensors", model_header(UNET, in_channels=1, out_channels=1)
+    )
     export_web(model, tmp_path / "page", runtime=real_runtime())
     files, translator = pictures(tmp_path), load(model, device="cpu")
     with opened(tmp_path / "page", tmp_path / "profile") as page:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages.chromium import BROWSER, browser
+from fixtures.chromium import BROWSER, browser
 from PIL import Image
 from serving.service import HEADER, coded, png, running
 from serving.test_translating import save_model
