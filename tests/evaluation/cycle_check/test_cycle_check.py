@@ -7,15 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pytest
-import torch
-import typer
-from generator_pairs import AB, BA, Formula, side
+from evaluation.cycle_check.generator_pairs import Formula, side
+from fixtures.command import run
+from fixtures.models import BACK, HEADER, save_model
+from fixtures.pictures import noise
 from PIL import Image
 
-from imgtranslate.builders import build_generator
-from imgtranslate.cli.cycle_check import cycle_check as command
-from imgtranslate.cli.terminal import say
-from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.errors import UsageError
 from imgtranslate.evaluation.cycle_check.check import (
     CycleSource,
     check_sources,
@@ -37,7 +35,6 @@ from imgtranslate.evaluation.cycle_check.scores import (
 )
 from imgtranslate.images import Values, to_network, to_pixels
 from imgtranslate.metrics.ssim import ssim
-from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.runs.data import domains_of_run, held_out_of_run
 from imgtranslate.runs.folder import Run
@@ -53,8 +50,8 @@ def pair(
     there: Callable[[Values], Values], back: Callable[[Values], Values]
 ) -> dict[str, Translator]:
     return {
-        "forward": Translator(Formula(AB, there)),
-        "backward": Translator(Formula(BA, back)),
+        "forward": Translator(Formula(HEADER, there)),
+        "backward": Translator(Formula(BACK, back)),
     }
 
 
@@ -69,8 +66,7 @@ def brighter(levels: float) -> Callable[[Values], Values]:
 def picture(path: Path, *, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:
     """A picture of values that a few levels more or less do not clip."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(seed).integers(64, 192, (size[1], size[0], 3), np.uint8)
-    Image.fromarray(values).save(path)
+    noise(*size, seed=seed).point(lambda level: 64 + level // 2).save(path)
     return path
 
 
@@ -128,7 +124,7 @@ def test_equal_pictures_have_an_infinite_psnr_which_json_calls_null(tmp_path: Pa
 
 
 def test_the_change_is_unknown_where_channels_differ(tmp_path: Path) -> None:
-    grey, colour = replace(AB, out_channels=1), replace(BA, in_channels=1)
+    grey, colour = replace(HEADER, out_channels=1), replace(BACK, in_channels=1)
     translators = {
         "forward": Translator(Formula(grey, lambda x: x.mean(axis=1, keepdims=True))),
         "backward": Translator(Formula(colour, lambda x: np.repeat(x, 3, axis=1))),
@@ -152,14 +148,16 @@ def test_a_bad_file_is_named_and_does_not_stop_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("backward", "told"),
     [
-        (AB, "both models translate horses to zebras"),
-        (replace(BA, source="cats"), "cats to horses"),
-        (replace(BA, in_channels=1), "channel"),
+        (HEADER, "both models translate horses to zebras"),
+        (replace(BACK, source="cats"), "cats to horses"),
+        (replace(BACK, in_channels=1), "channel"),
     ],
 )
 def test_two_models_that_are_no_pair_are_refused_at_once(backward: ModelHeader, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        check_sources([], ab=Translator(Formula(AB, same)), ba=Translator(Formula(backward, same)))
+        check_sources(
+            [], ab=Translator(Formula(HEADER, same)), ba=Translator(Formula(backward, same))
+        )
 
 
 def test_ssim_brightness_and_identity_are_those_of_the_definition(tmp_path: Path) -> None:
@@ -410,30 +408,12 @@ def test_a_strip_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
 # The command
 
 
-def run(*arguments: str | Path) -> int:
-    """The command alone, as `imgtranslate.cli.run` runs it."""
-    app = typer.Typer()
-    app.command()(command)
-    try:
-        code = app(list(map(str, arguments)), standalone_mode=False)
-    except ImgTranslateError as error:
-        say(f"error: {error}")
-        return error.exit_code
-    return code if isinstance(code, int) else 0
-
-
-def save_model(path: Path, header: ModelHeader) -> None:
-    network = build_generator(header.generator, in_channels=3, out_channels=3)
-    zeros = {name: torch.zeros_like(weight) for name, weight in network.state_dict().items()}
-    checkpoint.save(path, zeros, header)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with two models and held-out pictures."""
     folder = tmp_path_factory.mktemp("run")
-    save_model(folder / "ab.safetensors", AB)
-    save_model(folder / "ba.safetensors", BA)
+    save_model(folder / "ab.safetensors", gain=0)
+    save_model(folder / "ba.safetensors", BACK, gain=0)
     record = {
         "held_out_a": [str(picture(folder / "a/x.png")), str(picture(folder / "a/y.png", seed=1))],
         "held_out_b": [str(picture(folder / "b/x.png", seed=2))],
@@ -443,7 +423,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_json_is_one_object(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--run", trained, "--json", "--device", "cpu") == 0
+    assert run("cycle-check", "--run", trained, "--json", "--device", "cpu") == 0
     report = json.loads(capsys.readouterr().out)
     assert set(report) == {"images", "summary", "steps", "verdict"}
     assert [row["direction"] for row in report["images"]] == ["ab", "ab", "ba"]
@@ -464,7 +444,9 @@ def test_json_is_one_object(trained: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_check_of_held_out_pictures_stays_in_the_run(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--run", trained, "--json", "--fail-above", "0", "--device", "cpu") == 1
+    assert (
+        run("cycle-check", "--run", trained, "--json", "--fail-above", "0", "--device", "cpu") == 1
+    )
     captured = capsys.readouterr()
     assert json.loads((trained / "cycle-check.json").read_text()) == json.loads(captured.out)
     assert json.loads(captured.out)["steps"] == {"ab": 1, "ba": 1}
@@ -474,7 +456,7 @@ def test_a_check_of_held_out_pictures_stays_in_the_run(
 
 def test_a_check_of_other_pictures_leaves_no_trace(trained: Path) -> None:
     before = sorted(trained.rglob("*"))
-    assert run(trained / "a", "--run", trained) == 0
+    assert run("cycle-check", trained / "a", "--run", trained) == 0
     assert sorted(trained.rglob("*")) == before
 
 
@@ -487,7 +469,7 @@ def test_a_run_that_cannot_be_written_to_is_no_failure(
     monkeypatch.setattr("os.fsync", forbidden)
     kept = trained / "cycle-check.json"
     kept.unlink(missing_ok=True)
-    assert run("--run", trained) == 0
+    assert run("cycle-check", "--run", trained) == 0
     captured = capsys.readouterr()
     assert f"not kept: {kept}: cannot be written: no permission. Choose another" in captured.err
     assert "verdict: " in captured.out
@@ -508,7 +490,7 @@ def test_gates_set_the_exit_status(
     trained: Path, capsys: pytest.CaptureFixture[str], gate: list[str], code: int, fallen: int
 ) -> None:
     models = ["--ab", trained / "ab.safetensors", "--ba", trained / "ba.safetensors"]
-    assert run(trained / "a", *models, *gate, "--json") == code
+    assert run("cycle-check", trained / "a", *models, *gate, "--json") == code
     report = json.loads(capsys.readouterr().out)
     assert report["verdict"] == VERDICT
     assert len(report["summary"]["shortfalls"]) == fallen
@@ -520,7 +502,7 @@ def test_the_table_is_short(
     for i in range(23):
         picture(tmp_path / f"{i:02}.png", seed=i)
     (tmp_path / "bad.png").write_text("no picture")
-    assert run(tmp_path, "--run", trained) == 1
+    assert run("cycle-check", tmp_path, "--run", trained) == 1
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert "… and 3 more" in lines
@@ -535,18 +517,18 @@ def test_the_table_is_short(
 def test_named_pictures_of_a_run_borrow_the_other_side_for_identity(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(trained / "a", "--run", trained, "--json") == 0
+    assert run("cycle-check", trained / "a", "--run", trained, "--json") == 0
     found = json.loads(capsys.readouterr().out)["summary"]["directions"]["ab"]["identity"]
     assert found["count"] == 1
     ab = load(trained / "ab.safetensors", device="cpu")
     assert found["mean"] == pytest.approx(identity_errors(trained, translator=ab)[0])
     models = ["--ab", trained / "ab.safetensors", "--ba", trained / "ba.safetensors"]
-    assert run(trained / "a", *models) == 0
+    assert run("cycle-check", trained / "a", *models) == 0
     assert "no pictures of b at hand" in capsys.readouterr().out
 
 
 def test_from_b_goes_the_other_way(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(trained / "b", "--run", trained, "--from", "b", "--json") == 0
+    assert run("cycle-check", trained / "b", "--run", trained, "--from", "b", "--json") == 0
     assert json.loads(capsys.readouterr().out)["images"][0]["direction"] == "ba"
 
 
@@ -575,7 +557,7 @@ def test_wrong_use_is_one_line(
     told: str,
 ) -> None:
     monkeypatch.chdir(trained)
-    assert run(*arguments) == 2
+    assert run("cycle-check", *arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert told in captured.err

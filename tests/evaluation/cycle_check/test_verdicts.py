@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from generator_pairs import (
+from evaluation.cycle_check.generator_pairs import (
     Array,
     Map,
     affine,

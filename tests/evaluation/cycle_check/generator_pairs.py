@@ -9,30 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fixtures.models import BACK, HEADER
 from PIL import Image, ImageFilter
 
 from imgtranslate.data.folders import Domain
 from imgtranslate.images import to_network, to_pixels
 from imgtranslate.model_files.checkpoint import ModelHeader
-from imgtranslate.settings.config import ResnetConfig
 from imgtranslate.translation.translator import Translator
 
 Array = np.ndarray[Any, Any]
 Map = Callable[[Array], Array]
-
-AB = ModelHeader(
-    generator=ResnetConfig(base_channels=4, num_blocks=1),
-    in_channels=3,
-    out_channels=3,
-    direction="ab",
-    source="horses",
-    target="zebras",
-    load_size=73,
-    crop_size=64,
-    method="cyclegan",
-    step=1,
-)
-BA = replace(AB, direction="ba", source="zebras", target="horses")
 
 
 class Formula:
@@ -49,8 +35,8 @@ def translators(
     there: Map, back: Map, *, channels: tuple[int, int] = (3, 3)
 ) -> tuple[Translator, Translator]:
     a, b = channels
-    ab = Formula(replace(AB, in_channels=a, out_channels=b), there)
-    ba = Formula(replace(BA, in_channels=b, out_channels=a), back)
+    ab = Formula(replace(HEADER, in_channels=a, out_channels=b), there)
+    ba = Formula(replace(BACK, in_channels=b, out_channels=a), back)
     return Translator(ab), Translator(ba)
 
 
