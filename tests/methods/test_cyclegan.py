@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from textbook import Losses, gan, generator_gan, learner, random_batch
+from methods.textbook import Losses, gan, generator_gan, learner, random_batch
 from torch import Tensor, nn
 
 from imgtranslate.data.loader import Batch

@@ -1,6 +1,6 @@
 """How often networks are run, and who learns when."""
 
-from textbook import learner, random_batch
+from methods.textbook import learner, random_batch
 from torch import Tensor, nn
 
 from imgtranslate.methods.learner import Learner

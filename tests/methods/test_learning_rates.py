@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from methods.textbook import learner, random_batch
 from PIL import Image
-from textbook import learner, random_batch
 from torch.optim import lr_scheduler
 
 from imgtranslate.errors import UsageError

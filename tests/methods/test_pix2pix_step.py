@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from gradients import Book, hold, penalty, summed
-from textbook import Losses, TextbookPool, gan, generator_gan, learner
+from methods.gradients import Book, hold, penalty, summed
+from methods.textbook import Losses, TextbookPool, gan, generator_gan, learner
 from torch import Tensor
 
 from imgtranslate.data.loader import Batch

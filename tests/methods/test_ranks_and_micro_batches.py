@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import sharing
 import torch
+from methods.divided_batches import TWO_RANKS, learn
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -25,7 +25,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     processes = [
         subprocess.Popen(
-            [sys.executable, str(ROOT / "tests/sharing.py"), str(folder)],
+            [sys.executable, str(ROOT / "tests/methods/divided_batches.py"), str(folder)],
             env={**os.environ, **meeting, "RANK": rank, "PYTHONPATH": str(ROOT)},
         )
         for rank in ("0", "1")
@@ -48,10 +48,10 @@ def assert_swapped(state: dict[str, Tensor], case: str) -> None:
 
 
 def test_two_processes_are_one_with_the_whole_batch(shared: Path) -> None:
-    for case, accumulate in sharing.TWO_RANKS:
+    for case, accumulate in TWO_RANKS:
         files = [shared / f"{case}-{accumulate}-{rank}.safetensors" for rank in "01"]
         first, second = map(load_file, files)
-        assert_near(first, sharing.learn(case), case)
+        assert_near(first, learn(case), case)
         assert_swapped(first, case)
         for name, tensor in first.items():  # bit for bit: else they would drift apart
             assert torch.equal(second[name], tensor), (case, name)
@@ -59,7 +59,7 @@ def test_two_processes_are_one_with_the_whole_batch(shared: Path) -> None:
 
 @pytest.mark.parametrize("case", ["alternating", "pix2pix", "bicyclegan"])
 def test_micro_batches_are_the_whole(case: str) -> None:
-    assert_near(kept(sharing.learn(case, accumulate=2)), kept(sharing.learn(case)), case)
+    assert_near(kept(learn(case, accumulate=2)), kept(learn(case)), case)
 
 
 def kept(state: dict[str, Tensor]) -> dict[str, Tensor]:

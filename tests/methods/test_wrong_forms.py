@@ -41,8 +41,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from methods.textbook import learner, random_batch
 from PIL import Image
-from textbook import learner, random_batch
 from torch import Tensor, nn
 
 import imgtranslate

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import torch
-from textbook import Losses, floats, random_batch
+from methods.textbook import Losses, floats, random_batch
 from torch import Tensor, nn
 
 from imgtranslate.data.loader import Batch
