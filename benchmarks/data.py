@@ -30,7 +30,7 @@ from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_worke
 from imgtranslate.methods.learner import Learner
 from imgtranslate.settings.config import Settings
 from imgtranslate.settings.parsing import build_settings
-from imgtranslate.training.pace import Pace
+from imgtranslate.training.loop import Pace
 
 
 @dataclass(frozen=True, kw_only=True)

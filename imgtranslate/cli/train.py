@@ -11,12 +11,13 @@ import typer
 
 from imgtranslate.cli.stopping import Stopped, stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result, say
-from imgtranslate.cli.together import Place, place_of
+from imgtranslate.cli.training_processes import Place, place_of
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
     from imgtranslate.methods.process_group import ProcessGroup
     from imgtranslate.training.events import Report, Stop, TrainResult
+    from imgtranslate.training.request import Request
 
 Lead = Callable[["ProcessGroup", "Report", "Stop"], "TrainResult"]
 
@@ -168,16 +169,19 @@ def train(
     if resume is not None:
         _resume(resume, settings, place)
         return
-    options: dict[str, Any] = {"a": a, "b": b, "data": data, "pairs": pairs, "out": out}
-    options |= {"method": method, "preset": preset, "config": config, "init": init, "sheet": sheet}
-    options |= {"settings": settings, "device": place.device, "processes": place.processes}
+    from imgtranslate.training.request import Request
+
+    request = Request(
+        a=a, b=b, data=data, pairs=pairs, out=out, method=method, preset=preset, config=config,
+        settings=settings,
+    )  # fmt: skip
     if check:
-        _check(options, place)
+        _check(request, place, init=init, sheet=sheet)
     else:
-        _train(options, place)
+        _train(request, place, init=init)
 
 
-def _check(options: dict[str, Any], place: Place) -> None:
+def _check(request: "Request", place: Place, *, init: Path | None, sheet: Path | None) -> None:
     """Check in the first process alone."""
     from imgtranslate.cli.train_display import TrainingDisplay
     from imgtranslate.data_check.sheet import write_sheet
@@ -186,24 +190,39 @@ def _check(options: dict[str, Any], place: Place) -> None:
     if place.rank > 0:
         return
     with TrainingDisplay() as display, stop_on_signals(STOPPING):
-        plan = plan_training(**options, fresh=False, report=display.show)
-        if options["sheet"] is not None:
-            write_sheet(options["sheet"], plan.report, plan.settings)
+        plan = plan_training(
+            request,
+            device=place.device,
+            init=init,
+            sheet=sheet,
+            fresh=False,
+            processes=place.processes,
+            report=display.show,
+        )
+        if sheet is not None:
+            write_sheet(sheet, plan.report, plan.settings)
     for line in (*plan.report.lines, *(f"warning: {text}" for text in plan.report.warnings)):
         result(printable(line))
 
 
-def _train(options: dict[str, Any], place: Place) -> None:
+def _train(request: "Request", place: Place, *, init: Path | None) -> None:
     from imgtranslate.training.events import Notice
-    from imgtranslate.training.request import begun_by
+    from imgtranslate.training.request import find_begun
     from imgtranslate.training.train import plan_training, resume, start
 
     def lead(group: "ProcessGroup", report: "Report", stop: "Stop") -> "TrainResult":
-        begun = begun_by(place.launch_name, options)
+        begun = find_begun(request, place.launch_name)
         if begun is not None:
             report(Notice(text=f"{begun}: begun by this launch. Going on with it"))
             return resume(begun, device=place.device, group=group, report=report, stop=stop)
-        plan = plan_training(**options, launch=place.launch_name, report=report)
+        plan = plan_training(
+            request,
+            device=place.device,
+            init=init,
+            processes=place.processes,
+            launch=place.launch_name,
+            report=report,
+        )
         return start(plan, group=group, report=report, stop=stop)
 
     _learn(place, lead)

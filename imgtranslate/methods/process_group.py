@@ -112,7 +112,7 @@ def _loss_explained() -> Iterator[None]:
     except RuntimeError as error:
         raise ProcessGroupError(
             "training on several processes: one of them was lost, or did not answer in time. "
-            "The last saved state is kept: go on with --resume"
+            "The last saved state is kept: go on with `resume`"
         ) from error
 
 

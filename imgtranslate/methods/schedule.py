@@ -9,7 +9,7 @@ from imgtranslate.settings.config import ScheduleSettings, Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How far a step is along the way; steps count from 0, epochs from 1.
+    """Epoch and learning rate of each step; steps count from 0, epochs from 1.
 
     An epoch is one pass over the longer side.
     """
@@ -21,11 +21,11 @@ class Schedule:
     stop_at: int | None  # steps
 
     def epoch(self, step: int) -> int:
-        """The epoch in which ``step`` begins."""
+        """Return the epoch in which ``step`` begins."""
         return 1 + step * self.batch_size // self.longer_side
 
     def learning_rate(self, step: int, validations: Sequence[float] = ()) -> float:
-        """The rate of ``step``; ``validations`` so far matter to ``plateau`` alone.
+        """Return the rate of ``step``; ``validations`` so far matter to ``plateau`` alone.
 
         Schedules count epochs from 1, or steps where they are given in steps.
         """
@@ -34,12 +34,12 @@ class Schedule:
         return self.base_rate * self._factor(now, constant, decay, validations)
 
     def total_steps(self) -> int:
-        """Where training stops: at the schedule's end, or before it if so asked."""
+        """Return the step at which training stops: the schedule's end, or ``stop_at``."""
         end = self._end()
         return end if self.stop_at is None else min(end, self.stop_at)
 
     def total_epochs(self) -> int:
-        """The epoch in which the last step falls."""
+        """Return the epoch in which the last step falls."""
         return self.epoch(max(0, self.total_steps() - 1))
 
     def _factor(self, now: int, constant: int, decay: int, validations: Sequence[float]) -> float:
@@ -59,7 +59,7 @@ class Schedule:
                 return 1.0
 
     def _spans(self) -> tuple[int, int]:
-        """What the schedule calls constant and decay, in epochs or in steps."""
+        """Return the constant and the decay part, in epochs or in steps."""
         if self.settings.constant_steps is not None:
             return self.settings.constant_steps, self.settings.decay_steps or 0
         return self.settings.epochs, self.settings.decay_epochs
@@ -72,9 +72,9 @@ class Schedule:
 
 
 def count_plateaus(validations: Sequence[float], patience: int) -> int:
-    """How often ``patience`` + 1 validations in a row did not better the best by one percent.
+    """Count how often ``patience`` + 1 validations in a row did not better the best by 1 %.
 
-    As the reference's scheduler counts: after each, the count of bad ones begins anew.
+    As in the reference's scheduler the count of bad ones begins anew after each plateau.
     """
     best, bad, falls = math.inf, 0, 0
     for value in validations:

@@ -1,4 +1,4 @@
-"""What a training reports while it runs, and where it stands when it returns."""
+"""The events that a training reports while it runs, and its result."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from imgtranslate.data_check.check import DataReport
 
 @dataclass(frozen=True, kw_only=True)
 class Checking:
-    """So many of the training pictures have been read."""
+    """The number of training pictures that have been checked."""
 
     done: int
     total: int
@@ -17,7 +17,7 @@ class Checking:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """Learning begins, or goes on, at ``step``."""
+    """The beginning of a training, or its continuation, at ``step``."""
 
     run: Path
     device: str
@@ -30,7 +30,7 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One step was made; ``losses`` are the means that were last logged."""
+    """The end of a step; ``losses`` are the means that were last logged."""
 
     step: int
     total_steps: int
@@ -39,13 +39,13 @@ class Progress:
     losses: Mapping[str, float]
     logged: bool  # whether the losses are new
     images_per_second: float  # of both domains together
-    waiting: float  # the share of the time spent waiting for data
+    waiting: float  # share of the time spent waiting for data
     remaining_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """How long the rest of the schedule takes at the pace of the first steps."""
+    """The duration of the rest of the schedule at the pace of the first steps."""
 
     seconds: float
     seconds_per_step: float
@@ -54,14 +54,14 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """The run can be resumed from ``step``."""
+    """A saved state: the run can be resumed from ``step``."""
 
     step: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """The run was measured on held-out pictures; lower is better."""
+    """A validation on held-out pictures; lower is better."""
 
     step: int
     value: float
@@ -71,7 +71,7 @@ class Validated:
 
 @dataclass(frozen=True, kw_only=True)
 class Unwell:
-    """Something is wrong with the training; one line with the figure and what to do."""
+    """A warning about the training: one line with the figure and what to do."""
 
     name: str
     text: str
@@ -79,7 +79,7 @@ class Unwell:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """Something that the person should know; one line."""
+    """A remark for the user; one line."""
 
     text: str
 
@@ -91,7 +91,7 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """Where a training stands when it returns."""
+    """The result of a training: its run and how far it went."""
 
     run: Path
     step: int
@@ -99,12 +99,12 @@ class TrainResult:
 
     @property
     def finished(self) -> bool:
-        """Whether it came to its end, not to an interruption."""
+        """Return whether training reached its end, not an interruption."""
         return self.step >= self.total_steps
 
 
 def ignore(event: Event) -> None:
-    """Report to nobody."""
+    """Ignore an event."""
 
 
 def never() -> bool:

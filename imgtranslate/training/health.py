@@ -1,7 +1,7 @@
-"""What a training's own numbers say is wrong with it, in plain words.
+"""The log of a training, ``metrics.jsonl``, and the warnings that its own numbers give.
 
-Everything is read from the rows of ``metrics.jsonl`` in their order, so a resumed run, which reads
-the rows again, goes on to say what an unbroken one would.
+Warnings are a function of the rows in their order, so a resumed run, which reads the rows again,
+gives those that an uninterrupted one would.
 """
 
 import math
@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from imgtranslate.methods.learner import Learner, best_of
+from imgtranslate.methods.schedule import Schedule
 from imgtranslate.metrics.brightness import INVERTED
+from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import (
     BicycleGanConfig,
     CycleGanConfig,
@@ -18,20 +21,76 @@ from imgtranslate.settings.config import (
     Pix2PixConfig,
     Settings,
 )
+from imgtranslate.training.events import Report, Unwell, Validated
 
-Lines = dict[str, str]  # by the name of what is wrong
+Warnings = dict[str, str]  # one line for each sign
 
-# A loss below this share of what it is in a draw, for so many steps, is a won game.
+# A loss below this share of its value in a draw, for so many steps, is a won game.
 WON = ((0.2, 2000), (0.05, 300))
-ALIKE = 0.1  # the share of the pictures' spread below which fakes are alike
-CODE_STEPS, CODE_IGNORED = 500, 0.01  # samples of one input nearer than this: z does nothing
+COLLAPSED = 0.1  # share of the pictures' spread below which fakes are alike
+CODE_STEPS, CODE_IGNORED = 500, 0.01  # from this step on, samples of one input nearer than this
 NO_GAIN = 20  # validations
-LASTED = "{lasted}"  # stands in texts for how many steps it has been so
+LASTED = "{lasted}"  # in a text: for how many steps the sign has shown
+NOT_FINITE = "not_finite"
+
+
+@dataclass(kw_only=True)
+class MetricsLog:
+    """Rows of ``metrics.jsonl``, written by rank 0, each with the warnings it gives."""
+
+    run: Run
+    schedule: Schedule
+    settings: Settings
+    report: Report
+    health: "Health" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._read_again()
+
+    def write(self, row: Mapping[str, float], learner: Learner, *, learning_rate: float) -> None:
+        """Write one row with its warnings, unless it is empty."""
+        if not row or not learner.group.leads:
+            return
+        full = {**self._head(learner, learning_rate), **row}
+        self._append(full, self.health.see(full))
+        if "validation" in row:
+            best = best_of(learner.validations)
+            self.report(
+                Validated(
+                    step=learner.steps_done,
+                    value=row["validation"],
+                    best=learner.validations[best],
+                    best_step=(best + 1) * self.settings.train.validate_every,
+                )
+            )
+
+    def restart(self, line: str, learner: Learner, *, learning_rate: float) -> None:
+        """Continue from the rows that are left after the learner was set back; write why."""
+        if learner.group.leads:
+            self._read_again()
+            self._append(self._head(learner, learning_rate), {NOT_FINITE: line})
+
+    def _read_again(self) -> None:
+        self.health = Health(settings=self.settings)
+        for row in self.run.read_metrics():
+            self.health.see(row)
+
+    def _head(self, learner: Learner, learning_rate: float) -> dict[str, Any]:
+        return {
+            "step": learner.steps_done,
+            "epoch": self.schedule.epoch(max(0, learner.steps_done - 1)),
+            "lr": learning_rate * learner.rate_factor,
+        }
+
+    def _append(self, row: Mapping[str, Any], warnings: Warnings) -> None:
+        self.run.append_metrics({**row, "health": warnings} if warnings else row)
+        for name, text in warnings.items():
+            self.report(Unwell(name=name, text=text))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """One thing that may be wrong: whether it shows, and for how many steps it may."""
+    """One thing that may be wrong, and for how many steps it may show without a warning."""
 
     name: str
     shows: bool
@@ -42,71 +101,43 @@ class Sign:
 
 @dataclass(kw_only=True)
 class Health:
-    """Says what is wrong when it begins, and again when twice as many steps have gone by."""
+    """Warnings about a training: once when a sign begins, and again after twice as many steps."""
 
     settings: Settings
     last_step: int = 0
     validations: list[tuple[float, int]] = field(default_factory=list)  # value, step
     since: dict[tuple[str, float], int] = field(default_factory=dict)
-    said: dict[str, int] = field(default_factory=dict)
+    warned: dict[str, int] = field(default_factory=dict)  # at which step
 
-    def see(self, row: Mapping[str, Any]) -> Lines:
-        """Take in one row and return what is to be said of it."""
-        step, lines = int(row["step"]), Lines()
-        for sign in self._signs({**row}, step):
+    def see(self, row: Mapping[str, Any]) -> Warnings:
+        """Take in one row and return its warnings."""
+        step, warnings = int(row["step"]), Warnings()
+        for sign in self._signs(row, step):
             key = (sign.name, sign.threshold)
             if not sign.shows:
                 self.since.pop(key, None)
                 continue
             lasted = step - self.since.setdefault(key, self.last_step)
-            if lasted >= sign.bearable and step >= 2 * self.said.get(sign.name, 0):
-                self.said[sign.name] = step
-                lines[sign.name] = sign.text.replace(LASTED, str(lasted))
+            if lasted >= sign.bearable and step >= 2 * self.warned.get(sign.name, 0):
+                self.warned[sign.name] = step
+                warnings[sign.name] = sign.text.replace(LASTED, str(lasted))
         if any(name.startswith("discriminator") for name in row):
             self.last_step = step
-        return lines
+        return warnings
 
     def _signs(self, row: Mapping[str, Any], step: int) -> Iterator[Sign]:
-        yield from _games(row, self.settings)
+        yield from _game_signs(row, self.settings)
         for direction in ("ab", "ba"):
-            yield from _looks(row, direction)
+            yield from _fake_signs(row, direction)
         if "diversity" in row and step >= CODE_STEPS:
-            yield _code(row["diversity"])
+            yield _code_sign(row["diversity"])
         if "validation" in row:
             self.validations.append((row["validation"], step))
-            yield _gain(self.validations)
-
-
-def _games(row: Mapping[str, Any], settings: Settings) -> Iterator[Sign]:
-    """Whether one side of a game has won; Wasserstein's losses do not tell."""
-    draw = draw_of(settings)
-    for name in row:
-        if name.startswith("discriminator") and draw:
-            yield from _won(name.replace("_", " "), name, row[name], draw, "the generator")
-        weight = _weight_of(name, settings.method)
-        if weight and settings.method.gan_mode in ("lsgan", "vanilla"):
-            half = draw / 2 if isinstance(settings.method, BicycleGanConfig) else draw
-            named = " ".join(["generator", *name.split("_")[1:]])
-            yield from _won(named, f"generator_{name}", row[name] / weight, half, "it")
-
-
-def _won(said: str, name: str, loss: float, draw: float, loser: str) -> Iterator[Sign]:
-    for share, steps in WON:
-        yield Sign(
-            name=f"{name}_won",
-            threshold=share,
-            bearable=steps,
-            shows=loss < share * draw,
-            text=(
-                f"{said} has won: its loss has been below {share * draw:.2g} for {LASTED} steps "
-                f"({loss:.2g} now, {draw:.2g} in a draw), and {loser} learns little. Lower --lr, "
-                "add pictures, or begin anew with another --seed"
-            ),
-        )
+            yield _gain_sign(self.validations)
 
 
 def draw_of(settings: Settings) -> float:
-    """What a discriminator's loss is where it cannot tell; 0 where that says nothing."""
+    """Return a discriminator's loss where it cannot tell real from fake; 0 if that says nothing."""
     both = {"lsgan": 0.5, "vanilla": 2 * math.log(2), "hinge": 2.0, "wgangp": 0.0}
     discriminator, method = settings.discriminator, settings.method
     scales = discriminator.num_scales if isinstance(discriminator, MultiScaleConfig) else 1
@@ -114,8 +145,36 @@ def draw_of(settings: Settings) -> float:
     return both[method.gan_mode] * halves * scales
 
 
-def _weight_of(name: str, method: MethodConfig) -> float:
-    """What the adversarial loss of that name is weighted with; 0 of other losses."""
+def _game_signs(row: Mapping[str, Any], settings: Settings) -> Iterator[Sign]:
+    """Yield the signs that one side of a game has won; Wasserstein's losses do not tell."""
+    draw = draw_of(settings)
+    for name in row:
+        if name.startswith("discriminator") and draw:
+            yield from _won(name.replace("_", " "), name, row[name], draw, "the generator")
+        weight = _gan_weight(name, settings.method)
+        if weight and settings.method.gan_mode in ("lsgan", "vanilla"):
+            half = draw / 2 if isinstance(settings.method, BicycleGanConfig) else draw
+            generator = " ".join(["generator", *name.split("_")[1:]])
+            yield from _won(generator, f"generator_{name}", row[name] / weight, half, "it")
+
+
+def _won(winner: str, name: str, loss: float, draw: float, loser: str) -> Iterator[Sign]:
+    for share, steps in WON:
+        yield Sign(
+            name=f"{name}_won",
+            threshold=share,
+            bearable=steps,
+            shows=loss < share * draw,
+            text=(
+                f"{winner} has won: its loss has been below {share * draw:.2g} for {LASTED} steps "
+                f"({loss:.2g} now, {draw:.2g} in a draw), and {loser} learns little. Lower --lr, "
+                "add pictures, or begin anew with another --seed"
+            ),
+        )
+
+
+def _gan_weight(name: str, method: MethodConfig) -> float:
+    """Return the weight of the adversarial loss of that name; 0 for other losses."""
     if not name.startswith("gan"):
         return 0.0
     match method:
@@ -125,13 +184,13 @@ def _weight_of(name: str, method: MethodConfig) -> float:
             return method.lambda_gan
 
 
-def _looks(row: Mapping[str, Any], direction: str) -> Iterator[Sign]:
+def _fake_signs(row: Mapping[str, Any], direction: str) -> Iterator[Sign]:
     spread, brightness = row.get(f"spread_{direction}"), row.get(f"brightness_{direction}")
     way = " to ".join(direction.upper())
     if spread is not None:
         yield Sign(
             name=f"collapsed_{direction}",
-            shows=spread < ALIKE,
+            shows=spread < COLLAPSED,
             text=(
                 f"{way} has collapsed: its outputs differ by {spread:.1%} of what real pictures "
                 "do. Begin anew with another --seed or a lower --lr; more pictures help"
@@ -149,7 +208,7 @@ def _looks(row: Mapping[str, Any], direction: str) -> Iterator[Sign]:
         )
 
 
-def _code(diversity: float) -> Sign:
+def _code_sign(diversity: float) -> Sign:
     return Sign(
         name="code_ignored",
         shows=diversity < CODE_IGNORED,
@@ -160,13 +219,12 @@ def _code(diversity: float) -> Sign:
     )
 
 
-def _gain(validations: list[tuple[float, int]]) -> Sign:
+def _gain_sign(validations: list[tuple[float, int]]) -> Sign:
     best = min(range(len(validations)), key=lambda place: validations[place])
     (least, at), (now, _) = validations[best], validations[-1]
-    idle = len(validations) - 1 - best
     return Sign(
         name="no_gain",
-        shows=idle >= NO_GAIN,
+        shows=len(validations) - 1 - best >= NO_GAIN,
         text=(
             f"no better validation since step {at}: {least:.3g} there, {now:.3g} now. More steps "
             "may not help; best/ keeps the models of that step"

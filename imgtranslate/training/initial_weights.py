@@ -1,6 +1,6 @@
-"""``--init``: begin a new run with weights that were learnt before."""
+"""Initial weights of a new run, taken from a model or another run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -20,39 +20,42 @@ Weights = dict[str, dict[str, Tensor]]  # by the network's name in a learner
 
 
 def check_initial(source: Path) -> None:
-    """Raise ``CheckpointError`` if there is nothing to begin with, before any long work."""
+    """Raise ``CheckpointError`` if ``source`` holds no weights, before any long work."""
     if is_export(source):
-        raise UsageError(f"--init {source}: an export, to use only. Name the .safetensors model")
+        raise UsageError(f"`init` {source}: an export, to use only. Name the .safetensors model")
     if source.is_dir():
         read_state_header(Run(source).state)
     else:
         read_model_header(source)
 
 
-def load_initial(learner: Learner, source: Path, *, say: Callable[[str], None]) -> None:
+def load_initial(learner: Learner, source: Path) -> list[str]:
     """Put the weights of a model, or of all networks of a run, into a new learner.
 
-    Optimizers, averages, pools and the step begin anew. ``say`` is told of each network what was
-    loaded. Raises ``UsageError`` naming the first tensor that does not fit.
+    Optimizers, averages, pools and the step begin anew. Returns a line for each network. Raises
+    ``UsageError`` naming the first tensor that does not fit.
     """
     found = _of_run(source) if source.is_dir() else _of_model(source, learner)
     if found.keys().isdisjoint(learner.networks):
         raise UsageError(
-            f"--init {source}: none of its networks is one of this method's. Name a run of it, or "
+            f"`init` {source}: none of its networks is one of this method's. Name a run of it, or "
             "a model file"
         )
+    lines = []
     for name, network in learner.networks.items():
         if name not in found:
-            say(f"{name}: new")
+            lines.append(f"{name}: new")
             continue
-        _refuse_unfit(source, name, found[name], network.state_dict())
+        _check_shapes(source, name, found[name], network.state_dict())
         network.load_state_dict(found[name])
-        say(f"{name}: {len(found[name])} of {len(found[name])} tensors from {source}")
+        count = len(found[name])
+        lines.append(f"{name}: {count} of {count} tensors from {source}")
     learner.restart_averages()
+    return lines
 
 
 def _of_run(source: Path) -> Weights:
-    """All networks of a training state."""
+    """Read all networks of a training state."""
     weights: Weights = {}
     for name, tensor in load_tensors(Run(source).state).items():
         network, _, key = name.partition("/")
@@ -61,11 +64,11 @@ def _of_run(source: Path) -> Weights:
 
 
 def _of_model(source: Path, learner: Learner) -> Weights:
-    """The generator of the direction that a model file says, and its encoder."""
+    """Read a model's generator, and its encoder if there is one."""
     header = read_model_header(source)
     names = learner.method.models().get(header.direction)
     if names is None:
-        raise UsageError(f"--init {source}: translates b to a, which this method does not learn")
+        raise UsageError(f"`init` {source}: translates b to a, which this method does not learn")
     tensors = load_tensors(source)
     encoder = {n: t for n, t in tensors.items() if n.startswith(ENCODER_PREFIX)}
     generator = {n: t for n, t in tensors.items() if n not in encoder}
@@ -75,7 +78,7 @@ def _of_model(source: Path, learner: Learner) -> Weights:
     return weights
 
 
-def _refuse_unfit(
+def _check_shapes(
     source: Path, network: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> None:
     shapes = {n: list(t.shape) for n, t in found.items()}
@@ -84,6 +87,6 @@ def _refuse_unfit(
     if unfit:
         name = unfit[0]
         raise UsageError(
-            f"--init {source}: {network}'s {name} is {shapes.get(name, 'absent')} there and "
+            f"`init` {source}: {network}'s {name} is {shapes.get(name, 'absent')} there and "
             f"{wanted.get(name, 'absent')} here. Train with the settings that it was made with"
         )

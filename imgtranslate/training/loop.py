@@ -1,25 +1,18 @@
-"""The training loop: from where a learner stands to the end of its schedule, or to a stop."""
+"""The training loop, from a learner's step to the end of its schedule or to a stop."""
 
 import time
 from array import array
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
-import torch
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from imgtranslate.data.cache import open_caches
-from imgtranslate.data.folders import Domain
-from imgtranslate.data.loader import (
-    Batch,
-    SampleDataset,
-    batches,
-    choose_workers,
-)
+from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
 from imgtranslate.data_check.check import DataReport
-from imgtranslate.errors import ImgTranslateError
 from imgtranslate.methods.learner import Learner, parameter_count
-from imgtranslate.methods.process_group import ProcessGroup, ProcessGroupError
+from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.schedule import Schedule, build_schedule
+from imgtranslate.runs.data import Domains
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, is_paired
 from imgtranslate.training.events import (
@@ -31,92 +24,92 @@ from imgtranslate.training.events import (
     Stop,
     TrainResult,
 )
-from imgtranslate.training.journal import Journal
-from imgtranslate.training.pace import Pace
-from imgtranslate.training.recovery import SafetyNet
-from imgtranslate.training.run_state import save_best, save_run
+from imgtranslate.training.health import MetricsLog
+from imgtranslate.training.run_state import Recovery, save_best, save_run
 from imgtranslate.training.samples import write_samples
 from imgtranslate.training.validation import Validation
 
 SAVE_SECONDS = 600.0  # the most that a crash may cost where steps are slow
-COMPILING = ("torch._dynamo", "torch._inductor")  # where errors of torch.compile are defined
-FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # after which the rest of the schedule is foretold
+FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # before the duration of the schedule is forecast
+WARM_UP = 2  # steps that are slow for reasons of their own
+WINDOW = 100  # steps that the pace is a mean of
+
+Item = TypeVar("Item")
 
 
 def learn(
     run: Run,
     learner: Learner,
     settings: Settings,
-    domains: tuple[Domain, Domain],
+    domains: Domains,
+    *,
     checked: DataReport | None,
     report: Report,
     stop: Stop,
 ) -> TrainResult:
-    """Train to the end of the schedule; the one long function of this package.
+    """Train to the end of the schedule.
 
-    All processes of a group go through it alike; what is written and shown, the leader writes.
+    All ranks run through it alike; rank 0 alone validates, writes and draws samples. What is
+    written depends on the step alone, so that a resumed run writes the same.
     """
-    group = learner.group
+    group, every = learner.group, settings.train
     schedule = build_schedule(settings, longer_side=max(len(d.files) for d in domains))
-    first, total = learner.steps_done, schedule.total_steps()
-    report(
-        Started(
-            run=run.folder,
-            device=_named(learner.device, group),
-            step=first,
-            total_steps=total,
-            total_epochs=schedule.total_epochs(),
-            parameters=parameter_count(learner),
-            report=checked,
-        )
-    )
+    total = schedule.total_steps()
+    report(_started(run, learner, schedule, checked))
 
+    # Data, log and measures
     workers = choose_workers(settings, learner.device)
     caches = open_caches(domains, settings.data, workers=workers)
     dataset = SampleDataset(*domains, settings, paired=is_paired(settings.method), caches=caches)
     validation = Validation(settings=settings, domains=domains)
-    journal = Journal(run=run, schedule=schedule, settings=settings, report=report)
-    net = SafetyNet(run=run, settings=settings, dataset=dataset)
-    every, pace = settings.train, Pace()
+    log = MetricsLog(run=run, schedule=schedule, settings=settings, report=report)
+    recovery = Recovery(run=run, settings=settings, dataset=dataset)
+    pace, forecast, saved_at = Pace(), False, time.monotonic()
     losses: dict[str, float] = {}
-    saved_at, foretold = time.monotonic(), False
 
-    for batch in pace.waiting_for(_samples(dataset, learner, settings, total, workers)):
+    for batch in pace.waiting_for(_batches(dataset, learner, settings, total, workers)):
+        # Step
         rate = schedule.learning_rate(learner.steps_done, learner.validations)
         learner.step(batch, learning_rate=rate)
         done = learner.steps_done
-
-        # What is written depends on the step alone, so that a resumed run writes the same.
         logging, validating = done % every.log_every == 0, done % every.validate_every == 0
         drawing = done % every.sample_every == 0 or done == total
-        if (logging or validating or drawing) and net.catches(learner, thorough=validating):
-            journal.begin_again(net.line, learner, learning_rate=rate)
-            continue
+
+        # Recovery, before anything of a broken learner is written
+        if logging or validating or drawing:
+            broken = recovery.recover(learner, thorough=validating)
+            if broken is not None:
+                log.restart(broken, learner, learning_rate=rate)
+                continue
+
+        # Losses, validation, samples
         row = learner.take_mean_losses() | learner.measures(batch) if logging else {}
         losses = row or losses
         if validating:
             row |= validation.measure(learner) if group.leads else {}
-            group.wait()  # words are waited for less patiently
-            learner.validations = _told(learner.validations, group)
-        journal.write(row, learner, learning_rate=rate)
+            group.wait()  # with a long timeout: small messages have a short one
+            learner.validations = _broadcast(learner.validations, group)
+        log.write(row, learner, learning_rate=rate)
         if drawing and group.leads:
             write_samples(run, learner, settings, domains)
         if drawing:
             group.wait()
 
+        # Progress
         report(_progress(done, schedule, losses, logging, pace))
-        if not foretold and _is_steady(pace):
-            foretold = True
-            report(_forecast(pace, total - done, learner.device))
+        if not forecast and pace.is_steady():
+            forecast = True
+            report(_forecast(pace, total - done, learner))
 
-        # The state is saved by the step, by the pace where steps are slow, and with every best: it
-        # comes first, and should a kill come between, a resume mends the other.
+        # State: by the step, by the clock where steps are slow, and with every best. It comes
+        # first: should a kill come between, a resume mends the best models.
         stopping, late = group.any(stop(), time.monotonic() - saved_at > SAVE_SECONDS)
         best = validating and learner.is_best()
         due = done % every.save_every == 0 or late
         if due or best or stopping or done == total:
-            if net.catches(learner, thorough=True):
-                journal.begin_again(net.line, learner, learning_rate=rate)
+            broken = recovery.recover(learner, thorough=True)
+            if broken is not None:
+                log.restart(broken, learner, learning_rate=rate)
                 continue
             if group.leads:
                 save_run(run, learner, settings)
@@ -132,12 +125,53 @@ def learn(
     return TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
 
 
-def _samples(
+class Pace:
+    """Means over the last steps: seconds per step, and the share spent waiting for data."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._times: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # whole step, its waiting
+        self._began = time.monotonic()
+        self._waited = 0.0
+
+    def waiting_for(self, stream: Iterable[Item]) -> Iterator[Item]:
+        """Pass ``stream`` on and measure how long each of its items took to come."""
+        asked = time.monotonic()
+        for item in stream:
+            self._waited = time.monotonic() - asked
+            yield item
+            asked = time.monotonic()
+
+    def tick(self) -> None:
+        """Note that a step, with all that was written after it, has ended."""
+        now = time.monotonic()
+        if self.steps == WARM_UP:
+            self._times.clear()
+        self._times.append((now - self._began, self._waited))
+        self._began = now
+        self.steps += 1
+
+    def seconds_per_step(self) -> float:
+        """Return the mean duration of a step."""
+        return sum(whole for whole, _ in self._times) / max(1, len(self._times))
+
+    def waiting_share(self) -> float:
+        """Return the share of the time in which the networks waited for pictures, 0 to 1."""
+        whole = sum(whole for whole, _ in self._times)
+        return sum(waited for _, waited in self._times) / whole if whole else 0.0
+
+    def is_steady(self) -> bool:
+        """Return whether the pace forecasts the rest: soon where steps are slow, else later."""
+        seconds = self.steps * self.seconds_per_step()
+        return self.steps > FORECAST_STEPS and seconds > FORECAST_SECONDS
+
+
+def _batches(
     dataset: SampleDataset, learner: Learner, settings: Settings, total: int, workers: int
 ) -> Iterator[Batch]:
-    """Batches in the order of positions, from where the learner stands, also once it was set back.
+    """Yield batches from the learner's position on, again from there after a recovery.
 
-    Each must have been learnt from before the next is asked for.
+    Learn from each before asking for the next.
     """
     while learner.steps_done < total:
         step, size = learner.steps_done, settings.train.batch_size
@@ -156,44 +190,22 @@ def _samples(
                 break
 
 
-def _named(device: torch.device, group: ProcessGroup) -> str:
-    return str(device) if group.size == 1 else f"{group.size} processes, {device.type}"
-
-
-def _told(numbers: list[float], group: ProcessGroup) -> list[float]:
-    """The leader's numbers."""
+def _broadcast(numbers: list[float], group: ProcessGroup) -> list[float]:
+    """Return the numbers of rank 0."""
     return list(array("d", group.broadcast(array("d", numbers).tobytes())))
 
 
-@contextmanager
-def memory_explained(run: Run) -> Iterator[None]:
-    """Turn what torch says where the memory, or a compiler, does not do into one line.
-
-    Of the memory it says so by text alone.
-    """
-    try:
-        yield
-    except ProcessGroupError as error:
-        raise ProcessGroupError(f"{run.folder}: {error} {run.folder}") from error
-    except RuntimeError as error:
-        said = str(error)
-        if "DataLoader worker" in said and "killed" in said:
-            raise ImgTranslateError(
-                f"{run.folder}: a process that reads pictures was killed, most likely for want of "
-                f"memory. Go on with --resume {run.folder} --workers 0"
-            ) from error
-        if "out of memory" in said or "allocate memory" in said:
-            raise ImgTranslateError(
-                f"{run.folder}: the memory is too small for these settings. Begin another run with "
-                "a smaller --size, --batch-size or --base-channels"
-            ) from error
-        if type(error).__module__.startswith(COMPILING):
-            raise ImgTranslateError(
-                f"{run.folder}: torch cannot compile the networks here: "
-                f"{said.partition(chr(10))[0][:200].rstrip('.')}. "
-                "Begin another run without --compile"
-            ) from error
-        raise
+def _started(run: Run, learner: Learner, schedule: Schedule, checked: DataReport | None) -> Started:
+    device, size = learner.device, learner.group.size
+    return Started(
+        run=run.folder,
+        device=str(device) if size == 1 else f"{size} processes, {device.type}",
+        step=learner.steps_done,
+        total_steps=schedule.total_steps(),
+        total_epochs=schedule.total_epochs(),
+        parameters=parameter_count(learner),
+        report=checked,
+    )
 
 
 def _progress(
@@ -213,14 +225,9 @@ def _progress(
     )
 
 
-def _is_steady(pace: Pace) -> bool:
-    """Whether the pace foretells the rest: soon where steps are slow, later where they are not."""
-    return pace.steps > FORECAST_STEPS and pace.steps * pace.seconds_per_step() > FORECAST_SECONDS
-
-
-def _forecast(pace: Pace, steps: int, device: torch.device) -> Forecast:
+def _forecast(pace: Pace, steps: int, learner: Learner) -> Forecast:
     return Forecast(
         seconds=steps * pace.seconds_per_step(),
         seconds_per_step=pace.seconds_per_step(),
-        device=device.type,
+        device=learner.device.type,
     )

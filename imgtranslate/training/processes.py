@@ -1,14 +1,17 @@
-"""The processes of one training: how they meet, and what those do that do not lead.
+"""The processes of one training: how they start, meet, and get the run from rank 0.
 
-A launcher (``torchrun``, or ``launch``) starts them all with one command. The leader plans, writes
-and shows as a process alone does; the others get settings, record and state from it, read their
-part of the same pictures, and are silent.
+A launcher (``torchrun``, or ``launch``) starts them all with one command. Rank 0 plans, writes and
+reports like a single process; the other ranks get settings, record and state from it, read their
+rows of the same pictures, and are silent.
 """
 
 import contextlib
+import logging
 import os
 import platform
-from collections.abc import Iterator, Mapping
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -30,31 +33,66 @@ from imgtranslate.methods.process_group import (
     ProcessGroup,
     ProcessGroupError,
 )
-from imgtranslate.runs.data import domains_of_run, has_changed
+from imgtranslate.runs.data import Domains, domains_of_run, has_changed
 from imgtranslate.runs.folder import Run, config_text, parse_config
 from imgtranslate.settings.config import Settings
 
-NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what every launcher sets
-TOLD, STEPS = "imgtranslate/told", "steps_done"
+SHUTDOWN_SECONDS = 120  # after a signal, to end the step and save
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # every launcher sets them
+REPORTED, STEPS = "imgtranslate/reported", "steps_done"
 
 
-class ToldElsewhereError(ImgTranslateError):
-    """Another process ended first, and has said why."""
+class ReportedElsewhereError(ImgTranslateError):
+    """Another process ended first and has reported why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """What a launcher tells a process that it starts."""
+    """The place of a process among those that a launcher starts."""
 
     rank: int
     size: int
     local_rank: int  # on this machine
     name: str  # the same for all processes, and again after a restart
-    attempt: int = 0  # how often the launcher has started them anew
+    attempt: int = 0  # how often the launcher has restarted them
+
+
+def launch(arguments: Sequence[str], *, processes: int) -> int:
+    """Run ``imgtranslate`` with ``arguments`` in so many processes; return the exit status.
+
+    Each inherits the streams; a signal is passed on to all of them. They end together.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException  # slow to import
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+        monitor_interval=0.2,
+    )
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    logging.disable(logging.CRITICAL)  # the processes report for themselves
+    try:
+        elastic_launch(config, sys.executable)("-m", "imgtranslate", *arguments)
+    except ChildFailedError as error:
+        return max(1, error.get_first_failure()[1].exitcode)
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    finally:
+        logging.disable(logging.NOTSET)
+    return 0
 
 
 def launch_of(environment: Mapping[str, str]) -> Launch | None:
-    """What the environment says of a launcher; nothing without one."""
+    """Read the launcher's variables; None without a launcher."""
     if not (environment.get("RANK") and environment.get("MASTER_ADDR")):
         return None
     try:
@@ -63,26 +101,17 @@ def launch_of(environment: Mapping[str, str]) -> Launch | None:
         attempt = int(environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
     except (KeyError, ValueError) as error:
         raise UsageError(
-            f"{', '.join(NAMES)}: not all of them are set to numbers and a name. Start with "
+            f"{', '.join(VARIABLES)}: not all of them are set to numbers and a name. Start with "
             "torchrun, or unset RANK"
         ) from error
-    named = environment.get("TORCHELASTIC_RUN_ID", "none")
-    if named == "none":  # not named: the launcher is the parent
-        named = f"{platform.node()}:{os.getppid()}"
-    return Launch(
-        rank=rank,
-        size=size,
-        local_rank=local,
-        name=named,
-        attempt=attempt,
-    )
+    name = environment.get("TORCHELASTIC_RUN_ID", "none")
+    if name == "none":  # not named: the launcher is the parent
+        name = f"{platform.node()}:{os.getppid()}"
+    return Launch(rank=rank, size=size, local_rank=local, name=name, attempt=attempt)
 
 
 def device_of_rank(device: str, gpus: list[str], local_rank: int) -> str:
-    """The device of one process: the GPU of its number on the machine, or of its place in a list.
-
-    ``gpus``: numbers as in ``--gpu 0,1``; empty without.
-    """
+    """Return the device of one process: the GPU of its local rank, or of its place in ``gpus``."""
     if gpus and local_rank >= len(gpus):
         raise UsageError(
             f"--gpu {','.join(gpus)}: fewer GPUs than processes on this machine. Name one for each"
@@ -98,10 +127,10 @@ def device_of_rank(device: str, gpus: list[str], local_rank: int) -> str:
 
 @contextlib.contextmanager
 def joined(launch: Launch | None, *, device: str) -> Iterator[ProcessGroup]:
-    """Meet the other processes of a launch, until the block is left.
+    """Form the process group of a launch until the block is left.
 
-    Of a fault that takes all of them down one process tells, as its error: the others raise
-    ``ToldElsewhereError``.
+    Of an error that ends all processes one reports it; the others raise
+    ``ReportedElsewhereError``.
     """
     if launch is None or launch.size == 1:
         yield SINGLE_PROCESS
@@ -109,74 +138,55 @@ def joined(launch: Launch | None, *, device: str) -> Iterator[ProcessGroup]:
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    store = _meet(launch, "nccl" if chosen.type == "cuda" else "gloo")
-    rank = launch.rank
+    store = _rendezvous(launch, "nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield ProcessGroup(
-            rank=rank,
+            rank=launch.rank,
             size=launch.size,
-            control=_group(TIMEOUT),
-            patient=_group(LONGEST_TIMEOUT),
+            control=_cpu_group(TIMEOUT),
+            patient=_cpu_group(LONGEST_TIMEOUT),
         )
     except ProcessGroupError as error:
-        if _is_told(store):
-            raise ToldElsewhereError(str(error)) from error
+        if _is_reported(store):
+            raise ReportedElsewhereError(str(error)) from error
         raise
     except ImgTranslateError as error:
-        _is_told(store)
-        if rank == 0:
+        _is_reported(store)
+        if launch.rank == 0:
             raise
-        raise type(error)(f"rank {rank}: {error}") from error
+        raise type(error)(f"rank {launch.rank}: {error}") from error
     except BaseException:
         dist.destroy_process_group()
         raise
-    dist.destroy_process_group()  # not after a fault: it would wait for those who are gone
+    dist.destroy_process_group()  # not after an error: it would wait for those who have ended
 
 
-def _meet(launch: Launch, backend: str) -> Any:
-    """Form the group of all; return the store in which they leave words for each other."""
-    try:
-        store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
-        store = PrefixStore(f"imgtranslate/{launch.attempt}", store)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
-    except RuntimeError as error:
-        raise ProcessGroupError(
-            f"{launch.size} processes: could not meet: {_one_line(error)}. Check that every "
-            "machine reaches the first by the name and port that the launcher was given"
-        ) from error
-    return store
-
-
-def _group(patience: timedelta) -> dist.ProcessGroup:
-    """A group in which processes agree, without their devices."""
-    group = dist.new_group(backend="gloo", timeout=patience)
-    if not isinstance(group, dist.ProcessGroup):
-        raise TypeError(f"this process is in no group: {group}")
-    return group
-
-
-def introduce(
-    group: ProcessGroup, run: Run, learner: Learner, settings: Settings, record: Mapping[str, Any]
+def send_run(
+    group: ProcessGroup,
+    run: Run,
+    learner: Learner,
+    settings: Settings,
+    record: Mapping[str, Any],
 ) -> None:
-    """Tell the others, who wait in ``follow``, what is learnt and from where on."""
+    """Send the run to the other ranks, which wait in ``receive_run``."""
     group.wait(LONGEST_TIMEOUT)
     group.broadcast(str(run.folder).encode())
     group.broadcast(config_text(settings, record).encode())
-    share_state(learner, group)
+    share_state(learner)
 
 
-def introduced(
+def receive_run(
     group: ProcessGroup, device: torch.device
-) -> tuple[Run, Learner, Settings, tuple[Any, Any]]:
-    """What the leader introduces: the run, a learner that stands where its own does, the rest.
+) -> tuple[Run, Learner, Settings, Domains]:
+    """Receive the run from rank 0, with a learner in the state of rank 0's.
 
-    Raises ``DataError`` if the pictures here are not those of the leader.
+    Raises ``DataError`` if the pictures here are not those of rank 0.
     """
     group.wait(LONGEST_TIMEOUT)
     run = Run(Path(group.broadcast().decode()))
     settings, record = parse_config(group.broadcast().decode())
     learner = Learner(settings, device, group=group)
-    share_state(learner, group)
+    share_state(learner)
     domains = domains_of_run(settings, record)
     for domain in domains:
         if has_changed(domain, record):
@@ -186,8 +196,9 @@ def introduced(
     return run, learner, settings, domains
 
 
-def share_state(learner: Learner, group: ProcessGroup) -> None:
-    """Let all learners stand where the leader's does."""
+def share_state(learner: Learner) -> None:
+    """Give the learners of all ranks the state of rank 0's."""
+    group = learner.group
     if group.size == 1:
         return
     if group.leads:
@@ -198,13 +209,32 @@ def share_state(learner: Learner, group: ProcessGroup) -> None:
     learner.restore(state, steps_done=int(state.pop(STEPS)))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".")
-
-
-def _is_told(store: Any) -> bool:
-    """Whether a process has told of the end before; from now on one has."""
+def _rendezvous(launch: Launch, backend: str) -> Any:
+    """Meet all processes; return the store in which they leave messages for each other."""
     try:
-        return bool(store.add(TOLD, 1) > 1)
-    except RuntimeError:  # who kept the store is gone
+        store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+        store = PrefixStore(f"imgtranslate/{launch.attempt}", store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    except RuntimeError as error:
+        raise ProcessGroupError(
+            f"{launch.size} processes: could not meet: "
+            f"{' '.join(str(error).split())[:200].rstrip('.')}. Check that every machine reaches "
+            "the first by the name and port that the launcher was given"
+        ) from error
+    return store
+
+
+def _cpu_group(timeout: timedelta) -> dist.ProcessGroup:
+    """Form a group for small messages, without the devices."""
+    group = dist.new_group(backend="gloo", timeout=timeout)
+    if not isinstance(group, dist.ProcessGroup):
+        raise TypeError(f"this process is in no group: {group}")
+    return group
+
+
+def _is_reported(store: Any) -> bool:
+    """Return whether a process has reported the end before, and note that one does now."""
+    try:
+        return bool(store.add(REPORTED, 1) > 1)
+    except RuntimeError:  # the process that held the store has ended
         return False

@@ -1,6 +1,7 @@
-"""What was asked for: the settings and the place of a run, and what may change on a resume."""
+"""The settings and the place of a new run, and the settings that a resume may change."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,58 +32,67 @@ RESUMABLE = (  # settings that may change on a resume
     "data.cache_memory",
     "data.cache_disk",
 )
-LAUNCH = "launch"  # in the record
-PLACING = ("a", "b", "data", "pairs", "out", "method", "preset", "config", "settings")
+LAUNCH = "launch"  # key of the record
 
 
-def resolve(
-    *,
-    a: Path | str | None = None,
-    b: Path | str | None = None,
-    data: Path | str | None = None,
-    pairs: Path | str | None = None,
-    out: Path | str | None = None,
-    method: str | None = None,
-    preset: str = "paper",
-    config: Path | str | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> tuple[Settings, Path]:
-    """The settings and the place of a run; see ``plan_training``."""
-    resolved = build_settings(
-        method=method,
-        preset=preset,
-        layers=[
-            read_settings_file(Path(config)) if config else {},
-            folder_settings(a=_path(a), b=_path(b), data=_path(data), pairs=_path(pairs)),
-            nested(settings or {}),
-        ],
-    )
-    return resolved, _path(out) or Path("runs") / _name_of_run(resolved.data)
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The pictures, method and settings of a new run, and its folder.
+
+    ``a`` and ``b``: the two folders, or ``data``: a folder with trainA and trainB, or with train,
+    or ``pairs``: a folder of pairs side by side, or a CSV file. ``settings`` win over the file
+    ``config``, which wins over ``preset`` and ``method``; ``section.name`` is a name. ``out``:
+    the run's folder, or ``runs/<a>2<b>``.
+    """
+
+    a: Path | str | None = None
+    b: Path | str | None = None
+    data: Path | str | None = None
+    pairs: Path | str | None = None
+    out: Path | str | None = None
+    method: str | None = None
+    preset: str = "paper"
+    config: Path | str | None = None
+    settings: Mapping[str, Any] | None = None
+
+    def resolve(self) -> tuple[Settings, Path]:
+        """Return the settings and the folder of the run; raise ``UsageError`` if they are wrong."""
+        settings = build_settings(
+            method=self.method,
+            preset=self.preset,
+            layers=[
+                read_settings_file(Path(self.config)) if self.config else {},
+                folder_settings(
+                    a=_path(self.a), b=_path(self.b), data=_path(self.data), pairs=_path(self.pairs)
+                ),
+                nested(self.settings or {}),
+            ],
+        )
+        return settings, _path(self.out) or Path("runs") / _name_of_run(settings.data)
 
 
-def begun_by(launch: str, options: Mapping[str, Any]) -> Path | None:
-    """The run that these options of ``plan_training`` mean, if this launch has begun it already.
+def find_begun(request: Request, launch: str) -> Path | None:
+    """Find the requested run if this launch has begun it already.
 
     A launcher starts the same command anew when a process was lost.
     """
     if not launch:
         return None
-    placing: dict[str, Any] = {name: options[name] for name in PLACING if name in options}
-    _, place = resolve(**placing)
-    run = Run(place)
-    return place if run.config.exists() and run.read_config()[1].get(LAUNCH) == launch else None
+    _, out = request.resolve()
+    run = Run(out)
+    return out if run.config.exists() and run.read_config()[1].get(LAUNCH) == launch else None
 
 
-def changed_settings(kept: Settings, settings: Mapping[str, Any]) -> Settings:
-    """The settings of a run with those changes that leave what was learnt valid."""
-    for name in settings:
+def change_settings(saved: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Return the settings of a run with changes that keep valid what was learnt."""
+    for name in changes:
         if name not in RESUMABLE:
             raise UsageError(
                 f"{name}: cannot change on `resume`. Leave it out; these can: "
                 f"{', '.join(RESUMABLE)}"
             )
-    changed = parse_settings(merge(to_tree(kept), nested(settings)))
-    by_epochs = settings.keys() & {"schedule.epochs", "schedule.decay_epochs"}
+    changed = parse_settings(merge(to_tree(saved), nested(changes)))
+    by_epochs = changes.keys() & {"schedule.epochs", "schedule.decay_epochs"}
     if by_epochs and changed.schedule.constant_steps is not None:
         raise UsageError(
             "schedule.epochs, schedule.decay_epochs: this run's schedule counts steps. Extend it "
@@ -93,7 +103,7 @@ def changed_settings(kept: Settings, settings: Mapping[str, Any]) -> Settings:
 
 
 def _name_of_run(data: DataSettings) -> str:
-    """``horses2zebras``, or the name of the folder or file of pairs."""
+    """Return ``horses2zebras``, or the name of the folder or file of pairs."""
     if not data.pairs:
         return f"{plain_name(data.name_a) or 'a'}2{plain_name(data.name_b) or 'b'}"
     place = Path(data.pairs)

@@ -1,26 +1,33 @@
-"""What a run keeps of a learner and of its data, and how both are found again."""
+"""A learner's state in its run: saved, restored, and set back to when losses are not finite."""
 
 import platform
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from imgtranslate._version import __version__
 from imgtranslate.data.folders import relative_name
+from imgtranslate.data.loader import SampleDataset
 from imgtranslate.data_check.check import DataReport
-from imgtranslate.errors import CheckpointError
+from imgtranslate.errors import CheckpointError, ImgTranslateError
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.model_files.checkpoint import (
     ENCODER_PREFIX,
     ModelHeader,
     StateHeader,
     load_tensors,
+    read_state_header,
     save,
 )
 from imgtranslate.runs.data import fingerprints
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings
+from imgtranslate.training.processes import share_state
+
+RECOVERY_RATE = 0.5  # factor of the learning rate after a recovery
+FILES_SHOWN = 4  # of the batch whose losses are not finite
 
 
 def save_run(run: Run, learner: Learner, settings: Settings) -> None:
@@ -35,18 +42,108 @@ def save_run(run: Run, learner: Learner, settings: Settings) -> None:
 
 
 def save_best(run: Run, learner: Learner, settings: Settings) -> None:
-    """Keep the models of this step as the best, all of them at once.
+    """Save the models of this step as the best, all at once.
 
-    The state of the step should be saved before: if this is cut short, ``mend_best`` does it.
+    Save the state first: if this is interrupted, ``mend_best`` completes it.
     """
     with run.replacing_best() as best:
         _save_models(best, learner, settings)
 
 
 def mend_best(run: Run, learner: Learner, settings: Settings) -> None:
-    """Keep the models as the best if the state was saved for that, and a kill came between."""
+    """Save the best models if a kill came between the state and them."""
     if learner.is_best() and learner.steps_done % settings.train.validate_every == 0:
         save_best(run, learner, settings)
+
+
+def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
+    """Restore a learner from its run; raise ``CheckpointError`` if the state does not fit."""
+    try:
+        learner.restore(load_tensors(run.state), steps_done=header.step)
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{run.state}: does not fit the settings in {run.config.name}: "
+            f"{_one_line(error)}. Restore both from one copy"
+        ) from error
+
+
+def check_batch_size(run: Run, header: StateHeader, settings: Settings) -> None:
+    """Raise ``CheckpointError`` if the run's steps were made with batches of another size."""
+    if header.positions != header.step * settings.train.batch_size:
+        raise CheckpointError(
+            f"{run.state}: {header.step} steps over {header.positions} pictures do not fit the "
+            f"train.batch_size {settings.train.batch_size} in {run.config.name}. Restore both from "
+            "one copy"
+        )
+
+
+def record_of(report: DataReport) -> dict[str, Any]:
+    """Return the run's record: versions, and the pictures that a resume must find again."""
+    record: dict[str, Any] = {
+        "imgtranslate": __version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "facts": _as_utf8(report.lines),
+        "warnings": _as_utf8(report.warnings),
+    }
+    record |= fingerprints(report.domains)
+    for domain, left_out in zip(report.domains, report.left_out, strict=True):
+        record |= {
+            f"pictures_{domain.letter}": len(domain.files),
+            f"left_out_{domain.letter}": [relative_name(f, domain.folder) for f in left_out],
+            f"held_out_{domain.letter}": [str(f.absolute()) for f in domain.held_out],
+        }
+    return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """The way back to the last saved state when losses are not finite, once in a run."""
+
+    run: Run
+    settings: Settings
+    dataset: SampleDataset
+
+    def recover(self, learner: Learner, *, thorough: bool) -> str | None:
+        """Set a broken learner back, at a lower learning rate; return one line on rank 0.
+
+        Call it before anything of the learner is written, so that files stay good. None: the
+        losses are finite, and if ``thorough`` the weights too, which break before losses do.
+        Raises ``ImgTranslateError`` if the run was set back before; its files stay as they are.
+        """
+        broken = learner.first_broken_step()
+        if broken is None and thorough and not learner.is_finite():
+            broken = learner.steps_done
+        if broken is None:
+            return None
+        line = self._set_back(learner, broken) if learner.group.leads else ""
+        share_state(learner)
+        return line
+
+    def _set_back(self, learner: Learner, broken: int) -> str:
+        header, files = read_state_header(self.run.state), self._files_of(broken)
+        if learner.rate_factor < 1:
+            raise ImgTranslateError(
+                f"{self.run.folder}: the losses are not finite again, at step {broken} ({files}). "
+                f"The state of step {header.step} is kept. Look at these pictures, or begin anew "
+                "with a lower optimizer.lr or another train.seed"
+            )
+        restore_run(learner, self.run, header)
+        learner.rate_factor = RECOVERY_RATE
+        save_run(self.run, learner, self.settings)
+        self.run.rewind_metrics(header.step)
+        return (
+            f"the losses are not finite at step {broken} ({files}). Going on from step "
+            f"{header.step} at half the learning rate; should it happen again, the run stops"
+        )
+
+    def _files_of(self, step: int) -> str:
+        """Name the files of a step's batch; steps count from 1."""
+        size = self.settings.train.batch_size
+        places = range((step - 1) * size, step * size)
+        names = [self.dataset.file_at(place, side=side) for place in places for side in (0, 1)]
+        shown = ", ".join(str(name) for name in dict.fromkeys(names[:FILES_SHOWN]))
+        return f"{shown} and {len(names) - FILES_SHOWN} more" if len(names) > FILES_SHOWN else shown
 
 
 def _save_models(run: Run, learner: Learner, settings: Settings) -> None:
@@ -78,52 +175,12 @@ def _model_header(direction: str, settings: Settings, step: int) -> ModelHeader:
     )
 
 
-def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
-    """Bring a new learner to where the run was saved; ``CheckpointError`` if it does not fit."""
-    try:
-        learner.restore(load_tensors(run.state), steps_done=header.step)
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{run.state}: does not fit the settings in {run.config.name}: "
-            f"{_one_line(error)}. Restore both from one copy"
-        ) from error
-
-
-def refuse_other_batches(run: Run, header: StateHeader, settings: Settings) -> None:
-    """Raise ``CheckpointError`` if steps were made with batches of another size."""
-    if header.positions != header.step * settings.train.batch_size:
-        raise CheckpointError(
-            f"{run.state}: {header.step} steps over {header.positions} pictures do not fit the "
-            f"train.batch_size {settings.train.batch_size} in {run.config.name}. Restore both from "
-            "one copy"
-        )
-
-
 def _one_line(error: Exception) -> str:
-    """What torch says over many lines, or a missing name alone, cut to one that can be read."""
+    """Return an error of torch on one line of at most 300 characters."""
     said = f"{error} is missing" if isinstance(error, KeyError) else str(error) or repr(error)
     return " ".join(said.split())[:300].rstrip(".")
 
 
-def record_of(report: DataReport) -> dict[str, Any]:
-    """What a run is made with; a resume finds the same pictures by it."""
-    record: dict[str, Any] = {
-        "imgtranslate": __version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-        "facts": _writable(report.lines),
-        "warnings": _writable(report.warnings),
-    }
-    record |= fingerprints(report.domains)
-    for domain, left_out in zip(report.domains, report.left_out, strict=True):
-        record |= {
-            f"pictures_{domain.letter}": len(domain.files),
-            f"left_out_{domain.letter}": [relative_name(f, domain.folder) for f in left_out],
-            f"held_out_{domain.letter}": [str(f.absolute()) for f in domain.held_out],
-        }
-    return record
-
-
-def _writable(lines: Iterable[str]) -> list[str]:
-    """Lines that may name files of any bytes, as UTF-8 can hold them."""
+def _as_utf8(lines: Iterable[str]) -> list[str]:
+    """Escape what UTF-8 cannot hold: file names may be any bytes."""
     return [line.encode(errors="backslashreplace").decode() for line in lines]

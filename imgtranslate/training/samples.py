@@ -1,4 +1,4 @@
-"""The picture of the same held-out images that a run draws as it goes on."""
+"""Samples: a figure of the same held-out pictures, drawn again as training goes on."""
 
 from collections.abc import Sequence
 
@@ -17,28 +17,28 @@ from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, latent_dim
 
 SAMPLE_ROWS = 4
-LOOKS = 4  # of one input, where there is a code
+CODES = 4  # samples of one input, where the generator takes a code
 
 
 @torch.inference_mode()
 def write_samples(
     run: Run, learner: Learner, settings: Settings, domains: tuple[Domain, Domain]
 ) -> None:
-    """Draw the same held-out pictures, one row each: there and back, or beside the truth."""
+    """Draw held-out pictures, one row each: real, fake and recovered, or beside the truth."""
     models = {direction: generator for direction, (generator, _) in learner.models().items()}
     with evaluating(*models.values()):
         if "ba" in models:
             titles, columns = _cycles(models["ab"], models["ba"], settings, domains)
         else:
-            titles, columns = _looks(models["ab"], settings, domains, learner.device)
+            titles, columns = _translations(models["ab"], settings, domains, learner.device)
     figure = comparison(list(zip(*columns, strict=True)), titles=titles)
-    with explained(run.samples):  # it may have been tidied away
+    with explained(run.samples):  # the folder may have been removed
         run.samples.mkdir(exist_ok=True)
     write_image(run.samples / f"step_{learner.steps_done:07d}.png", Picture(pixels=figure))
 
 
 def held_out_crops(domain: Domain, settings: Settings, *, count: int) -> list[Pixels]:
-    """The centres of held-out pictures; of training pictures where none are held out."""
+    """Read the centres of held-out pictures; of training pictures if none are held out."""
     data = settings.data
     channels = data.channels_a if domain.letter == "a" else data.channels_b
     resample = data.resample_a if domain.letter == "a" else data.resample_b
@@ -59,7 +59,7 @@ def to_tensor(pixels: Pixels, device: torch.device) -> Tensor:
 def _cycles(
     ab: nn.Module, ba: nn.Module, settings: Settings, domains: tuple[Domain, Domain]
 ) -> tuple[list[str], list[Sequence[Pixels]]]:
-    """Real, fake and recovered of both domains."""
+    """Return titles and columns: real, fake and recovered of both domains."""
     columns: list[Sequence[Pixels]] = []
     for forward, backward, domain in ((ab, ba, domains[0]), (ba, ab, domains[1])):
         device = next(forward.parameters()).device
@@ -71,15 +71,15 @@ def _cycles(
     return [a, f"to {b}", f"back to {a}", b, f"to {a}", f"back to {b}"], columns
 
 
-def _looks(
+def _translations(
     generator: nn.Module, settings: Settings, domains: tuple[Domain, Domain], device: torch.device
 ) -> tuple[list[str], list[Sequence[Pixels]]]:
-    """Real, truth and what was made of it: one look, or several where there is a code."""
+    """Return titles and columns: real, the fakes of one code or of several, and the truth."""
     numbers = latent_dim(settings.generator)
     real, truth = (held_out_crops(domain, settings, count=SAMPLE_ROWS) for domain in domains)
     columns: list[Sequence[Pixels]] = [real]
-    for look in range(LOOKS if numbers else 1):
-        rng = random_at(settings.train.seed, Purpose.SAMPLES, look)
+    for index in range(CODES if numbers else 1):
+        rng = random_at(settings.train.seed, Purpose.SAMPLES, index)
         column = []
         for pixels in real:
             x = to_tensor(pixels, device)
@@ -87,8 +87,8 @@ def _looks(
             column.append(_pixels(generator(x, *z)))
         columns.append(column)
     a, b = domains[0].name, domains[1].name
-    looks = [f"to {b} {look + 1}" for look in range(LOOKS)] if numbers else [f"to {b}"]
-    return [a, *looks, f"true {b}"], [*columns, truth]
+    fakes = [f"to {b} {index + 1}" for index in range(CODES)] if numbers else [f"to {b}"]
+    return [a, *fakes, f"true {b}"], [*columns, truth]
 
 
 def _pixels(values: Tensor) -> Pixels:
@@ -97,5 +97,5 @@ def _pixels(values: Tensor) -> Pixels:
 
 
 def _full(column: Sequence[Pixels]) -> list[Pixels]:
-    """As many rows as every column has, from the start again where a domain has fewer."""
+    """Repeat a column from its start where a domain has too few pictures."""
     return [column[row % len(column)] for row in range(SAMPLE_ROWS)]

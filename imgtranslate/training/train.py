@@ -1,7 +1,8 @@
-"""Training: plan everything that can go wrong first, then learn, then go on where it stopped."""
+"""Training: plan everything that can go wrong first, then start, and resume where it stopped."""
 
+import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ from typing import Any
 import torch
 
 from imgtranslate.data.cache import refuse_cache
-from imgtranslate.data.folders import Domain, find_domains
+from imgtranslate.data.folders import find_domains
 from imgtranslate.data_check.check import DataReport, check_data
 from imgtranslate.data_check.sheet import refuse_sheet
 from imgtranslate.device import choose_device
 from imgtranslate.errors import DataError, ImgTranslateError, UsageError
 from imgtranslate.evaluation.report.report import FEWER, write_report
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
+from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup, ProcessGroupError
 from imgtranslate.model_files.checkpoint import read_state_header
 from imgtranslate.runs.data import domains_of_run, fingerprints, has_changed
 from imgtranslate.runs.folder import Run, begin, publish, refuse_existing
@@ -32,30 +33,30 @@ from imgtranslate.training.events import (
     never,
 )
 from imgtranslate.training.initial_weights import check_initial, load_initial
-from imgtranslate.training.loop import learn, memory_explained
-from imgtranslate.training.processes import introduce, introduced
-from imgtranslate.training.request import LAUNCH, changed_settings, resolve
+from imgtranslate.training.loop import learn
+from imgtranslate.training.processes import receive_run, send_run
+from imgtranslate.training.request import LAUNCH, Request, change_settings
 from imgtranslate.training.run_state import (
+    check_batch_size,
     mend_best,
     record_of,
-    refuse_other_batches,
     restore_run,
     save_run,
 )
 
-Domains = tuple[Domain, Domain]
+COMPILING = ("torch._dynamo", "torch._inductor")  # where errors of torch.compile are defined
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A training that has been found possible: nothing is built or written yet."""
+    """A training found possible; nothing is built or written yet."""
 
     settings: Settings
     out: Path
     device: torch.device
     report: DataReport
-    init: Path | None  # where the weights come from, without it they are drawn
-    launch: str = ""  # the name of what started its processes
+    init: Path | None  # a model or run to take the weights from
+    launch: str = ""  # the name of the launch that starts its processes
 
 
 def train(
@@ -74,29 +75,27 @@ def train(
     report: Report = ignore,
     stop: Stop = never,
 ) -> TrainResult:
-    """Learn to translate between the pictures of two folders; see ``plan_training``.
+    """Learn to translate between the pictures of two folders.
 
-    ``report`` is called with events as they happen. ``stop`` is asked after every step; once it
-    says yes the state is saved and the result says that training is not finished.
+    ``a`` and ``b``: the two folders, or ``data``: a folder with trainA and trainB, or with train,
+    or ``pairs``: a folder of pairs side by side, or a CSV file. ``settings``: values by
+    ``section.name``; they win over ``config`` (a TOML file) and over ``preset``. ``out``: the
+    run's folder, by default ``runs/<a>2<b>``. ``init``: a model or a run to take the weights from.
+    ``report`` is called with events as they happen. ``stop`` is called after every step; once it
+    returns True the state is saved and the result is not finished. Raises ``UsageError`` with one
+    line.
     """
-    plan = plan_training(
+    request = Request(
         a=a, b=b, data=data, pairs=pairs, out=out, method=method, preset=preset, config=config,
-        settings=settings, device=device, init=init, report=report,
+        settings=settings,
     )  # fmt: skip
+    plan = plan_training(request, device=device, init=init, report=report)
     return start(plan, report=report, stop=stop)
 
 
 def plan_training(
+    request: Request,
     *,
-    a: Path | str | None = None,
-    b: Path | str | None = None,
-    data: Path | str | None = None,
-    pairs: Path | str | None = None,
-    out: Path | str | None = None,
-    method: str | None = None,
-    preset: str = "paper",
-    config: Path | str | None = None,
-    settings: Mapping[str, Any] | None = None,
     device: str = "auto",
     init: Path | str | None = None,
     sheet: Path | str | None = None,
@@ -105,43 +104,44 @@ def plan_training(
     launch: str = "",
     report: Report = ignore,
 ) -> Plan:
-    """Resolve the settings and check device, place and pictures; nothing is written.
+    """Resolve the settings and check device, folder and pictures; nothing is written.
 
-    ``a`` and ``b``: the two folders, or ``data``: a folder with trainA and trainB, or with train,
-    or ``pairs``: a folder of pictures side by side or a CSV file. ``settings``:
-    values by ``section.name``; they win over ``config`` (a TOML file) and over ``preset``.
-    ``out``: the run's folder, without it ``runs/<a>2<b>``. ``init``: a model or a run to begin with
-    the weights of. ``sheet``: where ``write_sheet`` is to write, refused early if it cannot.
-    ``fresh``: whether the place must be free, as it need not be for a mere check. ``processes``:
-    how many train together. ``launch``: the name of what started them, for the run to remember.
-    Raises ``UsageError`` with one line.
+    ``sheet``: the file that ``write_sheet`` will write, refused early if it cannot. ``fresh``:
+    refuse a folder that is taken. ``processes``: how many train together. ``launch``: the name of
+    the launch that starts them, for the record. Raises ``UsageError`` with one line.
     """
-    resolved, place = resolve(
-        a=a, b=b, data=data, pairs=pairs, out=out, method=method, preset=preset, config=config,
-        settings=settings,
-    )  # fmt: skip
-    check_sharing(resolved, processes)
+    # Settings and files
+    settings, out = request.resolve()
+    check_sharing(settings, processes)
     if fresh:
-        refuse_existing(place)
+        refuse_existing(out)
     if init is not None:
         check_initial(Path(init))
     if sheet is not None:
-        refuse_sheet(Path(sheet), resolved.data)
-    chosen, paired = choose_device(device), is_paired(resolved.method)
+        refuse_sheet(Path(sheet), settings.data)
+
+    # Device and pictures
+    chosen, paired = choose_device(device), is_paired(settings.method)
     found = check_data(
-        find_domains(resolved.data, paired=paired),
-        resolved.data,
+        find_domains(settings.data, paired=paired),
+        settings.data,
         paired=paired,
         on_progress=lambda done, total: report(Checking(done=done, total=total)),
     )
-    _check_validation(resolved, found.domains)
-    data_settings, losses = resolved.data, resolved.method
-    alike = data_settings.channels_a == data_settings.channels_b
-    if isinstance(losses, CycleGanConfig) and losses.lambda_identity and not alike:
+
+    # Settings that depend on the pictures
+    held_out = all(domain.held_out for domain in found.domains)
+    if settings.schedule.kind == "plateau" and not held_out:
+        raise UsageError(
+            "schedule.kind plateau: no pictures are held out to validate on. Name some with "
+            "data.held_out_a and data.held_out_b, or choose another kind"
+        )
+    method, alike = settings.method, settings.data.channels_a == settings.data.channels_b
+    if isinstance(method, CycleGanConfig) and method.lambda_identity and not alike:
         report(Notice(text="the identity loss is off: it needs as many channels in A as in B"))
     return Plan(
-        settings=resolved,
-        out=place,
+        settings=settings,
+        out=out,
         device=chosen,
         report=found,
         init=Path(init) if init is not None else None,
@@ -152,24 +152,34 @@ def plan_training(
 def start(
     plan: Plan, *, group: ProcessGroup = SINGLE_PROCESS, report: Report = ignore, stop: Stop = never
 ) -> TrainResult:
-    """Begin the run that was planned and learn until its end or until ``stop`` says so."""
+    """Begin the planned run and train to its end or until ``stop`` returns True."""
     refuse_cache(plan.report.domains, plan.settings.data)
     learner = Learner(plan.settings, plan.device, group=group)
     if plan.init is not None:
-        load_initial(learner, plan.init, say=lambda text: report(Notice(text=text)))
+        for line in load_initial(learner, plan.init):
+            report(Notice(text=line))
     record = record_of(plan.report) | ({LAUNCH: plan.launch} if plan.launch else {})
     run = begin(plan.out)
     try:
         run.write_config(plan.settings, record)
         save_run(run, learner, plan.settings)
-    except ImgTranslateError:  # a full disk: what was prepared would only fill it
+    except ImgTranslateError:  # a full disk: the unfinished folder would only fill it
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     run = publish(run, plan.out)
-    with run.only_one(), memory_explained(run):
-        introduce(group, run, learner, plan.settings, record)
-        result = learn(run, learner, plan.settings, plan.report.domains, plan.report, report, stop)
-    return _reported(result, report, device=str(plan.device))
+    with run.only_one(), failures_explained(run):
+        send_run(group, run, learner, plan.settings, record)
+        result = learn(
+            run,
+            learner,
+            plan.settings,
+            plan.report.domains,
+            checked=plan.report,
+            report=report,
+            stop=stop,
+        )
+    _write_page(result, report, device=str(plan.device))
+    return result
 
 
 def resume(
@@ -181,66 +191,84 @@ def resume(
     report: Report = ignore,
     stop: Stop = never,
 ) -> TrainResult:
-    """Go on with a run as if it had never stopped: on a CPU, bit for bit.
+    """Continue a run as if it had never stopped: on a CPU, bit for bit.
 
     ``settings`` may change ``schedule.epochs``, ``schedule.decay_epochs``, ``train.steps``, how
     often things are written, and ``data.workers``. Raises ``CheckpointError`` if ``run`` is no
     run or its state is damaged.
     """
+    # Settings and pictures
     folder = Run(Path(run))
-    kept, record = folder.read_config()
-    changed = changed_settings(kept, settings or {})
+    saved, record = folder.read_config()
+    changed = change_settings(saved, settings or {})
     check_sharing(changed, group.size)
-    domains = _domains_of_run(folder, changed, record)
+    try:
+        domains = domains_of_run(changed, record)
+    except DataError as error:
+        raise DataError(f"{folder.config}: {error}, in this file if it has moved") from error
     for domain in domains:
         if has_changed(domain, record):
             gone = f"{domain.folder}: its pictures have changed since the run began"
             report(Notice(text=f"{gone}. Training goes on, but not as it would have"))
     refuse_cache(domains, changed.data)
+
+    # State
     chosen = choose_device(device)
-    with folder.only_one(), memory_explained(folder):
+    with folder.only_one(), failures_explained(folder):
         header = read_state_header(folder.state)
-        refuse_other_batches(folder, header, changed)
+        check_batch_size(folder, header, changed)
         learner = Learner(changed, chosen, group=group)
         restore_run(learner, folder, header)
-        if changed != kept:
+        if changed != saved:
             folder.write_config(changed, record)
         folder.remove_leftovers()
         folder.rewind_metrics(header.step)
         mend_best(folder, learner, changed)
-        introduce(group, folder, learner, changed, record | fingerprints(domains))
-        result = learn(folder, learner, changed, domains, None, report, stop)
-    return _reported(result, report, device=str(chosen))
+        send_run(group, folder, learner, changed, record | fingerprints(domains))
+        result = learn(folder, learner, changed, domains, checked=None, report=report, stop=stop)
+    _write_page(result, report, device=str(chosen))
+    return result
 
 
 def follow(group: ProcessGroup, *, device: str = "auto", stop: Stop = never) -> TrainResult:
-    """Learn what the leader of the group starts or resumes; nothing is written or reported here."""
-    run, learner, settings, domains = introduced(group, choose_device(device))
-    with memory_explained(run):
-        return learn(run, learner, settings, domains, None, ignore, stop)
+    """Train, on a rank above 0, what rank 0 starts or resumes; write and report nothing."""
+    run, learner, settings, domains = receive_run(group, choose_device(device))
+    with failures_explained(run):
+        return learn(run, learner, settings, domains, checked=None, report=ignore, stop=stop)
 
 
-def _reported(result: TrainResult, report: Report, *, device: str) -> TrainResult:
-    """Write the run's page at its end; a run whose page cannot be written is a run all the same."""
+@contextlib.contextmanager
+def failures_explained(run: Run) -> Iterator[None]:
+    """Turn failures of torch that a user can mend into one line; torch tells them by text alone."""
+    try:
+        yield
+    except ProcessGroupError as error:
+        raise ProcessGroupError(f"{run.folder}: {error} {run.folder}") from error
+    except RuntimeError as error:
+        text = str(error)
+        if "DataLoader worker" in text and "killed" in text:
+            raise ImgTranslateError(
+                f"{run.folder}: a process that reads pictures was killed, most likely for lack of "
+                f"memory. Go on with `resume` {run.folder} and data.workers 0"
+            ) from error
+        if "out of memory" in text or "allocate memory" in text:
+            raise ImgTranslateError(
+                f"{run.folder}: the memory is too small for these settings. Begin another run with "
+                "a smaller data.crop_size, train.batch_size or generator.base_channels"
+            ) from error
+        if type(error).__module__.startswith(COMPILING):
+            raise ImgTranslateError(
+                f"{run.folder}: torch cannot compile the networks here: "
+                f"{text.partition(chr(10))[0][:200].rstrip('.')}. "
+                "Begin another run without train.compile"
+            ) from error
+        raise
+
+
+def _write_page(result: TrainResult, report: Report, *, device: str) -> None:
+    """Write the page of a finished run; a run whose page cannot be written is complete."""
     if result.finished:
         try:
             write_report(result.run, count=FEWER, device=device)
         except ImgTranslateError as error:
             report(Notice(text=f"no report: {error}"))
-    return result
-
-
-def _domains_of_run(folder: Run, settings: Settings, record: Mapping[str, Any]) -> Domains:
-    try:
-        return domains_of_run(settings, record)
-    except DataError as error:
-        raise DataError(f"{folder.config}: {error}, in this file if it has moved") from error
-
-
-def _check_validation(settings: Settings, domains: tuple[Domain, Domain]) -> None:
-    """A schedule that waits for validations needs some."""
-    if settings.schedule.kind == "plateau" and not all(domain.held_out for domain in domains):
-        raise UsageError(
-            "schedule.kind plateau: no pictures are held out to validate on. Name some with "
-            "data.held_out_a and data.held_out_b, or choose another kind"
-        )

@@ -1,4 +1,4 @@
-"""One number that says how good a run is on pictures it does not learn from; lower is better."""
+"""Validation: one number for a run on its held-out pictures; lower is better."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from imgtranslate.settings.config import Settings, latent_dim
 from imgtranslate.training.samples import held_out_crops, to_tensor
 
 VALIDATION_PICTURES = 16  # of each side
-GREY_GRID = 16  # a side of the picture that brightness is compared on
+GREY_GRID = 16  # px, side of the pictures whose brightness is compared
 
 Numbers = dict[str, float]
 Pictures = list[Tensor]  # each (1, c, h, w) in [-1, 1]
@@ -26,7 +26,7 @@ Pictures = list[Tensor]  # each (1, c, h, w) in [-1, 1]
 
 @dataclass(kw_only=True)
 class Validation:
-    """The held-out pictures of a run, read once, and what is measured on them."""
+    """The held-out pictures of a run, read once, and the measures on them."""
 
     settings: Settings
     domains: tuple[Domain, Domain]
@@ -35,15 +35,15 @@ class Validation:
 
     @torch.inference_mode()
     def measure(self, learner: Learner) -> Numbers:
-        """``validation`` and what it is made of; nothing without held-out pictures.
+        """Measure ``validation`` and its parts; nothing without held-out pictures.
 
-        Of pairs: ``validation_l1`` and 1 - ``validation_ssim``, their mean, of the translation
-        against the truth. Else, of both directions, the root of the sum of the squares of
-        ``validation_distance`` (between translations and real pictures) and ``validation_cycle``
-        (of what came back): each 0 at best and about 1 for constant pictures, so that neither a
-        pair that does nothing nor one that has collapsed passes for good. All on 8-bit pictures,
-        by the averaged generators where there are some. The learner remembers it, for the plateau
-        schedule and the best checkpoint.
+        Pairs: the mean of ``validation_l1`` and 1 - ``validation_ssim``, of the translation against
+        the truth. Otherwise the root of the sum of the squares of ``validation_distance`` (between
+        translations and real pictures) and ``validation_cycle`` (error of the recovered pictures),
+        both means of two directions: each 0 at best and about 1 for constant pictures, so that
+        neither generators that change nothing nor collapsed ones score well. Pictures are rounded
+        to 8 bits; averaged generators are measured where there are some. The learner keeps the
+        number, for the plateau schedule and the best checkpoint.
         """
         if not all(domain.held_out for domain in self.domains):
             return {}
@@ -72,12 +72,12 @@ class Validation:
         for direction, there, back in (("ab", ab, ba), ("ba", ba, ab)):
             reals, wanted = self.reals[direction[0]], self.bands[direction[1]]
             fakes = [rounded(there(real)) for real in reals]
-            returned = [rounded(back(fake)) for fake in fakes]
+            recovered = [rounded(back(fake)) for fake in fakes]
             numbers[f"distance_{direction}"] = validation_distance.distance(
                 validation_distance.describe(fakes), wanted
             )
-            numbers[f"cycle_{direction}"] = _lost(returned, reals)
-            numbers |= self._looks_of(fakes, direction, reals)
+            numbers[f"cycle_{direction}"] = _cycle_error(recovered, reals)
+            numbers |= self._spread_and_brightness(fakes, direction, reals)
         means = {
             f"validation_{part}": (numbers.pop(f"{part}_ab") + numbers.pop(f"{part}_ba")) / 2
             for part in ("distance", "cycle")
@@ -85,7 +85,7 @@ class Validation:
         return {"validation": math.hypot(*means.values()), **means, **numbers}
 
     def _of_pairs(self, generator: nn.Module, encoder: nn.Module | None) -> Numbers:
-        """With a code it is the encoder's of the truth, or without an encoder a random one."""
+        """Measure pairs; a code is the encoder's of the truth, or without an encoder random."""
         inputs, truths = self.reals["a"], self.reals["b"]
         numbers_of_code = latent_dim(self.settings.generator)
         rng = random_at(self.settings.train.seed, Purpose.SAMPLES, 0)
@@ -102,14 +102,14 @@ class Validation:
             "validation": (error + 1 - likeness) / 2,
             "validation_l1": error,
             "validation_ssim": likeness,
-            **self._looks_of(fakes, "ab", truths),
+            **self._spread_and_brightness(fakes, "ab", truths),
         }
 
-    def _looks_of(self, fakes: Pictures, direction: str, like: Pictures) -> Numbers:
-        """How much the fakes differ among each other, and whether bright stays bright.
+    def _spread_and_brightness(self, fakes: Pictures, direction: str, like: Pictures) -> Numbers:
+        """Measure how much fakes differ from each other, and whether bright stays bright.
 
-        ``spread``: a share of how much inputs, or real pictures of the target, do. ``brightness``:
-        the mean correlation with the pictures they should be like, -1 to 1.
+        ``spread``: a share of the spread of inputs or of real pictures of the target, the lesser.
+        ``brightness``: the mean correlation with ``like``, which should be as bright, -1 to 1.
         """
         needed = min(_spread(self.reals[letter]) for letter in direction)
         return {
@@ -123,7 +123,7 @@ class Validation:
 
 
 def rounded(values: Tensor) -> Tensor:
-    """What is left of values in [-1, 1] once they were saved as 8 bits."""
+    """Round values in [-1, 1] as saving 8 bits does."""
     return ((values.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
@@ -137,16 +137,16 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     return similarity.mean()
 
 
-def _lost(returned: Pictures, reals: Pictures) -> float:
-    """The mean error of what came back, a share of a constant picture's."""
-    error = _mean([F.l1_loss(back, real) for back, real in zip(returned, reals, strict=True)])
+def _cycle_error(recovered: Pictures, reals: Pictures) -> float:
+    """Return the mean error of recovered pictures, a share of a constant picture's."""
+    error = _mean([F.l1_loss(back, real) for back, real in zip(recovered, reals, strict=True)])
     everything = torch.cat(reals)
     flat = everything.mean(dim=(0, 2, 3), keepdim=True)
     return error / max(float((everything - flat).abs().mean()), validation_distance.LEAST_SPREAD)
 
 
 def _spread(pictures: Pictures) -> float:
-    """How far pictures are from their mean picture: 0 where all are alike."""
+    """Return the mean distance of pictures from their mean picture: 0 where all are alike."""
     stacked = torch.cat(pictures)
     return float((stacked - stacked.mean(dim=0)).abs().mean())
 
@@ -157,7 +157,7 @@ def _grey(picture: Tensor) -> Tensor:
 
 
 def _correlation(x: Tensor, y: Tensor) -> Tensor:
-    """Pearson's; 0 where one of them is flat."""
+    """Return Pearson's correlation; 0 where one of them is flat."""
     return F.cosine_similarity(x - x.mean(), y - y.mean(), dim=0)
 
 

@@ -23,7 +23,7 @@ from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels, read_image
 from imgtranslate.settings.config import Settings, to_tree
 from imgtranslate.settings.parsing import build_settings, parse_settings
-from imgtranslate.training.pace import Pace
+from imgtranslate.training.loop import Pace
 
 CPU = torch.device("cpu")
 

@@ -14,6 +14,7 @@ from imgtranslate.errors import DataError, UsageError
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.settings.config import DataSettings
 from imgtranslate.settings.parsing import build_settings
+from imgtranslate.training.request import Request
 from imgtranslate.training.run_state import record_of
 from imgtranslate.training.train import plan_training
 
@@ -40,8 +41,8 @@ def side_by_side(path: Path, left: int, right: int) -> None:
 
 def plan(tmp_path: Path, **options: Any) -> Any:
     settings = {**TINY, **options.pop("settings", {})}
-    options = {"method": "pix2pix", "out": tmp_path / "run", "device": "cpu", **options}
-    return plan_training(settings=settings, **options)
+    options = {"method": "pix2pix", "out": tmp_path / "run", **options}
+    return plan_training(Request(settings=settings, **options), device="cpu")
 
 
 def refusal(tmp_path: Path, **options: Any) -> str:
@@ -173,7 +174,9 @@ def test_the_classic_layout_of_pairs(tmp_path: Path) -> None:
     for part, values in (("train", (1, 2, 3)), ("val", (4, 5))):
         for value in values:
             side_by_side(tmp_path / "facades" / part / f"{value}.png", value, 100 + value)
-    found = plan_training(data=tmp_path / "facades", method="pix2pix", settings=TINY, device="cpu")
+    found = plan_training(
+        Request(data=tmp_path / "facades", method="pix2pix", settings=TINY), device="cpu"
+    )
     assert found.out == Path("runs/facades")
     assert [len(domain.held_out) for domain in found.report.domains] == [2, 2]
 

@@ -16,6 +16,7 @@ from imgtranslate.images import read_image
 from imgtranslate.runs.data import domains_of_run, has_changed
 from imgtranslate.runs.folder import Run
 from imgtranslate.training.events import Notice
+from imgtranslate.training.request import Request
 from imgtranslate.training.run_state import record_of
 from imgtranslate.training.train import Plan, plan_training
 
@@ -51,7 +52,7 @@ def sides(tmp_path: Path) -> Path:
 def plan(sides: Path, **options: Any) -> Plan:
     settings = {**TINY, **options.pop("settings", {})}
     given = {"a": sides / "horses", "b": sides / "zebras", "out": sides / "run", **options}
-    return plan_training(settings=settings, device="cpu", **given)
+    return plan_training(Request(settings=settings, **given), device="cpu")
 
 
 def refusal(sides: Path, **options: Any) -> str:
@@ -186,14 +187,14 @@ def test_the_classic_layout(tmp_path: Path) -> None:
     for part in ("trainA", "trainB", "testA", "testB"):
         for index in range(2):
             picture(root / part / f"{index}.png")
-    found = plan_training(data=root, out=tmp_path / "run", settings=TINY, device="cpu")
+    found = plan_training(Request(data=root, out=tmp_path / "run", settings=TINY), device="cpu")
     a, b = found.report.domains
     assert (a.name, b.name) == ("horse", "zebra")
     assert [len(side) for side in (a.files, b.files, a.held_out, b.held_out)] == [2, 2, 2, 2]
     with pytest.raises(UsageError, match="no folder trainA in it"):
-        plan_training(data=root / "trainA", settings=TINY, device="cpu")
+        plan_training(Request(data=root / "trainA", settings=TINY), device="cpu")
     with pytest.raises(UsageError, match="given together"):
-        plan_training(data=root, a=root / "trainA", settings=TINY, device="cpu")
+        plan_training(Request(data=root, a=root / "trainA", settings=TINY), device="cpu")
 
 
 def test_nested_folders_and_upper_case_names(tmp_path: Path) -> None:

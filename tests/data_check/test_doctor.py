@@ -14,6 +14,7 @@ from imgtranslate.data_check.near_duplicates import find_twins
 from imgtranslate.data_check.pair_fit import is_mixed_up, misfits, shares_of_better
 from imgtranslate.images import read_image
 from imgtranslate.runs.data import domains_of_run
+from imgtranslate.training.request import Request
 from imgtranslate.training.run_state import record_of
 from imgtranslate.training.train import Plan, plan_training
 
@@ -55,7 +56,7 @@ def sides(tmp_path: Path) -> Path:
 def plan(sides: Path, **options: Any) -> Plan:
     settings = {**TINY, "data.held_out_a": str(sides / "test"), **options.pop("settings", {})}
     given = {"a": sides / "horses", "b": sides / "zebras", "out": sides / "run", **options}
-    return plan_training(settings=settings, device="cpu", **given)
+    return plan_training(Request(settings=settings, **given), device="cpu")
 
 
 def told(found: Plan, word: str) -> list[str]:
@@ -182,7 +183,7 @@ def save_pairs(folder: Path, *, shift: int, count: int = 24) -> None:
 
 def paired(folder: Path) -> Plan:
     options = {"a": folder / "a", "b": folder / "b", "method": "pix2pix", "settings": {}}
-    return plan_training(out=folder / "run", device="cpu", **options)
+    return plan_training(Request(out=folder / "run", **options), device="cpu")
 
 
 def test_a_mixed_up_list_of_pairs_is_shouted_at(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from imgtranslate.methods.learner import Learner
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import TrainSettings
 from imgtranslate.settings.parsing import build_settings, nested
-from imgtranslate.training.loop import memory_explained
+from imgtranslate.training.train import failures_explained
 
 CPU = torch.device("cpu")
 SMALL: dict[str, dict[str, Any]] = {
@@ -167,5 +167,5 @@ def test_what_goes_backward_twice_is_not_compiled() -> None:
 
 def test_a_compiler_that_does_not_work_is_one_line(tmp_path: Path) -> None:
     line = r"^.*: torch cannot compile .*: no g\+\+\. Begin [^\n]*$"
-    with pytest.raises(ImgTranslateError, match=line), memory_explained(Run(tmp_path)):
+    with pytest.raises(ImgTranslateError, match=line), failures_explained(Run(tmp_path)):
         raise TorchDynamoException("no g++.\n\nmany lines")

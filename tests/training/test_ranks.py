@@ -26,7 +26,7 @@ from imgtranslate.settings.compatibility import check_sharing
 from imgtranslate.settings.parsing import build_settings
 from imgtranslate.training.processes import Launch, device_of_rank, launch_of
 
-LAUNCH = "import sys; from imgtranslate.training.launch import launch; "
+LAUNCH = "import sys; from imgtranslate.training.processes import launch; "
 LAUNCH += "sys.exit(launch(sys.argv[1:], processes=2))"
 BY_GPU = [sys.executable, "-c", LAUNCH]  # what --gpu 0,1 does
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

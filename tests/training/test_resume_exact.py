@@ -113,7 +113,7 @@ def test_what_the_leader_tells_of_changed_pictures_is_what_others_find(
     learn(home, tmp_path / "run", 1)
     (home / "horses" / "3.png").unlink()
     told: list[Any] = []
-    monkeypatch.setattr("imgtranslate.training.train.introduce", lambda *all: told.append(all))
+    monkeypatch.setattr("imgtranslate.training.train.send_run", lambda *all: told.append(all))
     resume(tmp_path / "run", settings={"train.steps": 2}, device="cpu")
     ((_, _, _, settings, record),) = told
     assert not any(has_changed(domain, record) for domain in domains_of_run(settings, record))

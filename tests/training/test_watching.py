@@ -20,7 +20,6 @@ from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, is_paired
 from imgtranslate.settings.presets import METHODS
-from imgtranslate.training import loop as learn
 from imgtranslate.training import run_state
 from imgtranslate.training.events import Event, Progress, Unwell, Validated
 from imgtranslate.training.train import resume, train
@@ -248,13 +247,13 @@ def test_a_second_nan_stops_with_one_line_and_loses_nothing(
 ) -> None:
     poison(monkeypatch, 8, again=True)
     saved: dict[str, bytes] = {}
-    stop = learn.SafetyNet._files_of
+    stop = run_state.Recovery._files_of
 
     def remember(self: Any, step: int) -> str:  # asked before anything is touched
         saved.update({str(p): p.read_bytes() for p in self.run.folder.rglob("*.safetensors")})
         return stop(self, step)
 
-    monkeypatch.setattr(learn.SafetyNet, "_files_of", remember)
+    monkeypatch.setattr(run_state.Recovery, "_files_of", remember)
     sets = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
     sides = ["--a", str(pictures / "horses"), "--b", str(pictures / "zebras")]
     out = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""A command that several processes run together: started for each GPU, or by ``torchrun``."""
+"""The processes that train together, started here for each GPU or by ``torchrun``."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,45 +17,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a process computes, and what started it, if not a person alone."""
+    """The device of this process and the launch that it belongs to, if any."""
 
     device: str
     launch: "Launch | None"
 
     @property
     def launch_name(self) -> str:
-        """What tells this launch from others; empty without one."""
+        """Return the name of the launch; empty without one."""
         return "" if self.launch is None else self.launch.name
 
     @property
     def processes(self) -> int:
-        """How many train together."""
+        """Return the number of processes that train together."""
         return 1 if self.launch is None else self.launch.size
 
     @property
     def rank(self) -> int:
-        """The number of this one among them; 0 leads."""
+        """Return the rank of this process; rank 0 leads."""
         return 0 if self.launch is None else self.launch.rank
 
     @contextmanager
     def joined(self) -> Iterator["ProcessGroup"]:
-        """Meet the others; end quietly where another process has said why all end."""
-        from imgtranslate.training.processes import ToldElsewhereError, joined
+        """Form the process group; exit quietly if another process has reported the error."""
+        from imgtranslate.training.processes import ReportedElsewhereError, joined
 
         try:
             with joined(self.launch, device=self.device) as group:
                 yield group
-        except ToldElsewhereError as error:
+        except ReportedElsewhereError as error:
             raise typer.Exit(error.exit_code) from error
 
 
 def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place:
-    """Where this process computes; of several GPUs each gets a process, and this one only waits.
+    """Find the device of this process; for several GPUs start a process each and wait for them.
 
-    ``arguments``: of the whole command line, to start it anew with.
+    ``arguments``: the command line to start them with.
     """
     from imgtranslate.device import choose_device, device_of_gpu
-    from imgtranslate.training.processes import device_of_rank, launch_of
+    from imgtranslate.training.processes import device_of_rank, launch, launch_of
 
     gpus = _numbers(gpu)
     launched = launch_of(os.environ)
@@ -63,8 +63,6 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
         return Place(device=device_of_rank(device, gpus, launched.local_rank), launch=launched)
     if len(gpus) < 2:
         return Place(device=device_of_gpu(gpus[0]) if gpus else device, launch=None)
-    from imgtranslate.training.launch import launch
-
     for number in gpus:
         choose_device(device_of_gpu(number))
     raise typer.Exit(launch(arguments, processes=len(gpus)))
