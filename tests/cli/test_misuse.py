@@ -383,7 +383,7 @@ def test_an_import_is_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("CUDA out of memory. Tried to allocate 2.00 GiB", "a smaller data.crop_size, train.batch_size"),
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", "a smaller data.crop_size, train."),
         ("DefaultCPUAllocator: can't allocate memory: you tried", "the memory is too small"),
         ("DataLoader worker (pid 7) is killed by signal: Killed. ", "data.workers 0"),
     ],
