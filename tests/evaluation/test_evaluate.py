@@ -4,40 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from fixtures.models import CODED_UNET, model_header, save_model
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from imgtranslate import cli
-from imgtranslate.builders import build_generator
 from imgtranslate.data.folders import evenly_spaced
 from imgtranslate.metrics.palette import Palette
 from imgtranslate.metrics.segmenter import load_segmenter, train_segmenter
-from imgtranslate.model_files.checkpoint import ModelHeader, save
-from imgtranslate.settings.config import ResnetConfig, UnetConfig
 from imgtranslate.translation.translator import load
 
 SIDE = 48
 COLOURS = np.array([(0, 0, 222), (255, 80, 0), (192, 255, 63)], dtype=np.uint8)
-HEADER = ModelHeader(
-    generator=ResnetConfig(base_channels=4, num_blocks=1),
-    in_channels=3,
-    out_channels=3,
-    direction="ab",
-    source="labels",
-    target="photos",
-    load_size=SIDE,
-    crop_size=SIDE,
-    method="pix2pix",
-    step=7,
+HEADER = model_header(
+    source="labels", target="photos", load_size=SIDE, crop_size=SIDE, method="pix2pix", step=7
 )
-
-
-def model(path: Path, header: ModelHeader = HEADER, *, seed: int = 0) -> Path:
-    torch.manual_seed(seed)
-    generator = build_generator(header.generator, in_channels=3, out_channels=3)
-    save(path, generator.state_dict(), header)
-    return path
 
 
 def classes(seed: int) -> np.ndarray:
@@ -60,11 +41,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number in range(10):
         Image.fromarray(COLOURS[classes(number)]).save(tmp_path / f"labels/{number}.png")
         Image.fromarray(photo(number)).save(tmp_path / f"photos/{number}.png")
-    model(tmp_path / "ab.safetensors")
+    save_model(tmp_path / "ab.safetensors", HEADER)
     return tmp_path
 
 
-def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def evaluate(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     status = cli.run(["evaluate", *arguments, "--device", "cpu"])
     captured = capsys.readouterr()
     return status, captured.out, captured.err
@@ -76,7 +57,7 @@ BOTH = ("--a", "labels", "--b", "photos")
 def test_pairs_are_measured_as_scikit_image_does(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, out, _ = run("--model", "ab.safetensors", *BOTH, "--json", capsys=capsys)
+    status, out, _ = evaluate("--model", "ab.safetensors", *BOTH, "--json", capsys=capsys)
     assert status == 0
     ((found,),) = json.loads(out)["runs"]
     translator = load("ab.safetensors", device="cpu")
@@ -103,8 +84,8 @@ def test_what_is_left_out_is_said_with_what_to_do(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header = replace(HEADER, method="cyclegan")
-    model(folder / "ab.safetensors", header)
-    status, out, err = run("--model", "ab.safetensors", "--a", "labels", capsys=capsys)
+    save_model(folder / "ab.safetensors", header)
+    status, out, err = evaluate("--model", "ab.safetensors", "--a", "labels", capsys=capsys)
     assert status == 0
     assert err == "ab.safetensors, ab: nothing could be measured. See what was left out\n"
     for line in (
@@ -121,10 +102,10 @@ def test_folders_are_pairs_only_if_that_is_said(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both sides of an unpaired set may be numbered alike."""
-    model(folder / "ab.safetensors", replace(HEADER, method="cyclegan"))
+    save_model(folder / "ab.safetensors", replace(HEADER, method="cyclegan"))
     options = ("--model", "ab.safetensors", *BOTH, "--limit", "2", "--json")
-    apart = json.loads(run(*options, capsys=capsys)[1])["runs"][0][0]
-    together = json.loads(run(*options, "--paired", capsys=capsys)[1])["runs"][0][0]
+    apart = json.loads(evaluate(*options, capsys=capsys)[1])["runs"][0][0]
+    together = json.loads(evaluate(*options, "--paired", capsys=capsys)[1])["runs"][0][0]
     assert (apart["paired"], together["paired"]) == (False, True)
     assert "l1" not in apart["measures"]
     assert "l1" in together["measures"]
@@ -132,14 +113,14 @@ def test_folders_are_pairs_only_if_that_is_said(
 
 
 def test_two_models_stand_side_by_side(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model(folder / "other.safetensors", seed=1)
+    save_model(folder / "other.safetensors", HEADER, seed=1)
     models = ("--model", "ab.safetensors", "--model", "other.safetensors")
-    report = json.loads(run(*models, *BOTH, "--limit", "6", "--json", capsys=capsys)[1])
+    report = json.loads(evaluate(*models, *BOTH, "--limit", "6", "--json", capsys=capsys)[1])
     first, second = (column[0]["measures"]["l1"]["value"] for column in report["runs"])
     apart = report["differences"]["ab"]["l1"]
     assert apart["value"] == pytest.approx(second - first)
     assert apart["interval"][0] <= apart["value"] <= apart["interval"][1]
-    _, out, _ = run(*models, *BOTH, "--limit", "2", capsys=capsys)
+    _, out, _ = evaluate(*models, *BOTH, "--limit", "2", capsys=capsys)
     for word in ("ab.safetensors", "other.safetensors", "difference", "L1 ↓", "SSIM ↑"):
         assert word in out
 
@@ -147,7 +128,7 @@ def test_two_models_stand_side_by_side(folder: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.usefixtures("folder")
 def test_a_model_against_itself_does_not_differ(capsys: pytest.CaptureFixture[str]) -> None:
     models = ("--model", "ab.safetensors", "--model", "ab.safetensors")
-    report = json.loads(run(*models, *BOTH, "--limit", "4", "--json", capsys=capsys)[1])
+    report = json.loads(evaluate(*models, *BOTH, "--limit", "4", "--json", capsys=capsys)[1])
     for difference in report["differences"]["ab"].values():
         assert difference == {"value": 0.0, "interval": [0.0, 0.0]}
 
@@ -155,9 +136,9 @@ def test_a_model_against_itself_does_not_differ(capsys: pytest.CaptureFixture[st
 def test_photos_to_labels_are_judged_by_the_nearest_colour(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model(folder / "ba.safetensors", replace(HEADER, direction="ba"))
+    save_model(folder / "ba.safetensors", replace(HEADER, direction="ba"))
     options = ("--model", "ba.safetensors", *BOTH, "--limit", "5", "--json")
-    found = json.loads(run(*options, capsys=capsys)[1])["runs"][0][0]
+    found = json.loads(evaluate(*options, capsys=capsys)[1])["runs"][0][0]
     translator = load("ba.safetensors", device="cpu")
     palette = Palette(tuple(tuple(int(v) for v in colour) for colour in COLOURS))
     shares = [
@@ -173,7 +154,7 @@ def test_a_broken_picture_is_told_and_left_out_with_its_partner(
 ) -> None:
     (folder / "photos/2.png").write_bytes(b"no picture")
     Image.new("RGB", (8, 8)).save(folder / "photos/4.png")
-    status, out, err = run(
+    status, out, err = evaluate(
         "--model", "ab.safetensors", *BOTH, "--limit", "5", "--json", capsys=capsys
     )
     ((found,),) = json.loads(out)["runs"]
@@ -211,19 +192,20 @@ def test_a_broken_picture_is_told_and_left_out_with_its_partner(
 def test_wrong_use_is_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
 ) -> None:
-    status, out, err = run(*arguments, capsys=capsys)
+    status, out, err = evaluate(*arguments, capsys=capsys)
     assert (status, out) == (2, "")
     assert why in err
     assert len(err.splitlines()) == 1
 
 
 def test_looks_apart_are_diverse(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = UnetConfig(base_channels=4, depth=5, latent_dim=2, z_at="all")
-    model(folder / "ab.safetensors", replace(HEADER, generator=config, method="bicyclegan"))
+    save_model(
+        folder / "ab.safetensors", replace(HEADER, generator=CODED_UNET, method="bicyclegan")
+    )
     options = ("--model", "ab.safetensors", "--a", "labels", "--limit", "2", "--json")
-    found = json.loads(run(*options, "--samples", "3", capsys=capsys)[1])["runs"][0][0]
+    found = json.loads(evaluate(*options, "--samples", "3", capsys=capsys)[1])["runs"][0][0]
     assert found["measures"]["diversity_l1"]["value"] > 0
-    alone = json.loads(run(*options, "--samples", "1", capsys=capsys)[1])["runs"][0][0]
+    alone = json.loads(evaluate(*options, "--samples", "1", capsys=capsys)[1])["runs"][0][0]
     assert alone["left_out"]["diversity"].endswith("Give --samples 2 or more")
 
 
@@ -236,9 +218,9 @@ def test_figures_of_held_out_pictures_stay_in_each_run(
     for name in ("one", "two"):
         assert cli.run(["train", *data, *settings, "--out", name]) == 0
     capsys.readouterr()
-    status, out, err = run("one", *BOTH, "--json", capsys=capsys)
+    status, out, err = evaluate("one", *BOTH, "--json", capsys=capsys)
     assert (status, (tmp_path / "one/evaluate.json").exists()) == (0, False)
-    status, out, err = run("one", "two", "--json", capsys=capsys)
+    status, out, err = evaluate("one", "two", "--json", capsys=capsys)
     assert status == 0
     for column, name in zip(json.loads(out)["runs"], ("one", "two"), strict=True):
         assert json.loads((tmp_path / name / "evaluate.json").read_text()) == {"runs": [column]}
@@ -274,7 +256,7 @@ def test_the_fcn_score_tells_photos_from_noise(capsys: pytest.CaptureFixture[str
     assert cli.run(["train", *data, *settings]) == 0
     capsys.readouterr()
     training = ("--train-segmenter", "s.safetensors", "--segmenter-steps", "80")
-    status, out, err = run("run", *BOTH, *training, "--json", capsys=capsys)
+    status, out, err = evaluate("run", *BOTH, *training, "--json", capsys=capsys)
     assert status == 0
     assert "wrote s.safetensors: 3 classes" in err
     ((found,),) = json.loads(out)["runs"]

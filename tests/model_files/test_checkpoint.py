@@ -5,11 +5,13 @@ import os
 import pickle
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from fixtures.models import RESNET, model_header
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -25,7 +27,6 @@ from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.model_files.checkpoint import (
     FORMAT_VERSION,
     METADATA_KEY,
-    ModelHeader,
     StateHeader,
     header_json,
     load_tensors,
@@ -34,23 +35,18 @@ from imgtranslate.model_files.checkpoint import (
     save,
 )
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import ResnetConfig, UnetConfig
+from imgtranslate.settings.config import UnetConfig
 from imgtranslate.settings.parsing import build_settings
 from imgtranslate.training.run_state import restore_run
 from imgtranslate.translation.translator import load
 
 Reader = Callable[[Path], object]
 
-MODEL = ModelHeader(
-    generator=ResnetConfig(base_channels=4, num_blocks=1),
-    in_channels=3,
+MODEL = model_header(
     out_channels=1,
     direction="ba",
     source="Äpfel",
     target="pears",
-    load_size=73,
-    crop_size=64,
-    method="cyclegan",
     step=7,
     versions={"imgtranslate": "0.1", "torch": "2.15"},
 )
@@ -118,8 +114,8 @@ def bytes_of(tensor: Tensor) -> bytes:
 
 def test_headers_come_back_equal(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    for generator in (MODEL.generator, UnetConfig(base_channels=2, depth=6, norm="batch")):
-        header = ModelHeader(**{**vars(MODEL), "generator": generator})
+    for generator in (RESNET, UnetConfig(base_channels=2, depth=6, norm="batch")):
+        header = replace(MODEL, generator=generator)
         save(path, SMALL, header)
         assert read_model_header(path) == header
     save(path, {}, STATE)
@@ -157,7 +153,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     turned = {name: SMALL[name] for name in reversed(SMALL)}
     versions = dict(reversed(MODEL.versions.items()))
     save(tmp_path / "a.safetensors", SMALL, MODEL)
-    save(tmp_path / "b.safetensors", turned, ModelHeader(**{**vars(MODEL), "versions": versions}))
+    save(tmp_path / "b.safetensors", turned, replace(MODEL, versions=versions))
     a, b = (tmp_path / f"{name}.safetensors" for name in "ab")
     assert header_json(read_model_header(a)) == header_json(read_model_header(b))
     assert a.read_bytes() == b.read_bytes()
@@ -230,7 +226,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
 def model_bytes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     """A place for damaged copies, and the bytes of a whole model."""
     path = tmp_path_factory.mktemp("damaged") / "m.safetensors"
-    save(path, build_generator(MODEL.generator, in_channels=3, out_channels=1).state_dict(), MODEL)
+    save(path, build_generator(RESNET, in_channels=3, out_channels=1).state_dict(), MODEL)
     load_on_cpu(path)
     return path, path.read_bytes()
 
@@ -428,9 +424,9 @@ def test_a_state_is_no_model_and_a_model_no_state(tmp_path: Path) -> None:
 def test_weights_of_another_network_than_the_header_says_are_refused(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
-    path, claimed = tmp_path / "m.safetensors", ResnetConfig(**{**vars(MODEL.generator), **change})
-    weights = build_generator(MODEL.generator, in_channels=3, out_channels=1).state_dict()
-    save(path, weights, ModelHeader(**{**vars(MODEL), "generator": claimed}))
+    path, claimed = tmp_path / "m.safetensors", replace(RESNET, **change)
+    weights = build_generator(RESNET, in_channels=3, out_channels=1).state_dict()
+    save(path, weights, replace(MODEL, generator=claimed))
     refusal = refused(load_on_cpu, path)
     assert refusal.startswith("its tensors do not fit its header: ")
     assert said in refusal
