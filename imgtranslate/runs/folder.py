@@ -1,8 +1,7 @@
-"""A run: the folder in which a training keeps its settings, models, state, metrics and samples."""
+"""A run: the folder that holds the settings, models, state, metrics and samples of a training."""
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import sys
@@ -27,18 +26,18 @@ FRESH_BEST, OLD_BEST = ".best.new", ".best.old"  # while ``best`` is exchanged
 
 @dataclass(frozen=True)
 class Run:
-    """Where everything of a run lies."""
+    """The files of a run."""
 
     folder: Path
 
     @property
     def config(self) -> Path:
-        """Settings, and in ``[record]`` what the run was made with."""
+        """Settings, and in ``[record]`` the versions and pictures that the run was made with."""
         return self.folder / "config.toml"
 
     @property
     def state(self) -> Path:
-        """The training state: what ``--resume`` needs."""
+        """The training state, from which a run is resumed."""
         return self.folder / "state.safetensors"
 
     @property
@@ -53,7 +52,7 @@ class Run:
 
     @property
     def samples(self) -> Path:
-        """Pictures of the same held-out images as training goes on."""
+        """The same held-out pictures, translated as training goes on."""
         return self.folder / "samples"
 
     def model(self, direction: str) -> Path:
@@ -61,7 +60,7 @@ class Run:
         return self.folder / f"{direction}.safetensors"
 
     def write_config(self, settings: Settings, record: Mapping[str, Any]) -> None:
-        """Keep the resolved settings and the record."""
+        """Write the resolved settings and the record."""
         write_text(self.config, config_text(settings, record))
 
     def read_config(self) -> tuple[Settings, dict[str, Any]]:
@@ -80,15 +79,14 @@ class Run:
                 f"{self.config}: damaged: {error}. Restore it from a copy"
             ) from error
 
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """What was logged so far; what is no line of metrics is left out."""
-        if not self.metrics.exists():
-            return []
-        lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]
+    def read_metrics(self) -> Iterator["MetricsRow"]:
+        """Read the rows that were logged so far, leaving out lines that are no rows."""
+        if self.metrics.is_file():
+            with self.metrics.open(encoding="utf-8", errors="replace") as file:
+                yield from (row for line in file if (row := parse_row(line)))
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Add one line."""
+        """Add one row."""
         with explained(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -98,12 +96,12 @@ class Run:
             if not self.metrics.is_file():
                 raise CheckpointError(f"{self.metrics}: not a file. Remove it")
             lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
-            kept = [line for line in lines if _step_of(line) <= step]
+            kept = [line for line in lines if (row := parse_row(line)) and row.step <= step]
             write_text(self.metrics, "".join(f"{line}\n" for line in kept))
 
     @contextlib.contextmanager
     def only_one(self) -> Iterator[None]:
-        """Keep other processes from training this run; the system ends that when this one dies.
+        """Keep other processes from training this run until this one ends or dies.
 
         Two of them would mix their lines in ``metrics.jsonl`` and overwrite each other's state.
         """
@@ -132,15 +130,45 @@ class Run:
             shutil.rmtree(old, ignore_errors=True)
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed process left half-written."""
+        """Remove the half-written files of a killed process."""
         for half in (self.folder / FRESH_BEST, self.folder / OLD_BEST):
             shutil.rmtree(half, ignore_errors=True)
         remove_leftovers(self.folder)
         remove_leftovers(self.samples)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MetricsRow:
+    """A line of ``metrics.jsonl``."""
+
+    step: int
+    numbers: dict[str, float]  # by name: epoch, lr, losses, validation; NaN where training failed
+    health: dict[str, str]  # warnings by name
+
+
+def parse_row(line: str) -> MetricsRow | None:
+    """Read one line of ``metrics.jsonl``; None if it is no JSON object with a step.
+
+    Somebody may have edited it: values of other kinds than a row has are left out.
+    """
+    try:
+        tree = json.loads(line, parse_int=float)
+        step, health = tree.pop("step"), tree.pop("health", {})
+        if not isinstance(step, float):
+            return None
+        step = int(step)
+    except (AttributeError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    texts = health.items() if isinstance(health, dict) else ()
+    return MetricsRow(
+        step=step,
+        numbers={name: value for name, value in tree.items() if isinstance(value, float)},
+        health={name: text for name, text in texts if isinstance(text, str)},
+    )
+
+
 def config_text(settings: Settings, record: Mapping[str, Any]) -> str:
-    """Settings and record as they stand in ``config.toml``."""
+    """Write settings and record as the text of ``config.toml``."""
     return tomli_w.dumps({**to_tree(settings), "record": dict(record)})
 
 
@@ -152,8 +180,8 @@ def parse_config(text: str) -> tuple[Settings, dict[str, Any]]:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take a file for this process alone, not for those that it forks; whether it was free."""
-    if sys.platform == "win32":  # there nothing is kept from others
+    """Lock a file for this process, not for those that it forks; tell whether it was free."""
+    if sys.platform == "win32":  # Windows has no fcntl: no lock
         return True
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -163,7 +191,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def refuse_existing(out: Path) -> None:
-    """Refuse a place where something stands already: a run is never overwritten."""
+    """Raise ``UsageError`` if something is at ``out`` already: a run is never overwritten."""
     if Run(out).config.exists():
         raise UsageError(
             f"{out}: a run is there already. Continue it with --resume {out}, or choose another "
@@ -174,7 +202,7 @@ def refuse_existing(out: Path) -> None:
 
 
 def begin(out: Path) -> Run:
-    """Make the folder in which a run is prepared, beside the place that it will take."""
+    """Make the folder in which a run is prepared, beside its final place."""
     place = out.absolute()
     folder = place.with_name(f".{place.name}.{os.getpid()}.new")
     try:
@@ -188,7 +216,7 @@ def begin(out: Path) -> Run:
 
 
 def publish(run: Run, out: Path) -> Run:
-    """Move a prepared run to its place in one rename, so that no half of it is ever seen."""
+    """Move a prepared run to its place in one rename, so that nobody sees half of it."""
     try:
         run.folder.rename(out)
     except OSError as error:
@@ -197,11 +225,3 @@ def publish(run: Run, out: Path) -> Run:
             f"{out}: cannot be made: {error.strerror}. Choose another place with --out"
         ) from error
     return Run(out)
-
-
-def _step_of(line: str) -> float:
-    """The step of a line of metrics; of what is no such line, infinity."""
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return float("inf")

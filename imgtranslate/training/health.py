@@ -73,7 +73,7 @@ class MetricsLog:
     def _read_again(self) -> None:
         self.health = Health(settings=self.settings)
         for row in self.run.read_metrics():
-            self.health.see(row)
+            self.health.see({"step": row.step, **row.numbers})
 
     def _head(self, learner: Learner, learning_rate: float) -> dict[str, Any]:
         return {

@@ -24,6 +24,7 @@ from imgtranslate.evaluation.report.curves import POINTS, read_log
 from imgtranslate.evaluation.report.report import save_check, write_report
 from imgtranslate.pages import number, render, shown
 from imgtranslate.pages.embed import to_webp
+from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Pix2PixConfig
 from imgtranslate.training import train as train_workflow
 
@@ -73,7 +74,7 @@ def test_names_from_outside_are_never_markup(tmp_path: Path) -> None:
     run = make_run(
         tmp_path / "x", held_out=(files, files), names=("</title><script>x</script>", "$a & <b>")
     )
-    rows = [{"step": 1, "</script><i>": 1.0, "say": "<b>bold</b>"}]
+    rows = [{"step": 1, "</script><i>": 1.0, "health": {"say": "<b>bold</b>"}}]
     (run / "metrics.jsonl").write_text(json.dumps(rows[0]) + "\n")
     folder.parent.mkdir(parents=True)
     run = run.rename(folder)
@@ -394,9 +395,10 @@ def write_rows(run: Path, count: int, *, names: int = 2) -> None:
 
 
 def test_few_rows_are_kept_as_they_are(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "x": 2}\n{"step": 2, "x": 3.5, "y": 1}\n{"step": 3')
-    log = read_log(path)
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"step": 1, "x": 2}\n{"step": 2, "x": 3.5, "y": 1}\n{"step": 3'
+    )
+    log = read_log(Run(tmp_path))
     x, y = (curve.to_json() for curve in log.curves)
     assert x == {"name": "x", "steps": [1, 2], "mean": [2, 3.5], "low": [], "high": []}
     assert (y["steps"], y["mean"]) == ([2], [1])
@@ -414,14 +416,13 @@ def test_what_is_no_number_is_told_and_left_out(tmp_path: Path) -> None:
 
 
 def test_many_rows_are_thinned_and_no_spike_is_lost(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    with path.open("w") as file:
+    with (tmp_path / "metrics.jsonl").open("w") as file:
         file.writelines(
             f'{{"step": {n}, "lr": 0.0002, "x": {1000.0 if n == 123_456 else 1.0}}}\n'
             for n in range(1, 300_001)
         )
     began = time.process_time()
-    log = read_log(path)
+    log = read_log(Run(tmp_path))
     assert time.process_time() - began < 20
     curve = next(curve for curve in log.curves if curve.name == "x")
     plain = curve.to_json()

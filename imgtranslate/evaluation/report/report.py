@@ -97,7 +97,7 @@ def save_check(run: Path, check: Document, *, device: str = "auto") -> Path:
 def _gather(run: Run) -> _Parts:
     settings, record = run.read_config()
     warnings = lines_of(record, "warnings")
-    log = read_log(run.metrics)
+    log = read_log(run)
     try:
         domains = domains_of_run(settings, record)
     except ImgTranslateError as error:
@@ -112,9 +112,9 @@ def _gather(run: Run) -> _Parts:
 def _warnings_of(log: Log) -> list[str]:
     if not log.rows:
         return ["Nothing has been logged: metrics.jsonl is missing or empty."]
-    lines = [f"Step {step:,.0f}: {shown(text, limit=400)}" for step, text in log.notes]
+    lines = [f"Step {step:,}: {shown(text, limit=400)}" for step, text in log.notes]
     for name, steps in log.not_finite.items():
-        where = ", ".join(f"{step:,.0f}" for step in steps[:3])
+        where = ", ".join(f"{step:,}" for step in steps[:3])
         more = f" and {len(steps) - 3:,} more" if len(steps) > 3 else ""
         lines.append(f"{shown(name)} was no finite number at step {where}{more}.")
     return lines
@@ -196,7 +196,7 @@ def _progress(parts: _Parts) -> dict[str, Any]:
     if parts.domains is not None:
         longer = max(len(domain.files) for domain in parts.domains)
         total = build_schedule(parts.settings, longer_side=max(1, longer)).total_steps()
-    return {"step": int(parts.log.last_step), "total": total, "rows": parts.log.rows}
+    return {"step": parts.log.last_step, "total": total, "rows": parts.log.rows}
 
 
 def _samples(parts: _Parts) -> list[dict[str, Any]]:
