@@ -89,17 +89,14 @@ def _notes(columns: Columns) -> Iterator[str]:
         yield f"{one.subject.name}: {_counts(one)}"
     for measure, reason in columns[0].left_out.items():
         yield f"left out: {measure}: {reason}"
-    if len(columns) > 1 and columns[0].shots.sources.files != columns[1].shots.sources.files:
+    if len(columns) > 1 and columns[0].subject.source.files != columns[1].subject.source.files:
         yield "the pictures are not the same, so the difference is that of two separate draws"
 
 
 def _counts(one: "Evaluation") -> str:
-    shots = one.shots
-    real = len(shots.targets) if shots.targets is not None else 0
-    sizes = [f"{width}x{height}" for width, height in shots.sizes]
+    figures, source = one.figures(), one.subject.source
+    sizes, counts = figures.sizes, figures.counts
     size = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes, {sizes[0]} to {sizes[-1]}"
-    kind = "pairs" if one.subject.paired else f"{real} real ones"
-    resized = f"resized ({shots.sources.resample})" if one.resize else "not resized"
-    return (
-        f"step {one.subject.header.step}, {len(shots.fakes)} pictures, {kind}, {size} px, {resized}"
-    )
+    kind = "pairs" if figures.paired else f"{counts.real} real ones"
+    resized = f"resized ({source.resample})" if source.side else "not resized"
+    return f"step {figures.step}, {counts.translated} pictures, {kind}, {size} px, {resized}"

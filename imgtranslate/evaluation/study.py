@@ -11,7 +11,7 @@ from PIL import Image
 
 from imgtranslate.data.folders import Domain
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.evaluation.gallery import most_pixels, shrunk
+from imgtranslate.evaluation.report.pictures import most_pixels, shrunk
 from imgtranslate.files import write_text
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
@@ -31,7 +31,7 @@ Mode = Literal["fooled", "better"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """The two sides of a translation: the pictures it begins with and those it should look like."""
+    """The domains of a translation: its inputs, and the pictures that it should look like."""
 
     source: Domain
     target: Domain
@@ -50,7 +50,7 @@ def write_study(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Path:
-    """Write the page of a study over the run's held-out pictures, ``RUN/study.html``.
+    """Write the page of a study on a run's held-out pictures, ``RUN/study.html``.
 
     Up to ``count`` scored pairs in an order that ``seed`` draws, after up to 10 to practise on.
     With ``compare``, a run or a model, ``RUN/study-compare.html``: which model is better? Raises
@@ -73,7 +73,8 @@ def write_study(
     practice = _practice(len(made), count) if mode == "fooled" else 0
     names = [str(folder.folder), str(compare or "")]
     page = _page(made, mode, practice, model.header, names=names, seed=seed)
-    write_text(target, render("study", page, title=_title(model.header)))
+    title = f"{model.header.source} to {model.header.target}: a blind study"
+    write_text(target, render("study", page, title=title))
     return target
 
 
@@ -109,7 +110,7 @@ def _refuse_unlike(header: ModelHeader, other: ModelHeader, path: Path) -> None:
 
 
 def _against_real(model: Translator, sources: Sources, seed: int) -> Iterator[Trial]:
-    """A real picture of the target and a fake; of pairs, of the same scene."""
+    """Yield a real picture of the target and a fake; of pairs, of the same scene."""
     rng = np.random.default_rng(seed)
     begun, real = sources.source.held_out, sources.target.held_out
     order_begun = rng.permutation(len(begun))
@@ -128,7 +129,7 @@ def _against_real(model: Translator, sources: Sources, seed: int) -> Iterator[Tr
 def _against_other(
     model: Translator, other: Translator, sources: Sources, seed: int
 ) -> Iterator[Trial]:
-    """What two models make of one picture, and the picture."""
+    """Yield the translations of one picture by two models, and the picture."""
     files = sources.source.held_out
     for place in np.random.default_rng(seed).permutation(len(files)):
         try:
@@ -154,7 +155,7 @@ def _first(trials: Iterator[Trial], count: int, progress: Progress | None) -> li
 
 
 def _practice(made: int, count: int) -> int:
-    """How many pairs are to practise on: those beyond ``count``; of few, one in five."""
+    """Return how many pairs are for practice: those beyond ``count``; of few, one in five."""
     return max(made - count, min(PRACTICE, made // 5))
 
 
@@ -167,7 +168,7 @@ def _page(
     names: list[str],
     seed: int,
 ) -> dict[str, Any]:
-    """Plain values; neither the order of the pictures nor their sizes tell which is real."""
+    """Return plain values; neither the order of the pictures nor their sizes tell which is real."""
     rng = np.random.default_rng([seed, len(trials)])
     pictures = [_square(pixels) for trial in trials for pixels in trial]
     places = rng.permutation(len(pictures))  # where on the page the n-th picture stands
@@ -193,7 +194,7 @@ def _page(
 
 
 def _square(pixels: Pixels) -> bytes:
-    """The largest centred square, in ``SIDE`` px whatever the picture's size."""
+    """Cut the largest centred square and resize it to ``SIDE`` px."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -203,10 +204,6 @@ def _square(pixels: Pixels) -> bytes:
 
 
 def _masked(sides: np.ndarray, rng: np.random.Generator) -> list[str]:
-    """The answers under a mask, so that no eye reads them off the page's source."""
+    """Mask the answers, so that nobody reads them off the page's source."""
     mask = rng.integers(0, 256, len(sides), np.uint8)
     return [base64.b64encode(part.tobytes()).decode() for part in (mask, mask ^ sides)]
-
-
-def _title(header: ModelHeader) -> str:
-    return f"{header.source} to {header.target}: a blind study"

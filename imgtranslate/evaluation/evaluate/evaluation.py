@@ -1,14 +1,13 @@
-"""How good a model is: translate held-out pictures, then measure whatever applies to them."""
+"""The evaluation of a model: translate held-out pictures, then measure what applies to them."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgtranslate.data.folders import evenly_spaced
-from imgtranslate.data.gallery import Gallery
 from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
-from imgtranslate.evaluation.evaluate.measures import Options, Shots, measure
+from imgtranslate.evaluation.evaluate.measures import Options, Translated, measure
 from imgtranslate.evaluation.evaluate.schema import (
     Counts,
     DirectionFigures,
@@ -18,42 +17,36 @@ from imgtranslate.evaluation.evaluate.schema import (
     FigureDifference,
     Resize,
 )
-from imgtranslate.evaluation.evaluate.subjects import Subject
+from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject
 from imgtranslate.images import Picture, Pixels, holds, write_image
 from imgtranslate.metrics.estimate import Difference, Estimate, difference
 
 Tell = Callable[[str], None]
-Size = tuple[int, int]  # width, height
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A picture that could not be measured."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """What was found of one direction of one model."""
+    """The figures of one direction of one model."""
 
-    subject: Subject
-    shots: Shots
+    translated: Translated
     estimates: Mapping[str, Estimate]
     left_out: Mapping[str, str]  # measure: why, and what to do
-    failures: tuple[Failure, ...]
-    resize: int
+    failures: tuple[FailedPicture, ...]
 
     @property
     def direction(self) -> str:
         """``ab`` or ``ba``."""
         return self.subject.header.direction
 
+    @property
+    def subject(self) -> Subject:
+        """The model, with the pictures that were measured."""
+        return self.translated.subject
+
     def figures(self) -> DirectionFigures:
         """Return all of it as `evaluate --json` prints it."""
-        header, shots = self.subject.header, self.shots
-        resize = Resize(shorter_side=self.resize, method=shots.sources.resample)
+        header, source, target = self.subject.header, self.subject.source, self.subject.target
+        resize = Resize(shorter_side=source.side, method=source.resample)
         return DirectionFigures(
             name=self.subject.name,
             direction=header.direction,
@@ -62,36 +55,34 @@ class Evaluation:
             step=header.step,
             paired=self.subject.paired,
             counts=Counts(
-                translated=len(shots.fakes),
-                real=len(shots.targets) if shots.targets else 0,
+                translated=len(self.translated.fakes),
+                real=len(target) if target else 0,
                 failed=len(self.failures),
             ),
-            sizes=tuple(f"{width}x{height}" for width, height in shots.sizes),
-            resize=resize if self.resize else None,
+            sizes=tuple(f"{width}x{height}" for width, height in self.translated.sizes),
+            resize=resize if source.side else None,
             measures={name: _figure(estimate) for name, estimate in self.estimates.items()},
             left_out=dict(self.left_out),
-            failed=tuple(FailedPicture(path=str(f.path), reason=f.reason) for f in self.failures),
+            failed=self.failures,
         )
 
 
 def evaluate(subject: Subject, options: Options, *, tell: Tell) -> Evaluation:
-    """Measure one direction of one model; ``tell`` hears what is being done.
+    """Measure one direction of one model, telling ``tell`` what is being done.
 
     Pictures are translated once, saved as they would be by ``translate`` and read again for each
-    measure, so that memory does not grow with their number. One that fails is told, left out
-    together with its partner, and does not stop the rest. Raises ``ImgTranslateError`` if
+    measure, so that memory does not grow with their number. One that fails is reported and left out
+    together with its partner. Raises ``ImgTranslateError`` if
     none is left.
     """
     with tempfile.TemporaryDirectory(prefix="imgtranslate-") as folder:
-        shots, failures = _take(subject, options, folder=Path(folder), tell=tell)
-        estimates, left_out = measure(shots, options, tell=tell)
+        translated, failures = _translate(subject, options, folder=Path(folder), tell=tell)
+        estimates, left_out = measure(translated, options, tell=tell)
     return Evaluation(
-        subject=subject,
-        shots=shots,
+        translated=translated,
         estimates=estimates,
         left_out=left_out,
         failures=tuple(failures),
-        resize=subject.source.side,
     )
 
 
@@ -128,7 +119,7 @@ def document(runs: Sequence[Sequence[Evaluation]]) -> EvaluationFile:
 
 def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
     """Subtract the figures of the first from those of the second, where both have them."""
-    same = first.shots.sources.files == second.shots.sources.files
+    same = first.subject.source.files == second.subject.source.files
     return {
         name: difference(estimate, second.estimates[name], same_pictures=same)
         for name, estimate in first.estimates.items()
@@ -136,38 +127,50 @@ def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
     }
 
 
-@dataclass
-class _Album:
-    """What has been taken so far."""
-
-    numbers: list[int] = field(default_factory=list)
-    fakes: list[Path] = field(default_factory=list)
-    sizes: set[Size] = field(default_factory=set)
-    failures: list[Failure] = field(default_factory=list)
-
-
-def _take(
+def _translate(
     subject: Subject, options: Options, *, folder: Path, tell: Tell
-) -> tuple[Shots, list[Failure]]:
-    album = _Album()
+) -> tuple[Translated, list[FailedPicture]]:
+    """Translate the pictures of a subject, and find those to compare with that can be read."""
+    numbers, fakes, failures = list[int](), list[Path](), list[FailedPicture]()
+    sizes = set[tuple[int, int]]()  # width, height
     wanted = evenly_spaced(range(len(subject.source)), options.limit)
     tell(f"translating {len(wanted)} of {len(subject.source)} pictures")
     for number in wanted:
         try:
             pixels = _translated(subject, number, seed=options.seed)
-            album.fakes.append(_saved(pixels, folder, number))
+            fakes.append(_saved(pixels, folder, number))
         except ImgTranslateError as error:
-            path = subject.source.files[number]
-            reason = str(error).removeprefix(f"{path}: ")
-            album.failures.append(Failure(path=path, reason=reason))
+            failures.append(_failure(subject.source.files[number], error))
         else:
-            album.numbers.append(number)
-            album.sizes.add((pixels.shape[1], pixels.shape[0]))
-    if not album.numbers:
-        first = album.failures[0]
+            numbers.append(number)
+            sizes.add((pixels.shape[1], pixels.shape[0]))
+    if not numbers:
+        first = failures[0]
         raise ImgTranslateError(f"{first.path}: {first.reason}. So not one picture is left")
-    targets = _targets(subject, options, album)
-    return _shots(subject, album, targets), album.failures
+
+    # Real pictures: the partners, or as many of the other side
+    source, target = subject.source.only(numbers), subject.target
+    if target is not None and subject.paired:
+        target = target.only(numbers)
+    elif target is not None:
+        readable = []
+        for number in evenly_spaced(range(len(target)), options.limit):
+            try:
+                height, width = target.read(number).shape[:2]
+            except ImageError as error:
+                failures.append(_failure(target.files[number], error))
+            else:
+                readable.append(number)
+                sizes.add((width, height))
+        target = target.only(readable) if readable else None
+    header = subject.header
+    domain = replace(source.domain, name=header.target, files=(), held_out=(), half="whole")
+    translated = Translated(
+        subject=replace(subject, source=source, target=target),
+        fakes=Gallery(domain=domain, files=tuple(fakes), channels=header.out_channels),
+        sizes=tuple(sorted(sizes)),
+    )
+    return translated, failures
 
 
 def _translated(subject: Subject, number: int, *, seed: int) -> Pixels:
@@ -192,39 +195,8 @@ def _saved(pixels: Pixels, folder: Path, number: int) -> Path:
     return path
 
 
-def _targets(subject: Subject, options: Options, album: _Album) -> Gallery | None:
-    """Real pictures that can be read: the partners, or as many of the other side as asked for."""
-    if subject.target is None:
-        return None
-    if subject.paired:
-        return subject.target.only(album.numbers)
-    kept = []
-    for number in evenly_spaced(range(len(subject.target)), options.limit):
-        try:
-            height, width = subject.target.read(number).shape[:2]
-        except ImageError as error:
-            path = subject.target.files[number]
-            reason = str(error).removeprefix(f"{path}: ")
-            album.failures.append(Failure(path=path, reason=reason))
-        else:
-            kept.append(number)
-            album.sizes.add((width, height))
-    return subject.target.only(kept) if kept else None
-
-
-def _shots(subject: Subject, album: _Album, targets: Gallery | None) -> Shots:
-    header = subject.header
-    domain = replace(subject.source.domain, name=header.target, files=(), held_out=(), half="whole")
-    fakes = Gallery(domain=domain, files=tuple(album.fakes), channels=header.out_channels)
-    return Shots(
-        translator=subject.translator,
-        sources=subject.source.only(album.numbers),
-        fakes=fakes,
-        targets=targets,
-        paired=subject.paired,
-        learnt=subject.learnt,
-        sizes=tuple(sorted(album.sizes)),
-    )
+def _failure(path: Path, error: ImgTranslateError) -> FailedPicture:
+    return FailedPicture(path=str(path), reason=str(error).removeprefix(f"{path}: "))
 
 
 def _figure(estimate: Estimate) -> Figure:

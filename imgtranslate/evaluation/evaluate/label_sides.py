@@ -1,4 +1,4 @@
-"""Which side of the pictures are labels, and the colours of their classes."""
+"""The side of the pictures that holds labels, and the colours of its classes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from imgtranslate.data.folders import evenly_spaced
-from imgtranslate.data.gallery import Gallery
 from imgtranslate.errors import UsageError
-from imgtranslate.evaluation.evaluate.subjects import Subject
+from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject
 from imgtranslate.metrics.palette import Palette, find_palette, read_palette
 from imgtranslate.metrics.segmenter import Segmenter, train_segmenter
 
@@ -19,7 +18,7 @@ _NOT_LABELS = "no few flat colours are seen in them. If they are, give --palette
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSides:
-    """The palette of each side that holds labels; ``why`` speaks of one that does not."""
+    """The palette of each side that holds labels; ``why`` tells why another does not."""
 
     source: Palette | None
     target: Palette | None
@@ -32,7 +31,7 @@ def find_sides(
     learnt: tuple[Gallery, Gallery] | None,
     given: Path | None,
 ) -> LabelSides:
-    """Find the palettes of both sides, in the pictures learnt from where they are at hand.
+    """Find the palettes of both sides, in the training pictures where they are at hand.
 
     A palette that is given belongs to the side whose pictures lie nearer to it. Raises
     ``UsageError`` if it cannot be read.
@@ -61,7 +60,7 @@ def train_on(
     seed: int,
     tell: Callable[[int, float], None],
 ) -> Segmenter:
-    """Train a segmenter on the real pairs that a run has learnt from.
+    """Train a segmenter on the real pairs that a run was trained on.
 
     Raises ``UsageError`` if there are none, or neither side is labels.
     """
@@ -91,12 +90,12 @@ def train_on(
 
 
 def _some(gallery: Gallery) -> Gallery:
-    """A few as they lie on disk: resizing would mix the colours."""
+    """Pick a few pictures, not resized: that would mix the colours."""
     return replace(gallery.only(evenly_spaced(range(len(gallery)), _LOOKED_AT)), side=0)
 
 
 def _gap(gallery: Gallery, palette: Palette) -> float:
-    """How far pictures are from the nearest colour of a palette, in levels."""
+    """Measure how far pictures are from the nearest colours of a palette, in levels."""
     colours = np.asarray(palette.colours, dtype=np.float64)
     gaps = [
         float(np.abs(pixels - colours[palette.classes(pixels)]).mean())

@@ -1,18 +1,19 @@
-"""What is evaluated: a model, the pictures it is asked for, and real ones to hold them against."""
+"""The subjects of an evaluation: a model, its inputs, and real pictures to compare with."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.gallery import Gallery
 from imgtranslate.data.pairs import Listing, list_folder, list_pairs, match_by_name
+from imgtranslate.data.loader import resize_shorter
 from imgtranslate.errors import DataError, UsageError
+from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import Settings, is_paired
+from imgtranslate.settings.config import Resample, Settings, is_paired
 from imgtranslate.translation.translator import Translator, find_model, load
 
 
@@ -28,8 +29,37 @@ class Places:
 
     @property
     def given(self) -> bool:
-        """Whether any are."""
+        """Tell whether any are given."""
         return bool(self.a or self.b or self.pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Pictures of a domain in their order, read one by one and resized alike."""
+
+    domain: Domain  # tells which half of each file
+    files: tuple[Path, ...]
+    channels: int
+    side: int = 0  # px, of the shorter side after reading; 0: as in the file
+    resample: Resample = "bicubic"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, number: int) -> Pixels:
+        """Read one picture: uint8 (h, w, channels). Raises ``ImageError``."""
+        pixels = self.domain.read(self.files[number], channels=self.channels)
+        if not self.side:
+            return pixels
+        return resize_shorter(pixels, self.side, resample=self.resample)
+
+    def pictures(self) -> Iterator[Pixels]:
+        """Read one after another."""
+        return (self.read(number) for number in range(len(self)))
+
+    def only(self, numbers: Iterable[int]) -> "Gallery":
+        """Return some of the pictures, in the order given."""
+        return replace(self, files=tuple(self.files[number] for number in numbers))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +75,7 @@ class Subject:
 
     @property
     def header(self) -> ModelHeader:
-        """What the model says of itself."""
+        """The header of the model."""
         return self.translator.header
 
 
@@ -57,7 +87,7 @@ def subjects_of_run(
     resize: int = 0,
     device: str = "auto",
 ) -> list[Subject]:
-    """Each direction that a run has learnt. Raises ``UsageError`` where pictures are missing."""
+    """List the directions that a run has learnt. Raises ``UsageError`` if pictures are missing."""
     refuse_unclear(places)
     run = Run(folder)
     settings, _ = run.read_config()
@@ -82,7 +112,7 @@ def subjects_of_run(
 def subjects_of_model(
     file: Path, places: Places, *, resize: int = 0, device: str = "auto"
 ) -> list[Subject]:
-    """The one direction of a model file, on pictures that the user names."""
+    """Return the one direction of a model file, on pictures that the user names."""
     refuse_unclear(places)
     if not places.given:
         raise UsageError(
@@ -115,7 +145,7 @@ def refuse_unclear(places: Places) -> None:
 
 
 def _domains(run: Run, places: Places) -> tuple[Domain, Domain] | None:
-    """A run's own pictures; they may be gone where others are named."""
+    """List a run's own pictures; None if they are gone and others are named."""
     settings, record = run.read_config()
     try:
         return domains_of_run(settings, record)
@@ -129,7 +159,7 @@ Sides = tuple[Domain | None, Domain | None]
 
 
 def _own_domains(places: Places, of: Settings | ModelHeader, *, paired: bool) -> Sides:
-    """Domains whose held-out pictures are those that the user names."""
+    """Return domains whose held-out pictures are those that the user names."""
     names, channels = _names(of), _channels(of)
     if places.pairs:
         a, b = list_pairs("--pairs", places.pairs, order=places.pair_order, channels=max(channels))

@@ -1,4 +1,4 @@
-"""What a run was made with and how it is made again, in plain values."""
+"""The settings, data, versions and command that made a run, in plain values."""
 
 import platform
 import shlex
@@ -18,7 +18,7 @@ LONGEST_FILE = 30_000
 
 
 def settings_of(settings: Settings) -> list[dict[str, Any]]:
-    """Every setting with its default; those that differ first, each group in its order."""
+    """List every setting with its default; those that differ first, each group in its order."""
     usual = dict(_flat(to_tree(_defaults(settings))))
     rows = [
         {
@@ -36,7 +36,7 @@ def settings_of(settings: Settings) -> list[dict[str, Any]]:
 def data_of(
     settings: Settings, record: Mapping[str, Any], domains: tuple[Domain, Domain] | None
 ) -> list[dict[str, Any]]:
-    """Counts and fingerprint of both sides, as recorded when the run began."""
+    """Return counts and fingerprint of both sides, as recorded when the run began."""
     data = settings.data
     folders = (str(d.folder) for d in domains) if domains else (data.a, data.b)
     names, channels = (data.name_a, data.name_b), (data.channels_a, data.channels_b)
@@ -56,12 +56,12 @@ def data_of(
 
 
 def lines_of(record: Mapping[str, Any], name: str) -> list[str]:
-    """What the data check said: ``facts`` or ``warnings``; nothing of a run before 0.1."""
+    """Return the ``facts`` or ``warnings`` of the data check; none of a run before 0.1."""
     return [shown(text, limit=LONGEST_VALUE) for text in _texts(record.get(name))[:50]]
 
 
 def versions_of(record: Mapping[str, Any]) -> list[list[str]]:
-    """Versions that the run was begun with, and those that made the page."""
+    """List the versions that the run was begun with, and those that make the page."""
     names = ("imgtranslate", "torch", "python")
     begun = [[f"{name}, run", shown(str(record[name]))] for name in names if name in record]
     now = {"imgtranslate": __version__, "python": platform.python_version()}
@@ -69,7 +69,7 @@ def versions_of(record: Mapping[str, Any]) -> list[list[str]]:
 
 
 def recipe_of(run: Run, settings: Settings) -> dict[str, str]:
-    """The command that begins the same run anew, and the settings that it reads."""
+    """Return the command that begins the same run anew, and the settings that it reads."""
     again = run.folder.with_name(f"{run.folder.name}-again")
     words = ["imgtranslate", "train", "--config", str(run.config), "--out", str(again)]
     text = tomli_w.dumps(to_tree(settings))
@@ -80,7 +80,7 @@ def recipe_of(run: Run, settings: Settings) -> dict[str, str]:
 
 
 def _defaults(settings: Settings) -> Settings:
-    """The default of every setting that this run has, whatever its method or size."""
+    """Return the default of every setting that this run has, of its method or network."""
     sections = {name: type(section)() for name, section in vars(settings).items() if section}
     return Settings(**sections)
 

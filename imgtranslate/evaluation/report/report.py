@@ -1,4 +1,4 @@
-"""The report: one page that shows what a run has learnt, and whether to trust it."""
+"""The report: one page with the curves, pictures, checks and settings of a run."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -7,14 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.data.folders import Domain, evenly_spaced
+from imgtranslate.data.folders import evenly_spaced
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
 from imgtranslate.evaluation.documents import Document
 from imgtranslate.evaluation.evaluate.schema import EvaluationFile
-from imgtranslate.evaluation.gallery import Missing, Shown, count_shown, show_held_out
 from imgtranslate.evaluation.report.checks import (
-    MEASURES,
     checked_rows,
     outdated,
     read_check,
@@ -22,6 +20,7 @@ from imgtranslate.evaluation.report.checks import (
     verdicts_of,
 )
 from imgtranslate.evaluation.report.curves import Log, read_log
+from imgtranslate.evaluation.report.pictures import count_pictures, picture_rows
 from imgtranslate.evaluation.report.provenance import (
     data_of,
     lines_of,
@@ -33,29 +32,27 @@ from imgtranslate.files import write_text
 from imgtranslate.images import read_image
 from imgtranslate.methods.schedule import build_schedule
 from imgtranslate.model_files.checkpoint import Direction
-from imgtranslate.pages import number, render, shown
+from imgtranslate.pages import render, shown
 from imgtranslate.pages.embed import embed
-from imgtranslate.runs.data import domains_of_run
+from imgtranslate.runs.data import Domains, domains_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, is_paired
 
 COUNT = 24  # held-out pictures of each side
-FEWER = 8  # where the page is written after something else
+FEWER = 8  # where another command writes the page
 SAMPLES, SAMPLE_SIDE = 24, 1200  # pictures over time; px
-PICTURE_SIDE = 360  # px
 SAMPLES_BYTES, PICTURES_BYTES = 2_200_000, 2_600_000  # of all together, before base64
-LONGEST_NAME = 64  # characters, of a file
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
-    """What is known of a run before anything is translated."""
+    """All that is read of a run before anything is translated."""
 
     run: Run
     settings: Settings
     record: Mapping[str, Any]
-    domains: tuple[Domain, Domain] | None
+    domains: Domains | None
     log: Log
     warnings: list[str]
 
@@ -70,9 +67,9 @@ def write_report(
 ) -> Path:
     """Write the page of a run, ``RUN/report.html`` unless ``output`` names another file.
 
-    Up to ``count`` held-out pictures of each side are translated anew. What `cycle-check` and
-    `evaluate` left in the run, ``cycle-check.json`` and ``evaluate.json``, is shown too. What of
-    a run is missing or damaged is told on the page. Raises ``CheckpointError`` if it is no run.
+    Up to ``count`` held-out pictures of each side are translated anew. It also shows the results of
+    `cycle-check` and `evaluate` that the run holds, and warns of all that is missing or damaged.
+    Raises ``CheckpointError`` if ``run`` is no run.
     """
     folder = Run(Path(run))
     target = Path(output) if output is not None else folder.folder / "report.html"
@@ -123,40 +120,28 @@ def _warnings_of(log: Log) -> list[str]:
 def _pictures(
     parts: _Parts, *, count: int, device: str, progress: Progress | None
 ) -> Iterable[dict[str, Any]]:
-    """A row of each held-out picture, with the pictures themselves where they could be made."""
+    """Yield a row of each held-out picture; warn where there are none."""
     if parts.domains is None:
         return
-    total = count_shown(parts.settings, parts.domains, count=count)
+    total = count_pictures(parts.settings, parts.domains, count=count)
     if not total:
         parts.warnings.append("No pictures are held out, so nothing here was measured on new ones.")
         return
-    most = PICTURES_BYTES // (3 * total)
     try:
-        found = show_held_out(
-            parts.run.folder, parts.settings, parts.domains, count=count, device=device
+        rows = picture_rows(
+            parts.run.folder,
+            parts.settings,
+            parts.domains,
+            count=count,
+            device=device,
+            most_bytes=PICTURES_BYTES // (3 * total),
         )
-        for done, entry in enumerate(found, start=1):
-            yield _row(entry, most_bytes=most)
+        for done, row in enumerate(rows, start=1):
+            yield row
             if progress is not None:
                 progress(done, total)
     except ImgTranslateError as error:
         parts.warnings.append(shown(f"No pictures were translated: {error}", limit=400))
-
-
-def _row(entry: Shown | Missing, *, most_bytes: int) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": shown(entry.path.name, limit=LONGEST_NAME),
-        "direction": entry.direction,
-    }
-    if isinstance(entry, Missing):
-        return {**row, "fault": shown(entry.reason)}
-    row |= {
-        **{name: number(vars(entry)[name]) for name in MEASURES},
-        "size": list(entry.size),
-    }
-    pictures = (entry.real, entry.fake, entry.other)
-    row["pictures"] = [embed(p, side=PICTURE_SIDE, most_bytes=most_bytes) for p in pictures]
-    return row
 
 
 def _page(parts: _Parts, pictures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -191,7 +176,7 @@ def _page(parts: _Parts, pictures: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _progress(parts: _Parts) -> dict[str, Any]:
-    """How far the run is: by its log, and by its schedule where its pictures are at hand."""
+    """Return the last step, and the number of steps where the training pictures are at hand."""
     total = None
     if parts.domains is not None:
         longer = max(len(domain.files) for domain in parts.domains)
@@ -200,7 +185,7 @@ def _progress(parts: _Parts) -> dict[str, Any]:
 
 
 def _samples(parts: _Parts) -> list[dict[str, Any]]:
-    """The strip over time: evenly spread steps, each a picture."""
+    """Return the samples of evenly spaced steps."""
     found = {step: path for path in parts.run.samples.glob("step_*.png") if (step := _step(path))}
     chosen = evenly_spaced(sorted(found), SAMPLES)
     strips = []
