@@ -117,7 +117,7 @@ def cycle_check(
 
 
 def _verdict(name: str) -> "Verdict":
-    """The verdict that a person names, with or without hyphens."""
+    """Return the verdict that a person names, with or without hyphens."""
     from imgtranslate.errors import nearest
     from imgtranslate.evaluation.cycle_check.verdicts import VERDICTS
 
@@ -134,7 +134,7 @@ def _check_limit(fail_above: float | None) -> None:
 
 
 def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, Path]:
-    """The two model files; a run gives both."""
+    """Return the two model files; a run gives both."""
     if run is not None and (ab or ba):
         raise UsageError("--run: given together with --ab or --ba. Give one or the other")
     if run is not None:
@@ -192,7 +192,7 @@ def _load(
 def _identities(
     sources: list["CycleSource"], run: Path | None, ab: "Translator", ba: "Translator"
 ) -> dict["Direction", list[float]]:
-    """The identity errors of the way there, where the pictures are of one side only."""
+    """Measure the identity errors of the way there, where the pictures are of one side only."""
     from imgtranslate.evaluation.cycle_check.check import identity_errors
 
     directions = {source.direction for source in sources}
@@ -205,7 +205,7 @@ def _identities(
 def _followed(
     outcomes: Iterator["CycleScore | CycleFailure"], *, total: int
 ) -> Iterable["CycleScore | CycleFailure"]:
-    """Pass on what comes, under a bar where a person looks on."""
+    """Pass on each outcome, with a progress bar in a terminal."""
     from rich.console import Console
     from rich.progress import track
 

@@ -1,4 +1,4 @@
-"""What ``imgtranslate cycle-check`` shows a person."""
+"""The tables of ``imgtranslate cycle-check``."""
 
 import math
 import textwrap
@@ -19,7 +19,7 @@ LINE = 88  # characters, of sentences
 
 
 def table(report: "CycleReport") -> list[str]:
-    """The pictures, each direction's numbers and verdict, and the verdict of all."""
+    """Write the pictures, each direction's numbers and verdict, and the verdict of all."""
     scores, width = report.scores, _name_width(report)
     titles = ("error", "PSNR", "SSIM", "change", "identity")
     lines = [_cells("", titles, width)] if scores else []
@@ -80,6 +80,6 @@ def _name_width(report: "CycleReport") -> int:
 
 
 def _short(name: str, width: int) -> str:
-    """The end of a name, which tells more than its beginning."""
+    """Cut a long name to its end, which tells more than its beginning."""
     name = printable(name)
     return name if len(name) <= width else f"…{name[1 - width :]}"

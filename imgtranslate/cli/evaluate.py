@@ -209,7 +209,7 @@ def _directions(start: str | None) -> list["Direction"]:
 
 
 def _with_weights(options: "Options", *, inception: Path | None, lpips: Path | None) -> "Options":
-    """The same with the networks that others have learnt."""
+    """Return the options with the pretrained networks."""
     from dataclasses import replace
 
     if inception is not None:
@@ -226,7 +226,7 @@ def _with_weights(options: "Options", *, inception: Path | None, lpips: Path | N
 def _with_segmenter(
     options: "Options", subject: "Subject", *, given: Path | None, place: Path | None, steps: int
 ) -> "Options":
-    """The same with a segmenter that is read, or trained and kept."""
+    """Return the options with a segmenter that is read, or trained and saved."""
     from dataclasses import replace
 
     if given is not None:

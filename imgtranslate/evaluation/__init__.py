@@ -1,1 +1,1 @@
-"""Judging a run: evaluate, cycle-check, report and study."""
+"""Judging of a run: evaluate, cycle-check, report and study."""

@@ -1,4 +1,4 @@
-"""The colours that stand for classes in label pictures: found, read, and the nearest to a pixel.
+"""Palettes, the colours that stand for classes in label pictures.
 
 Label pictures are often JPEG: around few colours lie many near ones, and at edges mixtures and
 rings. So colours are looked for where a picture is flat.
@@ -36,7 +36,7 @@ class Palette:
         return len(self.colours)
 
     def classes(self, pixels: Pixels) -> Classes:
-        """The class of the nearest colour of each pixel: (h, w, channels) to (h, w)."""
+        """Return the class of the nearest colour of each pixel: (h, w, channels) to (h, w)."""
         flat = pixels.reshape(-1, pixels.shape[-1])
         parts = np.split(flat, range(_ROWS, len(flat), _ROWS))
         nearest = [_distances(part, self.colours).argmin(1) for part in parts]
@@ -44,7 +44,7 @@ class Palette:
 
 
 def find_palette(pictures: Iterable[Pixels]) -> Palette | None:
-    """The colours of label pictures, the most frequent first; None if these are other pictures."""
+    """Find the colours of label pictures, the most frequent first; None in other pictures."""
     samples = [_flat_pixels(pixels) for pixels in pictures]
     if not samples or np.mean([share for _, share in samples]) < _FLAT_SHARE:
         return None
@@ -86,7 +86,7 @@ def _colour(path: Path, number: int, line: str, channels: int) -> tuple[int, ...
 
 
 def _flat_pixels(pixels: Pixels) -> tuple[Pixels, float]:
-    """Some pixels with flat surroundings, (n, channels), and the share of such in the picture."""
+    """Pick pixels with flat surroundings, (n, channels), and the share of such pixels."""
     if min(pixels.shape[:2]) < 3:
         return pixels.reshape(-1, pixels.shape[2])[:0], 0.0
     windows = sliding_window_view(pixels, (3, 3), axis=(0, 1))
@@ -96,7 +96,7 @@ def _flat_pixels(pixels: Pixels) -> tuple[Pixels, float]:
 
 
 def _frequent_colours(pixels: Pixels) -> tuple[tuple[int, ...], ...]:
-    """Take the fullest spot of the colour cube and all near it away, until only crumbs are left."""
+    """Take the fullest spot of the colour cube and all near it away, until few pixels are left."""
     least = max(_LEAST_SHARE * len(pixels), 1)
     colours: list[tuple[int, ...]] = []
     left = pixels
@@ -110,7 +110,7 @@ def _frequent_colours(pixels: Pixels) -> tuple[tuple[int, ...], ...]:
 
 
 def _fullest_spot(pixels: Pixels) -> tuple[int, ...]:
-    """The median of the pixels in the fullest cell of 8 levels a side."""
+    """Return the median of the pixels in the fullest cell of 8 levels a side."""
     cells = (pixels >> 3).astype(np.int64) @ (32 ** np.arange(pixels.shape[1]))
     names, counts = np.unique(cells, return_counts=True)
     inside = pixels[cells == names[counts.argmax()]]
@@ -118,7 +118,7 @@ def _fullest_spot(pixels: Pixels) -> tuple[int, ...]:
 
 
 def _distances(pixels: Pixels, colours: tuple[tuple[int, ...], ...]) -> Values:
-    """Squared distances: (n, channels) to (n, colours)."""
+    """Compute squared distances: (n, channels) to (n, colours)."""
     centres = np.asarray(colours, dtype=np.float64)
     values = pixels.astype(np.float64)
     squares = (values**2).sum(1, keepdims=True) + (centres**2).sum(1)

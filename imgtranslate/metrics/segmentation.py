@@ -1,4 +1,4 @@
-"""How well classes agree, pixel by pixel (Long et al. 2015, section 5; arXiv 1611.07004, 4.1)."""
+"""Scores of segmentation, pixel by pixel (Long et al. 2015, section 5; arXiv 1611.07004, 4.1)."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,18 +20,18 @@ def confusion(truth: Classes, found: Classes, *, classes: int) -> Values:
 
 
 def pixel_accuracy(confusions: Values) -> Values:
-    """The share of pixels of the right class: (..., classes, classes) to (...)."""
+    """Return the share of pixels of the right class: (..., classes, classes) to (...)."""
     return _share(_hits(confusions).sum(-1), confusions.sum((-2, -1)))
 
 
 def class_accuracy(confusions: Values) -> Values:
-    """The mean over classes of the share found; as published, a class without pixels counts 0."""
+    """Average the share found over the classes; as published, a class without pixels counts 0."""
     shares: Values = _share(_hits(confusions), confusions.sum(-1)).mean(-1)
     return shares
 
 
 def class_iou(confusions: Values) -> Values:
-    """The mean over classes of intersection over union; a class without pixels counts 0."""
+    """Average intersection over union over the classes; a class without pixels counts 0."""
     hits = _hits(confusions)
     union = confusions.sum(-1) + confusions.sum(-2) - hits
     shares: Values = _share(hits, union).mean(-1)
@@ -46,7 +46,7 @@ SCORES: dict[str, Callable[[Values], Values]] = {
 
 
 def segmentation_scores(confusions: Sequence[Values]) -> dict[str, Estimate]:
-    """The three figures over all pictures together, of one confusion matrix each."""
+    """Estimate the three scores over all pictures together, of one confusion matrix each."""
     stacked = np.stack(confusions)
 
     def of(score: Callable[[Values], Values]) -> Estimate:

@@ -1,4 +1,4 @@
-"""A network that reads classes from photos: trained, used, kept in a file of its own.
+"""A network that reads classes from photos: trained, used, saved in a file of its own.
 
 The file is safetensors with a JSON header, as models are: which torchvision network, and the
 colours of its classes. Nothing is downloaded: the weights begin at random.
@@ -37,7 +37,7 @@ _SMALLEST_CROP = 0.75  # of the shorter side
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterHeader(Section):
-    """What the file says of itself."""
+    """The header of the file."""
 
     kind: Literal["segmenter"] = "segmenter"
     network: Literal["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"]
@@ -69,7 +69,7 @@ class Segmenter:
         return found
 
     def save(self, path: Path) -> None:
-        """Write it whole, then rename it into place."""
+        """Write the file whole, then rename it into place."""
         from safetensors.torch import save as serialise
 
         tensors = {n: t.contiguous() for n, t in self._network.state_dict().items()}
@@ -103,10 +103,10 @@ def train_segmenter(
     seed: int = 0,
     tell: Callable[[int, float], None],
 ) -> Segmenter:
-    """Learn to read classes from ``count`` real photos.
+    """Train a network to read classes from ``count`` real photos.
 
     Squares of 3/4 to the whole of the shorter side are cut, mirrored at random and resized to
-    ``SIDE``; the rate falls to zero along a line. ``tell`` hears of each step.
+    ``SIDE``; the rate falls to zero along a line. ``tell`` is called after each step with its loss.
     """
     header = SegmenterHeader(
         network="lraspp_mobilenet_v3_large", colours=palette.colours, side=SIDE
@@ -136,7 +136,7 @@ def _follow_faster(network: nn.Module) -> None:
 def _batches(
     pair: Callable[[int], Pair], count: int, *, steps: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Photos (8, 3, SIDE, SIDE) and classes (8, SIDE, SIDE)."""
+    """Yield photos (8, 3, SIDE, SIDE) and classes (8, SIDE, SIDE)."""
     for step in range(steps):
         rng = np.random.default_rng([seed, step])
         samples = [_sample(*pair(int(n)), rng) for n in rng.integers(count, size=_BATCH)]

@@ -1,8 +1,8 @@
-"""Pages that people open: one HTML file each, which needs no network and runs no foreign word.
+"""HTML pages of one file each, which need no network and run no foreign code.
 
-A page is its template with style and script inside, and one block of JSON. What came from outside
-stands in that block alone and reaches the page as text, never as markup; the policy on top allows
-this style, this script and pictures inside the file, and nothing else.
+A page is its template with style and script inside, and one block of JSON. Text from outside
+stands in that block alone and reaches the page as text, never as markup; the content security
+policy allows this style, this script and pictures inside the file, and nothing else.
 """
 
 import base64
@@ -20,7 +20,7 @@ LONGEST_TEXT = 160  # characters
 
 
 def render(page: Page, data: Mapping[str, Any], *, title: str) -> str:
-    """Lay ``data``, plain values and finite numbers, into a page of its own."""
+    """Put ``data``, plain values and finite numbers, into a page."""
     style = read_part("base.css") + read_part(f"{page}.css")
     script = read_part("base.js") + read_part(f"{page}.js")
     return Template(read_part(f"{page}.html")).substitute(
@@ -33,7 +33,7 @@ def render(page: Page, data: Mapping[str, Any], *, title: str) -> str:
 
 
 def shown(text: str, *, limit: int = LONGEST_TEXT) -> str:
-    """The text as a page may show it: control codes spelled out, the middle of a long one cut."""
+    """Spell out control codes, and cut the middle of a long text, for display on a page."""
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     if len(plain) <= limit:
         return plain
@@ -41,19 +41,19 @@ def shown(text: str, *, limit: int = LONGEST_TEXT) -> str:
 
 
 def number(value: float | None) -> float | None:
-    """Six digits of a number that JSON can hold; None of any other."""
+    """Round to six digits; None for a number that JSON cannot hold."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.6g}")
 
 
 def read_part(name: str) -> str:
-    """The text of a file of this folder."""
+    """Read a file of this folder."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def json_block(data: Mapping[str, Any]) -> str:
-    """JSON in ASCII in which no tag, comment or entity can begin."""
+    """Write JSON in ASCII in which no tag, comment or entity can begin."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 

@@ -38,11 +38,11 @@ def to_webp(pixels: Pixels, *, side: int, most_bytes: int, quality: int = QUALIT
 
 
 def to_address(content: bytes) -> str:
-    """The ``data:`` address of a WebP; what follows the picture's own bytes is ignored."""
+    """Return the ``data:`` address of a WebP; bytes after the picture's own are ignored."""
     return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
 
 
 def displayed(pixels: Pixels) -> Image.Image:
-    """A picture of any channels as a screen shows it: the first three, or one as grey."""
+    """Convert a picture of any channels for a screen: the first three, or one as grey."""
     seen = pixels[..., :3] if pixels.shape[-1] > 2 else pixels[..., 0]
     return Image.fromarray(np.ascontiguousarray(seen)).convert("RGB")

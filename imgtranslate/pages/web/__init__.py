@@ -1,8 +1,8 @@
-"""The page that runs a model: in the browser itself, or by the server that it came from.
+"""The page that runs a model: in the browser itself, or on the server that sent the page.
 
-It is a handful of plain files. Its configuration is one block of JSON in ``index.html``; names
-from outside stand in that block alone and reach the page as text, never as markup. The policy on
-top lets it load from its own folder and from nowhere else.
+Its configuration is one block of JSON in ``index.html``; names from outside stand in that block
+alone and reach the page as text, never as markup. The content security policy lets the page load
+from its own folder and from nowhere else.
 """
 
 import html
@@ -23,7 +23,7 @@ _SCRIPTS = ("codes.js", "engines.js", "page.js", "picture.js", "png.js", "worker
 
 
 def page_files(engine: Engine, models: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The text of every file of the page by its name, ``index.html`` among them.
+    """Return the text of every file of the page by its name, ``index.html`` among them.
 
     ``models``: of each ``name`` (what the engine is asked for), ``direction``, ``source``,
     ``target``, ``in_channels``, ``out_channels``, ``latent_dim``, ``crop_size``; optional
@@ -39,7 +39,7 @@ def page_files(engine: Engine, models: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def title_of(models: Sequence[Mapping[str, Any]]) -> str:
-    """What the page is called: the first model's way, and whether the second one leads back."""
+    """Name the first model's domains, with a double arrow if the second model leads back."""
     first, last = models[0], models[-1]
     leads_back = (first["source"], first["target"]) == (last["target"], last["source"])
     return f"{first['source']} {'⇄' if leads_back else '→'} {first['target']}"
