@@ -7,14 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.data.folders import Domain, find_domains, without
+from imgtranslate.data.folders import Domain, Domains, find_domains, without
 from imgtranslate.data.pairs import halves_of
 from imgtranslate.errors import DataError
 from imgtranslate.images.tar_archive import is_there
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, is_paired
-
-Domains = tuple[Domain, Domain]  # A and B
 
 
 def run_of_model(path: Path) -> Run | None:
@@ -67,6 +65,7 @@ def held_out_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
             files=(),
             held_out=_held_out(record, letter),
             half=half,
+            aligned=is_paired(settings.method) or pairs is not None,
         )
         for letter, name, folder, half in zip(
             "ab", (data.name_a, data.name_b), (data.a, data.b), halves, strict=True

@@ -11,7 +11,7 @@ from imgtranslate.data.loader import resize_shorter
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
-from imgtranslate.runs.data import domains_of_run
+from imgtranslate.runs.data import read_run_data
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Resample, Settings, is_paired
 from imgtranslate.translation.translator import Translator, find_model, load
@@ -146,9 +146,8 @@ def refuse_unclear(places: Places) -> None:
 
 def _domains(run: Run, places: Places) -> tuple[Domain, Domain] | None:
     """List a run's own pictures; None if they are gone and others are named."""
-    settings, record = run.read_config()
     try:
-        return domains_of_run(settings, record)
+        return read_run_data(run)
     except DataError:
         if places.given:
             return None

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from imgtranslate.data.folders import Domain, evenly_spaced
+from imgtranslate.data.folders import Domain, Domains, evenly_spaced
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.pixels import mean_absolute_error, psnr
 from imgtranslate.metrics.ssim import ssim
 from imgtranslate.pages import number, shown
 from imgtranslate.pages.embed import embed
-from imgtranslate.runs.data import Domains
 from imgtranslate.settings.config import Settings, is_paired
 from imgtranslate.translation.translator import Translator, load
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.data.folders import evenly_spaced
+from imgtranslate.data.folders import Domains, evenly_spaced
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
 from imgtranslate.evaluation.documents import Document
@@ -34,7 +34,7 @@ from imgtranslate.methods.schedule import build_schedule
 from imgtranslate.model_files.checkpoint import Direction
 from imgtranslate.pages import render, shown
 from imgtranslate.pages.embed import embed
-from imgtranslate.runs.data import Domains, domains_of_run
+from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, is_paired
 
