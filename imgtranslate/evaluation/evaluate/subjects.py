@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.pairs import Listing, list_folder, list_pairs, match_by_name
 from imgtranslate.data.loader import resize_shorter
+from imgtranslate.data.pairs import Listing, list_folder, list_pairs, match_by_name
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
