@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from imgtranslate.data.cache import open_caches
+from imgtranslate.data.folders import Domains
 from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
 from imgtranslate.data_check.check import DataReport
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.schedule import Schedule, build_schedule
-from imgtranslate.runs.data import Domains
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, is_paired
 from imgtranslate.training.events import (

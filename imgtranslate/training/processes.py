@@ -23,6 +23,7 @@ from safetensors.torch import load, save
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # public, not listed
 from torch.distributed.rendezvous import rendezvous
 
+from imgtranslate.data.folders import Domains
 from imgtranslate.device import choose_device
 from imgtranslate.errors import DataError, ImgTranslateError, UsageError
 from imgtranslate.methods.learner import Learner
@@ -33,7 +34,7 @@ from imgtranslate.methods.process_group import (
     ProcessGroup,
     ProcessGroupError,
 )
-from imgtranslate.runs.data import Domains, domains_of_run, has_changed
+from imgtranslate.runs.data import domains_of_run, has_changed
 from imgtranslate.runs.folder import Run, config_text, parse_config
 from imgtranslate.settings.config import Settings
 
