@@ -29,7 +29,7 @@ from imgtranslate.model_files.checkpoint import ModelHeader, load_tensors, read_
 from imgtranslate.model_files.export_header import ExportForm
 from imgtranslate.networks import initialise
 from imgtranslate.settings.config import ResnetConfig
-from imgtranslate.translation.codes import Looks, choose
+from imgtranslate.translation.codes import Samples, choose_codes
 from imgtranslate.translation.outputs import Output
 from imgtranslate.translation.plan import Selection, plan_translation
 from imgtranslate.translation.stages import Model, Options
@@ -109,7 +109,7 @@ def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float],
     model = setting.model or save(network, setting, folder / "ab.safetensors")
     arrays = draw(setting, folder / "in")
     translator = load(_exported(model, setting, folder), device=setting.device)
-    loaded = Model(translator=translator, chosen=choose(Looks(), translator))
+    loaded = Model(translator=translator, chosen=choose_codes(Samples(), translator))
     textbook, ours = [], []
     for run in range(-1, runs):  # one to warm up
         seconds = loop_over(network, arrays, device=setting.device)

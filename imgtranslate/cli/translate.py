@@ -15,7 +15,7 @@ from imgtranslate.cli.translate_display import Display
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.translation.codes import Looks
+    from imgtranslate.translation.codes import Samples
     from imgtranslate.translation.inputs import Input
     from imgtranslate.translation.partitions import Shard
     from imgtranslate.translation.plan import Existing
@@ -151,7 +151,7 @@ def translate(
     """
     from imgtranslate.memory import parse_memory, parse_tile
     from imgtranslate.model_files.checkpoint import read_model_header
-    from imgtranslate.translation.codes import choose, refuse_unfit
+    from imgtranslate.translation.codes import choose_codes, refuse_unfit
     from imgtranslate.translation.outputs import Output, pipe_suffix
     from imgtranslate.translation.plan import Selection, plan_translation
     from imgtranslate.translation.stages import Model, Options
@@ -160,7 +160,7 @@ def translate(
 
     # What is requested
 
-    looks = _requested_codes(
+    requested = _requested_codes(
         samples=samples,
         seed=seed,
         sync=sync,
@@ -185,7 +185,7 @@ def translate(
     paths = [find_model(path) for path in model]
     headers = [read_model_header(path) for path in paths]
     for header in headers:
-        refuse_unfit(looks, header)
+        refuse_unfit(requested, header)
     if not inputs and listed is None:
         raise UsageError("INPUT: not given. Name a picture, a folder, a glob, or - for stdin")
     if "-" in (inputs or ()) and sys.stdin.isatty():
@@ -196,7 +196,7 @@ def translate(
         models=headers,
         output=out,
         listed=listed or (),
-        looks=looks.count,
+        samples=requested.count,
         grid=grid,
         selection=Selection(shard=_shard(shard), limit=limit, existing=existing),
         notice=say,
@@ -221,7 +221,9 @@ def translate(
             notice=display.say,
         )
         name = str(path) if len(paths) > 1 else None
-        models.append(Model(translator=translator, chosen=choose(looks, translator), name=name))
+        models.append(
+            Model(translator=translator, chosen=choose_codes(requested, translator), name=name)
+        )
         header = translator.header
         say(f"{header.source} -> {header.target} on {translator.device}")
     options = Options(
@@ -261,9 +263,9 @@ def _requested_codes(
     path: tuple[Path, Path] | None,
     frames: int | None,
     grid: bool,
-) -> "Looks":
+) -> "Samples":
     """Collect the options that choose codes; refuse two that contradict each other."""
-    from imgtranslate.translation.codes import Looks, parse_codes, read_codes
+    from imgtranslate.translation.codes import Samples, parse_codes, read_codes
 
     ways = {"--style": style, "--z": z, "--z-file": z_file, "--interpolate": path}
     drawn = {"--samples": samples, "--seed": seed, "--sync": sync or None}
@@ -274,7 +276,7 @@ def _requested_codes(
     if frames is not None and path is None:
         raise UsageError("--frames: counts the codes of --interpolate. Give both")
     codes = parse_codes(z) if z is not None else read_codes(z_file) if z_file else ()
-    return Looks(
+    return Samples(
         options=(*given, *(["--grid"] if grid else [])),
         samples=samples or 1,
         seed=seed or 0,

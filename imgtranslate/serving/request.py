@@ -17,7 +17,7 @@ from imgtranslate.images import Alpha
 from imgtranslate.pages import shown
 from imgtranslate.serving.errors import RequestError
 from imgtranslate.serving.models import ServedModel
-from imgtranslate.translation.codes import Looks, choose, parse_codes
+from imgtranslate.translation.codes import Samples, choose_codes, parse_codes
 from imgtranslate.translation.outputs import Output, pipe_suffix
 from imgtranslate.translation.stages import Model, Options
 
@@ -91,7 +91,7 @@ def parse_request(
     served = _find_model(values.model, models)
     _check_content(headers)
     translator = served.translator
-    chosen = choose(_looks(values), translator)
+    chosen = choose_codes(_looks(values), translator)
     channels = translator.header.out_channels
     return TranslateRequest(
         model=Model(translator=translator, chosen=chosen, name=served.name),
@@ -142,15 +142,15 @@ def _find_model(name: str | None, models: Sequence[ServedModel]) -> ServedModel:
     raise RequestError(HTTPStatus.NOT_FOUND, line)
 
 
-def _looks(values: Query) -> Looks:
+def _looks(values: Query) -> Samples:
     if values.seed is not None and values.z is not None:
         raise UsageError("seed, z: both choose the look. Give one of them")
     if values.seed is not None:
-        return Looks(options=("seed",), seed=values.seed)
+        return Samples(options=("seed",), seed=values.seed)
     if values.z is None:
-        return Looks()
+        return Samples()
     try:
-        return Looks(options=("z",), codes=parse_codes(values.z))
+        return Samples(options=("z",), codes=parse_codes(values.z))
     except UsageError as error:
         raise UsageError("z: not numbers. Write them as in 0.1,-0.4,1") from error
 

@@ -1,1 +1,1 @@
-"""Translate pictures and folders: the translator, the plan, the stages, the pipeline."""
+"""Translation of pictures and folders: the translator, the plan, the stages, the pipeline."""

@@ -1,4 +1,4 @@
-"""Which codes a model with many looks is asked for: by number, by a picture, along a path."""
+"""Latent codes z for the samples of a picture: drawn, given, read from a style, or between two."""
 
 import math
 from collections.abc import Sequence
@@ -19,75 +19,83 @@ _SMALLEST_CELL, _LARGEST_CELL = 128, 1024  # px, of a grid
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looks:
-    """What was asked for; at most one of ``samples``, ``codes``, ``style``, ``path``."""
+class Samples:
+    """The requested samples of each picture; at most one of ``codes``, ``style``, ``path``."""
 
-    options: tuple[str, ...] = ()  # that asked for it, so that a fault can name them
+    options: tuple[str, ...] = ()  # the options in use, to name in errors
     samples: int = 1
-    seed: int = 0  # of the first sample; each further one has the next
+    seed: int = 0  # of the first sample; it grows by 1 for each further one
     sync: bool = False  # the same codes for every picture
     codes: tuple[tuple[float, ...], ...] = ()
-    style: Path | None = None  # a picture of the target
-    path: tuple[Path, Path] | None = None  # from the look of one picture to that of another
+    style: Path | None = None  # a picture of the target domain
+    path: tuple[Path, Path] | None = None  # interpolate between two styles
     frames: int = 8
 
     @property
     def count(self) -> int:
-        """How many outputs a picture has."""
+        """The number of outputs for each picture."""
         if self.path is not None:
             return self.frames
         return 1 if self.style else len(self.codes) or self.samples
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """Looks with what the model had to be asked for."""
+class LatentCodes:
+    """The codes of the requested samples, for one model."""
 
-    looks: Looks
-    latent_dim: int  # 0: one look, and no code
-    codes: tuple[Codes, ...] = ()  # empty where they are drawn
+    samples: Samples
+    latent_dim: int  # 0: no code, and a single sample
+    codes: tuple[Codes, ...] = ()  # empty where they are drawn for each picture
 
-    def code(self, look: int, pixels: Pixels, translator: Translator) -> Codes | None:
-        """One code of a picture; None for a model that has no code."""
+    def code(self, sample: int, pixels: Pixels, translator: Translator) -> Codes | None:
+        """Return the code of one sample of a picture; None for a model without a code."""
         if self.codes:
-            return self.codes[look]
-        seed = self.seed(look)
+            return self.codes[sample]
+        seed = self.seed(sample)
         if seed is None:
             return None
-        return translator.draw(seed, None if self.looks.sync else pixels)
+        return translator.draw(seed, None if self.samples.sync else pixels)
 
-    def seed(self, look: int) -> int | None:
-        """The seed that a code is drawn with; None where none is drawn."""
-        return self.looks.seed + look if self.latent_dim and not self.codes else None
+    def seed(self, sample: int) -> int | None:
+        """Return the seed of a sample's code; None where the code is not drawn."""
+        return self.samples.seed + sample if self.latent_dim and not self.codes else None
 
-    def number(self, look: int) -> int | None:
-        """Which sample of its picture a look is, from 1; None where there is no code."""
-        return look + 1 if self.latent_dim else None
+    def number(self, sample: int) -> int | None:
+        """Return a sample's number from 1; None for a model without a code."""
+        return sample + 1 if self.latent_dim else None
 
 
-def choose(looks: Looks, translator: Translator) -> Chosen:
-    """Read styles and check codes. Raises ``UsageError``, before any picture is translated."""
-    refuse_unfit(looks, translator.header)
+def choose_codes(samples: Samples, translator: Translator) -> LatentCodes:
+    """Read styles and check codes. Raises ``UsageError`` before any picture is translated."""
+    refuse_unfit(samples, translator.header)
     codes: Sequence[Codes] = ()
-    if looks.style is not None:
-        codes = [_read_style(looks.style, looks, translator)]
-    elif looks.path is not None:
-        first, last = (_read_style(path, looks, translator) for path in looks.path)
-        codes = [interpolate(first, last, share) for share in np.linspace(0, 1, looks.frames)]
-    elif looks.codes:
-        codes = _fitting(looks, translator.latent_dim)
-    return Chosen(looks=looks, latent_dim=translator.latent_dim, codes=tuple(codes))
+    if samples.style is not None:
+        codes = [_read_style(samples.style, samples, translator)]
+    elif samples.path is not None:
+        first, last = (_read_style(path, samples, translator) for path in samples.path)
+        codes = [interpolate(first, last, share) for share in np.linspace(0, 1, samples.frames)]
+    elif samples.codes:
+        name, several = _named(samples), len(samples.codes) > 1
+        codes = [
+            to_code(
+                code,
+                translator.latent_dim,
+                where=f"{name}, code {number}" if several else name,
+            )
+            for number, code in enumerate(samples.codes, 1)
+        ]
+    return LatentCodes(samples=samples, latent_dim=translator.latent_dim, codes=tuple(codes))
 
 
-def refuse_unfit(looks: Looks, header: ModelHeader) -> None:
-    """Raise ``UsageError`` if a model cannot give such looks, by its header alone."""
-    if looks != Looks() and not latent_dim(header.generator):
+def refuse_unfit(samples: Samples, header: ModelHeader) -> None:
+    """Raise ``UsageError`` if the header shows that a model cannot give the samples."""
+    if samples != Samples() and not latent_dim(header.generator):
         raise UsageError(
-            f"{_named(looks)}: the model has no code z, so a picture has one look. Leave it out"
+            f"{_named(samples)}: the model has no code z, so a picture has one look. Leave it out"
         )
-    if (looks.style or looks.path) and header.encoder is None:
+    if (samples.style or samples.path) and header.encoder is None:
         raise UsageError(
-            f"{_named(looks)}: the model has no encoder to read a look with. Use --samples, or "
+            f"{_named(samples)}: the model has no encoder to read a look with. Use --samples, or "
             "--encoder beside an .onnx model"
         )
 
@@ -95,8 +103,8 @@ def refuse_unfit(looks: Looks, header: ModelHeader) -> None:
 def interpolate(first: Codes, last: Codes, share: float) -> Codes:
     """Go from one code (share 0) to another (share 1) along the arc between them.
 
-    Codes of many numbers lie near a sphere; the straight line would leave it (arXiv 1609.04468,
-    section 2.1). Where there is no such arc, the line is taken.
+    Codes of many numbers lie near a sphere, which the straight line would leave (arXiv 1609.04468,
+    section 2.1). Where the arc is not defined, the line is taken.
     """
     lengths = float(np.linalg.norm(first) * np.linalg.norm(last))
     cosine = float(first @ last) / lengths if lengths else 1.0
@@ -110,24 +118,24 @@ def interpolate(first: Codes, last: Codes, share: float) -> Codes:
 
 
 def draw_grid(picture: Picture, codes: Sequence[Codes | None], translator: Translator) -> Picture:
-    """Draw the picture and its looks in one row, each at its own size up to 1024 px."""
+    """Draw the picture and its samples in one row, each at its own size up to 1024 px."""
     picture = eight_bits(picture)
-    looks = [translator.translate_pixels(picture.pixels, z=code) for code in codes]
+    samples = [translator.translate_pixels(picture.pixels, z=code) for code in codes]
     header = translator.header
-    titles = [header.source, *(f"{header.target} {number + 1}" for number in range(len(looks)))]
+    titles = [header.source, *(f"{header.target} {number + 1}" for number in range(len(samples)))]
     side = min(max(*picture.pixels.shape[:2], _SMALLEST_CELL), _LARGEST_CELL)
-    return Picture(pixels=comparison([[picture.pixels, *looks]], titles=titles, cell=side))
+    return Picture(pixels=comparison([[picture.pixels, *samples]], titles=titles, cell=side))
 
 
 def parse_codes(text: str) -> tuple[tuple[float, ...], ...]:
-    """Read one code, numbers between commas. Raises ``UsageError``."""
+    """Read one code, written as numbers between commas. Raises ``UsageError``."""
     return (_numbers(text, where=f"--z {text}"),)
 
 
 def read_codes(path: Path) -> tuple[tuple[float, ...], ...]:
-    """Read one code of each line of a text, or of each row of a ``.npy`` array (n, latent_dim).
+    """Read a code from each line of a text, or each row of a ``.npy`` array (n, latent_dim).
 
-    Between numbers stand commas or blanks. Raises ``UsageError`` if it is anything else.
+    Numbers in a line are separated by commas or blanks. Raises ``UsageError`` for other files.
     """
     codes = _read_array(path) if path.suffix.lower() == ".npy" else _read_lines(path)
     if not codes:
@@ -137,7 +145,7 @@ def read_codes(path: Path) -> tuple[tuple[float, ...], ...]:
 
 def _read_lines(path: Path) -> tuple[tuple[float, ...], ...]:
     try:
-        with path.open("rb") as file:  # what is named may have no end
+        with path.open("rb") as file:  # a device has no end
             content = file.read(_LARGEST_TEXT + 1)
         lines = content.decode("utf-8-sig").splitlines()
     except OSError as error:
@@ -154,7 +162,7 @@ def _read_lines(path: Path) -> tuple[tuple[float, ...], ...]:
 
 
 def _read_array(path: Path) -> tuple[tuple[float, ...], ...]:
-    """Read an array that is as large as its header claims, and holds no pickle."""
+    """Read an array; its file must be as large as its header claims and hold no pickle."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
@@ -179,21 +187,13 @@ def _numbers(text: str, *, where: str) -> tuple[float, ...]:
         raise UsageError(f"{where}: not numbers. Write them as in 0.1,-0.4,1") from error
 
 
-def _fitting(looks: Looks, count: int) -> list[Codes]:
-    several = len(looks.codes) > 1
-    return [
-        to_code(code, count, where=f"{_named(looks)}, code {number}" if several else _named(looks))
-        for number, code in enumerate(looks.codes, 1)
-    ]
+def _named(samples: Samples) -> str:
+    return samples.options[0] if samples.options else "samples"
 
 
-def _named(looks: Looks) -> str:
-    return looks.options[0] if looks.options else "looks"
-
-
-def _read_style(path: Path, looks: Looks, translator: Translator) -> Codes:
+def _read_style(path: Path, samples: Samples, translator: Translator) -> Codes:
     try:
         picture = eight_bits(read_image(path, channels=translator.header.out_channels))
     except ImageError as error:
-        raise UsageError(f"{_named(looks)} {error}") from error
+        raise UsageError(f"{_named(samples)} {error}") from error
     return translator.encode_pixels(picture.pixels)

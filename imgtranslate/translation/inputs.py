@@ -1,4 +1,4 @@
-"""From what a person names, files, folders, patterns and lists, to pictures."""
+"""The pictures that files, folders, glob patterns and lists name."""
 
 import glob
 import os
@@ -24,9 +24,9 @@ Found = Literal["named", "listed", "pattern", "folder", "piped"]
 class Input:
     """A picture to read and its place below an output folder."""
 
-    path: Path  # of one that is piped, a made up name
+    path: Path  # a made-up name for stdin
     relative: Path
-    found: Found  # how it came here
+    found: Found  # the way it was named
 
     @property
     def place(self) -> Place:
@@ -48,9 +48,9 @@ def list_inputs(
 ) -> list[Input]:
     """List the pictures that files, folders and patterns name, in their order.
 
-    What ``ignore`` says yes to is left out unless it was named itself, and so is what lies in the
-    folder ``output``, where a folder or pattern reaches down to it. ``pipe``: whether ``-`` may
-    stand for stdin. Raises ``UsageError`` for a name that leads to no picture.
+    Leaves out pictures that ``ignore`` accepts, unless they are named themselves, and pictures in
+    the folder ``output`` below a named folder or pattern. ``pipe``: ``-`` may stand for stdin.
+    Raises ``UsageError`` for a name that leads to no picture.
     """
     found: list[Input] = []
     for name in names:
@@ -66,9 +66,9 @@ def list_inputs(
 def read_list(source: BinaryIO, *, zero: bool) -> list[Input]:
     """Read the names of pictures, one a line or each ended by a zero byte.
 
-    Nothing is looked up: a name that leads nowhere fails alone, when its turn comes. Below an
-    output folder a picture keeps the path that it is listed with; what would lead out of it
-    (a root, ``..``) is dropped. Raises ``UsageError`` for zero bytes where there should be none.
+    The files are not looked up: a missing one fails alone when it is read. Below an output folder
+    a picture keeps its listed path, without a root or ``..`` that would lead out. Raises
+    ``UsageError`` for unexpected zero bytes.
     """
     content = source.read()
     if not zero and b"\0" in content:
@@ -79,7 +79,7 @@ def read_list(source: BinaryIO, *, zero: bool) -> list[Input]:
 
 
 def below_root(path: Path) -> Path:
-    """The path without what would lead out of the folder that it is put in."""
+    """Drop the root and ``..`` of a path, so that it stays in the folder that it is put in."""
     if path.name and not path.anchor and ".." not in path.parts:
         return path
     parts = [part for part in path.parts if part not in (path.anchor, "..")]
@@ -87,7 +87,7 @@ def below_root(path: Path) -> Path:
 
 
 def real(path: Path) -> Path:
-    """The path without links; where they lead in a circle, as far as they go."""
+    """Resolve links; where they form a circle, as far as possible."""
     return Path(os.path.realpath(path))
 
 
@@ -112,7 +112,7 @@ def _existing(
 def _matching(
     pattern: str, ignore: Callable[[Path], bool], output: Path | None, channels: int
 ) -> list[Input]:
-    """What a shell would have made of a pattern; below its first wildcard the tree is kept."""
+    """Expand a pattern as a shell does; the tree below its first wildcard is kept."""
     if not glob.has_magic(pattern):
         raise UsageError(f"{pattern}: no such file or folder. Check the name")
     base = _fixed_part(pattern)
@@ -130,7 +130,7 @@ def _matching(
 
 
 def _matched(match: Path, base: Path, channels: int, *, whole: bool) -> Iterable[Input]:
-    """A matching file, or what is in a folder; ``**`` has matched that already."""
+    """List a matching file, or a folder's pictures unless ``**`` has matched them already."""
     place = below_root(match.relative_to(base))
     if not match.is_dir():
         return [Input(path=match, relative=place, found="pattern")]
@@ -143,7 +143,7 @@ def _pictures(folder: Path, place: Path, channels: int) -> Iterator[Input]:
 
 
 def _fixed_part(pattern: str) -> Path:
-    """The folder above the first wildcard."""
+    """Return the folder above the first wildcard."""
     return Path(re.split(r"[^/]*[*?[]", pattern.replace(os.sep, "/"), maxsplit=1)[0])
 
 
@@ -152,7 +152,7 @@ def _left_out(picture: Input, ignore: Callable[[Path], bool], own: Callable[[Pat
 
 
 def _inside(output: Path | None, *, base: Path) -> Callable[[Path], bool]:
-    """Whether a folder lies in the output folder, where that is below ``base``."""
+    """Give a test for folders in the output folder, if that lies below ``base``."""
     if output is None or real(base) not in real(output).parents:
         return _nothing
     place = real(output)

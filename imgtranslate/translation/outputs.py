@@ -1,6 +1,10 @@
-"""Where a translated picture goes, and in which format: by names alone, before anything is read."""
+"""The place and format of each translated picture, found from names alone.
+
+``-o`` names a file, a folder, stdout, or a pattern with fields: ``{dir}/{stem}.{domain}.{ext}``.
+"""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,39 +13,42 @@ from imgtranslate.errors import UsageError, nearest
 from imgtranslate.images import IMAGE_SUFFIXES, holds, writable_suffixes
 from imgtranslate.images.arrays import ARRAY_SUFFIX
 from imgtranslate.translation.inputs import PIPE, Input, Place, below_root
-from imgtranslate.translation.patterns import check_pattern, filled, fixed_folder, is_pattern
+
+FIELDS = ("dir", "stem", "name", "ext", "domain", "number")
+_FIELD = re.compile(r"\{([^{}/]*)\}")
+_SYNONYMS = ((".jpg", ".jpeg", ".jpe", ".jfif"), (".tif", ".tiff"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What ``-o`` and ``--format`` say."""
+    """The values of ``-o`` and ``--format``."""
 
-    text: str | None = None  # -o as it was given
+    text: str | None = None  # -o
     file_format: str | None = None
 
     @property
     def is_pipe(self) -> bool:
-        """Whether one picture goes to stdout."""
+        """Tell whether one picture goes to stdout."""
         return self.text == PIPE
 
     @cached_property
     def is_pattern(self) -> bool:
-        """Whether it has fields that each picture fills."""
-        return self.text is not None and not self.is_pipe and is_pattern(self.text)
+        """Tell whether it has fields that each picture fills."""
+        return self.text is not None and not self.is_pipe and bool(_FIELD.search(self.text))
 
     @cached_property
     def is_file(self) -> bool:
-        """Whether it names one file, and not a folder."""
+        """Tell whether it names one file, and not a folder."""
         if self.text is None or self.is_pipe or self.is_pattern or self.text.endswith("/"):
             return False
         return _is_picture(Path(self.text).suffix) and not Path(self.text).is_dir()
 
     @cached_property
     def folder(self) -> Path | None:
-        """The folder that nothing leaves; None where results go beside their inputs, or are one."""
+        """The folder that no result leaves; None for one file, or results beside their inputs."""
         if self.text is None or self.is_pipe or self.is_file:
             return None
-        return fixed_folder(self.text) if self.is_pattern else Path(self.text)
+        return _fixed_folder(self.text) if self.is_pattern else Path(self.text)
 
 
 BESIDE = Output()
@@ -49,13 +56,12 @@ BESIDE = Output()
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """How the outputs of one model are called."""
+    """The naming of one model's outputs."""
 
     output: Output
-    domain: str  # as the model's file says: not to be trusted
-    channels: int  # of what is written
+    domain: str  # from the model file: not to be trusted
+    channels: int  # of the output
     several_models: bool = False
-    numbered: bool = False  # several looks of each picture
 
 
 def check_output(output: Output, *, channels: int) -> None:
@@ -63,29 +69,29 @@ def check_output(output: Output, *, channels: int) -> None:
     if output.file_format is not None:
         suffix_of(output.file_format, channels=channels)
     if output.text is not None and output.is_pattern:
-        check_pattern(output.text)
+        _check_pattern(output.text)
         if not output.text.endswith((".{ext}", "{name}")):
             _check_suffix(output, Path(output.text).suffix.lower(), channels=channels)
     if output.text is not None and output.is_file:
         _check_suffix(output, Path(output.text).suffix.lower(), channels=channels)
 
 
-def target_of(source: Input, naming: Naming, *, look: int | None = None) -> Place:
-    """Where the translation of ``source`` goes, where ``-o`` does not name one file.
+def target_of(source: Input, naming: Naming, *, sample: int | None = None) -> Place:
+    """Find the place of a translation, where ``-o`` does not name one file.
 
-    ``look``: which of several, from 0. Without a format in that of the source, where that can be
-    written.
+    ``sample``: the index of one of several, from 0. The format is by default the source's, if
+    that can be written.
     """
     output = naming.output
     if output.is_pipe:
         return PIPE
     stem, suffix = _stem(source), _suffix(source, naming)
     if output.text is not None and output.is_pattern:
-        return _by_pattern(source, naming, look=look, suffix=suffix)
+        return _by_pattern(source, naming, sample=sample, suffix=suffix)
     if naming.several_models or output.text is None:
         stem = f"{stem}.{safe_name(naming.domain)}"
-    if look is not None:
-        stem = f"{stem}.{look + 1}"
+    if sample is not None:
+        stem = f"{stem}.{sample + 1}"
     if output.text is not None:
         return Path(output.text) / source.relative.with_name(f"{stem}{suffix}")
     if source.found == "folder":
@@ -96,20 +102,20 @@ def target_of(source: Input, naming: Naming, *, look: int | None = None) -> Plac
 
 
 def pipe_suffix(output: Output, *, channels: int) -> str:
-    """The suffix of the format in which stdout is written."""
+    """Find the suffix of the format that stdout is written in."""
     if output.file_format is not None:
         return suffix_of(output.file_format, channels=channels)
     return _best(channels)
 
 
 def safe_name(domain: str) -> str:
-    """A domain's name, which a foreign file may have set, as a part of a file's name."""
+    """Turn a domain's name, which a foreign file may have set, into a part of a file name."""
     plain = re.sub(r"[^\w-]+", "-", domain).strip("-_").encode()[:60].decode(errors="ignore")
     return plain or "translated"
 
 
 def suffix_of(file_format: str, *, channels: int) -> str:
-    """The suffix of ``--format``; ``UsageError`` for one that is unknown or holds too little."""
+    """Find the suffix of a format; ``UsageError`` if unknown, or for other channels only."""
     names = [suffix.removeprefix(".") for suffix in writable_suffixes()]
     suffix = "." + nearest(file_format.lower().removeprefix("."), names, what="--format")
     if not holds(suffix, channels=channels):
@@ -117,7 +123,7 @@ def suffix_of(file_format: str, *, channels: int) -> str:
     return suffix
 
 
-def _by_pattern(source: Input, naming: Naming, *, look: int | None, suffix: str) -> Path:
+def _by_pattern(source: Input, naming: Naming, *, sample: int | None, suffix: str) -> Path:
     pattern, folder = str(naming.output.text), naming.output.folder
     ext, stem = suffix.removeprefix("."), _stem(source)
     place = source.path.parent if folder is None else _place_in_tree(source)
@@ -127,16 +133,40 @@ def _by_pattern(source: Input, naming: Naming, *, look: int | None, suffix: str)
         "name": f"{stem}.{ext}",
         "ext": ext,
         "domain": safe_name(naming.domain),
-        "number": str((look or 0) + 1),
+        "number": str((sample or 0) + 1),
     }
-    path = filled(pattern, fields, below=source.path.parent if folder is None else folder)
-    if look is not None and "{number}" not in pattern:
-        return path.with_stem(f"{path.stem}.{look + 1}")
+    path = _filled(pattern, fields, below=source.path.parent if folder is None else folder)
+    if sample is not None and "{number}" not in pattern:
+        return path.with_stem(f"{path.stem}.{sample + 1}")
+    return path
+
+
+def _check_pattern(pattern: str) -> None:
+    """Raise ``UsageError`` for an unknown field, or a brace that belongs to none."""
+    for field in _FIELD.findall(pattern):
+        nearest(field, FIELDS, what=f"-o {pattern}: field")
+    if re.search(r"[{}]", _FIELD.sub("", pattern)):
+        raise UsageError(f"-o {pattern}: a brace too many. Write fields as in {{stem}}.{{ext}}")
+
+
+def _fixed_folder(pattern: str) -> Path | None:
+    """Return the folder above the first field; None for ``{dir}``, the folder of each input."""
+    if pattern.startswith("{dir}"):
+        return None
+    fixed, slash, _ = pattern[: pattern.index("{")].rpartition("/")
+    return Path(fixed or slash)
+
+
+def _filled(pattern: str, fields: Mapping[str, str], *, below: Path) -> Path:
+    """Fill in the fields. Raises ``UsageError`` if a name would lead out of ``below``."""
+    path = Path(_FIELD.sub(lambda field: fields[field[1]], pattern))
+    if ".." in path.parts[len(below.parts) :]:
+        raise UsageError(f"-o {pattern}: {path} would leave {below}. Rename that input")
     return path
 
 
 def _place_in_tree(source: Input) -> Path:
-    """The folder of a picture in the tree that it was found in; of one that was named, its own."""
+    """Return the folder of a picture in the tree where it was found; its own if it was named."""
     return below_root(source.path.parent) if source.found == "named" else source.relative.parent
 
 
@@ -146,7 +176,7 @@ def _stem(source: Input) -> str:
 
 
 def _suffix(source: Input, naming: Naming) -> str:
-    """The suffix that the output has; ``--format``, else the input's, else one that can hold it."""
+    """Choose the output's suffix: of ``--format``, else of the input, else one that fits."""
     if naming.output.file_format is not None:
         return suffix_of(naming.output.file_format, channels=naming.channels)
     own = source.path.suffix
@@ -178,6 +208,3 @@ def _cannot(suffix: str, channels: int) -> str:
 
 def _same_format(suffix: str) -> tuple[str, ...]:
     return next((group for group in _SYNONYMS if suffix in group), (suffix,))
-
-
-_SYNONYMS = ((".jpg", ".jpeg", ".jpe", ".jfif"), (".tif", ".tiff"))

@@ -1,4 +1,4 @@
-"""Many machines share a tree without talking: each takes the pictures whose names fall to it."""
+"""Shards: machines divide a tree by the names of the pictures, without communication."""
 
 import hashlib
 import os
@@ -12,17 +12,17 @@ from imgtranslate.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One of so many shares, from 1."""
+    """One of ``count`` shares; ``number`` starts at 1."""
 
     number: int
     count: int
 
     def __str__(self) -> str:
-        """As ``--shard`` spells it."""
+        """Write it as 3/16."""
         return f"{self.number}/{self.count}"
 
     def holds(self, relative: Path) -> bool:
-        """Whether a picture falls to this shard: by its path in the tree alone."""
+        """Tell by its path in the tree alone whether a picture belongs to this shard."""
         name = os.fsencode(relative.as_posix())
         digest = hashlib.blake2b(name, digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
@@ -41,7 +41,7 @@ def parse_shard(text: str) -> Shard:
 
 
 def shard_of_process(environment: Mapping[str, str]) -> Shard:
-    """The share of a process that ``torchrun`` started; everything for any other process."""
+    """Return the share of a process that ``torchrun`` started; any other process has all."""
     if not environment.keys() >= _RANKS:
         return WHOLE
     rank, size, _ = (environment[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
@@ -52,7 +52,7 @@ def shard_of_process(environment: Mapping[str, str]) -> Shard:
 
 
 def device_of_process(environment: Mapping[str, str]) -> str:
-    """The GPU of a process that ``torchrun`` started, where there are GPUs; else ``auto``."""
+    """Return the GPU of a process that ``torchrun`` started; ``auto`` without GPUs."""
     import torch
 
     local = environment.get("LOCAL_RANK", "")

@@ -1,4 +1,4 @@
-"""What will be written where: every wrong use that names alone show is found before any work."""
+"""The plan of a translation: the output of each input, checked by names before any work."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -17,17 +17,17 @@ Existing = Literal["refuse", "skip", "overwrite"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One picture to translate and where it goes."""
+    """One picture to translate, and its place."""
 
     source: Place
     target: Place
-    look: int | None = 0  # which of the looks asked for; None draws all of them in one figure
-    model: int = 0  # which of the models
+    sample: int | None = 0  # index of the sample; None draws all of them in one figure
+    model: int = 0  # index of the model
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which of the inputs are translated."""
+    """The inputs that are translated."""
 
     shard: Shard = WHOLE
     limit: int | None = None  # pictures
@@ -38,7 +38,7 @@ WHOLLY = Selection()
 
 
 def silent(_: str) -> None:
-    """Tell nobody."""
+    """Drop a notice."""
 
 
 def plan_translation(
@@ -47,21 +47,21 @@ def plan_translation(
     models: Sequence[ModelHeader],
     output: Output = BESIDE,
     listed: Sequence[Input] = (),
-    looks: int = 1,
+    samples: int = 1,
     grid: bool = False,
     selection: Selection = WHOLLY,
     notice: Callable[[str], None] = silent,
 ) -> list[Job]:
-    """Say what will be written where, in order, and touch nothing.
+    """Plan the outputs of all inputs, in order, and write nothing.
 
-    ``inputs`` are files, folders, globs and ``-``; ``listed`` come after them. Each picture has,
-    of each model, so many ``looks``, a file each or all in one ``grid``. ``notice`` is told what
-    is left out.
+    ``inputs`` are files, folders, globs and ``-``; ``listed`` come after them. Each model gives
+    ``samples`` of each picture, a file each or all in one ``grid``. ``notice`` gets a line about
+    inputs that are left out.
 
     Raises
     ------
-    ``UsageError`` for whatever would go wrong by the names alone: an input that is missing, two
-    inputs for one output, an output that exists, is an input itself or lies outside its folder.
+    ``UsageError`` for faults that names alone show: an input that is missing, two inputs for one
+    output, an output that exists, is an input itself or lies outside its folder.
 
     """
     if output.text is None and PIPE in inputs:
@@ -70,14 +70,14 @@ def plan_translation(
     channels = max(header.in_channels for header in models)
     found = list_inputs(inputs, channels=channels, output=output.folder, pipe=True)
     sources = [*found, *listed]
-    _check_single(output, sources, looks=1 if grid else looks, models=len(models))
-    numbers: Sequence[int | None] = [None] if grid else range(looks)
+    _check_single(output, sources, samples=1 if grid else samples, models=len(models))
+    numbers: Sequence[int | None] = [None] if grid else range(samples)
     planned = _distinct(
-        (source, Job(source=source.place, target=target, look=look, model=model))
+        (source, Job(source=source.place, target=target, sample=sample, model=model))
         for source in sources
         for model, naming in enumerate(namings)
-        for look in numbers
-        for target in [_target(source, naming, look=look if looks > 1 and not grid else None)]
+        for sample in numbers
+        for target in [_target(source, naming, sample=sample if samples > 1 and not grid else None)]
     )
     planned = _without_own_outputs(planned, output, notice)
     chosen = _chosen(planned, selection, notice)
@@ -104,21 +104,23 @@ def _namings(
     return namings
 
 
-def _target(source: Input, naming: Naming, *, look: int | None) -> Place:
+def _target(source: Input, naming: Naming, *, sample: int | None) -> Place:
     output = naming.output
     if output.is_file and output.text is not None:
         return Path(output.text)
-    return target_of(source, naming, look=look)
+    return target_of(source, naming, sample=sample)
 
 
-def _check_single(output: Output, sources: Sequence[Input], *, looks: int, models: int) -> None:
+def _check_single(output: Output, sources: Sequence[Input], *, samples: int, models: int) -> None:
     """Raise ``UsageError`` if several pictures would go to one file, or to stdout."""
     if not (output.is_file or output.is_pipe):
         return
     if models > 1:
         raise UsageError(f"-o {output.text}: one file, {models} models. Name a folder")
-    if looks > 1:
-        raise UsageError(f"-o {output.text}: one file, {looks} looks. Name a folder, or add --grid")
+    if samples > 1:
+        raise UsageError(
+            f"-o {output.text}: one file, {samples} looks. Name a folder, or add --grid"
+        )
     if len(sources) != 1 or sources[0].found == "folder":
         raise UsageError(
             f"-o {output.text}: one file for {len(sources)} picture(s) of a folder or list. "
@@ -127,7 +129,7 @@ def _check_single(output: Output, sources: Sequence[Input], *, looks: int, model
 
 
 def _distinct(pairs: Iterable[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
-    """The jobs without repetitions; two for one output are refused."""
+    """Drop repeated jobs, and refuse two different ones for one output."""
     chosen: dict[str, tuple[Input, Job]] = {}
     for source, job in pairs:
         key = os.path.normcase(os.path.abspath(job.target))  # noqa: PTH100 - a million of them
@@ -153,7 +155,7 @@ def _refuse_collision(first: Job, second: Job) -> None:
 def _without_own_outputs(
     pairs: list[tuple[Input, Job]], output: Output, notice: Callable[[str], None]
 ) -> list[tuple[Input, Job]]:
-    """Leave out what was found beside its input and has the name that an output gets there."""
+    """Leave out pictures that have the name of another one's output beside it."""
     if output.text is not None and not output.is_pattern:
         return pairs
     made = {job.target: job.source for _, job in pairs}
@@ -172,7 +174,7 @@ def _without_own_outputs(
 def _chosen(
     pairs: list[tuple[Input, Job]], selection: Selection, notice: Callable[[str], None]
 ) -> list[Job]:
-    """The jobs of this shard, of as many pictures as the limit says."""
+    """Select the jobs of this shard, up to the limit of pictures."""
     shard, limit = selection.shard, selection.limit
     mine = [job for source, job in pairs if shard.count == 1 or shard.holds(source.relative)]
     if shard.count > 1:
@@ -189,7 +191,7 @@ def _pictures(jobs: Iterable[Job]) -> int:
 
 
 def _replaceable(output: Output, existing: Existing) -> bool:
-    """Whether an input may be replaced: its name was written out, twice."""
+    """Tell whether an input may be replaced: only if it is also the named output."""
     return output.is_file and existing == "overwrite"
 
 
@@ -219,7 +221,7 @@ def _check_targets(targets: Sequence[Path], *, output: Output, existing: Existin
 
 
 def _check_folder(folder: Path, *, root: Path | None) -> None:
-    """Folders are made when the first picture goes there; here only whether that could work."""
+    """Check that a folder can be made; it is made when the first picture is written."""
     nearest_existing = next((f for f in (folder, *folder.parents) if os.path.lexists(f)), folder)
     if not nearest_existing.is_dir():
         raise UsageError(f"{nearest_existing}: a file, not a folder. Name another output by -o")
@@ -236,7 +238,7 @@ def _there(target: Place) -> bool:
 
 
 def _identity(place: Place) -> tuple[int, int] | str:
-    """The same for all names of one file."""
+    """Return a value that is equal for all names of one file."""
     if not isinstance(place, Path):
         return place
     try:

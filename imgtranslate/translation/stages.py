@@ -28,7 +28,7 @@ from imgtranslate.images import (
     write_image,
 )
 from imgtranslate.images.opening import pixels_at_most
-from imgtranslate.translation.codes import Chosen, draw_grid
+from imgtranslate.translation.codes import LatentCodes, draw_grid
 from imgtranslate.translation.inputs import Place
 from imgtranslate.translation.plan import Existing, Job
 from imgtranslate.translation.translator import Translator
@@ -43,7 +43,7 @@ class Model:
     """A loaded model and the latent codes chosen for it."""
 
     translator: Translator
-    chosen: Chosen
+    chosen: LatentCodes
     name: str | None = None  # where there are several models
 
     def code(self, picture: Picture, look: int) -> Codes | None:
@@ -144,7 +144,7 @@ def translate_frames(
             yield model.translator.translate_picture(frame, z=model.code(frame, look))
         return
     first = next(iter(frames))
-    codes = [model.code(first, number) for number in range(model.chosen.looks.count)]
+    codes = [model.code(first, number) for number in range(model.chosen.samples.count)]
     yield draw_grid(first, codes, model.translator)
 
 
@@ -230,7 +230,7 @@ def _piped(options: Options) -> BinaryIO:
 
 
 def _holds_frames(job: Job, options: Options) -> bool:
-    return job.look is not None and holds_frames(_suffix(job, options))
+    return job.sample is not None and holds_frames(_suffix(job, options))
 
 
 def _suffix(job: Job, options: Options) -> str:
@@ -250,7 +250,7 @@ def _with_frames(
 
 def _translate_alone(work: Work, model: Model) -> Work:
     try:
-        made = tuple(translate_frames(work.frames, model, look=work.job.look))
+        made = tuple(translate_frames(work.frames, model, look=work.job.sample))
     except _FAULTS as error:
         return work.failed(error)
     return replace(work, frames=made)
@@ -259,7 +259,7 @@ def _translate_alone(work: Work, model: Model) -> Work:
 def _translate_together(works: Sequence[Work], model: Model) -> list[Work]:
     """Translate in one batch; return nothing if the device is out of memory or a picture fails."""
     pictures = [work.frames[0] for work in works]
-    codes = [model.code(work.frames[0], work.job.look or 0) for work in works]
+    codes = [model.code(work.frames[0], work.job.sample or 0) for work in works]
     try:
         made = model.translator.translate_together(pictures, codes=codes)
     except (ImageError, MemoryError):
@@ -280,7 +280,7 @@ def _write(work: Work, options: Options) -> None:
 
 
 def _outcome(work: Work, model: Model, *, seconds: float) -> Outcome:
-    look = work.job.look
+    look = work.job.sample
     height, width = work.frames[0].pixels.shape[:2] if work.frames else (0, 0)
     return Outcome(
         input=work.job.source,

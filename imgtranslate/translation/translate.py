@@ -1,4 +1,4 @@
-"""Pictures in, translated pictures out: reading, network and writing at the same time."""
+"""The translation of many pictures: reading, network and writing run at the same time."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ import numpy as np
 
 from imgtranslate.files import remove_leftovers
 from imgtranslate.model_files.checkpoint import Direction
-from imgtranslate.translation.codes import Looks, choose
+from imgtranslate.translation.codes import Samples, choose_codes
 from imgtranslate.translation.outputs import Output
 from imgtranslate.translation.pipeline import Room, grouped, in_order, read_ahead, write_behind
 from imgtranslate.translation.plan import Existing, Job, Selection, plan_translation, silent
@@ -42,11 +42,11 @@ def run_jobs(
     stop: Callable[[], bool] = lambda: False,
     notice: Callable[[str], None] = silent,
 ) -> Generator[Outcome]:
-    """Translate pictures and yield what became of each, in the order of the jobs.
+    """Translate pictures and yield the outcome of each, in the order of the jobs.
 
-    One that fails does not stop the rest. Once ``stop`` says so, nothing more is begun, and what
-    was translated is still written. ``notice`` is told, once, of pictures far larger than those
-    trained on. On the CPU each picture runs by itself, on CUDA with others of its size.
+    A picture that fails does not stop the rest. After ``stop`` returns True no picture is begun,
+    and translated ones are still written. ``notice`` gets one line about pictures far larger than
+    those trained on. On the CPU each picture runs alone, on CUDA with others of its size.
     """
     workers = min(4, os.cpu_count() or 1)
     tasks = _while_not(stop, _tasks(jobs, models))
@@ -80,9 +80,9 @@ def translate_folder(
     file_format: str | None = None,
     existing: Existing = "refuse",
 ) -> Iterator[Outcome]:
-    """Translate all pictures of a folder into another; its tree, names and formats are kept.
+    """Translate all pictures of a folder into another with the same tree, names and formats.
 
-    Wrong use raises ``UsageError`` at once; pictures are translated as the outcomes are taken.
+    Raises ``UsageError`` at once for wrong use. Pictures are translated as outcomes are taken.
     """
     translator = load(model, device=device, direction=direction)
     jobs = plan_translation(
@@ -91,12 +91,12 @@ def translate_folder(
         output=Output(text=os.fspath(output), file_format=file_format),
         selection=Selection(existing=existing),
     )
-    models = [Model(translator=translator, chosen=choose(Looks(), translator))]
+    models = [Model(translator=translator, chosen=choose_codes(Samples(), translator))]
     return run_jobs(jobs, models=models, options=Options(existing=existing))
 
 
 def _tasks(jobs: Sequence[Job], models: Sequence[Model]) -> Iterator[list[tuple[int, Job]]]:
-    """Jobs that stand together and read one picture in one way, with their numbers."""
+    """Group adjacent jobs that read one picture in one way, with their numbers."""
 
     def reading(numbered: tuple[int, Job]) -> Hashable:
         job = numbered[1]
@@ -112,7 +112,7 @@ def _while_not(stop: Callable[[], bool], items: Iterable[Item]) -> Iterator[Item
 def _watched(
     works: Iterator[Work], models: Sequence[Model], notice: Callable[[str], None]
 ) -> Iterator[Work]:
-    """Say of the first picture that is far larger than those trained on that it is."""
+    """Give one notice about the first picture far larger than those trained on."""
     for work in works:
         trained = models[work.job.model].translator.header.crop_size
         if work.frames and min(work.frames[0].pixels.shape[:2]) > _TOO_LARGE * trained:
@@ -127,14 +127,14 @@ def _watched(
 
 
 def _kind(work: Work) -> Hashable:
-    """The same for pictures that one run of a network can translate."""
+    """Return a value that is equal for pictures that one run of a network can translate."""
     return work.job.model, *(frame.pixels.shape for frame in work.frames)
 
 
 def _batch_size(work: Work, *, models: Sequence[Model]) -> int:
-    """How many such pictures run together: as the same bytes are promised, one on the CPU."""
+    """Choose how many such pictures run at once; one on the CPU, where bytes must not change."""
     on_gpu = models[work.job.model].translator.device.startswith("cuda")
-    still = len(work.frames) == 1 and work.job.look is not None
+    still = len(work.frames) == 1 and work.job.sample is not None
     if not (on_gpu and still and work.frames[0].pixels.dtype == np.uint8):
         return 1
     pixels = math.prod(work.frames[0].pixels.shape[:2])

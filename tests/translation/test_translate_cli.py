@@ -20,7 +20,7 @@ from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.networks import initialise
 from imgtranslate.settings.config import ResnetConfig
 from imgtranslate.translation import stages
-from imgtranslate.translation.codes import Looks, choose
+from imgtranslate.translation.codes import Samples, choose_codes
 from imgtranslate.translation.outputs import Output, safe_name
 from imgtranslate.translation.plan import Existing, Selection, plan_translation
 from imgtranslate.translation.stages import Model
@@ -480,7 +480,7 @@ def test_an_identity_gives_back_a_tree_exactly(there: Path):
         picture(there / f"in/a.{suffix}", size=(13, 7))
     translator = Translator(Identity())
     jobs = plan_translation(["in"], models=[translator.header], output=Output(text="out"))
-    model = Model(translator=translator, chosen=choose(Looks(), translator))
+    model = Model(translator=translator, chosen=choose_codes(Samples(), translator))
     for outcome in run_jobs(jobs, models=[model]):
         with Image.open(outcome.input) as before, Image.open(outcome.output) as after:
             assert after.format == before.format

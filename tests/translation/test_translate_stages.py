@@ -19,7 +19,7 @@ from imgtranslate.errors import UsageError
 from imgtranslate.images import Values
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.translation import stages
-from imgtranslate.translation.codes import Looks, choose
+from imgtranslate.translation.codes import Samples, choose_codes
 from imgtranslate.translation.outputs import Output
 from imgtranslate.translation.partitions import WHOLE, Shard, parse_shard, shard_of_process
 from imgtranslate.translation.pipeline import Room, grouped, in_order, read_ahead, write_behind
@@ -145,7 +145,7 @@ class FakeEngine:
 
 def model_of(engine: FakeEngine) -> Model:
     translator = Translator(engine)
-    return Model(translator=translator, chosen=choose(Looks(), translator))
+    return Model(translator=translator, chosen=choose_codes(Samples(), translator))
 
 
 def translated(engine: FakeEngine, folder: str, output: str) -> list[Outcome]:
@@ -193,7 +193,7 @@ def test_a_picture_that_the_memory_cannot_hold_fails_alone(
     job = Job(
         source=picture(there / "in.png"),
         target="-" if stage == "encode_image" else there / "out.png",
-        look=None if stage == "draw_grid" else 0,
+        sample=None if stage == "draw_grid" else 0,
     )
     options = Options(resize=8 if stage == "resized" else None, stdout=io.BytesIO())
     (outcome,) = run_jobs([job], models=[model_of(FakeEngine(device="cpu"))], options=options)
