@@ -77,10 +77,10 @@ class ExportEngine:
         """
         if encoder is not None and (openvino or not is_onnx(path)):
             raise UsageError(
-                f"--encoder {encoder}: goes with ONNX Runtime. Use an .onnx model and --engine onnx"
+                f"`encoder` {encoder}: goes with ONNX Runtime. Use an .onnx model and `engine` onnx"
             )
         if encoder is not None and not is_onnx(encoder):
-            raise UsageError(f"--encoder {encoder}: no .onnx file. Export it with --format onnx")
+            raise UsageError(f"`encoder` {encoder}: no .onnx file. Export it with --format onnx")
         generator = cls.load(path, device=device, openvino=openvino)
         beside = None if encoder is None else cls.load(encoder, device=device)
         if generator._form.what == "encoder" and beside is None:
@@ -93,7 +93,7 @@ class ExportEngine:
     def _with(self, encoder: "ExportEngine") -> "ExportEngine":
         if (self._form.what, encoder._form.what) != ("generator", "encoder"):
             raise UsageError(
-                f"--encoder {encoder._path}: not an encoder beside a generator. Make one with: "
+                f"`encoder` {encoder._path}: not an encoder beside a generator. Make one with: "
                 "imgtranslate export --what encoder"
             )
         own, other = self._header, encoder._header
@@ -102,7 +102,7 @@ class ExportEngine:
             other.out_channels,
         ):
             raise UsageError(
-                f"--encoder {encoder._path}: its codes or pictures are not those of {self._path}. "
+                f"`encoder` {encoder._path}: its codes or pictures are not those of {self._path}. "
                 "Export both from one model"
             )
         return ExportEngine(

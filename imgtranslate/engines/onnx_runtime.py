@@ -86,6 +86,6 @@ def _provider(device: str) -> tuple[Any, str]:
     if kind in ("auto", "cuda") and has_cuda:
         return (_CUDA, {"device_id": int(index or 0)}), f"cuda:{index or 0}"
     raise UsageError(
-        f"--device {device}: this ONNX Runtime runs on the CPU. Use --device cpu, or the "
+        f"`device` {device}: this ONNX Runtime runs on the CPU. Use `device` cpu, or the "
         ".safetensors model"
     )

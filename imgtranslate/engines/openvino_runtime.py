@@ -36,7 +36,7 @@ class OpenvinoRuntime:
         Raises ``CheckpointError``, and ``UsageError`` without OpenVINO or for another device.
         """
         if device not in ("auto", "cpu"):
-            raise UsageError(f"--device {device}: OpenVINO runs on the CPU here. Use --device cpu")
+            raise UsageError(f"`device` {device}: OpenVINO runs on the CPU here. Use `device` cpu")
         return cls(compile_model(path if is_onnx(path) else path / GRAPH))
 
     @property

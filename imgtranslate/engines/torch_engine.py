@@ -64,7 +64,7 @@ class TorchEngine:
         _check_range(header, path)
         chosen = choose_device(device)
         if half and chosen.type == "cpu":
-            raise UsageError("--precision fp16: a CPU is slow at it. Use a GPU, or leave it out")
+            raise UsageError("`precision` fp16: a CPU is slow at it. Use a GPU, or leave it out")
         network, encoder = _build(header)
         expected = _layout_of_network(network)
         if encoder is not None:

@@ -117,7 +117,7 @@ def _with_encoder(
     numbers = header.generator.latent_dim if isinstance(header.generator, UnetConfig) else 0
     if (found.latent_dim, found.in_channels) != (numbers, header.out_channels):
         raise CheckpointError(
-            f"--encoder {path}: reads {found.latent_dim} numbers from {found.in_channels} "
+            f"`encoder` {path}: reads {found.latent_dim} numbers from {found.in_channels} "
             f"channels; the generator takes {numbers} and gives {header.out_channels}. "
             "Give its own encoder"
         )

@@ -224,7 +224,7 @@ def _published(
     if in_channels < 1:
         raise CheckpointError(
             f"its first layer takes {in_channels + _numbers(config)} channels, no more than the "
-            "code has. Give --latent-dim"
+            "code has. Give `latent_dim`"
         )
     network = _on_meta(
         lambda: build_generator(config, in_channels=in_channels, out_channels=out_channels)

@@ -313,7 +313,7 @@ def load(
                 f"{path}: an export runs pictures whole, not in strips. Use the .safetensors model"
             )
         if precision != "fp32":
-            raise UsageError(f"--precision {precision}: {path} has its own. Leave it out")
+            raise UsageError(f"`precision` {precision}: {path} has its own. Leave it out")
         return Translator(
             ExportEngine.load_generator(
                 path, device=device, openvino=engine == "openvino", encoder=encoder
@@ -323,7 +323,7 @@ def load(
     from imgtranslate.engines.torch_engine import TorchEngine
 
     if encoder is not None:
-        raise UsageError(f"--encoder {encoder}: goes with an .onnx model. Leave it out")
+        raise UsageError(f"`encoder` {encoder}: goes with an .onnx model. Leave it out")
     loaded = TorchEngine.load(path, device=device, half=precision == "fp16")
     return Translator(loaded, sizes=AnySize(loaded, tile=tile, memory=memory, notice=notice))
 
@@ -338,7 +338,7 @@ def _refuse_engine(engine: EngineName, path: Path) -> None:
     }
     if not fitting[engine]:
         kind = "the .safetensors model" if engine == "torch" else f"an export: --format {engine}"
-        raise UsageError(f"--engine {engine}: does not run {path}. Use {kind}")
+        raise UsageError(f"`engine` {engine}: does not run {path}. Use {kind}")
 
 
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:

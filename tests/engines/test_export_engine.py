@@ -107,7 +107,7 @@ def test_an_export_has_no_encoder_and_says_so(folder: Path) -> None:
 
 
 def test_a_device_that_is_not_there(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"^--device cuda:0: .*Use --device cpu"):
+    with pytest.raises(UsageError, match=r"^`device` cuda:0: .*Use `device` cpu"):
         load(folder / "plain.onnx", device="cuda:0")
 
 

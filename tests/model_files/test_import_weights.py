@@ -325,7 +325,7 @@ def test_what_the_file_does_not_say_is_asked_for(tmp_path: Path) -> None:
     torch.save(published("z beside").state_dict(), tmp_path / "G.pth")
     import_weights(tmp_path / "G.pth", tmp_path / "b.safetensors", latent_dim=0)
     assert read_model_header(tmp_path / "b.safetensors").in_channels == 11
-    with pytest.raises(ImgTranslateError, match="--latent-dim"):
+    with pytest.raises(ImgTranslateError, match="`latent_dim`"):
         import_weights(tmp_path / "G.pth", tmp_path / "c.safetensors", latent_dim=11)
 
 

@@ -309,7 +309,7 @@ def test_half_precision_is_near(tmp_path: Path, name: str):
 
 def test_half_precision_is_for_models_on_a_gpu(tmp_path: Path):
     path = save_model(tmp_path / "m.safetensors")
-    with pytest.raises(UsageError, match="--precision fp16: a CPU is slow at it"):
+    with pytest.raises(UsageError, match="`precision` fp16: a CPU is slow at it"):
         load(path, device="cpu", precision="fp16")
 
 
