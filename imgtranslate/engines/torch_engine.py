@@ -13,10 +13,10 @@ from imgtranslate.builders import build_encoder, build_generator
 from imgtranslate.device import choose_device
 from imgtranslate.engines.engine import Parts, ReadPixels, Tiling
 from imgtranslate.engines.strips.generators import run_generator
+from imgtranslate.engines.strips.layer_runner import LayerRunner
 from imgtranslate.engines.strips.maps import picture
 from imgtranslate.engines.strips.sampled import run_sampled
 from imgtranslate.engines.strips.scratch import Scratch
-from imgtranslate.engines.strips.stages import Stages
 from imgtranslate.errors import CheckpointError, MemoryShortageError, UsageError
 from imgtranslate.images import Codes, Values
 from imgtranslate.memory import available_memory
@@ -120,12 +120,12 @@ class TorchEngine:
         """
         heaviest = self._header.generator.base_channels * size[0] * size[1] // 2
         scratch = Scratch(memory=kept_bytes, device=self._device)
-        stages = Stages(scratch, strip_bytes=strip_bytes, heaviest=heaviest)
+        runner = LayerRunner(scratch, strip_bytes=strip_bytes, heaviest=heaviest)
         channels, code = self._header.in_channels, self._code(z)
         with _explaining(size):
             image = picture(read, channels=channels, size=size, device=self._device)
-            output = run_generator(self._network, image, code, stages=stages)
-            for start, rows in stages.strips(output):
+            output = run_generator(self._network, image, code, runner=runner)
+            for start, rows in runner.strips(output):
                 yield start, rows[0].cpu().numpy()
 
     @torch.inference_mode()

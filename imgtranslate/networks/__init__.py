@@ -1,4 +1,4 @@
-"""Plain keyword-only modules: they know no config, file or device."""
+"""Networks as plain modules with keyword-only arguments; no config, file or device."""
 
 from imgtranslate.networks.encoder import ResidualEncoder, Resnet18Encoder
 from imgtranslate.networks.initialise import initialise, initialise_as_resnet

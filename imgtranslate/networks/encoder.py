@@ -1,4 +1,4 @@
-"""BicycleGAN's encoders (arXiv 1711.11586, section 4): an image to the distribution of its code."""
+"""BicycleGAN's encoders (arXiv 1711.11586, section 4): image to distribution of its code."""
 
 # ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
 
@@ -30,7 +30,7 @@ class DownBlock(nn.Module):
 
 
 class CodeHeads(nn.Module):
-    """(n, channels, h, w) -> mean and log-variance, (n, latent_dim) each; pools whatever size."""
+    """(n, channels, h, w) -> mean and log-variance, (n, latent_dim) each; pools any size."""
 
     def __init__(self, *, channels: int, latent_dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Weights before the first step, as a function of a generator's state alone."""
+"""Initial weights, as a function of the random generator's state alone."""
 
 import math
 from typing import Literal
@@ -13,7 +13,7 @@ def initialise(module: nn.Module, *, init: Init, gain: float, generator: Generat
 
     ``gain`` is the standard deviation of ``normal`` (0.02: CycleGAN, pix2pix) and the factor of
     ``xavier`` (0.02: BicycleGAN) and ``orthogonal``; ``kaiming`` takes none. Batch norm starts
-    at normal(1, 0.02). The module and the generator must be on one device.
+    at normal(1, 0.02). Module and generator must be on one device.
     """
     for layer in module.modules():
         match layer:

@@ -1,4 +1,4 @@
-"""What several networks share: the choice of norm, the rule of biases, the two upsamplings."""
+"""Layers that several networks share: norms, upsamplings, blurs, the last convolution."""
 
 # ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
 
@@ -75,20 +75,19 @@ def dropout_rows(rows: Rows) -> Iterator[None]:
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """float32 at least: what comes out of a layer under autocast may be bfloat16."""
+    """Convert to float32: under autocast a layer's output may be bfloat16 or float16."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Instance norm to which a flat picture stays flat.
+    """Instance norm that keeps a flat picture flat; its statistics are in float32.
 
-    Where all values of a channel are equal, what rounding leaves of their difference from the
-    mean is amplified by up to 1 / sqrt(eps) = 316 at every norm, until it is a picture of noise
-    that no two runtimes share. Taking the first value away beforehand changes nothing in exact
-    arithmetic and makes that difference an exact 0. Training does without, for speed, and takes
-    the kernel of group norm, the same in groups of one channel: torch's instance norm takes up to
-    four times as long on a CPU, and gives wrong gradients there for a batch of one laid out
-    channels-last (torch 2.15). The statistics are of float32 at least.
+    Where all values of a channel are equal, each norm amplifies the rounding error of their
+    difference from the mean by up to 1 / sqrt(eps) = 316, until it is noise that differs between
+    runtimes. Subtracting the first value changes nothing in exact arithmetic and makes that
+    difference an exact 0. Training omits this for speed, and uses the kernel of group norm with
+    groups of one channel, which is the same: torch's instance norm takes up to four times as long
+    on a CPU, and gives wrong gradients there for a batch of one in channels-last (torch 2.15).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,11 +98,11 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 class HeadConv(nn.Conv2d):
-    """A large convolution to few channels, at stride 1 and as large as its input.
+    """A convolution with a large kernel and few output channels, at stride 1, padded to its size.
 
-    A CPU computes 16 channels where 3 are asked for. Training on it takes the rows of the kernel
-    apart: one convolution of height 1 to 3 channels for each row, then the sum of those,
-    each moved by its row. It is the same sum in another order.
+    A CPU computes 16 channels for 3. Training on a CPU therefore splits the kernel by rows: one
+    convolution of height 1 for each row, and the sum of the results, each moved by its row. It is
+    the same sum in another order.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,7 +119,7 @@ class HeadConv(nn.Conv2d):
 
 
 def _convolve_by_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(n, c, h + k - 1, w + k - 1) and (out, c, k, k) -> (n, out, h, w)."""
+    """Map (n, c, h + k - 1, w + k - 1) and (out, c, k, k) to (n, out, h, w)."""
     out, c, k, _ = weight.shape
     kernels = weight.permute(2, 0, 1, 3).reshape(k * out, c, 1, k)
     rows = full_precision(F.conv2d(x, kernels))  # (n, k out, h + k - 1, w)
@@ -130,7 +129,7 @@ def _convolve_by_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def has_bias(norm: Norm, conv_bias: ConvBias) -> bool:
-    """Whether the inner convolutions are biased.
+    """Tell whether the inner convolutions are biased.
 
     ``by_norm`` is CycleGAN's and pix2pix's rule: with instance norm only, neither with batch norm
     nor without a norm. ``always`` is BicycleGAN's.
@@ -147,7 +146,7 @@ def build_upsampling(
     padding_mode: PaddingMode,
     bias: bool,
 ) -> nn.Module:
-    """Build what doubles both sides; kernel size is the transposed convolution's."""
+    """Build a layer that doubles both sides; ``kernel_size`` is the transposed convolution's."""
     match upsample:
         case "transpose":
             return nn.ConvTranspose2d(
@@ -169,7 +168,7 @@ def build_upsampling(
 
 
 class BlurDown(nn.Module):
-    """Halve both sides after a blur [1, 2, 1]^2 / 16 (arXiv 1904.11486): two means of two."""
+    """Half the sides after a blur [1, 2, 1]^2 / 16 (arXiv 1904.11486), as two means of two."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1), mode="reflect")
@@ -177,7 +176,7 @@ class BlurDown(nn.Module):
 
 
 class BlurUp(nn.Module):
-    """Double both sides by the blur 4 [1, 3, 3, 1]^2 / 64: nearest pixels, then means of two."""
+    """Twice the sides by a blur 4 [1, 3, 3, 1]^2 / 64: nearest pixels, then means of two."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1), mode="replicate")

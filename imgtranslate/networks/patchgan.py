@@ -1,4 +1,4 @@
-"""Discriminators: they return logits, without a sigmoid.
+"""Discriminators; they return logits, without a sigmoid.
 
 PatchGAN: arXiv 1611.07004, section 3.2.2 and appendix 6.1.2; several scales: BicycleGAN
 (1711.11586, section 4), after 1711.11585.
@@ -13,13 +13,13 @@ from imgtranslate.networks.layers import ConvBias, Norm, build_norm, full_precis
 
 
 def patch_size(num_layers: int) -> int:
-    """Sides in px of the patch that one logit of a ``PatchGan`` sees: 16, 34, 70, 142, 286."""
+    """Compute the side in px of the patch that one logit sees: 16, 34, 70, 142, 286."""
     # from the logit outwards: two 4x4 at stride 1 see 7 px; each 4x4 at stride 2 makes r to 2r + 2
     return int(9 * 2**num_layers - 2)
 
 
 def smallest_side(num_layers: int, num_scales: int) -> int:
-    """Side in px that leaves every scale a logit and the norms more than one pixel.
+    """Compute the side in px that leaves each scale a logit and the norms more than one pixel.
 
     One scale: 6, 12, 24, 48, 96; twice that for each further scale (a few px less would do).
     """
@@ -80,7 +80,7 @@ class PatchGan(nn.Module):
 
 
 class PixelGan(nn.Module):
-    """(n, in_channels, h, w) -> (n, 1, h, w) logits: every pixel judged by itself, with 1x1 convs.
+    """(n, in_channels, h, w) -> (n, 1, h, w) logits: each pixel by itself, with 1x1 convolutions.
 
     Needs at least two pixels for its norm.
     """
@@ -101,7 +101,7 @@ class PixelGan(nn.Module):
 
 
 class MultiScalePatchGan(nn.Module):
-    """(n, in_channels, h, w) -> one map of logits per scale, finest first; a list for one, too.
+    """(n, in_channels, h, w) -> a list of logit maps, one for each scale, finest first.
 
     Each further scale sees half the sides and has half the width.
     """
@@ -140,7 +140,7 @@ class MultiScalePatchGan(nn.Module):
 class AveragingPatchGan(nn.Module):
     """(n, in_channels, h, w) -> (n, 1): one logit per image, the mean of a PatchGAN's map.
 
-    Not the PatchGAN loss: the mean is taken before the square, so patches can make up for others.
+    This is not the PatchGAN loss: with the mean before the square, patches compensate each other.
     """
 
     def __init__(

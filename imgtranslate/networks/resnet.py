@@ -56,7 +56,7 @@ class ConvLayer(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + (Conv 3x3, norm, ReLU, dropout if asked, Conv 3x3, norm)(x)."""
+    """x + (Conv 3x3, norm, ReLU, optional dropout, Conv 3x3, norm)(x)."""
 
     def __init__(
         self, *, channels: int, norm: Norm, dropout: bool, padding_mode: PaddingMode

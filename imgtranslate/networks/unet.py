@@ -1,9 +1,9 @@
 """pix2pix's generator (arXiv 1611.07004, appendix 6.1.1) and BicycleGAN's with a code z.
 
-About the activations in place. The reference's LeakyReLU overwrites the features that the skip
-then carries. It makes no difference to any output or gradient: everything concatenated goes
-through a ReLU next, and relu(leaky_relu(x)) = relu(x). So ours works in place as well, which
-saves a copy of every skip; where z is appended the copy exists anyway and the skip stays as it was.
+The activations work in place, as the reference's do: LeakyReLU overwrites the features that the
+skip carries. This changes no output or gradient, since a ReLU follows every concatenation and
+relu(leaky_relu(x)) = relu(x), and it saves a copy of every skip. Where z is appended the copy
+exists anyway, and the skip stays as it was.
 """
 
 # ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
@@ -53,8 +53,8 @@ class TiledCode(nn.Module):
 class PlaneCode(nn.Module):
     """Append one plane that is linear in z.
 
-    The plane is made at one size, at which the linear layer decides every pixel by itself, and
-    stretched to others, so that the model is not tied to the size it was trained at.
+    The linear layer sets each pixel of the plane at one size; the plane is stretched to other
+    sizes, so that the model is not tied to the size it was trained at.
     """
 
     channels = 1
@@ -101,7 +101,7 @@ class DownLayer(nn.Module):
 
 
 class UpLayer(nn.Module):
-    """ReLU (in place), upsampling to twice the sides, norm, dropout if asked."""
+    """ReLU (in place), upsampling to twice the sides, norm, optional dropout."""
 
     def __init__(
         self,
@@ -135,8 +135,8 @@ class UnetGenerator(nn.Module):
     """(n, in_channels, h, w) in [-1, 1], z (n, latent_dim) -> (n, out_channels, h, w) in [-1, 1].
 
     h and w: multiples of 2^depth. depth: at least 2, at least 5 for the published widths.
-    ``z_at`` says where the code enters: nowhere, beside the image, at every down layer, at the
-    innermost one only, or beside the image as one plane that is linear in z.
+    ``z_at``: the place of the code: none, beside the image, at every down layer, at the innermost
+    one only, or beside the image as one plane that is linear in z.
 
     The innermost features may be 1 x 1: no norm sees them, so neither instance norm nor batch
     norm at batch 1 can fail.
@@ -216,7 +216,7 @@ class UnetGenerator(nn.Module):
 def _build_code(
     z_at: CodeAt, latent_dim: int, *, level: int, depth: int
 ) -> NoCode | TiledCode | PlaneCode:
-    """Build what level 0 (outermost) to depth - 1 (innermost) is told of z."""
+    """Build the code of a level, from 0 (outermost) to depth - 1 (innermost)."""
     match z_at:
         case "plane" if level == 0:
             return PlaneCode(latent_dim=latent_dim, side=2**depth)

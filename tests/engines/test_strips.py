@@ -13,9 +13,9 @@ from translation.test_translator import header
 
 from imgtranslate.builders import build_generator
 from imgtranslate.engines.any_size import scratch_bytes
+from imgtranslate.engines.strips.layer_runner import Statistics
 from imgtranslate.engines.strips.maps import local_form
 from imgtranslate.engines.strips.scratch import Scratch
-from imgtranslate.engines.strips.stages import Statistics
 from imgtranslate.engines.torch_engine import TorchEngine
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Values

@@ -1,6 +1,6 @@
-"""A generator on pictures too big to be run whole: stage by stage, in strips of rows.
+"""Generators on pictures too large to be run whole: layer by layer, in strips of rows.
 
-``maps`` are feature maps that are computed by rows; ``scratch`` keeps some of them outside the
-memory; ``stages`` measures and applies norms of the whole picture; ``generators`` walks through
-the two families; ``sampled`` is what is left where there is no room for any of it.
+``maps``: feature maps that are computed by rows. ``scratch``: storage of maps, in memory or files.
+``layer_runner``: layers with the norms of the whole picture. ``generators``: the forward passes of
+the two families. ``sampled``: tiles, for when there is no room for a scratch.
 """

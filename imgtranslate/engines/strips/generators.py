@@ -1,6 +1,6 @@
-"""The two families, walked through stage by stage: what their ``forward`` says, said of maps.
+"""The forward passes of the two families of generators, on maps instead of tensors.
 
-A map that was replaced is let go at once, for its room in the scratch is needed.
+A map is released as soon as the next one replaces it, which frees its room in the scratch.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor, nn
 
+from imgtranslate.engines.strips.layer_runner import LayerRunner
 from imgtranslate.engines.strips.maps import Map, added, joined, local, pointwise
-from imgtranslate.engines.strips.stages import Stages
 from imgtranslate.networks import ResnetGenerator, UnetGenerator
 from imgtranslate.networks.resnet import ConvLayer, ResidualBlock
 from imgtranslate.networks.resnet import UpLayer as ResnetUpLayer
@@ -22,68 +22,68 @@ from imgtranslate.networks.unet import UpLayer as UnetUpLayer
 Generator = ResnetGenerator | UnetGenerator
 
 
-def run_generator(network: Generator, image: Map, z: Tensor | None, *, stages: Stages) -> Map:
-    """Compute all that the last stage needs; its rows are then (1, out, n, w) in [-1, 1].
+def run_generator(network: Generator, image: Map, z: Tensor | None, *, runner: LayerRunner) -> Map:
+    """Compute all maps but the output, whose rows (1, out, n, w) in [-1, 1] are then computed.
 
     ``z``: (1, latent_dim), where the network takes a code.
     """
     match network:
         case ResnetGenerator():
-            return _run_resnet(network, image, stages=stages)
+            return _run_resnet(network, image, runner=runner)
         case UnetGenerator():
-            return _run_unet(network, image, z, stages=stages)
+            return _run_unet(network, image, z, runner=runner)
 
 
-def _run_resnet(network: ResnetGenerator, image: Map, *, stages: Stages) -> Map:
-    x = _run_layer(network.stem, image, stages=stages)
+def _run_resnet(network: ResnetGenerator, image: Map, *, runner: LayerRunner) -> Map:
+    x = _run_layer(network.stem, image, runner=runner)
     for layer in network.down:
-        x = _run_layer(layer, x, stages=stages)
+        x = _run_layer(layer, x, runner=runner)
     for layer in network.blocks:
-        x = _run_layer(layer, x, stages=stages)
+        x = _run_layer(layer, x, runner=runner)
     for layer in network.up:
-        x = _run_layer(layer, x, stages=stages)
+        x = _run_layer(layer, x, runner=runner)
     return pointwise(local(x, network.head), torch.tanh)
 
 
-def _run_layer(layer: nn.Module, x: Map, *, stages: Stages) -> Map:
+def _run_layer(layer: nn.Module, x: Map, *, runner: LayerRunner) -> Map:
     match layer:
         case ConvLayer():
-            return pointwise(stages.run(x, layer.conv, layer.norm), F.relu)
+            return pointwise(runner.run(x, layer.conv, layer.norm), F.relu)
         case ResnetUpLayer():
-            return pointwise(stages.run(x, layer.upsample, layer.norm), F.relu)
+            return pointwise(runner.run(x, layer.upsample, layer.norm), F.relu)
         case ResidualBlock():
-            return _run_block(layer, x, stages=stages)
+            return _run_block(layer, x, runner=runner)
         case nn.Sequential():
             for part in layer:
-                x = _run_layer(part, x, stages=stages)
+                x = _run_layer(part, x, runner=runner)
             return x
         case _:
-            return stages.run(x, layer)
+            return runner.run(x, layer)
 
 
-def _run_block(block: ResidualBlock, x: Map, *, stages: Stages) -> Map:
-    h = pointwise(stages.run(x, block.conv1, block.norm1), F.relu)
-    h = stages.run(h, block.conv2, block.norm2)
-    return stages.kept(added(x, h))
+def _run_block(block: ResidualBlock, x: Map, *, runner: LayerRunner) -> Map:
+    h = pointwise(runner.run(x, block.conv1, block.norm1), F.relu)
+    h = runner.run(h, block.conv2, block.norm2)
+    return runner.kept(added(x, h))
 
 
-def _run_unet(network: UnetGenerator, x: Map, z: Tensor | None, *, stages: Stages) -> Map:
+def _run_unet(network: UnetGenerator, x: Map, z: Tensor | None, *, runner: LayerRunner) -> Map:
     skips: list[Map] = []
     for down in cast(Iterable[DownLayer], network.down):
-        x = _run_down(down, x, z, stages=stages)
+        x = _run_down(down, x, z, runner=runner)
         skips.append(x)
     x = skips.pop()
     for up in cast(Iterable[UnetUpLayer], network.up):
-        x = stages.run(pointwise(x, F.relu), up.upsample, up.norm)
+        x = runner.run(pointwise(x, F.relu), up.upsample, up.norm)
         x = joined(skips.pop(), x) if network.skip_first else joined(x, skips.pop())
     return pointwise(local(pointwise(x, F.relu), network.head), torch.tanh)
 
 
-def _run_down(layer: DownLayer, x: Map, z: Tensor | None, *, stages: Stages) -> Map:
+def _run_down(layer: DownLayer, x: Map, z: Tensor | None, *, runner: LayerRunner) -> Map:
     x = _with_code(layer.code, x, z)
     if not isinstance(layer.activation, nn.Identity):
         x = pointwise(x, lambda rows: F.leaky_relu(rows, 0.2))
-    return stages.run(x, layer.conv, layer.norm)
+    return runner.run(x, layer.conv, layer.norm)
 
 
 def _with_code(code: nn.Module, x: Map, z: Tensor | None) -> Map:
@@ -103,7 +103,7 @@ def _tiled(z: Tensor, *, like: Map) -> Map:
 
 
 def _plane(code: PlaneCode, z: Tensor, *, like: Map) -> Map:
-    """The plane, stretched to the width at once and to the height by rows, as bilinear does."""
+    """Stretch the plane to the full width at once and to the height by rows, bilinearly."""
     plane = code.linear(z).view(1, 1, code.side, code.side)
     plane = F.interpolate(plane, size=(code.side, like.width), mode="bilinear")
 

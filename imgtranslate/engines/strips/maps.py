@@ -1,4 +1,4 @@
-"""Feature maps of a whole picture of which only the rows asked for are computed."""
+"""Feature maps of a whole picture, of which only the requested rows are computed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +16,7 @@ Rows = Callable[[int, int], Tensor]
 class Map:
     """(1, channels, height, width); ``rows(start, stop)`` computes (1, channels, n, width).
 
-    ``row_bytes``: the memory that one row takes, its own or that of the rows it is computed from,
-    whichever is more.
+    ``row_bytes``: the memory for one row, or for the rows that it is computed from if that is more.
     """
 
     channels: int
@@ -28,15 +27,16 @@ class Map:
 
     @property
     def numel(self) -> int:
-        """How many numbers it has."""
+        """The number of values."""
         return self.channels * self.height * self.width
 
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
-    """What a module makes of places: ``down`` rows become ``up``, seen from ``reach`` places.
+    """The geometry of a local module: ``down`` rows become ``up``.
 
-    ``channels``: of what comes out; None: as many as came in.
+    A row of the output depends on ``reach`` rows around its place. ``channels`` of the output; None
+    for those of the input.
     """
 
     down: int = 1
@@ -46,7 +46,7 @@ class Local:
 
 
 def picture(read: ReadPixels, *, channels: int, size: tuple[int, int], device: torch.device) -> Map:
-    """The picture itself; ``size``: height and width."""
+    """Make a map of the picture itself; ``size``: height and width."""
     height, width = size
 
     def rows(start: int, stop: int) -> Tensor:
@@ -58,7 +58,7 @@ def picture(read: ReadPixels, *, channels: int, size: tuple[int, int], device: t
 
 
 def pointwise(x: Map, function: Callable[[Tensor], Tensor]) -> Map:
-    """``function`` of every value by itself, which may work in place on none of them."""
+    """Apply ``function``, which must not work in place, to every value."""
     return Map(
         channels=x.channels,
         height=x.height,
@@ -69,7 +69,7 @@ def pointwise(x: Map, function: Callable[[Tensor], Tensor]) -> Map:
 
 
 def combined(a: Map, b: Map, function: Callable[[Tensor, Tensor], Tensor], *, channels: int) -> Map:
-    """``function`` of the same rows of two maps of one size."""
+    """Apply ``function`` to the same rows of two maps of one size."""
     return Map(
         channels=channels,
         height=a.height,
@@ -80,20 +80,20 @@ def combined(a: Map, b: Map, function: Callable[[Tensor, Tensor], Tensor], *, ch
 
 
 def joined(a: Map, b: Map) -> Map:
-    """The channels of a, then those of b."""
+    """Concatenate the channels of a and b."""
     return combined(a, b, lambda x, y: torch.cat((x, y), 1), channels=a.channels + b.channels)
 
 
 def added(a: Map, b: Map) -> Map:
-    """The sum."""
+    """Add two maps."""
     return combined(a, b, torch.add, channels=a.channels)
 
 
 def local(x: Map, module: nn.Module) -> Map:
-    """What ``module`` makes of the map, with the padding it has at the borders of the picture.
+    """Apply a module to the map, with its padding at the borders of the picture.
 
-    A window is taken with the rows that its module reaches to, and run as a picture of its own;
-    then the rows go that saw the padding at a border which is none of the picture's.
+    A window with all the rows that the module reaches runs as a picture of its own. Rows that
+    depend on padding inside the picture are then dropped.
     """
     form = local_form(module)
     channels, width = form.channels or x.channels, x.width * form.up // form.down
@@ -115,7 +115,7 @@ def local(x: Map, module: nn.Module) -> Map:
 
 
 def local_form(module: nn.Module) -> Local:
-    """How far a module of the generators sees. Raises ``TypeError`` for any other."""
+    """Give the geometry of a generator's module. Raises ``TypeError`` for any other."""
     match module:
         case nn.ConvTranspose2d():
             return Local(up=2, reach=1, channels=module.out_channels)

@@ -1,6 +1,7 @@
-"""Tiles whose norms share statistics measured on a sample: where there is room for nothing else.
+"""Tiles whose norms share statistics measured on a sample, for when there is no scratch.
 
-Exact is only what lies within a network's field and under the right statistics; these are near.
+The result is near that of the whole picture: the statistics are estimates, and a UNet's field is
+larger than its margin.
 """
 
 import itertools
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from imgtranslate.engines.engine import Parts, ReadPixels, Tiling
-from imgtranslate.engines.strips.stages import Statistics
+from imgtranslate.engines.strips.layer_runner import Statistics
 from imgtranslate.images import Values
 from imgtranslate.networks.layers import InstanceNorm
 
@@ -28,7 +29,7 @@ def run_sampled(
     tiling: Tiling,
     device: torch.device,
 ) -> Parts:
-    """Yield where a band of rows begins, and the band, (out, n, width)."""
+    """Yield the first row of each band, and the band, (out, n, width)."""
 
     def run(windows: list[tuple[slice, slice]]) -> Values:
         x = torch.from_numpy(np.stack([read(*window) for window in windows])).to(device)
@@ -54,7 +55,7 @@ def run_sampled(
 
 @contextmanager
 def _norms(network: nn.Module, measured: Measured, *, measuring: bool) -> Iterator[None]:
-    """Make the norms measure what they see, or take what was measured for what they see."""
+    """Let the norms measure their inputs, or normalise them by what was measured."""
 
     def normalise(norm: InstanceNorm, inputs: tuple[Tensor], _: Tensor) -> Tensor:
         if measuring:
@@ -70,7 +71,7 @@ def _norms(network: nn.Module, measured: Measured, *, measuring: bool) -> Iterat
 
 
 def _samples(side: int, tiling: Tiling) -> list[slice]:
-    """Tiles spread evenly along one side, all of it where it is short."""
+    """Spread tiles evenly along one side; a short side is one tile."""
     if tiling.sample * tiling.samples >= side:
         return [slice(0, side)]
     places = np.linspace(0, side - tiling.sample, 2 * tiling.samples + 1).astype(int)[1::2]
@@ -78,7 +79,7 @@ def _samples(side: int, tiling: Tiling) -> list[slice]:
 
 
 def _around(start: int, side: int, tiling: Tiling) -> tuple[slice, slice]:
-    """What is read for the core at ``start``, and which part of it is the core."""
+    """Return the window to read for the core at ``start``, and the core's place in it."""
     first, stop = max(start - tiling.margin, 0), min(start + tiling.core, side)
     last = min(stop + tiling.margin, side)
     return slice(first, last), slice(start - first, stop - first)

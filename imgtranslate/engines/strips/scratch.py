@@ -1,4 +1,4 @@
-"""Where feature maps lie between two stages: in memory while there is room, else in files."""
+"""Storage of feature maps between two layers: in memory while there is room, else in files."""
 
 import contextlib
 import tempfile
@@ -16,7 +16,7 @@ from imgtranslate.memory import scratch_folder
 
 
 class Kept(Protocol):
-    """A map that is written once, strip by strip, and then read."""
+    """A stored map, written once strip by strip and then read."""
 
     def write(self, start: int, rows: Tensor) -> None:
         """Keep (1, channels, n, width) from row ``start`` on."""
@@ -29,9 +29,9 @@ class Kept(Protocol):
 
 @final
 class Scratch:
-    """Room for maps of float32; a map's room is free again once nobody holds it.
+    """Storage for float32 maps; a map's room is freed when its last reference goes.
 
-    At most ``memory`` bytes of it in memory. ``peak``: most bytes that were taken at a time.
+    At most ``memory`` bytes are kept in memory. ``peak``: the most bytes in use at a time.
     """
 
     def __init__(self, *, memory: int, device: torch.device, folder: Path | None = None) -> None:
@@ -62,7 +62,7 @@ class Scratch:
 
 @final
 class InMemory:
-    """A map beside the device, in the memory of the machine."""
+    """A map in the memory of the machine."""
 
     def __init__(self, shape: tuple[int, int, int], *, device: torch.device) -> None:
         self._values = torch.empty((1, *shape))
@@ -79,10 +79,10 @@ class InMemory:
 
 @final
 class InFile:
-    """A map in a file without a name, row after row, so that a strip is one stretch of it.
+    """A map in a file without a name, stored by rows so that a strip is contiguous.
 
-    Read and written rather than mapped: mapped pages count as this process's memory, and a disk
-    that is full would end it by a signal.
+    The file is read and written, not mapped: mapped pages count as this process's memory, and a
+    full disk would end the process by a signal.
     """
 
     def __init__(self, shape: tuple[int, int, int], *, device: torch.device, folder: Path) -> None:

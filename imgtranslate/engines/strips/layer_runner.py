@@ -1,4 +1,4 @@
-"""Stages of a generator with the norms of the whole picture: one look to measure, one to apply."""
+"""Layers run on maps; norms take one pass to measure the whole picture and one to apply."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,10 +14,10 @@ from imgtranslate.networks.layers import InstanceNorm
 
 @final
 class Statistics:
-    """Mean and variance of each channel of all (n, channels, h, w) seen, summed in float64.
+    """Mean and variance of each channel over all (n, channels, h, w) seen, in float64.
 
-    They are those of the values less the first one seen. Without that the values of a flat
-    picture would keep a rounding error that the norm makes visible (see ``InstanceNorm``).
+    The first value seen is subtracted from all values. Without that a flat picture would keep a
+    rounding error that the norm amplifies (see ``InstanceNorm``).
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Statistics:
         self._squares = torch.zeros(1, dtype=torch.float64)  # of the differences from the mean
 
     def see(self, x: Tensor) -> None:
-        """Count more values in (Chan, Golub and LeVeque 1979)."""
+        """Add more values (Chan, Golub and LeVeque 1979)."""
         if self._anchor is None:
             self._anchor = x[:1, :, :1, :1].clone()
         variance, mean = torch.var_mean(x - self._anchor, dim=(0, 2, 3), correction=0)
@@ -40,7 +40,7 @@ class Statistics:
         self._count += more
 
     def normalise(self, x: Tensor, norm: InstanceNorm) -> Tensor:
-        """(x - mean) / sqrt(variance + eps), and the norm's own scale and shift."""
+        """Compute (x - mean) / sqrt(variance + eps), then the norm's own scale and shift."""
         factor = (self._squares / self._count + norm.eps).rsqrt()
         y = x.clone() if self._anchor is None else x - self._anchor
         y.sub_(_beside(self._mean, x)).mul_(_beside(factor, x))
@@ -50,11 +50,11 @@ class Statistics:
 
 
 @final
-class Stages:
-    """Runs modules on maps; keeps what is light and computes again what is not.
+class LayerRunner:
+    """Runs layers on maps; stores small maps, and computes the rows of large ones again.
 
-    ``strip_bytes``: of the heaviest map that a strip passes through on its way.
-    ``heaviest``: how many numbers a map may have that is kept.
+    ``strip_bytes``: the memory for a strip of the largest map on its way. ``heaviest``: the most
+    values of a map that is stored.
     """
 
     def __init__(self, scratch: Scratch, *, strip_bytes: int, heaviest: int) -> None:
@@ -63,7 +63,7 @@ class Stages:
         self._heaviest = heaviest
 
     def run(self, x: Map, module: nn.Module, norm: nn.Module | None = None) -> Map:
-        """``norm(module(x))``, the norm as in evaluation."""
+        """Compute ``norm(module(x))``, with the norm as in evaluation."""
         y = local(x, module)
         if isinstance(norm, InstanceNorm):
             return self._normalised(y, norm)
@@ -71,11 +71,11 @@ class Stages:
         return y if norm is None else pointwise(y, norm)
 
     def kept(self, x: Map) -> Map:
-        """The same, computed now and kept, if it is light."""
+        """Compute and store a map if it is small; else return it as it is."""
         return self._stored(x) if x.numel <= self._heaviest else x
 
     def strips(self, x: Map) -> Iterator[tuple[int, Tensor]]:
-        """All rows from the top down: where a strip begins, and the strip."""
+        """Yield the first row of each strip, and the strip, from the top down."""
         step = max(self._strip_bytes // x.row_bytes, 1)
         for start in range(0, x.height, step):
             yield start, x.rows(start, min(start + step, x.height))
