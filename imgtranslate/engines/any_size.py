@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from imgtranslate.engines.engine import Parts, ReadPixels, StripEngine, Tiling
+from imgtranslate.engines.engine import Parts, ReadPixels, Tiling
 from imgtranslate.errors import MemoryShortageError
 from imgtranslate.images import Codes
 from imgtranslate.memory import Tile, available_memory, free_space, scratch_folder
@@ -15,6 +15,9 @@ from imgtranslate.settings.config import (
     UnetConfig,
     size_multiple,
 )
+
+if TYPE_CHECKING:
+    from imgtranslate.engines.torch_engine import TorchEngine
 
 LARGEST_STRIP = 256 * 2**20  # bytes; larger ones are no faster
 SMALLEST_STRIP = 2**18
@@ -33,7 +36,7 @@ class AnySize:
 
     def __init__(
         self,
-        engine: StripEngine,
+        engine: "TorchEngine",
         *,
         tile: Tile,
         memory: int | None,

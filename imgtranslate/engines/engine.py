@@ -1,4 +1,4 @@
-"""The interfaces of engines, strips and runtimes; torch is not imported."""
+"""The interface of engines, and the terms in which they run pictures; torch is not imported."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import ModelHeader
 
+Ports = Mapping[str, tuple[tuple[Any, ...], str]]  # shape, where a free side is no int, and dtype
 Parts = Iterator[tuple[int, Values]]  # the first row of each part, and the part: (out, n, width)
 
 
@@ -56,54 +57,3 @@ class Tiling:
     margin: int
     sample: int
     samples: int
-
-
-class StripEngine(Protocol):
-    """An engine that can also run a picture in parts; see ``TorchEngine`` for each method."""
-
-    @property
-    def header(self) -> ModelHeader: ...  # noqa: D102
-
-    def free_memory(self) -> int: ...  # noqa: D102
-
-    def run(self, values: Values, z: Codes | None = None) -> Values: ...  # noqa: D102
-
-    def run_strips(  # noqa: D102
-        self,
-        read: ReadPixels,
-        z: Codes | None = None,
-        *,
-        size: tuple[int, int],
-        strip_bytes: int,
-        kept_bytes: int,
-    ) -> Parts: ...
-
-    def run_sampled(  # noqa: D102
-        self, read: ReadPixels, z: Codes | None = None, *, size: tuple[int, int], tiling: Tiling
-    ) -> Parts: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Port:
-    """An input or output of a graph; a side that is free is no integer."""
-
-    shape: tuple[Any, ...]
-    dtype: str  # float32 or uint8
-
-
-class Runtime(Protocol):
-    """A graph, loaded by the library that runs it."""
-
-    @property
-    def device(self) -> str:
-        """The device that computes."""
-        ...
-
-    @property
-    def ports(self) -> dict[str, Port]:
-        """The inputs and outputs by name."""
-        ...
-
-    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Compute the outputs by name. Raises ``RuntimeError`` with the library's words."""
-        ...

@@ -1,13 +1,12 @@
 """Exports in ONNX Runtime or OpenVINO: a generator, perhaps with an encoder; without torch."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from imgtranslate.engines.engine import Port, Runtime
+from imgtranslate.engines.engine import Ports
 from imgtranslate.errors import CheckpointError, ImageError, UsageError
 from imgtranslate.images import Codes, Values, to_network, to_pixels
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
@@ -25,6 +24,10 @@ from imgtranslate.model_files.export_header import (
 from imgtranslate.model_files.onnx_file import refuse_outside_tensors
 from imgtranslate.settings.config import latent_dim
 
+if TYPE_CHECKING:
+    from imgtranslate.engines.onnx_runtime import OnnxRuntime
+    from imgtranslate.engines.openvino_runtime import OpenvinoRuntime
+
 
 @final
 class ExportEngine:
@@ -32,7 +35,7 @@ class ExportEngine:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: "OnnxRuntime | OpenvinoRuntime",
         *,
         header: ModelHeader,
         form: ExportForm,
@@ -75,43 +78,34 @@ class ExportEngine:
 
         Raises ``UsageError`` if the two do not fit each other.
         """
-        if encoder is not None and (openvino or not is_onnx(path)):
+        if encoder is None:
+            generator = cls.load(path, device=device, openvino=openvino)
+            if generator._form.what == "encoder":
+                raise CheckpointError(
+                    f"{path}: an encoder: it reads looks, and translates nothing. Name a "
+                    "generator's export"
+                )
+            return generator
+        if openvino or not is_onnx(path):
             raise UsageError(
                 f"`encoder` {encoder}: goes with ONNX Runtime. Use an .onnx model and `engine` onnx"
             )
-        if encoder is not None and not is_onnx(encoder):
+        if not is_onnx(encoder):
             raise UsageError(f"`encoder` {encoder}: no .onnx file. Export it with --format onnx")
-        generator = cls.load(path, device=device, openvino=openvino)
-        beside = None if encoder is None else cls.load(encoder, device=device)
-        if generator._form.what == "encoder" and beside is None:
-            raise CheckpointError(
-                f"{path}: an encoder: it reads looks, and translates nothing. Name a generator's "
-                "export"
-            )
-        return generator if beside is None else generator._with(beside)
-
-    def _with(self, encoder: "ExportEngine") -> "ExportEngine":
-        if (self._form.what, encoder._form.what) != ("generator", "encoder"):
+        generator, reader = cls.load(path, device=device), cls.load(encoder, device=device)
+        if (generator._form.what, reader._form.what) != ("generator", "encoder"):
             raise UsageError(
-                f"`encoder` {encoder._path}: not an encoder beside a generator. Make one with: "
+                f"`encoder` {encoder}: not an encoder beside a generator. Make one with: "
                 "imgtranslate export --what encoder"
             )
-        own, other = self._header, encoder._header
-        if (latent_dim(own.generator), own.out_channels) != (
-            latent_dim(other.generator),
-            other.out_channels,
-        ):
+        if _code_and_target(generator.header) != _code_and_target(reader.header):
             raise UsageError(
-                f"`encoder` {encoder._path}: its codes or pictures are not those of {self._path}. "
+                f"`encoder` {encoder}: its codes or pictures are not those of {path}. "
                 "Export both from one model"
             )
-        return ExportEngine(
-            self._runtime,
-            header=replace(own, encoder=other.encoder),
-            form=self._form,
-            path=self._path,
-            encoder=encoder,
-        )
+        header = replace(generator.header, encoder=reader.header.encoder)
+        form = generator._form
+        return cls(generator._runtime, header=header, form=form, path=path, encoder=reader)
 
     @property
     def header(self) -> ModelHeader:
@@ -170,7 +164,11 @@ class ExportEngine:
         return CheckpointError(f"{self._path}: {line}. Export it again")
 
 
-def _load_runtime(path: Path, *, device: str, openvino: bool) -> Runtime:
+def _code_and_target(header: ModelHeader) -> tuple[int, int]:
+    return latent_dim(header.generator), header.out_channels
+
+
+def _load_runtime(path: Path, *, device: str, openvino: bool) -> "OnnxRuntime | OpenvinoRuntime":
     if openvino or not is_onnx(path):
         from imgtranslate.engines.openvino_runtime import OpenvinoRuntime
 
@@ -195,20 +193,19 @@ def _refuse_outside_tensors(path: Path) -> None:
 Described = dict[str, tuple[Any, int, str]]  # channels or numbers, rank and dtype by name
 
 
-def _described(ports: Mapping[str, Port], form: ExportForm) -> Described:
+def _described(ports: Ports, form: ExportForm) -> Described:
     found: Described = {}
-    for name, port in ports.items():
-        rank = len(port.shape)
-        last = form.io == "uint8" and rank == 4
-        channels = port.shape[-1 if last else 1] if rank > 1 else None
-        found[name] = (channels, rank, port.dtype)
+    for name, (shape, dtype) in ports.items():
+        last = form.io == "uint8" and len(shape) == 4
+        channels = shape[-1 if last else 1] if len(shape) > 1 else None
+        found[name] = (channels, len(shape), dtype)
     return found
 
 
 def _expected(header: ModelHeader, form: ExportForm) -> Described:
     border = border_of(header, form)
-    picture = (4, "uint8" if form.io == "uint8" else "float32")
+    pixels = "uint8" if form.io == "uint8" else "float32"
     return {
-        name: (count, *(picture if name in (IMAGE, TRANSLATED) else (2, "float32")))
+        name: (count, 4, pixels) if name in (IMAGE, TRANSLATED) else (count, 2, "float32")
         for name, count in {**border.inputs, **border.outputs}.items()
     }

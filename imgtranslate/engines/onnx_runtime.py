@@ -7,7 +7,7 @@ from typing import Any, final
 import onnxruntime  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as states  # type: ignore[import-untyped]
 
-from imgtranslate.engines.engine import Port
+from imgtranslate.engines.engine import Ports
 from imgtranslate.errors import CheckpointError, UsageError
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -32,7 +32,7 @@ _FAULTS = (
 class OnnxRuntime:
     """A session of ONNX Runtime."""
 
-    def __init__(self, session: Any, *, ports: dict[str, Port], device: str) -> None:
+    def __init__(self, session: Any, *, ports: Ports, device: str) -> None:
         self._session = session
         self._ports = ports
         self._device = device
@@ -46,9 +46,7 @@ class OnnxRuntime:
         try:
             session = onnxruntime.InferenceSession(path, options, providers=[provider])
             ports = {
-                value.name: Port(
-                    shape=tuple(value.shape), dtype=_DTYPES.get(value.type, value.type)
-                )
+                value.name: (tuple(value.shape), _DTYPES.get(value.type, value.type))
                 for value in (*session.get_inputs(), *session.get_outputs())
             }
         except _FAULTS as error:
@@ -64,8 +62,8 @@ class OnnxRuntime:
         return self._device
 
     @property
-    def ports(self) -> dict[str, Port]:
-        """The inputs and outputs by name."""
+    def ports(self) -> Ports:
+        """Shapes and dtypes of the inputs and outputs by name."""
         return self._ports
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:

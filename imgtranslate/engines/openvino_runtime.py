@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from imgtranslate.engines.engine import Port
+from imgtranslate.engines.engine import Ports
 from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.model_files.export_files import GRAPH, is_onnx
 
@@ -40,8 +40,8 @@ class OpenvinoRuntime:
         return cls(compile_model(path if is_onnx(path) else path / GRAPH))
 
     @property
-    def ports(self) -> dict[str, Port]:
-        """The inputs and outputs by name."""
+    def ports(self) -> Ports:
+        """Shapes and dtypes of the inputs and outputs by name."""
         return {
             port.get_any_name(): _described(port)
             for port in (*self._compiled.inputs, *self._compiled.outputs)
@@ -85,10 +85,8 @@ def answer_of(compiled: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     return {output.get_any_name(): np.array(found[output]) for output in compiled.outputs}
 
 
-def _described(port: Any) -> Port:
+def _described(port: Any) -> tuple[tuple[int | None, ...], str]:
     shape, dtype = port.get_partial_shape(), port.get_element_type().get_type_name()
     sides = () if shape.rank.is_dynamic else tuple(shape)
-    return Port(
-        shape=tuple(None if side.is_dynamic else int(side.get_length()) for side in sides),
-        dtype=_DTYPES.get(dtype, dtype),
-    )
+    lengths = (None if side.is_dynamic else int(side.get_length()) for side in sides)
+    return tuple(lengths), _DTYPES.get(dtype, dtype)

@@ -5,7 +5,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Protocol, final
+from typing import IO, final
 
 import numpy as np
 import torch
@@ -13,18 +13,6 @@ from torch import Tensor
 
 from imgtranslate.errors import ImageError
 from imgtranslate.memory import scratch_folder
-
-
-class Kept(Protocol):
-    """A stored map, written once strip by strip and then read."""
-
-    def write(self, start: int, rows: Tensor) -> None:
-        """Keep (1, channels, n, width) from row ``start`` on."""
-        ...
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Give (1, channels, stop - start, width)."""
-        ...
 
 
 @final
@@ -40,12 +28,12 @@ class Scratch:
         self._folder = folder or scratch_folder()
         self._in_memory = self._used = self.peak = 0
 
-    def new(self, *, channels: int, height: int, width: int) -> Kept:
+    def new(self, *, channels: int, height: int, width: int) -> "InMemory | InFile":
         """Make room for a map; ``ImageError`` if no file can be made for it."""
         size = 4 * channels * height * width
         in_memory = self._in_memory + size <= self._memory
         shape = (channels, height, width)
-        kept = (
+        kept: InMemory | InFile = (
             InMemory(shape, device=self._device)
             if in_memory
             else InFile(shape, device=self._device, folder=self._folder)
