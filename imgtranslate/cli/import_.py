@@ -51,7 +51,7 @@ def import_(
     directions: dict[str | None, Direction | None] = {None: None, "ab": "ab", "ba": "ba"}
     if direction is not None:
         nearest(direction, ("ab", "ba"), what="--direction")
-    found = import_weights(
+    header = import_weights(
         file,
         output,
         encoder=encoder,
@@ -62,5 +62,5 @@ def import_(
         target=target,
         overwrite=overwrite,
     )
-    say(found.describe())
-    result(str(found.path))
+    say(header.architecture)
+    result(str(output))

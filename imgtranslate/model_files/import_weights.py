@@ -1,7 +1,9 @@
 """Turn published weights into a checkpoint of ours."""
 
+import contextlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,23 +28,11 @@ from imgtranslate.model_files.published import (
     recognise_generator,
     with_picture_statistics,
 )
-from imgtranslate.settings.config import UnetConfig
+from imgtranslate.settings.config import latent_dim as latent_dim_of
 
 Statistics = Literal["training", "picture"]
 
 _WANTED = "the latest_net_G….pth of a reference repository"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportResult:
-    """The place of the written model, and its header."""
-
-    path: Path
-    header: ModelHeader
-
-    def describe(self) -> str:
-        """Describe the recognised network in one line."""
-        return self.header.architecture
 
 
 def import_weights(
@@ -56,7 +46,7 @@ def import_weights(
     source: str = "a",
     target: str = "b",
     overwrite: bool = False,
-) -> ImportResult:
+) -> ModelHeader:
     """Turn a generator of the reference repositories into a model file that needs no flags.
 
     ``encoder``: BicycleGAN's, stored in the same file. ``statistics`` of batch norm: those of
@@ -88,33 +78,25 @@ def import_weights(
     with explained(place):
         place.parent.mkdir(parents=True, exist_ok=True)
     save(place, tensors, header)
-    return ImportResult(path=place, header=header)
+    return header
 
 
 def _recognised(
     path: Path, *, latent_dim: int | None, statistics: Statistics
 ) -> PublishedGenerator:
     state = read_weights(path, wanted=_WANTED)
-    try:
+    with _explained(path):
         published = recognise_generator(state, latent_dim=latent_dim)
         return published if statistics == "training" else with_picture_statistics(published)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except (IndexError, RuntimeError) as error:  # shapes that no layer of such a network has
-        raise _unknown(path) from error
 
 
 def _with_encoder(
     header: ModelHeader, tensors: dict[str, Tensor], path: Path
 ) -> tuple[ModelHeader, dict[str, Tensor]]:
     state = read_weights(path, wanted=_WANTED)
-    try:
+    with _explained(path):
         found = recognise_encoder(state)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except (IndexError, RuntimeError) as error:
-        raise _unknown(path) from error
-    numbers = header.generator.latent_dim if isinstance(header.generator, UnetConfig) else 0
+    numbers = latent_dim_of(header.generator)
     if (found.latent_dim, found.in_channels) != (numbers, header.out_channels):
         raise CheckpointError(
             f"`encoder` {path}: reads {found.latent_dim} numbers from {found.in_channels} "
@@ -125,10 +107,17 @@ def _with_encoder(
     return replace(header, encoder=found.config), tensors | own
 
 
-def _unknown(path: Path) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: no network of the reference repositories. Give a latest_net_G….pth or net_E"
-    )
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Name the file in errors; other faults come from shapes that no layer of ours has."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (IndexError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: no network of the reference repositories. Give a latest_net_G….pth or net_E"
+        ) from error
 
 
 def _refuse_unusable(header: ModelHeader, path: Path) -> None:

@@ -21,6 +21,7 @@ from imgtranslate.settings.config import (
     ResnetConfig,
     UnetConfig,
 )
+from imgtranslate.settings.config import latent_dim as latent_dim_of
 
 Tensors = dict[str, Tensor]
 
@@ -223,8 +224,8 @@ def _published(
 ) -> PublishedGenerator:
     if in_channels < 1:
         raise CheckpointError(
-            f"its first layer takes {in_channels + _numbers(config)} channels, no more than the "
-            "code has. Give `latent_dim`"
+            f"its first layer takes {in_channels + latent_dim_of(config)} channels, no more than "
+            "the code has. Give `latent_dim`"
         )
     network = _on_meta(
         lambda: build_generator(config, in_channels=in_channels, out_channels=out_channels)
@@ -236,10 +237,6 @@ def _published(
         method=method,
         tensors=_renamed(layers, network),
     )
-
-
-def _numbers(config: GeneratorConfig) -> int:
-    return config.latent_dim if isinstance(config, UnetConfig) else 0
 
 
 def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
