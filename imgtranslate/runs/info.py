@@ -1,4 +1,4 @@
-"""What a file or run of ours is, where it came from, how it is used: by headers alone."""
+"""The description of a model, export, training state or run, from its header alone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,30 +7,29 @@ from typing import Any
 
 from imgtranslate.errors import CheckpointError
 from imgtranslate.model_files.checkpoint import (
-    ModelHeader,
     kind_of,
     parameters_of,
     read_model_header,
     read_state_header,
 )
 from imgtranslate.model_files.export_files import is_openvino, is_pt2
-from imgtranslate.model_files.export_header import ExportForm, read_export_form
+from imgtranslate.model_files.export_header import read_export_form
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Tree, latent_dim, to_tree
 
 
 @dataclass(frozen=True, kw_only=True)
 class Info:
-    """One file or run, described."""
+    """The description of one file or run."""
 
     path: Path
     kind: str  # run, model, export or state
-    facts: dict[str, str]  # in the words that a person reads
+    facts: dict[str, str]  # for people
     use: tuple[str, ...]  # commands
-    header: Tree  # of a run its settings
+    header: Tree  # a run has its settings here
 
     def to_json(self) -> dict[str, Any]:
-        """The same with plain values."""
+        """Convert to plain values."""
         return {**vars(self), "path": str(self.path), "use": list(self.use)}
 
 
@@ -50,43 +49,8 @@ def describe(path: Path) -> Info:
 
 
 def _model(path: Path, kind: str) -> Info:
-    header = read_model_header(path)
-    facts = _facts(header)
-    if kind == "model":
-        facts["parameters"] = f"{parameters_of(path):,}"
-        use = _use_of_model(path, header)
-    else:
-        form = read_export_form(path)
-        facts["export"] = f"{form.what} as {form.format}, {form.io} pixels"
-        use = _use_of_export(path, header, form)
-    facts["file"] = _megabytes(path)
-    return Info(path=path, kind=kind, facts=facts, use=use, header=to_tree(header))
-
-
-def _use_of_model(path: Path, header: ModelHeader) -> tuple[str, ...]:
-    output = quote(f"{path.stem}.onnx")
-    return (
-        *_translate(path, header),
-        f"imgtranslate export --model {quote(str(path))} --format onnx -o {output}",
-    )
-
-
-def _use_of_export(path: Path, header: ModelHeader, form: ExportForm) -> tuple[str, ...]:
-    if is_pt2(path):  # which no command takes
-        return ()
-    if form.what == "encoder":
-        reading = f"--encoder {quote(str(path))} --style photo.jpg"
-        return (f"imgtranslate translate in.jpg --model ab.onnx {reading}",)
-    return _translate(path, header)
-
-
-def _translate(path: Path, header: ModelHeader) -> tuple[str, ...]:
-    code = " --samples 6" if latent_dim(header.generator) else ""
-    return (f"imgtranslate translate in.jpg --model {quote(str(path))}{code}",)
-
-
-def _facts(header: ModelHeader) -> dict[str, str]:
-    return {
+    header, file = read_model_header(path), quote(str(path))
+    facts = {
         "translates": f"{header.source} to {header.target} ({header.direction})",
         "network": header.architecture,
         "method": f"{header.method}, {header.step:,} steps",
@@ -94,6 +58,22 @@ def _facts(header: ModelHeader) -> dict[str, str]:
         "made with": ", ".join(f"{name} {v}" for name, v in sorted(header.versions.items())),
         "licence": header.licence,
     }
+    samples = " --samples 6" if latent_dim(header.generator) else ""
+    use: tuple[str, ...] = (f"imgtranslate translate in.jpg --model {file}{samples}",)
+    if kind == "model":
+        facts["parameters"] = f"{parameters_of(path):,}"
+        output = quote(f"{path.stem}.onnx")
+        use += (f"imgtranslate export --model {file} --format onnx -o {output}",)
+    else:
+        form = read_export_form(path)
+        facts["export"] = f"{form.what} as {form.format}, {form.io} pixels"
+        if form.what == "encoder":
+            reading = f"--model ab.onnx --encoder {file} --style photo.jpg"
+            use = (f"imgtranslate translate in.jpg {reading}",)
+        if is_pt2(path):  # no command takes it
+            use = ()
+    facts["file"] = _megabytes(path)
+    return Info(path=path, kind=kind, facts=facts, use=use, header=to_tree(header))
 
 
 def _state(path: Path) -> Info:
