@@ -7,8 +7,6 @@ from imgtranslate.networks.patchgan import (
     MultiScalePatchGan,
     PatchGan,
     PixelGan,
-    patch_size,
-    smallest_side,
 )
 from imgtranslate.networks.resnet import ResnetGenerator
 from imgtranslate.networks.unet import UnetGenerator
@@ -24,6 +22,4 @@ __all__ = [
     "UnetGenerator",
     "initialise",
     "initialise_as_resnet",
-    "patch_size",
-    "smallest_side",
 ]

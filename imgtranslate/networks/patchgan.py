@@ -12,20 +12,6 @@ from torch import Tensor, nn
 from imgtranslate.networks.layers import ConvBias, Norm, build_norm, full_precision, has_bias
 
 
-def patch_size(num_layers: int) -> int:
-    """Compute the side in px of the patch that one logit sees: 16, 34, 70, 142, 286."""
-    # from the logit outwards: two 4x4 at stride 1 see 7 px; each 4x4 at stride 2 makes r to 2r + 2
-    return int(9 * 2**num_layers - 2)
-
-
-def smallest_side(num_layers: int, num_scales: int) -> int:
-    """Compute the side in px that leaves each scale a logit and the norms more than one pixel.
-
-    One scale: 6, 12, 24, 48, 96; twice that for each further scale (a few px less would do).
-    """
-    return int(3 * 2 ** (num_layers + num_scales - 1))
-
-
 class HiddenLayer(nn.Module):
     """Conv, norm, LeakyReLU 0.2."""
 
@@ -43,7 +29,7 @@ class HiddenLayer(nn.Module):
 class PatchGan(nn.Module):
     """(n, in_channels, h, w) -> (n, 1, about h / 2^num_layers, w / 2^num_layers) logits.
 
-    num_layers: 1 to 5, see ``patch_size`` and ``smallest_side``. 256 px give 30 x 30 for 3.
+    num_layers 1 to 5: one logit sees 16, 34, 70, 142, 286 px; 256 px give 30 x 30 logits for 3.
     """
 
     def __init__(
