@@ -142,7 +142,7 @@ class Translator:
         """
         height, width, _ = pictures[0].pixels.shape
         values = np.stack([to_network(picture.pixels) for picture in pictures])
-        beside = [np.concatenate(z) for z in zip(*map(self._beside, codes), strict=True)]
+        beside = [np.concatenate(z) for z in zip(*map(self._code_inputs, codes), strict=True)]
         padded = pad_to(values, multiple=self._multiple, least=self._least)
         outputs = _numbers(self._engine.run(padded, *beside)[:, :, :height, :width])
         return [
@@ -169,7 +169,7 @@ class Translator:
 
         After a shortage of memory they begin at the top again.
         """
-        size, code = self._padded(height, width), self._beside(z)
+        size, code = self._padded(height, width), self._code_inputs(z)
         parts: Iterable[tuple[int, Values]]
         if self._sizes is not None:
             parts = self._sizes.run(read, *code, size=size)
@@ -186,7 +186,7 @@ class Translator:
             fitting_side(width, multiple=self._multiple, least=self._least),
         )
 
-    def _beside(self, z: Codes | None) -> tuple[Codes, ...]:
+    def _code_inputs(self, z: Codes | None) -> tuple[Codes, ...]:
         """Give the network's further arguments: none, or the codes (1, latent_dim)."""
         if not self.latent_dim:
             if z is not None:
