@@ -150,50 +150,6 @@ class Translator:
             for picture, output in zip(pictures, outputs, strict=True)
         ]
 
-    def _windows(self, pixels: AnyPixels, *, white: float) -> ReadPixels:
-        """Give the function that reads windows of pixels, mirrored up to what the network takes."""
-        size = self._padded(*pixels.shape[:2])
-        at_rows, at_columns = map(mirror_indices, pixels.shape[:2], size)
-
-        def read(rows: slice, columns: slice) -> Values:
-            if size == pixels.shape[:2]:
-                return to_network(pixels[rows, columns], white=white)
-            return to_network(pixels[at_rows[rows][:, None], at_columns[columns]], white=white)
-
-        return read
-
-    def _run(
-        self, read: ReadPixels, z: Codes | None, *, height: int, width: int
-    ) -> Iterator[tuple[int, Values]]:
-        """Yield rows of the translation, cut back to the picture: the first one, and its values.
-
-        After a shortage of memory they begin at the top again.
-        """
-        size, code = self._padded(height, width), self._code_inputs(z)
-        parts: Iterable[tuple[int, Values]]
-        if self._sizes is not None:
-            parts = self._sizes.run(read, *code, size=size)
-        else:
-            padded = read(slice(0, size[0]), slice(0, size[1]))
-            parts = [(0, self._engine.run(padded[None], *code)[0])]
-        for start, values in parts:
-            if start < height:
-                yield start, _numbers(values[:, : height - start, :width])
-
-    def _padded(self, height: int, width: int) -> tuple[int, int]:
-        return (
-            fitting_side(height, multiple=self._multiple, least=self._least),
-            fitting_side(width, multiple=self._multiple, least=self._least),
-        )
-
-    def _code_inputs(self, z: Codes | None) -> tuple[Codes, ...]:
-        """Give the network's further arguments: none, or the codes (1, latent_dim)."""
-        if not self.latent_dim:
-            if z is not None:
-                raise _without_code("z")
-            return ()
-        return (to_code(z, self.latent_dim)[None],)
-
     def draw(self, seed: int, pixels: AnyPixels | None = None) -> Codes:
         """Draw a code (latent_dim,) from normal(0, 1), as a function of seed and pixels alone.
 
@@ -244,6 +200,50 @@ class Translator:
         if style is not None:
             return self.encode(style)
         return self.draw(seed, pixels) if seed is not None else to_code(z, self.latent_dim)
+
+    def _windows(self, pixels: AnyPixels, *, white: float) -> ReadPixels:
+        """Give the function that reads windows of pixels, mirrored up to what the network takes."""
+        size = self._padded(*pixels.shape[:2])
+        at_rows, at_columns = map(mirror_indices, pixels.shape[:2], size)
+
+        def read(rows: slice, columns: slice) -> Values:
+            if size == pixels.shape[:2]:
+                return to_network(pixels[rows, columns], white=white)
+            return to_network(pixels[at_rows[rows][:, None], at_columns[columns]], white=white)
+
+        return read
+
+    def _run(
+        self, read: ReadPixels, z: Codes | None, *, height: int, width: int
+    ) -> Iterator[tuple[int, Values]]:
+        """Yield rows of the translation, cut back to the picture: the first one, and its values.
+
+        After a shortage of memory they begin at the top again.
+        """
+        size, code = self._padded(height, width), self._code_inputs(z)
+        parts: Iterable[tuple[int, Values]]
+        if self._sizes is not None:
+            parts = self._sizes.run(read, *code, size=size)
+        else:
+            padded = read(slice(0, size[0]), slice(0, size[1]))
+            parts = [(0, self._engine.run(padded[None], *code)[0])]
+        for start, values in parts:
+            if start < height:
+                yield start, _numbers(values[:, : height - start, :width])
+
+    def _padded(self, height: int, width: int) -> tuple[int, int]:
+        return (
+            fitting_side(height, multiple=self._multiple, least=self._least),
+            fitting_side(width, multiple=self._multiple, least=self._least),
+        )
+
+    def _code_inputs(self, z: Codes | None) -> tuple[Codes, ...]:
+        """Give the network's further arguments: none, or the codes (1, latent_dim)."""
+        if not self.latent_dim:
+            if z is not None:
+                raise _without_code("z")
+            return ()
+        return (to_code(z, self.latent_dim)[None],)
 
 
 def _numbers(values: Values) -> Values:
