@@ -109,7 +109,7 @@ def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float],
     model = setting.model or save(network, setting, folder / "ab.safetensors")
     arrays = draw(setting, folder / "in")
     translator = load(_exported(model, setting, folder), device=setting.device)
-    loaded = Model(translator=translator, chosen=choose_codes(Samples(), translator))
+    loaded = Model(translator=translator, codes=choose_codes(Samples(), translator))
     textbook, ours = [], []
     for run in range(-1, runs):  # one to warm up
         seconds = loop_over(network, arrays, device=setting.device)

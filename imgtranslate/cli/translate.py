@@ -222,7 +222,7 @@ def translate(
         )
         name = str(path) if len(paths) > 1 else None
         models.append(
-            Model(translator=translator, chosen=choose_codes(requested, translator), name=name)
+            Model(translator=translator, codes=choose_codes(requested, translator), name=name)
         )
         header = translator.header
         say(f"{header.source} -> {header.target} on {translator.device}")

@@ -91,10 +91,10 @@ def parse_request(
     served = _find_model(values.model, models)
     _check_content(headers)
     translator = served.translator
-    chosen = choose_codes(_looks(values), translator)
+    codes = choose_codes(_looks(values), translator)
     channels = translator.header.out_channels
     return TranslateRequest(
-        model=Model(translator=translator, chosen=chosen, name=served.name),
+        model=Model(translator=translator, codes=codes, name=served.name),
         options=Options(
             alpha=values.alpha,
             max_pixels=max_pixels,

@@ -41,33 +41,31 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentCodes:
-    """The codes of the requested samples, for one model."""
+    """The codes of the requested samples, for a model with a code."""
 
     samples: Samples
-    latent_dim: int  # 0: no code, and a single sample
     codes: tuple[Codes, ...] = ()  # empty where they are drawn for each picture
 
-    def code(self, sample: int, pixels: Pixels, translator: Translator) -> Codes | None:
-        """Return the code of one sample of a picture; None for a model without a code."""
+    def code(self, sample: int, pixels: Pixels, translator: Translator) -> Codes:
+        """Return the code of one sample of a picture."""
         if self.codes:
             return self.codes[sample]
-        seed = self.seed(sample)
-        if seed is None:
-            return None
+        seed = self.samples.seed + sample
         return translator.draw(seed, None if self.samples.sync else pixels)
 
     def seed(self, sample: int) -> int | None:
         """Return the seed of a sample's code; None where the code is not drawn."""
-        return self.samples.seed + sample if self.latent_dim and not self.codes else None
-
-    def number(self, sample: int) -> int | None:
-        """Return a sample's number from 1; None for a model without a code."""
-        return sample + 1 if self.latent_dim else None
+        return None if self.codes else self.samples.seed + sample
 
 
-def choose_codes(samples: Samples, translator: Translator) -> LatentCodes:
-    """Read styles and check codes. Raises ``UsageError`` before any picture is translated."""
+def choose_codes(samples: Samples, translator: Translator) -> LatentCodes | None:
+    """Read styles and check codes; None for a model without a code.
+
+    Raises ``UsageError`` before any picture is translated.
+    """
     refuse_unfit(samples, translator.header)
+    if not translator.latent_dim:
+        return None
     codes: Sequence[Codes] = ()
     if samples.style is not None:
         codes = [_read_style(samples.style, samples, translator)]
@@ -84,7 +82,7 @@ def choose_codes(samples: Samples, translator: Translator) -> LatentCodes:
             )
             for number, code in enumerate(samples.codes, 1)
         ]
-    return LatentCodes(samples=samples, latent_dim=translator.latent_dim, codes=tuple(codes))
+    return LatentCodes(samples=samples, codes=tuple(codes))
 
 
 def refuse_unfit(samples: Samples, header: ModelHeader) -> None:

@@ -40,15 +40,17 @@ PIPE_LIMIT = 2**32  # bytes read from stdin
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A loaded model and the latent codes chosen for it."""
+    """A loaded model and the latent codes of its samples."""
 
     translator: Translator
-    chosen: LatentCodes
+    codes: LatentCodes | None = None  # for a model with a code
     name: str | None = None  # where there are several models
 
     def code(self, picture: Picture, look: int) -> Codes | None:
         """Return the latent code of one translation of ``picture``; None without a code."""
-        return self.chosen.code(look, picture.pixels, self.translator)
+        if self.codes is None:
+            return None
+        return self.codes.code(look, picture.pixels, self.translator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,8 @@ def translate_frames(
             yield model.translator.translate_picture(frame, z=model.code(frame, look))
         return
     first = next(iter(frames))
-    codes = [model.code(first, number) for number in range(model.chosen.samples.count)]
+    count = model.codes.samples.count if model.codes else 1
+    codes = [model.code(first, number) for number in range(count)]
     yield draw_grid(first, codes, model.translator)
 
 
@@ -289,7 +292,7 @@ def _outcome(work: Work, model: Model, *, seconds: float) -> Outcome:
         reason=work.reason,
         size=(width, height) if work.frames else None,
         seconds=round(seconds, 4) if work.frames else 0.0,
-        sample=None if look is None else model.chosen.number(look),
-        seed=model.chosen.seed(look or 0),
+        sample=None if look is None or model.codes is None else look + 1,
+        seed=model.codes.seed(look or 0) if model.codes else None,
         model=model.name,
     )

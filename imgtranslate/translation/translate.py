@@ -91,7 +91,7 @@ def translate_folder(
         output=Output(text=os.fspath(output), file_format=file_format),
         selection=Selection(existing=existing),
     )
-    models = [Model(translator=translator, chosen=choose_codes(Samples(), translator))]
+    models = [Model(translator=translator, codes=choose_codes(Samples(), translator))]
     return run_jobs(jobs, models=models, options=Options(existing=existing))
 
 

@@ -480,7 +480,7 @@ def test_an_identity_gives_back_a_tree_exactly(there: Path):
         picture(there / f"in/a.{suffix}", size=(13, 7))
     translator = Translator(Identity())
     jobs = plan_translation(["in"], models=[translator.header], output=Output(text="out"))
-    model = Model(translator=translator, chosen=choose_codes(Samples(), translator))
+    model = Model(translator=translator, codes=choose_codes(Samples(), translator))
     for outcome in run_jobs(jobs, models=[model]):
         with Image.open(outcome.input) as before, Image.open(outcome.output) as after:
             assert after.format == before.format

@@ -145,7 +145,7 @@ class FakeEngine:
 
 def model_of(engine: FakeEngine) -> Model:
     translator = Translator(engine)
-    return Model(translator=translator, chosen=choose_codes(Samples(), translator))
+    return Model(translator=translator, codes=choose_codes(Samples(), translator))
 
 
 def translated(engine: FakeEngine, folder: str, output: str) -> list[Outcome]:
