@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 
 from imgtranslate.engines.export_engine import ExportEngine
 from imgtranslate.errors import ImgTranslateError
-from imgtranslate.exporting.int8 import ENOUGH, Answer, Quantised, Run, Target, psnr_of, quantise
+from imgtranslate.exporting.int8.qdq import Feed
+from imgtranslate.exporting.int8.quantise import (
+    ENOUGH,
+    Answer,
+    Quantised,
+    Run,
+    Target,
+    psnr_of,
+    quantise,
+)
 from imgtranslate.exporting.onnx import to_onnx, with_metadata
 from imgtranslate.exporting.original import Original
-from imgtranslate.exporting.ranges import Feed
 from imgtranslate.exporting.runs import run_of_model
 from imgtranslate.exporting.timing import Ratio, measure_ratio
 from imgtranslate.images import Pixels, to_network, to_pixels

@@ -7,13 +7,13 @@ from typing import Any
 
 from imgtranslate.engines.openvino_runtime import import_openvino
 from imgtranslate.errors import UsageError
-from imgtranslate.exporting import runner
+from imgtranslate.exporting import standalone_code
 from imgtranslate.exporting.calibration import Calibration, Precision, write_int8
-from imgtranslate.exporting.calibration_pictures import calibration_for
 from imgtranslate.exporting.fp16 import in_half
 from imgtranslate.exporting.onnx import write_onnx
 from imgtranslate.exporting.openvino import write_openvino, write_openvino_int8
 from imgtranslate.exporting.original import Original, load_original
+from imgtranslate.exporting.pictures import calibration_for
 from imgtranslate.exporting.proof import Proof, ProofPicture, Tolerance, prove, refuse_different
 from imgtranslate.exporting.proof_pictures import picture_for
 from imgtranslate.exporting.pt2 import write_pt2
@@ -62,7 +62,7 @@ class ExportResult:
     @property
     def lines(self) -> str:
         """The lines of Python that run the file without imgtranslate."""
-        return runner.lines(self.path, self.header, self.form)
+        return standalone_code.lines(self.path, self.header, self.form)
 
 
 def export_model(

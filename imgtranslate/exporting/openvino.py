@@ -8,7 +8,7 @@ import onnx
 from imgtranslate.engines.export_engine import ExportEngine
 from imgtranslate.engines.openvino_runtime import answer_of, compile_model, import_openvino
 from imgtranslate.exporting.calibration import Calibration, Precision, in_eight_bits, to_bytes
-from imgtranslate.exporting.int8 import Run, Target
+from imgtranslate.exporting.int8.quantise import Run, Target
 from imgtranslate.exporting.onnx import to_onnx
 from imgtranslate.exporting.original import Original
 from imgtranslate.model_files.checkpoint import METADATA_KEY, header_json

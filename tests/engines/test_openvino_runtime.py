@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from exporting.test_export_int8 import MODELS, RESNET, save_model
+from exporting.int8.test_int8 import MODELS, RESNET, save_model
 from PIL import Image
 
 from imgtranslate import cli

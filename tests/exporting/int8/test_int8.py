@@ -16,9 +16,10 @@ from torch import nn
 from imgtranslate import cli
 from imgtranslate.builders import build_generator
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.exporting.calibration_pictures import calibration_for
 from imgtranslate.exporting.export import ExportResult, export_model, report_of
-from imgtranslate.exporting.int8 import (
+from imgtranslate.exporting.int8.graph_rewrites import phases, to_integer_form
+from imgtranslate.exporting.int8.qdq import measure_ranges
+from imgtranslate.exporting.int8.quantise import (
     Run,
     Target,
     convolutions,
@@ -26,10 +27,9 @@ from imgtranslate.exporting.int8 import (
     psnr_of,
     quantise,
 )
-from imgtranslate.exporting.integer_form import phases, to_integer_form
 from imgtranslate.exporting.onnx import to_onnx
 from imgtranslate.exporting.original import load_original
-from imgtranslate.exporting.ranges import measure_ranges
+from imgtranslate.exporting.pictures import calibration_for
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.model_files.export_header import ExportForm

@@ -15,8 +15,8 @@ from onnxruntime.quantization import CalibrationMethod, QuantType  # type: ignor
 from onnxruntime.quantization.calibrate import TensorsData  # type: ignore[import-untyped]
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer  # type: ignore[import-untyped]
 
-from imgtranslate.exporting.integer_form import to_integer_form, without_first_values
-from imgtranslate.exporting.ranges import Feed, Ranges, measure_ranges
+from imgtranslate.exporting.int8.graph_rewrites import to_integer_form, without_first_values
+from imgtranslate.exporting.int8.qdq import Feed, Ranges, measure_ranges
 from imgtranslate.metrics.pixels import psnr
 
 TAILS = (0.0, 1e-4, 5e-4)  # shares of the values that may be cut off; the best is measured
