@@ -2,28 +2,30 @@
 
 import json
 import math
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imgtranslate.cli.export_page import export_page
 from imgtranslate.cli.terminal import examples, result, say
 from imgtranslate.errors import UsageError
 from imgtranslate.files import write_text
 
 if TYPE_CHECKING:
-    from imgtranslate.exporting.calibration import Precision
     from imgtranslate.exporting.export import ExportResult
+    from imgtranslate.exporting.int8.quantise import Precision
     from imgtranslate.exporting.proof import Comparison, Proof
-    from imgtranslate.model_files.export_header import ExportForm, Format
+    from imgtranslate.exporting.web import WebExport
+    from imgtranslate.model_files.export_header import ExportForm
 
 EPILOG = examples(
     "imgtranslate export --model ab.safetensors --format onnx -o ab.onnx",
     "imgtranslate export --model runs/horses2zebras -o ab.onnx --io uint8 --overwrite",
     "imgtranslate export --model runs/horses2zebras --format web -o page --runtime package",
 )
-WHATS, BORDERS = ("generator", "encoder"), ("float", "uint8")
+NETWORKS, PIXELS = ("generator", "encoder"), ("float", "uint8")
+INT8_FORMATS = ("onnx-int8", "openvino-int8")
 FORMATS = ("onnx", "onnx-int8", "onnx-fp16", "pt2", "openvino", "openvino-int8", "web")
 
 
@@ -79,29 +81,35 @@ def export(
     """
     if report is not None:
         _refuse_report(report)
-    if file_format == "web":
-        if (what, io) != (WHATS[0], BORDERS[0]):
-            raise UsageError("--format web: the page runs generators. Leave out --what and --io")
-        if calibrate is not None or min_psnr is not None:
-            raise UsageError("--calibrate, --min-psnr: are of int8, and --format is web")
-        source, path = _given(model, output)
-        export_page(source, path, runtime=runtime, proof=proof, report=report, overwrite=overwrite)
-        return
-    form = _form(file_format, what, io)
-    if not form.is_int8 and (calibrate is not None or min_psnr is not None):
-        raise UsageError(f"--calibrate, --min-psnr: are of int8, and --format is {form.format}")
-    if runtime is not None:
-        raise UsageError(f"--runtime {runtime}: is of --format web, and --format is {form.format}")
+    is_page, is_int8 = file_format == "web", file_format in INT8_FORMATS
+    if is_page and (what, io) != (NETWORKS[0], PIXELS[0]):
+        raise UsageError("--format web: the page runs generators. Leave out --what and --io")
+    form = None if is_page else _form(file_format, what, io)
+    if not is_int8 and (calibrate is not None or min_psnr is not None):
+        raise UsageError(f"--calibrate, --min-psnr: are of int8, and --format is {file_format}")
+    if not is_page and runtime is not None:
+        raise UsageError(f"--runtime {runtime}: is of --format web, and --format is {file_format}")
     if min_psnr is not None and not 0 <= min_psnr < math.inf:
         raise UsageError(f"--min-psnr {min_psnr}: not a number of dB. Use 30, or less")
-    source, path = _given(model, output)
+    if model is None:
+        raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
+    if output is None:
+        raise UsageError("-o: not given. Name the file to write, as in -o ab.onnx")
     from imgtranslate.exporting.export import MIN_PSNR, export_model, refuse_output, report_of
+    from imgtranslate.exporting.web import export_web
 
-    refuse_output(path, form=form, overwrite=overwrite)
+    if form is None:
+        page = export_web(
+            model, output, runtime=runtime, proof=proof, overwrite=overwrite, notice=say
+        )
+        _write_report(report, [report_of(each) for each in page.models])
+        _show_page(page, output)
+        return
+    refuse_output(output, form=form, overwrite=overwrite)
     say("exporting, then comparing with the model")
     exported = export_model(
-        source,
-        path,
+        model,
+        output,
         form=form,
         proof=proof,
         calibrate=calibrate,
@@ -109,13 +117,12 @@ def export(
         notice=say,
         overwrite=overwrite,
     )
-    if report is not None:
-        write_text(report, json.dumps(report_of(exported), indent=2) + "\n")
+    _write_report(report, report_of(exported))
     _show(exported)
 
 
 def _refuse_report(path: Path) -> None:
-    """Before any work; and no model is overwritten by a slip."""
+    """Refuse a report before any work, so that no model is overwritten by mistake."""
     if path.suffix.lower() != ".json":
         raise UsageError(f"--report {path}: not a .json name. Use {path.with_suffix('.json')}")
     if path.is_dir():
@@ -128,29 +135,16 @@ def _form(file_format: str, what: str, io: str) -> "ExportForm":
     from imgtranslate.errors import nearest
     from imgtranslate.model_files.export_header import ExportForm
 
-    nearest(what, WHATS, what="--what")
-    nearest(io, BORDERS, what="--io")
-    return ExportForm(
-        format=_format(nearest(file_format, FORMATS, what="--format")),
-        what="encoder" if what == "encoder" else "generator",
-        io="uint8" if io == "uint8" else "float",
-    )
+    nearest(what, NETWORKS, what="--what")
+    nearest(io, PIXELS, what="--io")
+    nearest(file_format, FORMATS, what="--format")
+    names: Any = {"format": file_format, "what": what, "io": io}
+    return ExportForm(**names)
 
 
-def _format(name: str) -> "Format":
-    match name:
-        case "onnx" | "onnx-fp16" | "onnx-int8" | "pt2" | "openvino" | "openvino-int8":
-            return name
-        case _:
-            raise ValueError(f"{name} is no file")
-
-
-def _given(model: Path | None, output: Path | None) -> tuple[Path, Path]:
-    if model is None:
-        raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
-    if output is None:
-        raise UsageError("-o: not given. Name the file to write, as in -o ab.onnx")
-    return model, output
+def _write_report(path: Path | None, report: object) -> None:
+    if path is not None:
+        write_text(path, json.dumps(report, indent=2) + "\n")
 
 
 def _show(exported: "ExportResult") -> None:
@@ -184,6 +178,16 @@ def _precision(precision: "Precision") -> str:
         f"{speed.median:.2f} times as fast as in float here "
         f"({speed.smallest:.2f} to {speed.largest:.2f})"
     )
+
+
+def _show_page(page: "WebExport", folder: Path) -> None:
+    result(f"{folder}: {_megabytes(page.size)}, largest difference to the model:")
+    for each in page.models:
+        domains = f"{each.header.source} to {each.header.target}"
+        result(f"  {each.proof.largest:.3g}{each.proof.tolerance.unit}, {domains}")
+    result("\nTo open it, here or on any web server:\n")
+    result(f"python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(folder))} 8000")
+    result("\nthen http://127.0.0.1:8000")
 
 
 def _megabytes(size: int) -> str:

@@ -1,7 +1,11 @@
-"""What is exported: a network with everything around it that lets any program run it."""
+"""The network that is exported: a generator or encoder that takes images of any size.
 
-# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+Padding, crop and pixel conversion, which ``Translator`` does in Python, are part of the graph.
+"""
 
+# ruff: noqa: D102  # the docstrings of the classes give the shapes of ``forward``
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,67 +15,131 @@ from torch import Tensor, nn
 from imgtranslate.builders import build_encoder, build_generator
 from imgtranslate.errors import UsageError
 from imgtranslate.model_files.checkpoint import ENCODER_PREFIX, ModelHeader, load_tensors
-from imgtranslate.model_files.export_header import IMAGE, ExportForm, border_of
+from imgtranslate.model_files.export_header import IMAGE, Border, ExportForm, border_of
 from imgtranslate.settings.config import latent_dim, size_multiple, smallest_side, smallest_style
+from imgtranslate.translation.translator import Translator, load
 
-_FREE = torch.export.Dim.DYNAMIC
+
+@dataclass(frozen=True, kw_only=True)
+class SourceModel:
+    """A model file, loaded for an export in one form."""
+
+    path: Path
+    form: ExportForm
+    translator: Translator  # runs the model as `translate` does
+    network: nn.Module  # generator or encoder in evaluation mode, for images of fitting sizes
+
+    @property
+    def header(self) -> ModelHeader:
+        """The header of the model file."""
+        return self.translator.header
+
+    @property
+    def border(self) -> Border:
+        """The inputs and outputs of the export."""
+        return border_of(self.header, self.form)
+
+    @property
+    def in_channels(self) -> int:
+        """The channels of the images that the export takes."""
+        return self.border.inputs[IMAGE]
+
+    @property
+    def letter(self) -> str:
+        """The domain of the images that the export takes, ``a`` or ``b``."""
+        return self.header.direction[self.form.what == "encoder"]
 
 
-def build_bare(source: Path, header: ModelHeader, form: ExportForm) -> nn.Module:
-    """Build generator or encoder of a model file, with its weights, in evaluation mode."""
-    tensors = load_tensors(source)
+def load_source_model(path: Path, form: ExportForm) -> SourceModel:
+    """Load a model file; ``CheckpointError`` if it is damaged, ``UsageError`` without encoder."""
+    translator = load(path, device="cpu")
+    network = _build_network(path, translator.header, form)
+    return SourceModel(path=path, form=form, translator=translator, network=network)
+
+
+def _build_network(path: Path, header: ModelHeader, form: ExportForm) -> nn.Module:
+    tensors = load_tensors(path)
     if form.what == "generator":
         network: nn.Module = build_generator(
             header.generator, in_channels=header.in_channels, out_channels=header.out_channels
         )
         weights = {n: t for n, t in tensors.items() if not n.startswith(ENCODER_PREFIX)}
     elif header.encoder is None:
-        raise UsageError(f"{source}: the model has no encoder. Leave --what encoder out")
+        raise UsageError(f"{path}: the model has no encoder. Leave --what encoder out")
     else:
         network = build_encoder(
             header.encoder,
             in_channels=header.out_channels,
             latent_dim=latent_dim(header.generator),
         )
-        mine = {n: t for n, t in tensors.items() if n.startswith(ENCODER_PREFIX)}
-        weights = {n.removeprefix(ENCODER_PREFIX): t for n, t in mine.items()}
+        weights = {
+            n.removeprefix(ENCODER_PREFIX): t
+            for n, t in tensors.items()
+            if n.startswith(ENCODER_PREFIX)
+        }
     network.load_state_dict(weights)
     return network.requires_grad_(False).eval()
 
 
-def with_border(bare: nn.Module, header: ModelHeader, form: ExportForm) -> nn.Module:
-    """Put mirroring, cut and pixels of the wanted kind around a network."""
-    multiple, least = _sides(header, form)
-    whole = AnySize(bare, multiple=multiple, least=least)
-    return (Bytes(whole) if form.io == "uint8" else whole).eval()
+def with_border(network: nn.Module, header: ModelHeader, form: ExportForm) -> nn.Module:
+    """Put padding and crop around a network, and the pixel conversion that the form wants."""
+    if form.what == "encoder" and header.encoder is not None:
+        multiple = least = smallest_style(header.encoder)
+    else:
+        multiple, least = size_multiple(header.generator), smallest_side(header.generator)
+    any_size = AnySize(network, multiple=multiple, least=least)
+    return (Bytes(any_size) if form.io == "uint8" else any_size).eval()
 
 
-def example_of(header: ModelHeader, form: ExportForm) -> tuple[Tensor, ...]:
-    """Inputs to trace with, of sizes that have no meaning of their own."""
-    channels = border_of(header, form).inputs[IMAGE]
-    image = (
-        torch.zeros(2, 37, 50, channels, dtype=torch.uint8)
-        if form.io == "uint8"
-        else torch.zeros(2, channels, 37, 50)
-    )
-    if len(border_of(header, form).inputs) == 1:
-        return (image,)
-    return image, torch.zeros(2, latent_dim(header.generator))
+def example_inputs(model: SourceModel) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]:
+    """Build the inputs to trace with, and the dynamic dimensions of each."""
+    batch, height, width = 2, 37, 50  # of no special meaning to the network
+    free = torch.export.Dim.DYNAMIC
+    if model.form.io == "uint8":
+        image = torch.zeros(batch, height, width, model.in_channels, dtype=torch.uint8)
+        sides = dict.fromkeys((0, 1, 2), free)
+    else:
+        image = torch.zeros(batch, model.in_channels, height, width)
+        sides = dict.fromkeys((0, 2, 3), free)
+    if len(model.border.inputs) == 1:
+        return (image,), (sides,)
+    z = torch.zeros(batch, latent_dim(model.header.generator))
+    return (image, z), (sides, {0: free})
 
 
-def free_sides(header: ModelHeader, form: ExportForm) -> tuple[dict[int, Any], ...]:
-    """Which sides of each input are free."""
-    image = dict.fromkeys((0, 1, 2) if form.io == "uint8" else (0, 2, 3), _FREE)
-    return (image, {0: _FREE})[: len(border_of(header, form).inputs)]
+class AnySize(nn.Module):
+    """A network between the reflection padding and the crop of ``Translator``.
+
+    Maps (n, c, h, w) and, for a generator with a latent code, z (n, latent_dim) to (n, c, h, w);
+    an encoder's mean and log variance pass through.
+    """
+
+    def __init__(self, network: nn.Module, *, multiple: int, least: int) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = multiple
+        self.least = least
+
+    def forward(self, image: Tensor, z: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        height, width = image.shape[-2:]
+        rows = mirror_indices(height, self._padded(height))
+        columns = mirror_indices(width, self._padded(width))
+        padded = image.index_select(2, rows).index_select(3, columns)
+        output: Tensor | tuple[Tensor, Tensor] = self.network(padded, *(() if z is None else (z,)))
+        return output[:, :, :height, :width] if isinstance(output, Tensor) else output
+
+    def _padded(self, side: int) -> int | torch.SymInt:
+        up = side + self.multiple - 1  # not -(-side // m): ONNX divides towards zero
+        return torch.sym_max(up // self.multiple * self.multiple, self.least)
 
 
 class Bytes(nn.Module):
-    """uint8 (n, h, w, c), and z where there is a code -> uint8 (n, h, w, c), or codes.
+    """An ``AnySize`` that takes and gives uint8 (n, h, w, c), rounded as ``images.to_pixels`` does.
 
-    Rounding is that of ``images.to_pixels``.
+    The mean and log variance of an encoder pass through.
     """
 
-    def __init__(self, network: "AnySize") -> None:
+    def __init__(self, network: AnySize) -> None:
         super().__init__()
         self.network = network
 
@@ -84,41 +152,12 @@ class Bytes(nn.Module):
         return levels.permute(0, 2, 3, 1).to(torch.uint8)
 
 
-class AnySize(nn.Module):
-    """A network with the mirroring and the cut that ``Translator`` does around it."""
-
-    def __init__(self, network: nn.Module, *, multiple: int, least: int) -> None:
-        super().__init__()
-        self.network = network
-        self.multiple = multiple
-        self.least = least
-
-    def forward(self, image: Tensor, z: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        height, width = image.shape[-2:]
-        rows = mirror_indices(height, self._fitting(height))
-        columns = mirror_indices(width, self._fitting(width))
-        padded = image.index_select(2, rows).index_select(3, columns)
-        output: Tensor | tuple[Tensor, Tensor] = self.network(padded, *(() if z is None else (z,)))
-        return output[:, :, :height, :width] if isinstance(output, Tensor) else output
-
-    def _fitting(self, side: int) -> int | torch.SymInt:
-        up = side + self.multiple - 1  # not -(-side // m): ONNX divides towards zero
-        return torch.sym_max(up // self.multiple * self.multiple, self.least)
-
-
 def mirror_indices(size: int, padded: int | torch.SymInt) -> Tensor:
-    """The map of ``images.mirror_indices``, in operations that export with symbolic sizes.
+    """Compute ``images.mirror_indices`` in operations that export with symbolic sizes.
 
-    The last index is a tensor: torch.export takes symbolic sizes for 2 or more, and as plain
-    arithmetic would drop what is there for a side of 1.
+    The last index is a tensor because torch.export assumes symbolic sizes of 2 or more, and would
+    drop the case of a side of 1 from plain arithmetic.
     """
     last = torch.arange(size).amax(0)
     period = (2 * last).clamp(min=1)
     return last - (torch.arange(padded) % period - last).abs()
-
-
-def _sides(header: ModelHeader, form: ExportForm) -> tuple[int, int]:
-    """What the sides of a picture must be a multiple of, and the shortest one."""
-    if form.what == "encoder" and header.encoder is not None:
-        return smallest_style(header.encoder), smallest_style(header.encoder)
-    return size_multiple(header.generator), smallest_side(header.generator)

@@ -1,108 +1,143 @@
-"""Which pictures an export in 8 bits is calibrated on: a folder's, or its run's own."""
+"""The pictures that an export is proven on, and those that 8 bits are calibrated on and judged by.
+
+Both come from the user, else from the run that the model file lies in.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from imgtranslate.data.folders import Domain
+import numpy as np
+from PIL import Image
+
+from imgtranslate.data.folders import Domain, evenly_spaced
 from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
-from imgtranslate.exporting.calibration import Calibration
+from imgtranslate.exporting.network import SourceModel
 from imgtranslate.images import Pixels, eight_bits, list_images, read_image
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
 
+PAINTED = "a painted picture"
 MOST, MOST_JUDGED = 16, 8  # pictures; more change nothing and cost time
-LARGEST = 256  # px, of what is cut from a picture: all layers' values are held at once
-_EACH = 4  # of a folder every fourth is judged by
-
-
-def calibration_for(
-    source: Path,
-    *,
-    letter: str,
-    channels: int,
-    folder: Path | None,
-    min_psnr: float,
-    notice: Callable[[str], None],
-) -> Calibration:
-    """Read the pictures of a folder, else those that the run of a model file learnt from.
-
-    ``letter``: the domain that the pictures are of. Raises ``UsageError`` about ``--calibrate``.
-    """
-    found = (
-        _of_run(source, letter=letter, channels=channels)
-        if folder is None
-        else _of_folder(folder, channels=channels)
-    )
-    return Calibration(
-        pictures=tuple(_cut(found.read(path)) for path in _spread(found.files, MOST)),
-        judged=tuple(_cut(found.read(path)) for path in _spread(found.judged, MOST_JUDGED)),
-        min_psnr=min_psnr,
-        notice=notice,
-    )
+LARGEST = 256  # px, of a picture of the calibration: all activations are in memory at once
+_EVERY = 4  # one in so many pictures of a folder is judged by
+_SIDE, _COARSEST = 256, 4  # px, of the painted picture
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
-    files: Sequence[Path]
-    judged: Sequence[Path]
-    read: Callable[[Path], Pixels]
+class ProofPicture:
+    """A picture (h, w, c) to prove an export on, and its name in the report."""
+
+    pixels: Pixels
+    name: str
 
 
-def _of_folder(folder: Path, *, channels: int) -> _Found:
+@dataclass(frozen=True, kw_only=True)
+class CalibrationPictures:
+    """Pictures (h, w, c) to calibrate on, and others to judge the result by."""
+
+    calibrated: tuple[Pixels, ...]
+    judged: tuple[Pixels, ...]
+
+
+def proof_picture(model: SourceModel, given: Path | None) -> ProofPicture:
+    """Read the given picture, else the first that the model's run held out, else paint one.
+
+    Raises ``UsageError`` about the given picture. Missing pictures of a run are no error.
+    """
+    if given is not None:
+        return ProofPicture(pixels=_read(given, model, "proof"), name=given.name)
     try:
-        files = list_images(folder, channels=channels)
+        domain = _domain_of_run(model)
+        if domain is not None and domain.held_out:
+            file = domain.held_out[0]
+            return ProofPicture(
+                pixels=domain.read(file, channels=model.in_channels), name=file.name
+            )
+    except ImgTranslateError:
+        pass
+    return ProofPicture(pixels=paint(model.in_channels), name=PAINTED)
+
+
+def paint(channels: int) -> Pixels:
+    """Paint soft shapes with finer and fainter grain, as in photographs: (256, 256, channels)."""
+    rng, levels = np.random.default_rng(0), np.zeros((_SIDE, _SIDE, channels))
+    for power in range(_COARSEST.bit_length() - 1, _SIDE.bit_length()):
+        side = 2**power
+        for channel in range(channels):
+            grain = Image.fromarray(rng.standard_normal((side, side)).astype(np.float32))
+            levels[..., channel] += np.asarray(grain.resize((_SIDE, _SIDE))) * 64 / power**2 * 4
+    return np.clip(np.rint(levels + 127.5), 0, 255).astype(np.uint8)
+
+
+def calibration_pictures(model: SourceModel, folder: Path | None) -> CalibrationPictures:
+    """Read pictures of a folder, else training and held-out pictures of the model's run.
+
+    Raises ``UsageError`` about the folder, and without one if no run has such pictures.
+    """
+    if folder is None:
+        domain = _calibration_domain(model)
+        return _read_spread(
+            domain.files, domain.held_out, lambda f: domain.read(f, channels=model.in_channels)
+        )
+    try:
+        files = list_images(folder, channels=model.in_channels)
     except ImgTranslateError as error:
-        raise UsageError(f"--calibrate {error}") from error
+        raise UsageError(f"`calibrate` {error}") from error
     if len(files) < 2:
         raise UsageError(
-            f"--calibrate {folder}: {len(files)} pictures, and some to calibrate on and others to "
+            f"`calibrate` {folder}: {len(files)} pictures, and some to calibrate on and others to "
             "judge by are needed. Name a folder of 10 or more like those to translate"
         )
-    judged = files[:: max(2, min(_EACH, len(files)))]
+    judged = files[:: min(_EVERY, len(files))]
     rest = [file for file in files if file not in set(judged)]
-    return _Found(files=rest, judged=judged, read=partial(_read, channels=channels))
+    return _read_spread(rest, judged, lambda file: _read(file, model, "calibrate"))
 
 
-def _of_run(source: Path, *, letter: str, channels: int) -> _Found:
-    for folder in (source.parent, source.parent.parent):
-        if Run(folder).config.is_file():
-            domain = _domain(folder, letter)
-            read = partial(domain.read, channels=channels)
-            if domain.held_out and domain.files:
-                return _Found(files=domain.files, judged=domain.held_out, read=read)
-    raise UsageError(
-        f"--calibrate: not given, and {source} lies in no run that held pictures out. "
-        "Name a folder of pictures like those to translate"
+def centre(pixels: Pixels, side: int) -> Pixels:
+    """Crop the middle of a picture, at most ``side`` px high and wide."""
+    top, left = (max(length - side, 0) // 2 for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]
+
+
+def _read_spread(
+    calibrated: Sequence[Path], judged: Sequence[Path], read: Callable[[Path], Pixels]
+) -> CalibrationPictures:
+    return CalibrationPictures(
+        calibrated=tuple(centre(read(f), LARGEST) for f in evenly_spaced(calibrated, MOST)),
+        judged=tuple(centre(read(f), LARGEST) for f in evenly_spaced(judged, MOST_JUDGED)),
     )
 
 
-def _domain(folder: Path, letter: str) -> Domain:
+def _read(path: Path, model: SourceModel, parameter: str) -> Pixels:
     try:
-        domains = domains_of_run(*Run(folder).read_config())
+        return eight_bits(read_image(path, channels=model.in_channels)).pixels
+    except ImageError as error:
+        raise UsageError(f"`{parameter}` {error}") from error
+
+
+def _calibration_domain(model: SourceModel) -> Domain:
+    try:
+        domain = _domain_of_run(model)
     except ImgTranslateError as error:
         raise UsageError(
-            f"--calibrate: not given, and the pictures of {folder} cannot be read: {error}"
+            f"`calibrate`: not given, and the pictures of the run of {model.path} cannot be read: "
+            f"{error}"
         ) from error
-    return domains["ab".index(letter)]
+    if domain is None or not (domain.files and domain.held_out):
+        raise UsageError(
+            f"`calibrate`: not given, and {model.path} lies in no run that held pictures out. "
+            "Name a folder of pictures like those to translate"
+        )
+    return domain
 
 
-def _spread(paths: Sequence[Path], most: int) -> list[Path]:
-    """So many of them, evenly."""
-    count = min(most, len(paths))
-    return [paths[index * len(paths) // count] for index in range(count)]
+def _domain_of_run(model: SourceModel) -> Domain | None:
+    """List the pictures like those that the model takes, of the run that its file lies in.
 
-
-def _read(path: Path, *, channels: int) -> Pixels:
-    try:
-        return eight_bits(read_image(path, channels=channels)).pixels
-    except ImageError as error:
-        raise UsageError(f"--calibrate {error}") from error
-
-
-def _cut(pixels: Pixels) -> Pixels:
-    """The middle of a picture."""
-    height, width = pixels.shape[:2]
-    top, left = (max(side - LARGEST, 0) // 2 for side in (height, width))
-    return pixels[top : top + LARGEST, left : left + LARGEST]
+    None outside a run; raises ``ImgTranslateError`` if the pictures are not there.
+    """
+    for folder in (model.path.parent, model.path.parent.parent):
+        if Run(folder).config.is_file():
+            return domains_of_run(*Run(folder).read_config())["ab".index(model.letter)]
+    return None

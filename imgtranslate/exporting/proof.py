@@ -1,29 +1,32 @@
-"""The proof of an export: it is run beside the model before it is kept."""
+"""The proof of an export: its results beside those of its model, and the seconds of both."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from imgtranslate.errors import ImgTranslateError
-from imgtranslate.images import Pixels
+from imgtranslate.exporting.network import SourceModel
+from imgtranslate.exporting.pictures import ProofPicture, centre
+from imgtranslate.images import Codes, Pixels, Values, pad_to, to_network, to_pixels
+from imgtranslate.settings.config import smallest_style
 
 LARGEST_COMPARED = 512  # px; a header may claim any crop, and a picture may have any size
 ROUNDS, LONGEST = 7, 6.0  # of the timing, and its seconds
-Answer = NDArray[Any]  # (n, ...): 8-bit pictures, or numbers of a code
-Run = Callable[[Pixels], Answer]  # of pictures (n, h, w, c)
+Answer = NDArray[Any]  # (n, ...): 8-bit pictures, or mean and log variance of a latent code
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """How far an export may be from the model.
+    """The largest and mean difference that an export may have from its model.
 
-    In levels of 255, or of the numbers of a code as a share: of what is above 1, of themselves.
+    In levels of 255; of latent codes absolute for numbers up to 1, and relative above.
     """
 
     largest: float
@@ -32,38 +35,57 @@ class Tolerance:
 
     @property
     def unit(self) -> str:
-        """What stands behind a difference."""
+        """The unit of a difference, as it is printed."""
         return "" if self.of_codes else "/255"
+
+
+EXACT = Tolerance(largest=1, mean=0.1)
+INT8 = Tolerance(largest=255, mean=32)  # noise is far from the pictures of the calibration
+TOLERANCES = {
+    "onnx": EXACT,
+    "onnx-fp16": Tolerance(largest=8, mean=0.5),
+    "onnx-int8": INT8,
+    "openvino": EXACT,
+    "openvino-int8": INT8,
+    "pt2": EXACT,
+}
+EXACT_CODE = Tolerance(largest=1e-3, mean=1e-4, of_codes=True)
+ENCODER_TOLERANCES = {
+    "onnx": EXACT_CODE,
+    "onnx-fp16": Tolerance(largest=0.05, mean=0.01, of_codes=True),
+    "openvino": EXACT_CODE,
+    "pt2": EXACT_CODE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """How far the exported file was from the model at one size."""
+    """The differences between export and model on images of one size."""
 
     batch: int
     height: int  # px
     width: int  # px
-    largest: float  # difference of any 8-bit value or number of a code, see ``Tolerance``
+    largest: float  # of any 8-bit value or number of a code, see ``Tolerance``
     mean: float
     picture: str = "noise"  # or the name of a picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Seconds for the last picture compared, on this machine: medians of turns about."""
+    """Median seconds for the last picture compared, on this machine."""
 
     model: float
     export: float
 
     @property
     def ratio(self) -> float:
-        """How many times as fast as the model the export is."""
+        """The speed of the export as a multiple of the model's."""
         return self.model / self.export
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What was compared, and how fast it was."""
+    """All comparisons of an export with its model, and their speed."""
 
     comparisons: tuple[Comparison, ...]
     speed: Speed
@@ -71,42 +93,59 @@ class Proof:
 
     @property
     def largest(self) -> float:
-        """The largest difference of all."""
+        """The largest difference of all comparisons."""
         return max(comparison.largest for comparison in self.comparisons)
 
     @property
     def mean(self) -> float:
-        """The mean difference where it is largest."""
+        """The largest of the mean differences."""
         return max(comparison.mean for comparison in self.comparisons)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProofPicture:
-    """A picture to compare with, (h, w, c), and where it came from."""
+class Exported(Protocol):
+    """An export in its own runtime: a generator, which runs, or an encoder, which reads codes."""
 
-    pixels: Pixels
-    name: str
+    def run(self, values: Values, z: Codes | None = None) -> Values:
+        """Map (n, in, h, w) in [-1, 1] to (n, out, h, w)."""
+        ...
+
+    def read_looks(self, values: Values) -> tuple[Codes, Codes]:
+        """Map images of the target domain to mean and log variance, (n, latent_dim) each."""
+        ...
 
 
-def prove(
-    export: Run, model: Run, *, picture: ProofPicture, crop: int, tolerance: Tolerance
-) -> Proof:
-    """Run both on noise of three sizes and on a real picture.
+def prove(exported: Exported, model: SourceModel, picture: ProofPicture) -> Proof:
+    """Run export and model on noise of three sizes and on a picture.
 
-    The sizes are below, beside and at what the network was trained on.
+    The sizes are below, beside and at the crop that the network was trained on.
     """
-    found = (
-        _difference(export, model, pictures, name=name, of_codes=tolerance.of_codes)
-        for pictures, name in _pictures(picture, crop=crop)
+    form = model.form
+    tolerances = ENCODER_TOLERANCES if form.what == "encoder" else TOLERANCES
+    tolerance = tolerances[form.format]
+    comparisons = tuple(
+        _compare(
+            answer_of_export(exported, model, pictures),
+            answer_of_model(model, pictures),
+            pictures=pictures,
+            name=name,
+            of_codes=tolerance.of_codes,
+        )
+        for pictures, name in _pictures(picture, crop=model.header.crop_size)
     )
-    comparisons = tuple(found)
-    real = _centre(picture.pixels)[None]
-    speed = measure_speed(lambda: export(real), lambda: model(real))
+    last = centre(picture.pixels, LARGEST_COMPARED)[None]
+    seconds = time_alternately(
+        lambda: answer_of_export(exported, model, last),
+        lambda: answer_of_model(model, last),
+        rounds=ROUNDS,
+        longest=LONGEST,
+    )
+    of_export, of_model = zip(*seconds, strict=True)
+    speed = Speed(export=median(of_export), model=median(of_model))
     return Proof(comparisons=comparisons, speed=speed, tolerance=tolerance)
 
 
 def refuse_different(path: Path, proof: Proof) -> None:
-    """Raise ``ImgTranslateError`` if an export is further from the model than its format may be."""
+    """Raise ``ImgTranslateError`` if an export differs by more than its tolerance."""
     limits, worst = proof.tolerance, max(proof.comparisons, key=lambda one: one.largest)
     if proof.largest > limits.largest or proof.mean > limits.mean:
         raise ImgTranslateError(
@@ -117,18 +156,48 @@ def refuse_different(path: Path, proof: Proof) -> None:
         )
 
 
-def measure_speed(export: Callable[[], object], model: Callable[[], object]) -> Speed:
-    """Time both in turn, so that what else the machine does is the same for both."""
-    times: tuple[list[float], list[float]] = ([], [])
+def answer_of_model(model: SourceModel, pictures: Pixels) -> Answer:
+    """Run the model on pictures (n, h, w, c), with the latent codes of seed 0."""
+    if model.form.what == "generator":
+        return np.stack([model.translator.translate_pixels(picture) for picture in pictures])
+    encoder = model.header.encoder
+    side = smallest_style(encoder) if encoder else 1
+    answers = []
+    for picture in pictures:
+        padded = pad_to(to_network(picture), multiple=side, least=side)
+        with torch.inference_mode():
+            mean, log_variance = model.network(torch.tensor(padded)[None])
+        answers.append(torch.cat((mean, log_variance)).numpy())
+    return np.stack(answers)
+
+
+def answer_of_export(exported: Exported, model: SourceModel, pictures: Pixels) -> Answer:
+    """Run the export on the same pictures with the same latent codes."""
+    values = np.stack([to_network(picture) for picture in pictures])
+    if model.form.what == "encoder":
+        return np.stack(exported.read_looks(values), axis=1)
+    translator = model.translator
+    codes = np.stack([translator.draw(0, picture) for picture in pictures])
+    output = exported.run(values, codes if translator.latent_dim else None)
+    return np.stack([to_pixels(picture) for picture in output])
+
+
+def time_alternately(
+    first: Callable[[], object], second: Callable[[], object], *, rounds: int, longest: float
+) -> list[tuple[float, float]]:
+    """Time two functions in turn, so that other load on the machine affects both alike.
+
+    Returns the seconds of each round, at least one; no round begins after ``longest`` seconds.
+    """
+    seconds: list[tuple[float, float]] = []
     began = time.perf_counter()
-    for _ in range(ROUNDS):
-        for run, taken in zip((export, model), times, strict=True):
-            start = time.perf_counter()
-            run()
-            taken.append(time.perf_counter() - start)
-        if time.perf_counter() - began > LONGEST:
-            break
-    return Speed(export=median(times[0]), model=median(times[1]))
+    while len(seconds) < rounds and (not seconds or time.perf_counter() - began <= longest):
+        start = time.perf_counter()
+        first()
+        middle = time.perf_counter()
+        second()
+        seconds.append((middle - start, time.perf_counter() - middle))
+    return seconds
 
 
 def _pictures(picture: ProofPicture, *, crop: int) -> Iterator[tuple[Pixels, str]]:
@@ -136,26 +205,18 @@ def _pictures(picture: ProofPicture, *, crop: int) -> Iterator[tuple[Pixels, str
     side, channels = min(crop, LARGEST_COMPARED), picture.pixels.shape[2]
     for shape in ((2, 7, 5), (1, 37, 50), (1, side, side)):
         yield rng.integers(0, 256, (*shape, channels), np.uint8), "noise"
-    yield _centre(picture.pixels)[None], picture.name
+    yield centre(picture.pixels, LARGEST_COMPARED)[None], picture.name
 
 
-def _difference(
-    export: Run, model: Run, pictures: Pixels, *, name: str, of_codes: bool
+def _compare(
+    found: Answer, expected: Answer, *, pictures: Pixels, name: str, of_codes: bool
 ) -> Comparison:
     batch, height, width, _ = pictures.shape
-    found, expected = export(pictures), model(pictures)
-    apart = np.full(1, np.inf)
+    difference = np.full(1, np.inf)
     if found.shape == expected.shape and np.isfinite(found).all():
-        apart = np.abs(found.astype(np.float64) - expected)
-        apart /= np.maximum(1, np.abs(expected)) if of_codes else 1
-    largest, mean = float(apart.max()), float(apart.mean())
+        difference = np.abs(found.astype(np.float64) - expected)
+        difference /= np.maximum(1, np.abs(expected)) if of_codes else 1
+    largest, mean = float(difference.max()), float(difference.mean())
     return Comparison(
         batch=batch, height=height, width=width, largest=largest, mean=mean, picture=name
     )
-
-
-def _centre(pixels: Pixels) -> Pixels:
-    """The middle of a picture, up to ``LARGEST_COMPARED`` px."""
-    height, width = pixels.shape[:2]
-    top, left = (max(side - LARGEST_COMPARED, 0) // 2 for side in (height, width))
-    return pixels[top : top + LARGEST_COMPARED, left : left + LARGEST_COMPARED]

@@ -1,7 +1,8 @@
-"""A network as torch.export's archive: for programs that have torch and nothing of ours.
+"""The archive of torch.export, for programs that have torch and nothing of imgtranslate.
 
-``torch.export.load`` unpickles what an archive tells it to, and evaluates its sizes as text. So
-none is loaded but the one just written here, which holds no pickle; ``translate`` takes none.
+``torch.export.load`` unpickles what an archive names and evaluates its sizes as text. Therefore
+only the archive that was just written here is loaded, which holds no pickle; ``translate`` loads
+none.
 """
 
 import zipfile
@@ -14,19 +15,18 @@ from torch import nn
 from torch.fx.experimental import _config
 
 from imgtranslate.errors import ImgTranslateError
-from imgtranslate.exporting.network import example_of, free_sides
-from imgtranslate.exporting.original import Original
+from imgtranslate.exporting.network import SourceModel, example_inputs, with_border
 from imgtranslate.images import Codes, Values, to_network, to_pixels
 from imgtranslate.model_files.checkpoint import METADATA_KEY, header_json
 from imgtranslate.model_files.export_header import FORM_KEY, ExportForm, form_json
 
-_OBLIVIOUS = "backed_size_oblivious"  # of sizes 0 and 1
-_USED = b'"use_pickle":true'
+_OBLIVIOUS = "backed_size_oblivious"  # torch.export's option against special cases of sizes 0, 1
+_USES_PICKLE = b'"use_pickle":true'
 
 
 @final
 class Pt2:
-    """An archive, loaded."""
+    """A loaded archive."""
 
     def __init__(self, module: nn.Module, *, form: ExportForm) -> None:
         self._module = module
@@ -43,7 +43,7 @@ class Pt2:
 
     @torch.inference_mode()
     def read_looks(self, values: Values) -> tuple[Codes, Codes]:
-        """Map pictures of the target to mean and log variance, (n, latent_dim) each."""
+        """Map images of the target domain to mean and log variance, (n, latent_dim) each."""
         mean, log_variance = self._module(self._image(values))
         return mean.numpy(), log_variance.numpy()
 
@@ -53,43 +53,43 @@ class Pt2:
         return torch.from_numpy(np.stack([to_pixels(picture) for picture in values]))
 
 
-def write_pt2(original: Original, path: Path) -> Pt2:
+def write_pt2(model: SourceModel, path: Path) -> Pt2:
     """Write one .pt2 file, and load it again.
 
     Raises ``ImgTranslateError`` if this torch would write pickles into it.
     """
-    header, form = original.header, original.form
-    program = traced(original)
-    program.example_inputs = None  # they would be a pickle
+    program = trace(model)
+    program.example_inputs = None  # would be stored as a pickle
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # paths of this machine
-    metadata = {METADATA_KEY: header_json(header), FORM_KEY: form_json(form)}
+        node.meta.pop("stack_trace", None)  # holds paths of this machine
+    metadata = {METADATA_KEY: header_json(model.header), FORM_KEY: form_json(model.form)}
     torch.export.save(program, path, extra_files=metadata)
     refuse_pickles(path)
-    return Pt2(torch.export.load(path).module(), form=form)
+    return Pt2(torch.export.load(path).module(), form=model.form)
 
 
-def traced(original: Original) -> torch.export.ExportedProgram:
-    """Trace without conclusions from maps of one pixel, as a UNet has for small pictures alone.
+def trace(model: SourceModel) -> torch.export.ExportedProgram:
+    """Trace a network without special cases for maps of one pixel.
 
-    Raises ``ImgTranslateError`` if this torch always draws them.
+    Only for small images is the innermost map of a UNet one pixel. Raises ``ImgTranslateError``
+    if this torch cannot trace without them.
     """
     if _OBLIVIOUS not in _config.get_config_copy():  # type: ignore[attr-defined]
         raise ImgTranslateError("--format pt2: needs a newer torch. Update it, or use onnx")
-    header, form = original.header, original.form
+    network = with_border(model.network, model.header, model.form)
+    example, dynamic_shapes = example_inputs(model)
     with _config.patch({_OBLIVIOUS: True}):  # type: ignore[attr-defined]  # made at the import
-        return torch.export.export(
-            original.network, example_of(header, form), dynamic_shapes=free_sides(header, form)
-        )
+        return torch.export.export(network, example, dynamic_shapes=dynamic_shapes)
 
 
 def refuse_pickles(path: Path) -> None:
-    """Raise ``ImgTranslateError`` if an archive holds a pickle, or says that it does."""
+    """Raise ``ImgTranslateError`` if an archive holds a pickle, or declares one."""
     with zipfile.ZipFile(path) as archive:
         pickled = any(i.filename.endswith(".pt") and i.file_size for i in archive.infolist())
         configs = [name for name in archive.namelist() if name.endswith("_config.json")]
-        if pickled or any(_USED in b"".join(archive.read(name).split()) for name in configs):
-            raise ImgTranslateError(
-                f"{path}: not written: this torch keeps pickles in a .pt2. "
-                "Use a newer one, or --format onnx"
-            )
+        declared = any(_USES_PICKLE in b"".join(archive.read(name).split()) for name in configs)
+    if pickled or declared:
+        raise ImgTranslateError(
+            f"{path}: not written: this torch keeps pickles in a .pt2. "
+            "Use a newer one, or --format onnx"
+        )

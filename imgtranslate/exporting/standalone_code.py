@@ -13,50 +13,54 @@ from imgtranslate.model_files.export_header import (
     border_of,
 )
 
-_MODES = ("L", "LA", "RGB", "RGBA")
+_MODES = ("L", "LA", "RGB", "RGBA")  # Pillow's, by the number of channels
 
 
-def lines(path: Path, header: ModelHeader, form: ExportForm) -> str:
-    """Lines that read ``in.jpg`` and write ``out.png``, or ``.npy`` beyond four channels.
+def standalone_code(path: Path, header: ModelHeader, form: ExportForm) -> str:
+    """Write lines that read ``in.jpg`` and write ``out.png``, or ``.npy`` beyond four channels.
 
-    An encoder's write the code to ``z.npy``.
+    Those of an encoder write the latent code to ``z.npy``.
     """
     border = border_of(header, form)
     channels = border.inputs[IMAGE]
-    drawn = "z = np.random.default_rng(0).standard_normal((1, {}), np.float32)"
-    return "\n".join(
-        [
-            *_imports(form, is_array=channels > len(_MODES)),
-            "",
-            *_loading(path, form),
-            *_reading(channels),
-            _into(form),
-            *([drawn.format(border.inputs[CODE])] if CODE in border.inputs else []),
-            _running(form, has_code=CODE in border.inputs),
-            *_writing(form, border.outputs),
-        ]
-    )
+    has_code = CODE in border.inputs
+    lines = ["import numpy as np", f"import {_runtime(form)}"]
+    if channels <= len(_MODES):
+        lines.append("from PIL import Image, ImageOps")
+    lines += ["", _loading(path, form), *_reading(channels)]
+    if form.io == "uint8":
+        lines.append("x = pixels[None]")
+    else:
+        lines.append("x = pixels.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1")
+    if has_code:
+        size = f"(1, {border.inputs[CODE]})"
+        lines.append(f"z = np.random.default_rng(0).standard_normal({size}, np.float32)")
+    lines.append(_running(form, has_code=has_code))
+    if MEAN in border.outputs:
+        lines.append("np.save('z.npy', y)")
+    else:
+        lines += _writing(border.outputs[TRANSLATED], form)
+    return "\n".join(lines)
 
 
-def _imports(form: ExportForm, *, is_array: bool) -> list[str]:
-    runtime = "torch" if form.format == "pt2" else "onnxruntime"
-    runtime = "openvino" if form.is_openvino else runtime
-    pillow = [] if is_array else ["from PIL import Image, ImageOps"]
-    return ["import numpy as np", f"import {runtime}", *pillow]
+def _runtime(form: ExportForm) -> str:
+    if form.is_openvino:
+        return "openvino"
+    return "torch" if form.format == "pt2" else "onnxruntime"
 
 
-def _loading(path: Path, form: ExportForm) -> list[str]:
+def _loading(path: Path, form: ExportForm) -> str:
     if form.format == "pt2":
-        return [f"model = torch.export.load({str(path)!r}).module()"]
+        return f"model = torch.export.load({str(path)!r}).module()"
     if form.is_openvino:
         graph, options = str(path / GRAPH), "{'INFERENCE_PRECISION_HINT': 'f32'}"
-        return [f"model = openvino.compile_model({graph!r}, 'CPU', {options})"]
-    session = f"onnxruntime.InferenceSession({str(path)!r}, providers=['CPUExecutionProvider'])"
-    return [f"session = {session}"]
+        return f"model = openvino.compile_model({graph!r}, 'CPU', {options})"
+    providers = "providers=['CPUExecutionProvider']"
+    return f"session = onnxruntime.InferenceSession({str(path)!r}, {providers})"
 
 
 def _reading(channels: int) -> list[str]:
-    """Lines that read ``pixels``, uint8 (h, w, channels)."""
+    """Write the lines that read ``pixels``, uint8 (h, w, channels)."""
     if channels > len(_MODES):
         return ["pixels = np.load('in.npy')"]
     mode, axis = _MODES[channels - 1], "[..., None]" if channels == 1 else ""
@@ -64,33 +68,25 @@ def _reading(channels: int) -> list[str]:
     return [opened, f"pixels = np.array(image){axis}"]
 
 
-def _into(form: ExportForm) -> str:
-    if form.io == "uint8":
-        return "x = pixels[None]"
-    return "x = pixels.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1"
-
-
 def _running(form: ExportForm, *, has_code: bool) -> str:
-    """The line that gives ``y``, the first output."""
+    """Write the line that computes ``y``, the first output."""
     if form.format == "pt2":
-        given = ", ".join(f"torch.from_numpy({name})" for name in (["x", "z"] if has_code else "x"))
+        given = "torch.from_numpy(x)" + (", torch.from_numpy(z)" if has_code else "")
         return f"y = model({given}){'[0]' if form.what == 'encoder' else ''}.detach().numpy()"
-    code = f", {CODE!r}: z" if has_code else ""
-    if form.is_openvino:
-        return f"y = model({{{IMAGE!r}: x{code}}})[0]"
-    return f"y = session.run(None, {{{IMAGE!r}: x{code}}})[0]"
+    inputs = f"{{{IMAGE!r}: x{f', {CODE!r}: z' if has_code else ''}}}"
+    return f"y = model({inputs})[0]" if form.is_openvino else f"y = session.run(None, {inputs})[0]"
 
 
-def _writing(form: ExportForm, outputs: dict[str, int]) -> list[str]:
-    if MEAN in outputs:
-        return ["np.save('z.npy', y)"]
-    channels, floats = outputs[TRANSLATED], form.io == "float"
-    values = ["y = y[0].transpose(1, 2, 0)"] if floats else ["pixels = y[0]"]
-    rounded = "pixels = np.rint(np.clip((y + 1) * 127.5, 0, 255)).astype(np.uint8)"
+def _writing(channels: int, form: ExportForm) -> list[str]:
+    """Write the lines that round the translated image to 8 bits and save it."""
+    if form.io == "uint8":
+        lines = ["pixels = y[0]"]
+    else:
+        lines = [
+            "y = y[0].transpose(1, 2, 0)",
+            "pixels = np.rint(np.clip((y + 1) * 127.5, 0, 255)).astype(np.uint8)",
+        ]
+    if channels > len(_MODES):
+        return [*lines, "np.save('out.npy', pixels)"]
     axis = "[..., 0]" if channels == 1 else ""
-    saved = (
-        "np.save('out.npy', pixels)"
-        if channels > len(_MODES)
-        else f"Image.fromarray(pixels{axis}).save('out.png')"
-    )
-    return [*values, *([rounded] if floats else []), saved]
+    return [*lines, f"Image.fromarray(pixels{axis}).save('out.png')"]

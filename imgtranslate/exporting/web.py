@@ -1,4 +1,4 @@
-"""A folder with a page that runs a model in the browser: the page, the models, the runtime."""
+"""The folder of a page that runs a model in the browser: page, models and runtime."""
 
 import base64
 import contextlib
@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 
 from imgtranslate.engines.any_size import whole_bytes
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
-from imgtranslate.exporting.export import LEVELS, ExportResult, export_model
-from imgtranslate.exporting.page_norms import with_norms_by_rows
+from imgtranslate.exporting.export import ExportResult, export_model
+from imgtranslate.exporting.proof import TOLERANCES
 from imgtranslate.files import TEMPORARY_PREFIX, explained
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
@@ -32,13 +33,15 @@ RUNTIME_FILES = (
     "ort-wasm-simd-threaded.asyncify.mjs",
     "ort-wasm-simd-threaded.asyncify.wasm",
 )
-MEMORY = 2 * 2**30  # bytes of the 4 GiB that WebAssembly can address; weights and copies beside
-CHECK_SIDE, CHECK_CODE = 32, 0.5  # px; every number of the code
+MEMORY = 2 * 2**30  # bytes for activations, of the 4 GiB that WebAssembly can address
+_ROWS, _COLUMNS, _BEYOND = "axis_of_rows", "axis_of_columns", "axes_beyond"
+_EPSILON = 1e-5  # ONNX's default
+CHECK_SIDE, CHECK_CODE = 32, 0.5  # px; each number of the latent code
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebExport:
-    """A folder that shows the page, and the proof of each model in it."""
+    """A written page and the proof of each model in it."""
 
     folder: Path
     size: int  # bytes
@@ -57,9 +60,10 @@ def export_web(
     """Write the page of a model file, or of a run in both directions, into the folder ``output``.
 
     ``runtime``: an unpacked npm package onnxruntime-web. Each model is proven as ``export_model``
-    does; ``notice`` hears of each before. Raises ``UsageError`` before anything is written if the
-    runtime is not there, if ``output`` cannot be taken or if the pictures have more channels than
-    a browser shows; ``ImgTranslateError``, leaving nothing, if a model fails its proof.
+    does; ``notice`` receives a line before each. Raises ``UsageError`` before anything is written
+    if the runtime is missing, if ``output`` holds other files or if the pictures have more
+    channels than a browser shows; ``ImgTranslateError``, leaving nothing, if a model fails its
+    proof.
     """
     folder = Path(output)
     sources = _sources(model)
@@ -84,7 +88,7 @@ def export_web(
 
 
 def refuse_web_output(folder: Path, *, overwrite: bool) -> None:
-    """Raise ``UsageError`` if the page cannot go into ``folder``: only a page is replaced."""
+    """Raise ``UsageError`` if ``folder`` holds anything but a page that may be replaced."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {folder}: a file. Name a folder for the page")
     if not folder.is_dir() or not any(folder.iterdir()):
@@ -92,15 +96,15 @@ def refuse_web_output(folder: Path, *, overwrite: bool) -> None:
     if not (folder / INDEX).is_file() or not (folder / RUNTIME_FOLDER).is_dir():
         raise UsageError(f"-o {folder}: holds other files. Name a new folder for the page")
     if not overwrite:
-        raise UsageError(f"-o {folder}: exists already. Use --overwrite, or choose another name")
+        raise UsageError(f"-o {folder}: exists already. Use `overwrite`, or choose another name")
 
 
 def _sources(model: Path | str) -> list[Path]:
-    """The file, or the models of both directions that a run has."""
+    """List the file, or the models of both directions of a run."""
     path = Path(model)
     sources = [find_model(path)]
     if sources != [path]:  # a run
-        with contextlib.suppress(CheckpointError):  # it learnt one way only
+        with contextlib.suppress(CheckpointError):  # trained in one direction only
             sources.append(find_model(path, direction="ba"))
     return sources
 
@@ -108,29 +112,29 @@ def _sources(model: Path | str) -> list[Path]:
 def _runtime_parts(runtime: Path | None) -> list[Path]:
     if runtime is None:
         raise UsageError(
-            "--runtime: the page needs onnxruntime-web beside it. Run "
+            "`runtime`: the page needs onnxruntime-web beside it. Run "
             f'"npm pack onnxruntime-web@{RUNTIME_VERSION}" and '
-            f'"tar xzf onnxruntime-web-{RUNTIME_VERSION}.tgz", then add --runtime package'
+            f'"tar xzf onnxruntime-web-{RUNTIME_VERSION}.tgz", then add `runtime` package'
         )
     for place in (runtime / "dist", runtime / "package" / "dist", runtime):
         if all((place / name).is_file() for name in RUNTIME_FILES):
             return [place / name for name in RUNTIME_FILES]
     raise UsageError(
-        f"--runtime {runtime}: no unpacked onnxruntime-web. Name the folder package that "
+        f"`runtime` {runtime}: no unpacked onnxruntime-web. Name the folder package that "
         f'"npm pack onnxruntime-web@{RUNTIME_VERSION}" unpacks to'
     )
 
 
 @contextlib.contextmanager
 def _built_beside(folder: Path) -> Iterator[Path]:
-    """A folder to build in, which takes the place of ``folder`` at the end, or its files theirs."""
+    """Yield a folder to build in, whose files move to ``folder`` on success."""
     built = folder.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         built.mkdir()
         try:
             yield built
-            _take_place(built, folder)
+            _move_into_place(built, folder)
         except ImgTranslateError as error:
             if str(built) not in str(error):
                 raise
@@ -139,7 +143,8 @@ def _built_beside(folder: Path) -> Iterator[Path]:
             shutil.rmtree(built, ignore_errors=True)
 
 
-def _take_place(built: Path, folder: Path) -> None:
+def _move_into_place(built: Path, folder: Path) -> None:
+    """Rename the folder, or move its files into one that exists: the page's HTML comes last."""
     if not folder.exists():
         built.rename(folder)
         return
@@ -153,7 +158,7 @@ def _take_place(built: Path, folder: Path) -> None:
 def _add_model(
     source: Path, folder: Path, *, proof: Path | None
 ) -> tuple[ExportResult, dict[str, Any]]:
-    """Export one model into ``folder``; what the page is told of it."""
+    """Export one model into ``folder``, and describe it to the page."""
     header, translator = read_model_header(source), load(source, device="cpu")
     path = folder / f"{header.direction}.onnx"
     expected = _translated_check(translator)
@@ -179,16 +184,16 @@ def export_for_page(
 ) -> ExportResult:
     """Export with norms that WebAssembly computes well, and prove both steps.
 
-    ``expected``: what the model makes of ``check_picture``. Raises ``ImgTranslateError``.
+    ``expected``: the translation of ``check_picture`` by the model. Raises ``ImgTranslateError``.
     """
     result = export_model(source, path, proof=proof)
     onnx.save(with_norms_by_rows(onnx.load(path)), path)
     found = _translated_check(load(path, device="cpu"))
     largest = int(np.abs(found.astype(int) - expected).max())
-    if largest > LEVELS["onnx"].largest:
+    if largest > TOLERANCES["onnx"].largest:
         raise ImgTranslateError(
             f"{path}: not written: its norms by rows differ from the model's by {largest}/255. "
-            "Use --format onnx"
+            "Use `format` onnx"
         )
     return replace(result, size=path.stat().st_size)
 
@@ -200,9 +205,9 @@ def _translated_check(translator: Translator) -> Pixels:
 
 
 def check_picture(channels: int) -> Pixels:
-    """The picture on which the page sees whether a GPU computes as it should: worker.js, pattern.
+    """Draw the picture on which the page compares a GPU with the model: worker.js, pattern.
 
-    Of one channel it is the grey that the page makes of the three.
+    With one channel it is grey, converted from colour as the page converts it.
     """
     y, x, c = np.ogrid[:CHECK_SIDE, :CHECK_SIDE, :3]
     colour = (31 * x + 57 * y + 7 * x * y + 101 * c) % 256
@@ -217,5 +222,52 @@ def _refuse_channels(source: Path, header: ModelHeader) -> None:
         if channels not in (1, 3):
             raise UsageError(
                 f"{source}: pictures of {channels} channels, which a browser does not show. "
-                "Use --format onnx"
+                "Use `format` onnx"
             )
+
+
+def with_norms_by_rows(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace every ``InstanceNormalization`` (n, c, h, w) by means over rows, then over those.
+
+    WebAssembly sums a whole map in single precision with a few accumulators. Beyond a million
+    pixels the error of its mean is visible. Inputs and outputs of the graph stay.
+    """
+    changed = onnx.ModelProto()
+    changed.CopyFrom(proto)
+    graph = changed.graph
+    for name, axes in ((_ROWS, [2]), (_COLUMNS, [3]), (_BEYOND, [1, 2])):
+        graph.initializer.append(numpy_helper.from_array(np.array(axes, np.int64), name))
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        graph.node.extend(_by_rows(node) if node.op_type == "InstanceNormalization" else [node])
+    return changed
+
+
+def _by_rows(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    (x, scale, bias), (y,) = node.input, node.output
+    epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), _EPSILON)
+    constant = numpy_helper.from_array(np.array(epsilon, np.float32))
+
+    def made(name: str) -> str:
+        return f"{y}_{name}"
+
+    def step(kind: str, *inputs: str, to: str) -> onnx.NodeProto:
+        return helper.make_node(kind, inputs, [to])
+
+    return [
+        step("ReduceMean", x, _COLUMNS, to=made("row_means")),
+        step("ReduceMean", made("row_means"), _ROWS, to=made("mean")),
+        step("Sub", x, made("mean"), to=made("centred")),
+        step("Mul", made("centred"), made("centred"), to=made("squared")),
+        step("ReduceMean", made("squared"), _COLUMNS, to=made("row_variances")),
+        step("ReduceMean", made("row_variances"), _ROWS, to=made("variance")),
+        helper.make_node("Constant", [], [made("epsilon")], value=constant),
+        step("Add", made("variance"), made("epsilon"), to=made("lifted")),
+        step("Sqrt", made("lifted"), to=made("deviation")),
+        step("Unsqueeze", scale, _BEYOND, to=made("scale")),
+        step("Div", made("scale"), made("deviation"), to=made("factor")),
+        step("Mul", made("centred"), made("factor"), to=made("scaled")),
+        step("Unsqueeze", bias, _BEYOND, to=made("bias")),
+        step("Add", made("scaled"), made("bias"), to=y),
+    ]

@@ -9,13 +9,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-import typer
 from PIL import Image
 from torch import Tensor
 
+from imgtranslate import cli
 from imgtranslate.builders import build_generator
-from imgtranslate.cli.export import export
-from imgtranslate.cli.terminal import say
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.exporting import export as workflow
 from imgtranslate.exporting import network as exported_network
@@ -62,15 +60,7 @@ def save_model(path: Path, header: ModelHeader) -> Path:
 
 
 def run(*arguments: str | Path) -> int:
-    """The command alone, as `imgtranslate.cli.run` runs it."""
-    app = typer.Typer()
-    app.command()(export)
-    try:
-        code = app(list(map(str, arguments)), standalone_mode=False)
-    except ImgTranslateError as error:
-        say(f"error: {error}")
-        return error.exit_code
-    return code if isinstance(code, int) else 0
+    return cli.run(["export", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -208,11 +198,11 @@ def test_the_worst_size_decides(tmp_path: Path) -> None:
 def test_a_run_gives_its_a_to_b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_model(tmp_path / "ab.safetensors", RESNET)
 
-    def write(_: object, path: Path, __: object) -> tuple[int, None]:
+    def write(_: object, path: Path, *__: object, **___: object) -> tuple[int, None]:
         return path.write_bytes(b"stands in"), None
 
     monkeypatch.setattr(workflow, "_write", write)
-    monkeypatch.setattr(workflow, "_prove", lambda *_: proof(1))
+    monkeypatch.setattr(workflow, "prove", lambda *_: proof(1))
     result = export_model(tmp_path, tmp_path / "deep/ab.onnx")
     assert result.header == RESNET
     assert result.size == len(b"stands in")

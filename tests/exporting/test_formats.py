@@ -25,10 +25,9 @@ from imgtranslate.builders import build_encoder, build_generator
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.exporting import export as workflow
 from imgtranslate.exporting.export import ExportResult, export_model
-from imgtranslate.exporting.fp16 import Half, in_half
-from imgtranslate.exporting.onnx import with_metadata
-from imgtranslate.exporting.original import load_original
-from imgtranslate.exporting.pt2 import refuse_pickles, traced
+from imgtranslate.exporting.network import load_source_model
+from imgtranslate.exporting.onnx import HalfPrecision, in_half_precision, with_metadata
+from imgtranslate.exporting.pt2 import refuse_pickles, trace
 from imgtranslate.images import to_network, to_pixels
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
@@ -176,10 +175,10 @@ def test_weights_beyond_half_precision_keep_their_picture(scale: float) -> None:
     network[2].bias.data.zero_()
     network.eval().requires_grad_(False)
     x = torch.rand(1, 3, 16, 16) * 2 - 1
-    found, expected = in_half(network)(x), network(x)
+    found, expected = in_half_precision(network)(x), network(x)
     assert torch.isfinite(found).all()
     assert (found - expected).abs().max() < 5e-3 * expected.abs().max()
-    assert not isinstance(network[0], Half)  # a copy
+    assert not isinstance(network[0], HalfPrecision)  # a copy
 
 
 # Encoders
@@ -345,12 +344,12 @@ def test_the_lines_run_without_imgtranslate(
 def test_an_archive_of_a_deep_unet_takes_more_than_its_innermost_pixel(tmp_path: Path) -> None:
     """One pixel of its innermost map is 64 px: what it is traced at, and not what it is for."""
     header = replace(PLAIN, generator=UnetConfig(base_channels=2, depth=6))
-    original = load_original(save_model(tmp_path / "m.safetensors", header), PT2_BYTES)
-    network = traced(original).module()
+    model = load_source_model(save_model(tmp_path / "m.safetensors", header), PT2_BYTES)
+    network = trace(model).module()
     for height, width in [(1, 1), (64, 64), (65, 3), (3, 130)]:
         (picture,) = pictures(1, height, width)
         found = network(torch.from_numpy(picture[None])).numpy()[0].astype(int)
-        expected = original.translator.translate_pixels(picture).astype(int)
+        expected = model.translator.translate_pixels(picture).astype(int)
         assert found.shape == expected.shape
         assert abs(found - expected).max() <= 1
 

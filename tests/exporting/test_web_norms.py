@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from imgtranslate.exporting.page_norms import with_norms_by_rows
+from imgtranslate.exporting.web import with_norms_by_rows
 
 
 def norms(epsilon: float | None) -> onnx.ModelProto:

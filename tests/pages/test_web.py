@@ -141,7 +141,7 @@ def test_only_a_page_is_replaced(tmp_path: Path) -> None:
     export_web(model, page, runtime=runtime)
     (page / "notes.txt").write_text("mine")
     (page / "index.html").write_text("old")
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="`overwrite`"):
         export_web(model, page, runtime=runtime)
     export_web(model, page, runtime=runtime, overwrite=True)
     assert config_of((page / "index.html").read_text("utf-8"))["models"]
@@ -169,7 +169,7 @@ def test_a_model_that_fails_its_proof_leaves_nothing(
 
 def test_channels_that_a_browser_does_not_show_are_refused(tmp_path: Path) -> None:
     model = save_model(tmp_path / "ab.safetensors", model_header(in_channels=2))
-    with pytest.raises(UsageError, match=r"pictures of 2 channels.*--format onnx"):
+    with pytest.raises(UsageError, match=r"pictures of 2 channels.*`format` onnx"):
         export_web(model, tmp_path / "page", runtime=empty_runtime(tmp_path / "package"))
     assert not (tmp_path / "page").exists()
 

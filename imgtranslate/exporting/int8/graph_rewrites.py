@@ -1,13 +1,15 @@
-"""The same graph in a form whose convolutions can be computed in integers.
+"""Rewrites of a graph after which its convolutions can be computed in 8-bit integers.
 
-Runtimes have no transposed convolution in integers, or a slow one. What is subtracted before an
-instance norm against rounding costs a pass over the memory. A bias before it changes nothing, but
-in 8 bits the biases of what becomes neighbouring pixels are rounded apart, which the norm makes a
-pattern of full contrast where a picture is flat: without, it stays flat.
+* Runtimes have no transposed convolution in integers, or a slow one: it becomes a convolution.
+* A bias before an instance norm changes nothing. In 8 bits, though, the biases of outputs that
+  become neighbouring pixels round apart, and the norm turns that into a pattern of full contrast
+  where a picture is flat: it is removed.
+* The value that networks subtract before an instance norm, against rounding, has no use in
+  integers and costs a pass over the memory: it is removed.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import onnx
@@ -15,51 +17,50 @@ from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
 Weights = NDArray[np.float32]
-_PADS = {"Pad", "Conv"}  # what reads the pixels of a convolution
 
 
 def to_integer_form(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy a graph; the copy gives the same values, but for what rounding does to flat pictures.
+    """Copy a graph; the copy gives the same values, except for rounding where pictures are flat.
 
-    Every node gets a name, and what convolutions read is read by nothing else.
+    Every node gets a name, and the input of a convolution is read by no other node.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     _replace_nodes(copy.graph, _as_convolutions(copy.graph))
     _drop_biases(copy.graph)
-    _replace_nodes(copy.graph, _read_alone(copy.graph))
+    _replace_nodes(copy.graph, _with_own_inputs(copy.graph))
     _remove_unused(copy.graph)
     for index, node in enumerate(copy.graph.node):
         node.name = f"{index}_{node.op_type}"
     return copy
 
 
-def _as_convolutions(graph: onnx.GraphProto) -> Iterator[NodeProto]:
-    """Each transposed convolution as a convolution to four pictures, woven into one."""
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type != "ConvTranspose" or not _doubles(node):
-            yield node
-            continue
-        name = node.output[0]
-        kernel = numpy_helper.to_array(tensors[node.input[1]])
-        weights, before, after = phases(kernel)
-        graph.initializer.append(numpy_helper.from_array(weights, f"{name}_phases"))
-        inputs = [node.input[0], f"{name}_phases"]
-        if len(node.input) > 2:
-            bias = np.tile(numpy_helper.to_array(tensors[node.input[2]]), 4)
-            graph.initializer.append(numpy_helper.from_array(bias, f"{name}_biases"))
-            inputs.append(f"{name}_biases")
-        pads = [before, before, after, after]
-        yield helper.make_node("Conv", inputs, [f"{name}_woven"], pads=pads)
-        yield helper.make_node("DepthToSpace", [f"{name}_woven"], [name], blocksize=2)
+def without_first_values(model: onnx.ModelProto, *, in_float: frozenset[str]) -> onnx.ModelProto:
+    """Copy a graph in integer form; norms read convolutions directly, but those ``in_float``.
+
+    The networks subtract a map's first value before its norm.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    maker = makers(copy.graph)
+    for norm, before in _norms(copy.graph):
+        node = _convolution_of(before, maker)
+        if node.op_type == "Conv" and node.name not in in_float:
+            norm.input[0] = before
+    _remove_unused(copy.graph)
+    return copy
+
+
+def makers(graph: onnx.GraphProto) -> dict[str, NodeProto]:
+    """Map the name of each tensor that a node computes to that node."""
+    return {output: node for node in graph.node for output in node.output}
 
 
 def phases(kernel: Weights) -> tuple[Weights, int, int]:
-    """The kernel of the convolution whose four outputs are a transposed convolution's.
+    """Compute the convolution kernel whose four outputs are those of a transposed convolution.
 
-    ``kernel``: (in, out, k, k) of one with stride 2 and a padding of 1, k = 3 or 4. Gives (4 out,
-    in, w, w), the outputs in the order of ``DepthToSpace``, and the padding before and after.
+    ``kernel``: (in, out, k, k) with stride 2, padding 1 and k = 3 or 4. Returns (4 out, in, w, w),
+    its outputs in the order of ``DepthToSpace``, and the padding before and after.
     """
     inputs, outputs, size, _ = kernel.shape
     taps = [(phase, (phase + 1 - k) // 2, k) for phase in (0, 1) for k in range(1 - phase, size, 2)]
@@ -73,86 +74,93 @@ def phases(kernel: Weights) -> tuple[Weights, int, int]:
     return weights.reshape(4 * outputs, inputs, window, window), before, after
 
 
-def _doubles(node: NodeProto) -> bool:
-    """Whether this is the upsampling of our networks."""
+def _as_convolutions(graph: onnx.GraphProto) -> Iterator[NodeProto]:
+    """Replace each upsampling by a convolution of four outputs, interleaved to one."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if not _is_upsampling(node):
+            yield node
+            continue
+        name = node.output[0]
+        weights, before, after = phases(numpy_helper.to_array(tensors[node.input[1]]))
+        graph.initializer.append(numpy_helper.from_array(weights, f"{name}_phases"))
+        inputs = [node.input[0], f"{name}_phases"]
+        if len(node.input) > 2:
+            bias = np.tile(numpy_helper.to_array(tensors[node.input[2]]), 4)
+            graph.initializer.append(numpy_helper.from_array(bias, f"{name}_biases"))
+            inputs.append(f"{name}_biases")
+        pads = [before, before, after, after]
+        yield helper.make_node("Conv", inputs, [f"{name}_woven"], pads=pads)
+        yield helper.make_node("DepthToSpace", [f"{name}_woven"], [name], blocksize=2)
+
+
+def _is_upsampling(node: NodeProto) -> bool:
+    """Return whether a node is the transposed convolution of our networks."""
     given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-    ours = given.get("strides") == [2, 2] and given.get("pads") == [1, 1, 1, 1]
-    return ours and given.get("group", 1) == 1
-
-
-def without_first_values(model: onnx.ModelProto, *, kept: frozenset[str]) -> onnx.ModelProto:
-    """Copy an integer form; after convolutions but the ``kept`` ones norms read what these give.
-
-    Networks take the first value away in between, against rounding: integers have none.
-    """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    makers = _makers(copy.graph)
-    for norm, before in _norms(copy.graph):
-        maker = makers[before]
-        maker = makers[maker.input[0]] if maker.op_type == "DepthToSpace" else maker
-        if maker.op_type == "Conv" and maker.name not in kept:
-            norm.input[0] = before
-    _remove_unused(copy.graph)
-    return copy
+    return (
+        node.op_type == "ConvTranspose"
+        and given.get("strides") == [2, 2]
+        and given.get("pads") == [1, 1, 1, 1]
+        and given.get("group", 1) == 1
+    )
 
 
 def _norms(graph: onnx.GraphProto) -> Iterator[tuple[NodeProto, str]]:
-    """Instance norms, each with the tensor that the first value is taken away from."""
-    makers = _makers(graph)
+    """List instance norms, each with the tensor that its first value is subtracted from."""
+    maker = makers(graph)
     for node in graph.node:
         if node.op_type == "InstanceNormalization":
-            difference = makers[node.input[0]]
-            is_ours = difference.op_type == "Sub" and makers[difference.input[1]].op_type == "Slice"
-            yield node, difference.input[0] if is_ours else node.input[0]
+            before = maker[node.input[0]]
+            subtracted = before.op_type == "Sub" and maker[before.input[1]].op_type == "Slice"
+            yield node, before.input[0] if subtracted else node.input[0]
 
 
-def _makers(graph: onnx.GraphProto) -> dict[str, NodeProto]:
-    return {output: node for node in graph.node for output in node.output}
+def _convolution_of(tensor: str, maker: dict[str, NodeProto]) -> NodeProto:
+    """Return the node that computes a tensor, before interleaving."""
+    node = maker[tensor]
+    return maker[node.input[0]] if node.op_type == "DepthToSpace" else node
 
 
 def _drop_biases(graph: onnx.GraphProto) -> None:
-    """Leave out the biases that an instance norm takes away again."""
-    makers = _makers(graph)
+    """Remove the biases that an instance norm cancels."""
+    maker = makers(graph)
     readers: dict[str, set[str]] = defaultdict(set)
     for node in graph.node:
         for name in node.input:
             readers[name].add(node.op_type)
     for _, before in _norms(graph):
-        alone = readers[before] <= {"InstanceNormalization", "Sub", "Slice"}
-        maker = makers[before]
-        if maker.op_type == "DepthToSpace":
-            maker = makers[maker.input[0]]
-        if alone and maker.op_type == "Conv":
-            del maker.input[2:]
+        node = _convolution_of(before, maker)
+        cancelled = readers[before] <= {"InstanceNormalization", "Sub", "Slice"}
+        if cancelled and node.op_type == "Conv":
+            del node.input[2:]
 
 
-def _read_alone(graph: onnx.GraphProto) -> Iterator[NodeProto]:
-    """Name the input of a convolution apart, so that nothing else reads it in few bits."""
+def _with_own_inputs(graph: onnx.GraphProto) -> Iterator[NodeProto]:
+    """Copy inputs of convolutions that others read too, so that others do not read 8 bits."""
     uses = Counter(name for node in graph.node for name in node.input)
     for index, node in enumerate(graph.node):
-        if node.op_type in _PADS and uses[node.input[0]] > 1:
+        if node.op_type in ("Pad", "Conv") and uses[node.input[0]] > 1:
             name = f"{node.input[0]}_for_{index}"
             yield helper.make_node("Identity", [node.input[0]], [name])
             node.input[0] = name
         yield node
 
 
-def _replace_nodes(graph: onnx.GraphProto, nodes: Iterator[NodeProto]) -> None:
-    made = list(nodes)
+def _replace_nodes(graph: onnx.GraphProto, nodes: Iterable[NodeProto]) -> None:
+    replaced = list(nodes)
     del graph.node[:]
-    graph.node.extend(made)
+    graph.node.extend(replaced)
 
 
 def _remove_unused(graph: onnx.GraphProto) -> None:
-    """Drop the nodes and tensors that no output depends on."""
+    """Remove the nodes and tensors that no output depends on."""
     needed = {value.name for value in graph.output}
-    kept = []
+    used = []
     for node in reversed(graph.node):
         if needed & set(node.output):
-            kept.append(node)
+            used.append(node)
             needed.update(node.input)
-    _replace_nodes(graph, reversed(kept))
+    _replace_nodes(graph, reversed(used))
     tensors = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.initializer[:]
     graph.initializer.extend(tensors)

@@ -1,66 +1,99 @@
-"""Which values the convolutions of a graph meet: what 8 bits are spread over."""
+"""A graph whose convolutions are between ``QuantizeLinear`` and ``DequantizeLinear``.
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+Weights are int8 with a scale for each channel; activations are uint8 with one for each tensor,
+which comes from the range of the activation over some pictures.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import helper
+from onnxruntime.quantization import CalibrationMethod, QuantType  # type: ignore[import-untyped]
+from onnxruntime.quantization.calibrate import TensorsData  # type: ignore[import-untyped]
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer  # type: ignore[import-untyped]
 
-Feed = Mapping[str, NDArray[Any]]  # inputs of a graph by their names
+from imgtranslate.exporting.int8.graph_rewrites import makers, without_first_values
+from imgtranslate.exporting.onnx import Feed, open_session
+
 Range = tuple[np.float32, np.float32]
 Ranges = dict[str, Range]  # by the name of the tensor
 
-QUANTISED = ("Conv", "Pad")  # a padding is of 8 bits too, where it stands before a convolution
-_MOST = 2**17  # values of a tensor and picture that shares are taken of
-_ERRORS = 3  # of ONNX Runtime's levels of severity: warnings are about itself
+_QUANTISED = ("Conv", "Pad")  # a padding before a convolution is in 8 bits too
+_MOST = 2**17  # values of an activation that quantiles are taken of
+
+
+def convolutions(graph: onnx.ModelProto) -> list[str]:
+    """List the names of the convolutions in the order of the graph."""
+    return [node.name for node in graph.graph.node if node.op_type == "Conv"]
 
 
 def measure_ranges(
-    model: onnx.ModelProto, feeds: Iterable[Feed], *, tails: Sequence[float]
+    graph: onnx.ModelProto, feeds: Iterable[Feed], *, tails: Sequence[float]
 ) -> dict[float, Ranges]:
-    """The widest range over all pictures of what quantised nodes take and give.
+    """Measure the widest range over all feeds of each input and output of quantised nodes.
 
-    Once for each share of the values that may lie below, and above it: 0 for none.
+    Each of ``tails`` gives ranges of its own: the share of the values that may lie below the
+    range, and above it. With 0 none does.
     """
-    names = _tensors(model)
-    session = _session_giving(model, names)
+    nodes = [node for node in graph.graph.node if node.op_type in _QUANTISED]
+    names = list(dict.fromkeys(n for node in nodes for n in (node.input[0], node.output[0])))
+    session = open_session(_with_outputs(graph, names))
     found: dict[float, Ranges] = {tail: {} for tail in tails}
     for feed in feeds:
         for name, values in zip(names, session.run(names, dict(feed)), strict=True):
-            few = values.reshape(-1)[:: max(1, values.size // _MOST)]
+            sampled = values.reshape(-1)[:: max(1, values.size // _MOST)]
             for tail, ranges in found.items():
-                ranges[name] = _wider(ranges.get(name), _range(values, few, tail=tail))
+                ends = np.quantile(sampled, [tail, 1 - tail]) if tail else _extremes(values)
+                low, high = (np.float32(end) for end in ends)
+                before = ranges.get(name, (low, high))
+                ranges[name] = (min(before[0], low), max(before[1], high))
     return found
 
 
-def _tensors(model: onnx.ModelProto) -> list[str]:
-    nodes = [node for node in model.graph.node if node.op_type in QUANTISED]
-    return list(dict.fromkeys(n for node in nodes for n in (node.input[0], node.output[0])))
-
-
-def _session_giving(model: onnx.ModelProto, names: Sequence[str]) -> Any:
-    """A session that gives the named tensors too."""
-    open_model = onnx.ModelProto()
-    open_model.CopyFrom(model)
-    there = {value.name for value in (*model.graph.output, *model.graph.input)}
-    missing = [helper.make_empty_tensor_value_info(name) for name in names if name not in there]
-    open_model.graph.output.extend(missing)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS
-    return onnxruntime.InferenceSession(
-        open_model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+def insert_qdq(
+    graph: onnx.ModelProto, ranges: Ranges, *, in_float: frozenset[str], outputs_in_int8: bool
+) -> onnx.ModelProto:
+    """Quantise all convolutions of a graph but those ``in_float``."""
+    quantizer = QDQQuantizer(
+        without_first_values(graph, in_float=in_float),
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, dict(ranges)),
+        nodes_to_quantize=_with_paddings(graph, in_float=in_float),
+        nodes_to_exclude=[],
+        op_types_to_quantize=list(_QUANTISED),
+        extra_options={"OpTypesToExcludeOutputQuantization": [] if outputs_in_int8 else ["Conv"]},
     )
+    quantizer.quantize_model()
+    quantised: onnx.ModelProto = quantizer.model.model
+    return quantised
 
 
-def _range(values: NDArray[Any], few: NDArray[Any], *, tail: float) -> Range:
-    if not tail:
-        return np.float32(values.min()), np.float32(values.max())
-    low, high = np.quantile(few, [tail, 1 - tail])
-    return np.float32(low), np.float32(high)
+def _with_outputs(graph: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """Copy a graph, and make the named tensors outputs of it."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(graph)
+    present = {value.name for value in (*graph.graph.output, *graph.graph.input)}
+    missing = [helper.make_empty_tensor_value_info(name) for name in names if name not in present]
+    copy.graph.output.extend(missing)
+    return copy
 
 
-def _wider(x: Range | None, y: Range) -> Range:
-    return y if x is None else (min(x[0], y[0]), max(x[1], y[1]))
+def _extremes(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
+    return values.min(), values.max()
+
+
+def _with_paddings(graph: onnx.ModelProto, *, in_float: frozenset[str]) -> list[str]:
+    """List the convolutions to quantise, each after the padding before it."""
+    maker = makers(graph.graph)
+    chosen = []
+    for node in graph.graph.node:
+        if node.op_type == "Conv" and node.name not in in_float:
+            before = maker.get(node.input[0])
+            padding = [before.name] if before is not None and before.op_type == "Pad" else []
+            chosen += [*padding, node.name]
+    return chosen

@@ -1,178 +1,201 @@
-"""Static quantisation: convolutions in 8-bit integers, but for those that it hurts.
+"""Static quantisation: convolutions in 8-bit integers, except those that it hurts.
 
-A runtime that computes convolutions of integers alone, as ONNX Runtime does, needs their results
-in 8 bits as well; one that goes on in float, as OpenVINO does, loses less without.
+ONNX Runtime computes a convolution in integers only if its result is in 8 bits too; OpenVINO goes
+on in float, and so loses less.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationMethod, QuantType  # type: ignore[import-untyped]
-from onnxruntime.quantization.calibrate import TensorsData  # type: ignore[import-untyped]
-from onnxruntime.quantization.qdq_quantizer import QDQQuantizer  # type: ignore[import-untyped]
 
-from imgtranslate.exporting.int8.graph_rewrites import to_integer_form, without_first_values
-from imgtranslate.exporting.int8.qdq import Feed, Ranges, measure_ranges
+from imgtranslate.errors import ImgTranslateError
+from imgtranslate.exporting.int8.graph_rewrites import to_integer_form
+from imgtranslate.exporting.int8.qdq import Ranges, convolutions, insert_qdq, measure_ranges
+from imgtranslate.exporting.network import SourceModel
+from imgtranslate.exporting.onnx import Feed, RunGraph, load_in_onnx_runtime
+from imgtranslate.exporting.openvino import load_in_openvino
+from imgtranslate.exporting.pictures import CalibrationPictures
+from imgtranslate.exporting.proof import answer_of_model, time_alternately
+from imgtranslate.images import Pixels, to_network, to_pixels
 from imgtranslate.metrics.pixels import psnr
+from imgtranslate.model_files.export_header import CODE, IMAGE
 
-TAILS = (0.0, 1e-4, 5e-4)  # shares of the values that may be cut off; the best is measured
-ENOUGH = 40.0  # dB; what is beyond costs speed, and nobody sees it
-SECONDS = 120.0  # for the search
+TAILS = (0.0, 1e-4, 5e-4)  # shares of the values that a range may cut off; the best is taken
+ENOUGH = 40.0  # dB; a higher PSNR costs speed, and nobody sees it
+SEARCHED = 4  # pictures that ranges and layers are chosen by
+SECONDS = 120.0  # of the search
+ROUNDS, LONGEST = 9, 10.0  # of the timing, and its seconds
 
 Answer = NDArray[np.uint8]  # (n, h, w, c)
-Run = Callable[[Feed], Answer]
 Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantised:
-    """A graph in 8 bits, and how near it is."""
+class Runtime:
+    """A runtime to quantise for."""
 
-    model: onnx.ModelProto
-    layers: int  # convolutions in all
-    kept: tuple[str, ...]  # those in float
-    psnr: float  # dB, on the pictures that it was chosen by
+    load: Callable[[onnx.ModelProto], RunGraph]
+    outputs_in_int8: bool  # results of convolutions are in 8 bits too
+
+
+ONNX_RUNTIME = Runtime(load=load_in_onnx_runtime, outputs_in_int8=True)
+OPENVINO = Runtime(load=load_in_openvino, outputs_in_int8=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """What runs the result: how it is loaded, and whether results are to be in 8 bits too."""
+class Ratio:
+    """Ratios of the seconds of two functions that were timed alternately."""
 
-    load: Callable[[onnx.ModelProto], Run]
-    results_in_bytes: bool
+    median: float
+    smallest: float
+    largest: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """The loss and the gain of 8 bits."""
+
+    psnr: float  # dB to the model, over pictures that were not calibrated on
+    pictures: int  # number of those
+    layers: int  # number of convolutions
+    kept: int  # number of convolutions in float
+    speed: Ratio  # of the same export in float to this one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantised:
+    """A quantised graph, how it was quantised, and its PSNR."""
+
+    graph: onnx.ModelProto
+    ranges: Ranges
+    in_float: frozenset[str]  # names of convolutions
+    psnr: float  # dB, on the pictures that it was chosen by
+
+
+def quantise_model(
+    model: SourceModel,
+    graph: onnx.ModelProto,
+    pictures: CalibrationPictures,
+    *,
+    min_psnr: float,
+    notice: Notice,
+) -> tuple[onnx.ModelProto, Precision]:
+    """Quantise the graph of a model for the runtime of its form, and measure the result.
+
+    Raises ``ImgTranslateError`` if its PSNR to the model is below ``min_psnr`` (dB).
+    """
+    runtime = OPENVINO if model.form.is_openvino else ONNX_RUNTIME
+    quantised = quantise(
+        graph,
+        [feed_of(model, pixels) for pixels in pictures.calibrated],
+        [answer_of_model(model, pixels[None]) for pixels in pictures.calibrated[:SEARCHED]],
+        runtime=runtime,
+        aim=max(ENOUGH, min_psnr),
+        notice=notice,
+    )
+    feeds = [feed_of(model, pixels) for pixels in pictures.judged]
+    answers = [answer_of_model(model, pixels[None]) for pixels in pictures.judged]
+    run, run_float = runtime.load(quantised.graph), runtime.load(graph)
+    found = psnr_of(run, zip(feeds, answers, strict=True))
+    if found < min_psnr:
+        raise ImgTranslateError(
+            f"`min_psnr` {min_psnr:g}: the PSNR in 8 bits is {found:.1f} dB, so no "
+            "file is left. Calibrate on pictures that are more like those to translate, or use "
+            "another `format`"
+        )
+    precision = Precision(
+        psnr=found,
+        pictures=len(feeds),
+        layers=len(convolutions(quantised.graph)),
+        kept=len(quantised.in_float),
+        speed=_speed(lambda: run(feeds[0]), lambda: run_float(feeds[0])),
+    )
+    return quantised.graph, precision
 
 
 def quantise(
-    model: onnx.ModelProto,
-    pictures: Sequence[Feed],
+    graph: onnx.ModelProto,
+    feeds: Sequence[Feed],
     answers: Sequence[Answer],
     *,
-    target: Target,
+    runtime: Runtime,
     aim: float,
     notice: Notice,
     seconds: float = SECONDS,
 ) -> Quantised:
-    """Quantise by what is measured on pictures; to the first of them ``answers`` are given.
+    """Search the ranges and the convolutions in float that give a PSNR of ``aim`` (dB).
 
-    By these is chosen how far ranges reach, and which layers stay in float: those that gain most,
-    until the PSNR is ``aim`` (dB), half of them are kept or ``seconds`` are over. Nothing is
-    refused here.
+    Ranges come from all ``feeds``; PSNRs from the first of them, to which ``answers`` belong. The
+    search ends after ``seconds``, or with half of the convolutions in float. The best result is
+    returned whatever its PSNR.
     """
-    search = _Search(
-        model=to_integer_form(model),
-        judged=list(zip(pictures, answers, strict=False)),
-        target=target,
-        notice=notice,
-        until=time.monotonic() + seconds,
-    )
-    best = search.best_ranges(measure_ranges(search.model, pictures, tails=TAILS).values())
-    return search.keep_in_float(best, aim=aim)
+    graph = to_integer_form(graph)
+    layers = convolutions(graph)
+    judged = list(zip(feeds, answers, strict=False))
+    until = time.monotonic() + seconds
+
+    def quantise_with(ranges: Ranges, in_float: frozenset[str]) -> Quantised:
+        made = insert_qdq(graph, ranges, in_float=in_float, outputs_in_int8=runtime.outputs_in_int8)
+        found = psnr_of(runtime.load(made), judged)
+        return Quantised(graph=made, ranges=ranges, in_float=in_float, psnr=found)
+
+    # The ranges that are best for all convolutions in 8 bits.
+    offered = measure_ranges(graph, feeds, tails=TAILS).values()
+    best = start = max((quantise_with(ranges, frozenset()) for ranges in offered), key=_psnr)
+    if start.psnr >= aim:
+        return start
+
+    # The PSNR with each convolution by itself in float.
+    notice(f"{start.psnr:.1f} dB in 8 bits: trying which of {len(layers)} layers hurt")
+    alone: dict[str, float] = {}
+    for name in layers:
+        if time.monotonic() > until:
+            notice(f"the time is over after {len(alone)} of {len(layers)} layers")
+            break
+        alone[name] = quantise_with(start.ranges, frozenset({name})).psnr
+
+    # Back into float, those first that hurt most.
+    for name in sorted(alone, key=lambda name: -alone[name])[: len(layers) // 2]:
+        if best.psnr >= aim or time.monotonic() > until:
+            break
+        best = max(best, quantise_with(best.ranges, best.in_float | {name}), key=_psnr)
+    return best
 
 
-def psnr_of(run: Run, pictures: Iterable[tuple[Feed, Answer]]) -> float:
-    """The PSNR in dB over all pictures together."""
-    errors = [10 ** (-psnr(run(feed), answer) / 10) for feed, answer in pictures]
+def psnr_of(run: RunGraph, pictures: Iterable[tuple[Feed, Answer]]) -> float:
+    """Compute the PSNR in dB over all pictures together."""
+    errors = [10 ** (-psnr(_to_bytes(run(feed)), answer) / 10) for feed, answer in pictures]
     error = sum(errors) / len(errors)
     return -10 * float(np.log10(error)) if error else float("inf")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Search:
-    """What stays the same while layers are tried."""
-
-    model: onnx.ModelProto  # in integer form
-    judged: Sequence[tuple[Feed, Answer]]
-    target: Target
-    notice: Notice
-    until: float  # on the monotonic clock
-
-    def best_ranges(self, offered: Iterable[Ranges]) -> "_Tried":
-        """All layers in 8 bits, with the ranges that give the best PSNR."""
-        return max((self._tried(ranges, frozenset()) for ranges in offered), key=_psnr)
-
-    def keep_in_float(self, start: "_Tried", *, aim: float) -> Quantised:
-        """Bring back into float what hurts, the worst first."""
-        layers = convolutions(self.model)
-        best = start
-        ranked = self._ranked(start, layers) if start.psnr < aim else []
-        for name in ranked[: len(layers) // 2]:
-            if best.psnr >= aim or time.monotonic() > self.until:
-                break
-            best = max(best, self._tried(best.ranges, best.kept | {name}), key=_psnr)
-        kept = tuple(name for name in layers if name in best.kept)
-        return Quantised(model=best.model, layers=len(layers), kept=kept, psnr=best.psnr)
-
-    def _ranked(self, start: "_Tried", layers: Sequence[str]) -> list[str]:
-        """The layers by what each alone gains in float, without those there was no time for."""
-        found: dict[str, float] = {}
-        self.notice(f"{start.psnr:.1f} dB in 8 bits: trying which of {len(layers)} layers hurt")
-        for name in layers:
-            if time.monotonic() > self.until:
-                self.notice(f"the time is over after {len(found)} of {len(layers)} layers")
-                break
-            found[name] = self._tried(start.ranges, frozenset({name})).psnr
-        return sorted(found, key=lambda name: -found[name])
-
-    def _tried(self, ranges: Ranges, kept: frozenset[str]) -> "_Tried":
-        quantised = in_integers(
-            self.model, ranges, kept=kept, results_in_bytes=self.target.results_in_bytes
-        )
-        found = psnr_of(self.target.load(quantised), self.judged)
-        return _Tried(model=quantised, ranges=ranges, kept=kept, psnr=found)
+def feed_of(model: SourceModel, pixels: Pixels) -> Feed:
+    """Build the inputs of a graph for one picture (h, w, c), with the latent code of seed 0."""
+    image: NDArray[Any] = pixels if model.form.io == "uint8" else to_network(pixels)
+    translator = model.translator
+    code = {CODE: translator.draw(0, pixels)[None]} if translator.latent_dim else {}
+    return {IMAGE: image[None], **code}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Tried:
-    model: onnx.ModelProto
-    ranges: Ranges
-    kept: frozenset[str]
-    psnr: float
+def _to_bytes(output: NDArray[Any]) -> Answer:
+    """Convert the images that a graph gave, float or uint8, to uint8 (n, h, w, c)."""
+    if output.dtype == np.uint8:
+        return output
+    return np.stack([to_pixels(values) for values in output])
 
 
-def _psnr(tried: _Tried) -> float:
-    return tried.psnr
+def _psnr(quantised: Quantised) -> float:
+    return quantised.psnr
 
 
-def convolutions(model: onnx.ModelProto) -> list[str]:
-    """The names of the convolutions, in the order of the graph."""
-    return [node.name for node in model.graph.node if node.op_type == "Conv"]
-
-
-def in_integers(
-    model: onnx.ModelProto, ranges: Ranges, *, kept: frozenset[str], results_in_bytes: bool
-) -> onnx.ModelProto:
-    """Put ``QuantizeLinear`` and ``DequantizeLinear`` around all convolutions but the kept ones.
-
-    Weights are int8 with a scale for each channel, activations uint8 with one for each tensor.
-    """
-    quantizer = QDQQuantizer(
-        without_first_values(model, kept=kept),
-        per_channel=True,
-        reduce_range=False,
-        weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
-        tensors_range=TensorsData(CalibrationMethod.MinMax, dict(ranges)),
-        nodes_to_quantize=_with_paddings(model, kept=kept),
-        nodes_to_exclude=[],
-        op_types_to_quantize=["Conv", "Pad"],
-        extra_options={"OpTypesToExcludeOutputQuantization": [] if results_in_bytes else ["Conv"]},
-    )
-    quantizer.quantize_model()
-    made: onnx.ModelProto = quantizer.model.model
-    return made
-
-
-def _with_paddings(model: onnx.ModelProto, *, kept: frozenset[str]) -> list[str]:
-    """The convolutions to quantise, and the paddings before them."""
-    makers = {output: node for node in model.graph.node for output in node.output}
-    chosen = []
-    for node in model.graph.node:
-        if node.op_type == "Conv" and node.name not in kept:
-            before = makers.get(node.input[0])
-            padding = [before.name] if before is not None and before.op_type == "Pad" else []
-            chosen += [*padding, node.name]
-    return chosen
+def _speed(run: Callable[[], object], run_float: Callable[[], object]) -> Ratio:
+    time_alternately(run, run_float, rounds=1, longest=LONGEST)  # to warm up
+    seconds = time_alternately(run, run_float, rounds=ROUNDS, longest=LONGEST)
+    ratios = [in_float / quantised for quantised, in_float in seconds]
+    return Ratio(median=median(ratios), smallest=min(ratios), largest=max(ratios))

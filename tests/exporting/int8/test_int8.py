@@ -18,18 +18,15 @@ from imgtranslate.builders import build_generator
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.exporting.export import ExportResult, export_model, report_of
 from imgtranslate.exporting.int8.graph_rewrites import phases, to_integer_form
-from imgtranslate.exporting.int8.qdq import measure_ranges
+from imgtranslate.exporting.int8.qdq import convolutions, insert_qdq, measure_ranges
 from imgtranslate.exporting.int8.quantise import (
-    Run,
-    Target,
-    convolutions,
-    in_integers,
+    Runtime,
     psnr_of,
     quantise,
 )
-from imgtranslate.exporting.onnx import to_onnx
-from imgtranslate.exporting.original import load_original
-from imgtranslate.exporting.pictures import calibration_for
+from imgtranslate.exporting.network import load_source_model
+from imgtranslate.exporting.onnx import RunGraph, to_onnx
+from imgtranslate.exporting.pictures import calibration_pictures
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.model_files.export_header import ExportForm
@@ -69,7 +66,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(folder: Path) -> dict[str, onnx.ModelProto]:
-    return {n: to_onnx(load_original(folder / f"{n}.safetensors", ExportForm())) for n in MODELS}
+    return {
+        n: to_onnx(load_source_model(folder / f"{n}.safetensors", ExportForm())) for n in MODELS
+    }
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +176,7 @@ def test_weights_have_a_scale_for_each_channel_and_results_are_in_bytes_if_asked
     model = one_convolution()
     ranges = measure_ranges(model, [{"image": np.ones((1, 1, 2, 2), np.float32)}], tails=(0.0,))
     for in_bytes in (True, False):
-        made = in_integers(model, ranges[0.0], kept=frozenset(), results_in_bytes=in_bytes)
+        made = insert_qdq(model, ranges[0.0], in_float=frozenset(), outputs_in_int8=in_bytes)
         scales = [t for t in made.graph.initializer if t.name == "w_scale"]
         assert numpy_helper.to_array(scales[0]).shape == (2,)
         last = [node.op_type for node in made.graph.node if "translated" in node.output]
@@ -188,14 +187,14 @@ def test_a_kept_layer_and_its_padding_stay_in_float(plain: dict[str, onnx.ModelP
     form = to_integer_form(plain["resnet"])
     rest = convolutions(form)[1:]
     ranges = measure_ranges(form, [feed(RESNET)], tails=(0.0,))[0.0]
-    made = in_integers(form, ranges, kept=frozenset(rest), results_in_bytes=True)
+    made = insert_qdq(form, ranges, in_float=frozenset(rest), outputs_in_int8=True)
     assert sum(node.op_type == "QuantizeLinear" for node in made.graph.node) == 3  # pad, in, out
 
 
-def target_that_hates(hated: set[str], tried: list[set[str]]) -> Target:
+def runtime_that_hates(hated: set[str], tried: list[set[str]]) -> Runtime:
     """Runs nothing: the PSNR falls with every hated layer that is in 8 bits."""
 
-    def load_(model: onnx.ModelProto) -> Run:
+    def load_(model: onnx.ModelProto) -> RunGraph:
         makers = {o: n.op_type for n in model.graph.node for o in n.output}
         in_bytes = {
             node.name
@@ -206,7 +205,7 @@ def target_that_hates(hated: set[str], tried: list[set[str]]) -> Target:
         off = 4 * len(in_bytes & hated) + len(in_bytes) // 5
         return lambda _: np.full((1, 4, 4, 3), 128 + off, np.uint8)
 
-    return Target(load=load_, results_in_bytes=True)
+    return Runtime(load=load_, outputs_in_int8=True)
 
 
 def test_the_search_brings_back_what_hurts_and_no_more(plain: dict[str, onnx.ModelProto]) -> None:
@@ -217,12 +216,12 @@ def test_the_search_brings_back_what_hurts_and_no_more(plain: dict[str, onnx.Mod
         plain["resnet"],
         [feed(RESNET)],
         [right],
-        target=target_that_hates(hated, tried),
+        runtime=runtime_that_hates(hated, tried),
         aim=40,
         notice=lambda _: None,
     )
-    assert set(made.kept) == hated
-    assert made.layers == len(layers)
+    assert made.in_float == hated
+    assert convolutions(made.graph) == layers
     assert tried[-1] == set(layers) - hated
 
 
@@ -234,12 +233,12 @@ def test_the_search_ends_with_its_time(plain: dict[str, onnx.ModelProto]) -> Non
         plain["resnet"],
         [feed(RESNET)],
         [right],
-        target=target_that_hates({layers[1]}, tried),
+        runtime=runtime_that_hates({layers[1]}, tried),
         aim=40,
         notice=said.append,
         seconds=0,
     )
-    assert made.kept == ()
+    assert made.in_float == frozenset()
     assert len(tried) == 3  # the ranges alone
     assert f"after 0 of {len(layers)}" in said[-1]
 
@@ -287,7 +286,7 @@ def test_a_flat_picture_stays_flat_in_8_bits(
 
 
 def test_what_is_too_far_from_the_model_leaves_no_file(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ImgTranslateError, match=r"--min-psnr 90: the PSNR in 8 bits is \d+\.\d dB"):
+    with pytest.raises(ImgTranslateError, match=r"`min_psnr` 90: the PSNR in 8 bits is \d+\.\d dB"):
         export_model(
             folder / "resnet.safetensors",
             tmp_path / "ab.onnx",
@@ -299,25 +298,19 @@ def test_what_is_too_far_from_the_model_leaves_no_file(folder: Path, tmp_path: P
 
 
 def test_pictures_are_calibrated_on_or_judged_by_never_both(folder: Path) -> None:
-    found = calibration_for(
-        folder / "resnet.safetensors",
-        letter="a",
-        channels=3,
-        folder=folder / "pictures",
-        min_psnr=30,
-        notice=lambda _: None,
-    )
-    assert (len(found.pictures), len(found.judged)) == (6, 2)
-    assert not {p.tobytes() for p in found.pictures} & {p.tobytes() for p in found.judged}
+    model = load_source_model(folder / "resnet.safetensors", INT8)
+    found = calibration_pictures(model, folder / "pictures")
+    assert (len(found.calibrated), len(found.judged)) == (6, 2)
+    assert not {p.tobytes() for p in found.calibrated} & {p.tobytes() for p in found.judged}
 
 
 @pytest.mark.parametrize(
     ("calibrate", "told"),
     [
-        (None, "--calibrate: not given, and .*lies in no run"),
-        ("missing", "--calibrate .*missing: no such folder"),
-        ("one", "--calibrate .*one: 1 pictures"),
-        ("torn", r"--calibrate .*\d.png: "),
+        (None, "`calibrate`: not given, and .*lies in no run"),
+        ("missing", "`calibrate` .*missing: no such folder"),
+        ("one", "`calibrate` .*one: 1 pictures"),
+        ("torn", r"`calibrate` .*\d.png: "),
     ],
 )
 def test_pictures_that_do_not_do_are_one_line(
