@@ -3,6 +3,7 @@
 Both come from the user, else from the run that the model file lies in.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,7 @@ from imgtranslate.data.folders import Domain, evenly_spaced
 from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
 from imgtranslate.exporting.network import SourceModel
 from imgtranslate.images import Pixels, eight_bits, list_images, read_image
-from imgtranslate.runs.data import domains_of_run
-from imgtranslate.runs.folder import Run
+from imgtranslate.runs.data import held_out_of_run, read_run_data, run_of_model
 
 PAINTED = "a painted picture"
 MOST, MOST_JUDGED = 16, 8  # pictures; more change nothing and cost time
@@ -47,15 +47,13 @@ def proof_picture(model: SourceModel, given: Path | None) -> ProofPicture:
     """
     if given is not None:
         return ProofPicture(pixels=_read(given, model, "proof"), name=given.name)
-    try:
-        domain = _domain_of_run(model)
-        if domain is not None and domain.held_out:
-            file = domain.held_out[0]
-            return ProofPicture(
-                pixels=domain.read(file, channels=model.in_channels), name=file.name
-            )
-    except ImgTranslateError:
-        pass
+    run = run_of_model(model.path)
+    with contextlib.suppress(ImgTranslateError):
+        if run is not None:
+            domain = held_out_of_run(*run.read_config())["ab".index(model.letter)]
+            for file in domain.held_out[:1]:
+                pixels = domain.read(file, channels=model.in_channels)
+                return ProofPicture(pixels=pixels, name=file.name)
     return ProofPicture(pixels=paint(model.in_channels), name=PAINTED)
 
 
@@ -78,7 +76,9 @@ def calibration_pictures(model: SourceModel, folder: Path | None) -> Calibration
     if folder is None:
         domain = _calibration_domain(model)
         return _read_spread(
-            domain.files, domain.held_out, lambda f: domain.read(f, channels=model.in_channels)
+            domain.files,
+            domain.held_out,
+            read=lambda file: domain.read(file, channels=model.in_channels),
         )
     try:
         files = list_images(folder, channels=model.in_channels)
@@ -91,7 +91,7 @@ def calibration_pictures(model: SourceModel, folder: Path | None) -> Calibration
         )
     judged = files[:: min(_EVERY, len(files))]
     rest = [file for file in files if file not in set(judged)]
-    return _read_spread(rest, judged, lambda file: _read(file, model, "calibrate"))
+    return _read_spread(rest, judged, read=lambda file: _read(file, model, "calibrate"))
 
 
 def centre(pixels: Pixels, side: int) -> Pixels:
@@ -101,7 +101,7 @@ def centre(pixels: Pixels, side: int) -> Pixels:
 
 
 def _read_spread(
-    calibrated: Sequence[Path], judged: Sequence[Path], read: Callable[[Path], Pixels]
+    calibrated: Sequence[Path], judged: Sequence[Path], *, read: Callable[[Path], Pixels]
 ) -> CalibrationPictures:
     return CalibrationPictures(
         calibrated=tuple(centre(read(f), LARGEST) for f in evenly_spaced(calibrated, MOST)),
@@ -117,27 +117,17 @@ def _read(path: Path, model: SourceModel, parameter: str) -> Pixels:
 
 
 def _calibration_domain(model: SourceModel) -> Domain:
-    try:
-        domain = _domain_of_run(model)
-    except ImgTranslateError as error:
-        raise UsageError(
-            f"`calibrate`: not given, and the pictures of the run of {model.path} cannot be read: "
-            f"{error}"
-        ) from error
-    if domain is None or not (domain.files and domain.held_out):
-        raise UsageError(
-            f"`calibrate`: not given, and {model.path} lies in no run that held pictures out. "
-            "Name a folder of pictures like those to translate"
-        )
-    return domain
-
-
-def _domain_of_run(model: SourceModel) -> Domain | None:
-    """List the pictures like those that the model takes, of the run that its file lies in.
-
-    None outside a run; raises ``ImgTranslateError`` if the pictures are not there.
-    """
-    for folder in (model.path.parent, model.path.parent.parent):
-        if Run(folder).config.is_file():
-            return domains_of_run(*Run(folder).read_config())["ab".index(model.letter)]
-    return None
+    run = run_of_model(model.path)
+    if run is not None:
+        try:
+            domain = read_run_data(run)["ab".index(model.letter)]
+        except ImgTranslateError as error:
+            raise UsageError(
+                f"`calibrate`: not given, and the pictures of {run.folder} cannot be read: {error}"
+            ) from error
+        if domain.files and domain.held_out:
+            return domain
+    raise UsageError(
+        f"`calibrate`: not given, and {model.path} lies in no run that held pictures out. "
+        "Name a folder of pictures like those to translate"
+    )
