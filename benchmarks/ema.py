@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from imgtranslate import cli
-from imgtranslate.demo.demo import FOLDER, commands, judge, prepare
+from imgtranslate.demo.demo import FOLDER, commands, prepare, score
 from imgtranslate.model_files.checkpoint import load_tensors, read_model_header, save
 from imgtranslate.runs.folder import Run
 
@@ -29,11 +29,11 @@ def main(
     train, translate, *_ = commands(data, FOLDER, seed=seed, steps=None)
     _run([*train, "--set", f"train.ema_decay={decay}", "--set", NO_BEST])
     _run(translate)
-    averaged = judge(data, FOLDER)
+    averaged = score(data, FOLDER)
     _use_raw(Run(FOLDER / "run"))
     shutil.rmtree(FOLDER / "translated")
     _run(translate)
-    raw = judge(data, FOLDER)
+    raw = score(data, FOLDER)
     found = {
         "decay": decay,
         "seed": seed,

@@ -24,7 +24,7 @@ def demo(
     Works in ./imgtranslate-demo, which it replaces. Takes a few minutes on two CPU cores.
     """
     from imgtranslate.cli import run
-    from imgtranslate.demo.demo import FOLDER, commands, judge, prepare
+    from imgtranslate.demo.demo import FOLDER, commands, prepare, score
 
     began = time.monotonic()
     say(f"drawing painted landscapes and, of other scenes, embroideries in {FOLDER}")
@@ -36,7 +36,7 @@ def demo(
         if status != 0:
             raise typer.Exit(status)
 
-    scores = judge(data, FOLDER)
+    scores = score(data, FOLDER)
     say("")
     result(f"{scores.scenes} held-out scenes, compared with their true embroideries:")
     result(f"  untouched input      SSIM {scores.input_ssim:.3f}")

@@ -1,4 +1,7 @@
-"""The demo: a task whose truth is known, so that a translation can be judged and not only seen."""
+"""The demo: its data, its commands, and the scores of its translations.
+
+The scenes are drawn in both styles, so a translation can be compared with its ground truth.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -15,44 +18,44 @@ from imgtranslate.metrics.pixels import mean_absolute_error
 from imgtranslate.metrics.ssim import ssim
 from imgtranslate.translation.translator import load
 
-FOLDER = Path("imgtranslate-demo")  # the demo's own: it may replace it
+FOLDER = Path("imgtranslate-demo")  # belongs to the demo, which replaces it
 TRAIN_COUNT, TEST_COUNT, SHOWN = 300, 16, 6
-LIMIT_OF_INPUT, LIMIT_OF_MATCH = 0.6, 0.8
+MAX_SHARE_OF_INPUT, MAX_SHARE_OF_MATCH, MAX_INPUT_SSIM = 0.6, 0.8, 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoScores:
-    """Means over the held-out scenes; SSIM against the truth, 1 is equal."""
+    """Means over the held-out scenes; SSIM to the ground truth."""
 
     scenes: int
-    input_ssim: float  # of the untouched painting
-    match_ssim: float  # of the painting recoloured as well as any per-channel curve can
+    input_ssim: float  # of the painting itself
+    match_ssim: float  # of the best recolouring of the painting by a curve for each channel
     fake_ssim: float  # of the translation
     fake_error: float  # mean absolute error of the translation, a fraction of the full range
-    cycle_error: float  # of the recovered painting against the painting, likewise
+    cycle_error: float  # mean absolute error of the recovered painting, a fraction of the range
 
     @property
     def share_of_input(self) -> float:
-        """How much of the untouched input's error, 1 - SSIM, the translation leaves."""
+        """The error (1 - SSIM) of the translation as a share of the input's."""
         return (1 - self.fake_ssim) / (1 - self.input_ssim)
 
     @property
     def share_of_match(self) -> float:
-        """How much of the best recolouring's error the translation leaves."""
+        """The error (1 - SSIM) of the translation as a share of the best recolouring's."""
         return (1 - self.fake_ssim) / (1 - self.match_ssim)
 
     @property
     def good(self) -> bool:
-        """Whether it is a translation, not a recolouring."""
+        """True if the translation beats any recolouring, on inputs unlike their truth."""
         return (
-            self.share_of_input <= LIMIT_OF_INPUT
-            and self.share_of_match <= LIMIT_OF_MATCH
-            and self.input_ssim < 0.6
+            self.share_of_input <= MAX_SHARE_OF_INPUT
+            and self.share_of_match <= MAX_SHARE_OF_MATCH
+            and self.input_ssim < MAX_INPUT_SSIM
         )
 
 
 def prepare(folder: Path, *, seed: int) -> DemoData:
-    """Draw the demo's pictures into ``folder``, replacing what an earlier demo left there."""
+    """Draw the demo's pictures into ``folder``, which is replaced."""
     try:
         if folder.exists():
             shutil.rmtree(folder)
@@ -65,7 +68,7 @@ def prepare(folder: Path, *, seed: int) -> DemoData:
 
 
 def commands(data: DemoData, folder: Path, *, seed: int, steps: int | None) -> list[list[str]]:
-    """The commands that the demo runs, as a person would type them."""
+    """List the commands of the demo, each as its arguments."""
     run = str(folder / "run")
     train = ["train", "--a", str(data.paintings), "--b", str(data.stitches), "--preset", "tiny"]
     train += ["--set", "data.load_size=64", "--seed", str(seed), "--out", run]
@@ -78,8 +81,8 @@ def commands(data: DemoData, folder: Path, *, seed: int, steps: int | None) -> l
     ]
 
 
-def judge(data: DemoData, folder: Path) -> DemoScores:
-    """Compare the translated held-out scenes with the truth and draw ``demo.png``."""
+def score(data: DemoData, folder: Path) -> DemoScores:
+    """Compare the translated held-out scenes with their truth, and draw ``demo.png``."""
     reals, fakes, truths = (
         [read_image(path, channels=3).pixels for path in list_images(where)]
         for where in (data.held_out, folder / "translated", data.truth)
@@ -107,7 +110,7 @@ def judge(data: DemoData, folder: Path) -> DemoScores:
 def match_histogram(pixels: Pixels, reference: Pixels) -> Pixels:
     """Map each channel by the monotone curve that gives it the histogram of ``reference`` (n, 3).
 
-    The best that any recolouring channel by channel can do; what a translation must beat.
+    No recolouring channel by channel comes closer to the reference.
     """
     matched = np.empty_like(pixels)
     for channel in range(pixels.shape[2]):

@@ -1,19 +1,17 @@
-"""The data set of `imgtranslate demo`: painted landscapes and their embroideries.
+"""The data set of `imgtranslate demo`: painted landscapes, and embroideries of others.
 
-A scene is drawn once, as three layers: the colour of each pixel, the kind of
-thing it belongs to, and the seams between things.  Two styles show the layers:
+A scene has three layers: the colour of each pixel, the kind of object it belongs to, and the
+seams between objects. Two styles render them:
 
-* a *painting* is the smooth colour layer and nothing else;
-* a *stitch* picture is the same scene embroidered.  Each kind of thing has its
-  own stitch, on cells of four pixels (rows for the sky, bars for the hills,
-  chevrons for the fields, knots for the trees ...), and dark thread runs along
-  the seams.
+* a *painting* is the smooth colour layer alone;
+* a *stitch* picture is the scene embroidered: each kind of object has its own stitch on cells of
+  4 x 4 px (rows for the sky, bars for the hills, knots for the trees, ...), and dark thread runs
+  along the seams.
 
-Colours stay about the same, so the mapping is pinned; the stitches and seams
-depend on what is in the picture, so it cannot be copied with a filter.  The
-training folders hold different scenes, so nothing in them is paired.  Held-out
-scenes are written in both styles, so a translation can be compared with the
-truth.  Every scene is a function of (seed, group, index) alone.
+Colours stay about the same, which makes the mapping unique. Stitches and seams depend on the
+objects, so no filter can add them. The training folders hold different scenes, so they are
+unpaired. Held-out scenes are written in both styles, so translations can be compared with their
+truth. Every scene is a function of (seed, group, index) alone.
 """
 
 from __future__ import annotations
@@ -33,11 +31,11 @@ Bytes = NDArray[np.uint8]
 SIZE: Final = 64
 CELL: Final = 4
 
-# Each group of scenes has its own stream of random numbers, so no scene is in two groups.
+# Each group of scenes has its own random stream, so no scene is in two groups.
 GROUPS: Final = {"paintings": 1, "stitches": 2, "held_out": 3}
 
-# The stitch of each kind of thing, on a cell of four by four pixels.  Every stitch
-# is its own mirror image, so pictures may be flipped from left to right in training.
+# The stitch of each kind of object, on a cell of 4 x 4 px. Every stitch is its own mirror image,
+# so pictures may be flipped horizontally in training.
 STITCHES: Final = {
     "sky": "#### #### oooo ----",
     "sun": "#--# -##- -##- #--#",
@@ -47,13 +45,13 @@ STITCHES: Final = {
     "house": "oooo #### oooo ####",
     "tree": ".oo. o##o o##o .oo.",
 }
-# How much yarn (1) or cloth (0) shows at a pixel of a stitch.
+# The share of yarn over cloth at a pixel of a stitch.
 COVER: Final = {".": 0.3, "-": 0.5, "o": 0.8, "#": 1.1}
 KINDS: Final = tuple(STITCHES)
-CELL_MIX: Final = 0.4  # how far each stitch takes the mean colour of its cell
+CELL_MIX: Final = 0.4  # the share of the mean colour of its cell in a stitch
 SEAM_STRENGTH: Final = 0.75
 
-# Skies are (top, horizon); the fourth is a night sky, and has a moon.
+# (top, horizon); the night sky has a moon.
 SKIES: Final = (
     ((96, 156, 222), (206, 226, 240)),
     ((126, 178, 216), (246, 226, 190)),
@@ -79,16 +77,16 @@ SEAM: Final = (44, 34, 40)
 
 @dataclass(frozen=True)
 class Scene:
-    """A landscape before it gets a style."""
+    """A landscape before it is rendered in a style."""
 
     colour: Floats  # (size, size, 3), from 0 to 1
-    kind: NDArray[np.int64]  # (size, size), positions in KINDS
+    kind: NDArray[np.int64]  # (size, size), indices into KINDS
     seam: Floats  # (size, size), from 0 to 1
 
 
 @dataclass(frozen=True)
 class DemoData:
-    """The folders of a written demo data set."""
+    """The folders of a demo data set."""
 
     paintings: Path
     stitches: Path
@@ -97,7 +95,7 @@ class DemoData:
 
 
 def draw_scene(seed: int, group: str, index: int, size: int = SIZE) -> Scene:
-    """Draw one scene: the same (seed, group, index) always gives the same scene."""
+    """Draw one scene, a function of (seed, group, index)."""
     if size % CELL:
         raise ValueError(f"the size of a scene must be a multiple of {CELL}, not {size}")
     canvas = _Canvas(np.random.default_rng([seed, GROUPS[group], index]), size)
@@ -105,17 +103,17 @@ def draw_scene(seed: int, group: str, index: int, size: int = SIZE) -> Scene:
     _draw_hills(canvas, horizon)
     _draw_field(canvas)
     _draw_lake(canvas, top)
-    _draw_things(canvas)
+    _draw_house_and_trees(canvas)
     return Scene(np.clip(canvas.colour, 0, 1), canvas.kind, canvas.seam)
 
 
 def render_painting(scene: Scene) -> Bytes:
-    """Show a scene in style A: smooth colours."""
+    """Render a scene in style A: smooth colours."""
     return _to_bytes(scene.colour)
 
 
 def render_stitches(scene: Scene) -> Bytes:
-    """Show a scene in style B: a stitch for each kind of thing, and dark seams."""
+    """Render a scene in style B: a stitch for each kind of object, and dark seams."""
     yarn = _mix(scene.colour, _cell_means(scene.colour), CELL_MIX)
     cloth = 0.5 * yarn + 0.2 * _rgb(CLOTH)
     stitched = _mix(cloth, 0.95 * yarn, _yarn_cover(scene.kind)[..., None])
@@ -125,7 +123,7 @@ def render_stitches(scene: Scene) -> Bytes:
 def write_demo_data(
     folder: Path, *, seed: int, train_count: int, test_count: int, size: int = SIZE
 ) -> DemoData:
-    """Write the two training folders, and the held-out scenes with their truth."""
+    """Write both training folders, and the held-out scenes with their truth."""
     held_out = folder / "held_out"
     data = DemoData(
         folder / "paintings", folder / "stitches", held_out / "paintings", held_out / "truth"
@@ -136,18 +134,14 @@ def write_demo_data(
         stitches = render_stitches(draw_scene(seed, "stitches", index, size))
         _save(stitches, data.stitches / f"stitches-{index:04d}.png")
     for index in range(test_count):
-        _write_held_out(data, draw_scene(seed, "held_out", index, size), f"scene-{index:04d}.png")
+        scene, name = draw_scene(seed, "held_out", index, size), f"scene-{index:04d}.png"
+        _save(render_painting(scene), data.held_out / name)
+        _save(render_stitches(scene), data.truth / name)
     return data
 
 
-def _write_held_out(data: DemoData, scene: Scene, name: str) -> None:
-    """Write one scene in both styles, under the same name."""
-    _save(render_painting(scene), data.held_out / name)
-    _save(render_stitches(scene), data.truth / name)
-
-
 class _Canvas:
-    """The layers of a scene while it is drawn, in units of 1/64 of its side."""
+    """The layers of a scene being drawn, in units of 1/64 of its side."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.rng = rng
@@ -158,7 +152,7 @@ class _Canvas:
         self.seam: Floats = np.zeros((size, size))
 
     def paint(self, inside: Floats, colour: Floats, kind: str, seam: float = 0.0) -> None:
-        """Paint the shape where `inside` (the distance to its edge) is above zero."""
+        """Paint a shape, given the distance of each pixel to its edge, positive inside."""
         cover = np.clip(inside * self.unit + 0.5, 0, 1)
         edge = np.clip(1.3 - np.abs(inside * self.unit - 0.3), 0, 1)
         self.colour = _mix(self.colour, colour, cover[..., None])
@@ -166,17 +160,17 @@ class _Canvas:
         self.seam = np.maximum(self.seam * (1 - cover), seam * edge)
 
     def glaze(self, strength: Floats, colour: Floats) -> None:
-        """Tint the colours painted so far; kinds and seams stay."""
+        """Tint the colours; kinds and seams stay."""
         self.colour = _mix(self.colour, colour, strength[..., None])
 
     def pick(self, colours: Sequence[tuple[int, int, int]]) -> Floats:
-        """Pick one of the colours, and vary it a little."""
+        """Choose one of the colours, and vary it slightly."""
         colour = _rgb(colours[int(self.rng.integers(len(colours)))])
         varied = colour * self.rng.uniform(0.92, 1.08) + self.rng.uniform(-0.02, 0.02, 3)
         return np.clip(varied, 0, 1)
 
     def ridge(self, height: float, swing: float) -> Floats:
-        """Give the depth of each pixel below a wavy line across the picture."""
+        """Compute the depth of each pixel below a wavy line across the picture."""
         line: Floats = np.full_like(self.x, height)
         for wave in (1, 2, 3):
             pace = wave * self.rng.uniform(0.6, 1.2) * 2 * np.pi / SIZE
@@ -186,19 +180,19 @@ class _Canvas:
 
 
 def _draw_sky(canvas: _Canvas) -> tuple[Floats, Floats]:
-    """Draw the sky with its clouds and its sun or moon; give its two colours."""
-    which = int(canvas.rng.integers(len(SKIES)))
-    top, horizon = (_rgb(colour) for colour in SKIES[which])
+    """Draw the sky with clouds and a sun or moon, and return its two colours."""
+    chosen = int(canvas.rng.integers(len(SKIES)))
+    top, horizon = (_rgb(colour) for colour in SKIES[chosen])
     fade = np.clip(canvas.y / 30, 0, 1) ** 1.2
     canvas.paint(np.ones_like(canvas.x), _mix(top, horizon, fade[..., None]), "sky")
     for _ in range(canvas.rng.integers(0, 4)):
         _draw_cloud(canvas)
-    _draw_sun(canvas, MOON if which == NIGHT_SKY else SUN)
+    _draw_sun(canvas, MOON if chosen == NIGHT_SKY else SUN)
     return top, horizon
 
 
 def _draw_cloud(canvas: _Canvas) -> None:
-    """Draw three soft puffs side by side; the middle one is the tallest."""
+    """Draw three soft puffs side by side, the middle one the tallest."""
     x, y, width = canvas.rng.uniform((0, 4, 8), (64, 20, 14))
     puffs = np.zeros_like(canvas.x)
     for shift, height in ((-0.6, 0.34), (0.0, 0.5), (0.6, 0.34)):
@@ -217,7 +211,7 @@ def _draw_sun(canvas: _Canvas, colour: tuple[int, int, int]) -> None:
 
 
 def _draw_hills(canvas: _Canvas, horizon: Floats) -> None:
-    """Draw two rows of hills; the far one is the paler."""
+    """Draw two rows of hills, the far one paler."""
     for height, haze in ((30, 0.5), (36, 0.25)):
         depth = canvas.ridge(height + canvas.rng.uniform(-3, 2), canvas.rng.uniform(2.5, 5))
         slope = canvas.rng.uniform(0.2, 0.5)
@@ -227,7 +221,7 @@ def _draw_hills(canvas: _Canvas, horizon: Floats) -> None:
 
 
 def _draw_field(canvas: _Canvas) -> None:
-    """Draw the ground, with furrows that run away from us or across."""
+    """Draw the ground with furrows, in perspective or across."""
     depth = canvas.ridge(canvas.rng.uniform(39, 43), canvas.rng.uniform(1, 2.5))
     near = np.clip(depth / 22, 0, 1)
     if canvas.rng.random() < 0.6:
@@ -241,7 +235,7 @@ def _draw_field(canvas: _Canvas) -> None:
 
 
 def _draw_lake(canvas: _Canvas, sky: Floats) -> None:
-    """Draw, in most scenes, a lake with waves that takes some colour from the sky."""
+    """Draw, in most scenes, a lake with waves that reflects the sky."""
     if canvas.rng.random() < 0.35:
         return
     x, y, width, height = canvas.rng.uniform((10, 57, 16, 5), (54, 61, 26, 7))
@@ -251,8 +245,8 @@ def _draw_lake(canvas: _Canvas, sky: Floats) -> None:
     canvas.paint(inside, _shade(_mix(sky, _rgb(WATER), 0.5), light), "lake", seam=0.7)
 
 
-def _draw_things(canvas: _Canvas) -> None:
-    """Put a house and some trees in four places next to each other."""
+def _draw_house_and_trees(canvas: _Canvas) -> None:
+    """Draw a house, in most scenes, and one to three trees beside it."""
     places = canvas.rng.permutation([9.0, 24.0, 40.0, 55.0]) + canvas.rng.uniform(-2, 2, 4)
     if canvas.rng.random() < 0.8:
         _draw_house(canvas, places[0])
@@ -261,36 +255,38 @@ def _draw_things(canvas: _Canvas) -> None:
 
 
 def _draw_house(canvas: _Canvas, x: float) -> None:
-    """Draw a house: a wall that is lit from the left, a roof and a door."""
+    """Draw a house: a wall lit from the left, a roof and a door."""
     ground, half, wall, roof = canvas.rng.uniform((48, 7.5, 7.5, 7), (53, 9.5, 9.5, 9))
     side, up = np.abs(canvas.x - x), ground - canvas.y
     light = _mix(1.02, 0.84, np.clip((canvas.x - x + half) / (2 * half), 0, 1))
-    front = _lowest(half - side, up, wall - up)
+    front = _intersection(half - side, up, wall - up)
     canvas.paint(front, _shade(canvas.pick(WALLS), light), "house", seam=1)
     above = up - wall
-    gable = _lowest(above, roof - above, 0.8 * (half + 1.5 - side - above * (half - 1) / roof))
+    gable = _intersection(
+        above, roof - above, 0.8 * (half + 1.5 - side - above * (half - 1) / roof)
+    )
     canvas.paint(
         gable, _shade(canvas.pick(ROOFS), 1 + 0.1 * np.sin(1.2 * canvas.y)), "house", seam=1
     )
-    canvas.paint(_lowest(2 - side, up, 5 - up), _rgb(DOOR), "house")
+    canvas.paint(_intersection(2 - side, up, 5 - up), _rgb(DOOR), "house")
 
 
 def _draw_tree(canvas: _Canvas, x: float) -> None:
-    """Draw a tree: a trunk, and a round or a pointed crown with mottled leaves."""
+    """Draw a tree: a trunk, and a round or pointed crown with mottled leaves."""
     ground, scale = canvas.rng.uniform((47, 1.05), (57, 1.4))
     side, up = (canvas.x - x) / scale, (ground - canvas.y) / scale
-    canvas.paint(scale * _lowest(1.3 - np.abs(side), up, 6 - up), _rgb(TRUNK), "tree", seam=1)
+    canvas.paint(scale * _intersection(1.3 - np.abs(side), up, 6 - up), _rgb(TRUNK), "tree", seam=1)
     if canvas.rng.random() < 0.5:
         crown = 6 - np.hypot(side, 0.9 * (up - 9))
     else:
-        crown = _lowest(0.38 * (19 - up) - np.abs(side), up - 4)
+        crown = _intersection(0.38 * (19 - up) - np.abs(side), up - 4)
     mottle = 0.16 * np.sin(0.9 * canvas.x) * np.sin(0.9 * canvas.y)
     light = 1 + mottle + 0.22 * np.clip((up - 9) / 8 - side / 6, -1, 1)
     canvas.paint(scale * crown, _shade(canvas.pick(TREES), light), "tree", seam=1)
 
 
 def _yarn_cover(kind: NDArray[np.int64]) -> Floats:
-    """Give how much yarn shows at each pixel, from the stitch of its kind."""
+    """Look up the share of yarn at each pixel in the stitch of its kind."""
     repeats = kind.shape[0] // CELL
     cells = [[[COVER[mark] for mark in row] for row in STITCHES[name].split()] for name in KINDS]
     patterns = np.tile(np.array(cells), (1, repeats, repeats))
@@ -299,25 +295,25 @@ def _yarn_cover(kind: NDArray[np.int64]) -> Floats:
 
 
 def _cell_means(colour: Floats) -> Floats:
-    """Give each pixel the mean colour of its cell."""
+    """Replace each pixel by the mean colour of its cell."""
     cells = colour.shape[0] // CELL
     means = colour.reshape(cells, CELL, cells, CELL, 3).mean(axis=(1, 3))
     return np.repeat(np.repeat(means, CELL, axis=0), CELL, axis=1)
 
 
-def _lowest(*parts: Floats) -> Floats:
-    """Give the distance inside the common part of several shapes."""
-    lowest: Floats = np.minimum.reduce(parts)
-    return lowest
+def _intersection(*shapes: Floats) -> Floats:
+    """Intersect shapes, each given as the distance inside it."""
+    intersection: Floats = np.minimum.reduce(shapes)
+    return intersection
 
 
 def _mix(start: Floats | float, end: Floats | float, share: Floats | float) -> Floats:
-    """Go from start to end by a share from 0 to 1."""
+    """Interpolate linearly from start (share 0) to end (share 1)."""
     return np.asarray(start + (np.asarray(end) - start) * share, dtype=np.float64)
 
 
 def _shade(colour: Floats, light: Floats) -> Floats:
-    """Give one colour to each pixel, as bright as the light there."""
+    """Scale one colour by the light at each pixel."""
     return np.clip(colour * light[..., None], 0, 1)
 
 

@@ -9,9 +9,9 @@ from imgtranslate.demo.demo import (
     FOLDER,
     DemoScores,
     commands,
-    judge,
     match_histogram,
     prepare,
+    score,
 )
 from imgtranslate.demo.scenes import draw_scene, render_painting, render_stitches
 from imgtranslate.metrics.ssim import ssim
@@ -91,7 +91,7 @@ def test_the_demo_translates(seed: int, tmp_path: Path, monkeypatch: pytest.Monk
     train, translate, *_ = commands(data, FOLDER, seed=seed, steps=None)
     assert cli.run(train) == 0
     assert cli.run(translate) == 0
-    found = judge(data, FOLDER)
+    found = score(data, FOLDER)
     assert found.input_ssim < 0.6
     assert found.share_of_input <= 0.6
     assert found.share_of_match <= 0.8
