@@ -1,4 +1,4 @@
-"""What is doubtful about training pictures, in words and with examples to look at."""
+"""The findings of the check: lines that tell them, and pictures that show them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,45 +6,40 @@ from pathlib import Path
 
 from imgtranslate.data.folders import Domain
 
-SHOWN = 3  # how many lines of one kind, and how many examples a line names
+SHOWN = 3  # lines of one kind, and examples in a line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A picture to look at, and the side that it is read for."""
+    """A picture, and the domain that it is read for."""
 
     domain: Domain
     path: Path
     held_out: bool = False
 
 
-Group = tuple[Example, ...]  # pictures that are looked at together
+Group = tuple[Example, ...]  # pictures to look at together
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Lines with what was found and what to do; the pictures that show it."""
+    """Lines that say what was found and what to do, and the pictures that show it."""
 
     lines: tuple[str, ...]
     title: str = ""  # of its pictures, a few words
     groups: tuple[Group, ...] = ()
-    doubtful: bool = True  # else a fact
+    doubtful: bool = True  # a warning, else a fact
 
 
-def some(paths: Sequence[Path], one: str, many: str) -> str:
-    """The first by its name and how many there are, with the verb for one or for many."""
+def count_and_first(paths: Sequence[Path], one: str, many: str) -> str:
+    """Name the first picture and the number of all, with the verb for one or for many."""
     first = paths[0].name
     if len(paths) == 1:
         return f"{first} {one}"
     return f"{len(paths)} pictures, {first} the first, {many}"
 
 
-def single(domain: Domain, paths: Sequence[Path]) -> tuple[Group, ...]:
-    """Each picture by itself."""
-    return tuple((Example(domain=domain, path=path),) for path in paths)
-
-
 def limited(lines: Sequence[str]) -> tuple[str, ...]:
-    """The first lines of a kind, and how many more there are."""
+    """Return the first lines, and one that says how many more there are."""
     more = len(lines) - SHOWN
     return (*lines[:SHOWN], *([f"and {more} more like the one before"] if more > 0 else []))

@@ -1,77 +1,119 @@
-"""Pairs whose pictures do not seem to show the same thing."""
+"""Pairs whose pictures do not seem to show the same scene: their outlines lie elsewhere.
+
+A pair is compared with its picture of A and pictures of B of other pairs, "strangers". Contrast
+may be inverted, so label maps can be compared with photos.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imgtranslate.data.folders import Domain
-from imgtranslate.data_check.findings import Example, Finding, Group
-from imgtranslate.data_check.pair_fit import FEWEST, is_mixed_up, misfits, shares_of_better
-from imgtranslate.data_check.picture_facts import Facts
+from imgtranslate.data.folders import Domains
+from imgtranslate.data_check.findings import Example, Finding
+from imgtranslate.data_check.scan import Scans, thumbnails
 from imgtranslate.images import Pixels
 
-_LOOKED_AT = 12  # pairs of a list that is mixed up
+FEWEST: Final = 10  # pairs; fewer are not judged
+
+_SHOWN = 12  # pairs of a list that is mixed up
+_STRANGERS = 256  # pictures of B that each picture of A is compared with
+_ROWS = 1024
+_SURE, _DOUBTFUL, _CHANCE = 0.02, 0.25, 0.35  # shares of strangers that fit better
+
+Floats = NDArray[np.float32]
+Shares = NDArray[np.float64]
+Pair = tuple[Path, Path]
 
 
-def about_pairs(domains: tuple[Domain, Domain], facts: Facts) -> Iterator[Finding]:
-    """Tell of pairs that fit worse than strangers do, held-out ones too."""
+def about_pairs(domains: Domains, scans: Scans) -> Iterator[Finding]:
+    """Report pairs, held-out ones too, that fit worse than strangers."""
     a, b = domains
     pairs = [*zip(a.files, b.files, strict=True), *zip(a.held_out, b.held_out, strict=True)]
     if len(pairs) < FEWEST:
         return
-    side_a, side_b = (
-        _thumbnails(domain, paths, facts)
-        for domain, paths in zip(domains, zip(*pairs, strict=True), strict=True)
-    )
-    shares = shares_of_better(side_a, side_b)
+    small_a = thumbnails(scans[a.letter, path] for path, _ in pairs)
+    small_b = thumbnails(scans[b.letter, path] for _, path in pairs)
+    shares = shares_of_better(small_a, small_b)
     if is_mixed_up(shares):
-        yield _mixed_up(domains, pairs, share=float(shares.mean()))
-        return
-    unfit = [pairs[n] for n in misfits(shares)]
-    if unfit:
-        yield _unfit(domains, unfit)
-
-
-def _mixed_up(
-    domains: tuple[Domain, Domain], pairs: Sequence[tuple[Path, Path]], *, share: float
-) -> Finding:
-    return Finding(
-        lines=(
+        line = (
             f"THE PAIRS SEEM TO BE MIXED UP: pictures that do not belong together fit better than "
-            f"partners in {share:.0%} of comparisons, and by chance in 50%. Look at some pairs, "
-            f"such as {pairs[0][0]} and {pairs[0][1].name}",
-        ),
-        title="pairs that seem to be mixed up",
-        groups=_groups(domains, pairs[:_LOOKED_AT]),
-    )
+            f"partners in {shares.mean():.0%} of comparisons, and by chance in 50%. Look at some "
+            f"pairs, such as {pairs[0][0]} and {pairs[0][1].name}"
+        )
+        yield _finding(domains, pairs[:_SHOWN], line, title="pairs that seem to be mixed up")
+        return
+    misfitting = [pairs[n] for n in misfits(shares)]
+    if misfitting:
+        names, count = _names(misfitting[0]), len(misfitting)
+        subject = f"{count} pairs, {names} the first, fit" if count > 1 else f"{names} fit"
+        line = (
+            f"{subject} each other worse than many pictures that do not belong together: "
+            "outlines lie elsewhere. Look at them; leave out what is no pair"
+        )
+        yield _finding(domains, misfitting, line, title="pairs that do not fit")
 
 
-def _unfit(domains: tuple[Domain, Domain], pairs: Sequence[tuple[Path, Path]]) -> Finding:
-    names = _names(pairs[0])
-    what = f"{len(pairs)} pairs, {names} the first, fit" if len(pairs) > 1 else f"{names} fit"
-    return Finding(
-        lines=(
-            f"{what} each other worse than many pictures that do not belong together: "
-            "outlines lie elsewhere. Look at them; leave out what is no pair",
-        ),
-        title="pairs that do not fit",
-        groups=_groups(domains, pairs),
-    )
+def shares_of_better(a: Pixels, b: Pixels) -> Shares:
+    """Compute the share of strangers whose outlines fit better than the partner's: (n,).
+
+    ``a``, ``b``: grey thumbnails (n, 32, 32), the n-th of both are a pair. 0 is best; by chance
+    the mean is one half.
+    """
+    chosen = np.sort(np.random.default_rng(0).permutation(len(b))[:_STRANGERS])
+    mean_a, mean_b = (_outlines(side[chosen]).mean(axis=0) for side in (a, b))
+    strangers = _centred(b[chosen], mean_b)
+    shares = []
+    for start in range(0, len(a), _ROWS):
+        rows = slice(start, start + _ROWS)
+        centred_a = _centred(a[rows], mean_a)
+        own = np.arange(len(a))[rows, None] == chosen  # (rows, strangers): the partner itself
+        fit = (centred_a * _centred(b[rows], mean_b)).sum(axis=1, keepdims=True)
+        better = ((centred_a @ strangers.T > fit) & ~own).sum(axis=1)
+        shares.append(better / np.maximum((~own).sum(axis=1), 1))
+    return np.concatenate(shares)
 
 
-def _names(pair: tuple[Path, Path]) -> str:
+def is_mixed_up(shares: Shares) -> bool:
+    """Return True if partners fit hardly better than strangers on average."""
+    return bool(shares.mean() > _CHANCE)
+
+
+def misfits(shares: Shares) -> list[int]:
+    """List the pairs that many strangers fit better than, worst first.
+
+    Empty where outlines do not distinguish partners from strangers.
+    """
+    if (shares <= _SURE).mean() < 1 / 3:
+        return []
+    doubtful = np.flatnonzero(shares >= _DOUBTFUL)
+    return [int(n) for n in doubtful[np.argsort(-shares[doubtful], kind="stable")]]
+
+
+def _outlines(thumbnails: Pixels) -> Floats:
+    """Compute absolute differences to the right and down, rooted so that strong ones count less."""
+    grey = thumbnails.astype(np.float32)
+    steps = [np.abs(np.diff(grey, axis=axis)).reshape(len(grey), -1) for axis in (1, 2)]
+    roots = np.sqrt(np.concatenate(steps, axis=1))
+    outlines: Floats = roots - roots.mean(axis=1, keepdims=True)
+    return outlines
+
+
+def _centred(thumbnails: Pixels, mean: Floats) -> Floats:
+    """Subtract the mean outlines of a domain, and scale to length 1."""
+    own = _outlines(thumbnails) - mean
+    centred: Floats = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-6)
+    return centred
+
+
+def _finding(domains: Domains, pairs: Sequence[Pair], line: str, *, title: str) -> Finding:
+    a, b = domains
+    groups = tuple((Example(domain=a, path=x), Example(domain=b, path=y)) for x, y in pairs)
+    return Finding(lines=(line,), title=title, groups=groups)
+
+
+def _names(pair: Pair) -> str:
     a, b = pair
     return f"both halves of {a}" if a == b else f"{a} and {b.name}"
-
-
-def _groups(
-    domains: tuple[Domain, Domain], pairs: Sequence[tuple[Path, Path]]
-) -> tuple[Group, ...]:
-    a, b = domains
-    return tuple((Example(domain=a, path=x), Example(domain=b, path=y)) for x, y in pairs)
-
-
-def _thumbnails(domain: Domain, paths: Sequence[Path], facts: Facts) -> Pixels:
-    found = [facts[domain.letter, path].thumbnail for path in paths]
-    return np.stack([small for small in found if small is not None])

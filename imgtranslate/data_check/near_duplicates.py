@@ -1,7 +1,7 @@
-"""Which pictures are almost copies of others: resized, recompressed, mirrored, slightly cropped.
+"""Near duplicates among pictures: resized, recompressed, mirrored or slightly cropped copies.
 
-Every picture is a grey thumbnail. A code of its lowest frequencies finds candidates; the local
-detail of the thumbnails, laid over each other as if one were cut from the other, decides. Both
+Pictures are grey thumbnails. The correlation of their lowest frequencies finds candidates; the
+correlation of their local detail, with one aligned as a crop of the other, decides. Both
 thresholds were set on photos with known copies.
 """
 
@@ -15,46 +15,46 @@ from numpy.typing import NDArray
 from imgtranslate.images import Pixels
 
 SIDE: Final = 32  # px, of a thumbnail
-FLAT: Final = 2.0  # levels of 255: what varies less has nothing to be known again by
+FLAT: Final = 2.0  # levels of 255: a standard deviation below which a picture has no features
 
-_WAVES = 6  # lowest frequencies of each axis in a code
-_CANDIDATE, _TWIN = 0.85, 0.65  # correlations: of codes, of detail
-_SOFT = 4.0  # levels of 255: what varies less around a pixel is no detail
-_CUTS = (0.0, 0.03, 0.06, 0.1)  # of a side, that a crop may have lost at either end
-_PER_PICTURE, _AT_LEAST = 8, 1000  # candidates of a picture; of all that are laid over each other
+_WAVES = 6  # lowest frequencies of each axis
+_CANDIDATE, _DUPLICATE = 0.85, 0.65  # correlations: of frequencies, of detail
+_SOFT = 4.0  # levels of 255: weaker local variation is damped
+_CUTS = (0.0, 0.03, 0.06, 0.1)  # shares of a side that a crop may have lost at either end
+_PER_PICTURE, _AT_LEAST = 8, 1000  # most candidates of a picture; least limit of all candidates
 _ROWS, _COLUMNS, _BATCH = 128, 4096, 64
 
 Floats = NDArray[np.float32]
-Numbers = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Twins:
-    """Two pictures by their numbers, the lower first, of which one is almost a copy."""
+class Match:
+    """The indices of two near duplicates, the lower first."""
 
     first: int
     second: int
     mirrored: bool
 
 
-def find_twins(thumbnails: Pixels) -> list[Twins]:
-    """Compare grey thumbnails (n, 32, 32), each with each; flat ones are like nothing.
+def find_matches(thumbnails: Pixels) -> list[Match]:
+    """Compare grey thumbnails (n, 32, 32), each with each; flat ones match nothing.
 
-    The time grows with n², but as a product of matrices: 100,000 pictures take a minute or so.
+    The time grows with n², in products of matrices: 100,000 pictures take about a minute.
     """
     vivid = np.flatnonzero([small.std() >= FLAT for small in thumbnails])
-    codes = _codes(thumbnails[vivid])
-    first, second = _candidates(codes, most=max(_AT_LEAST, len(vivid) // 2))
-    mirrored = (codes.odd[first] * codes.odd[second]).sum(axis=1) < 0
+    spectra = _spectra(thumbnails[vivid])
+    first, second = _candidates(spectra, most=max(_AT_LEAST, len(vivid) // 2))
+    mirrored = (spectra.odd[first] * spectra.odd[second]).sum(axis=1) < 0
     pictures = thumbnails[vivid]
-    found: list[Twins] = []
+    found: list[Match] = []
     for start in range(0, len(first), _BATCH):
         part = slice(start, start + _BATCH)
         x, y = pictures[first[part]], pictures[second[part]]
         turned = np.where(mirrored[part, None, None], y[..., ::-1], y)
-        alike = np.flatnonzero(_likeness(x, turned) >= _TWIN) + start
+        alike = np.flatnonzero(_likeness(x, turned) >= _DUPLICATE) + start
         found += [
-            Twins(
+            Match(
                 first=int(vivid[first[n]]),
                 second=int(vivid[second[n]]),
                 mirrored=bool(mirrored[n]),
@@ -65,14 +65,14 @@ def find_twins(thumbnails: Pixels) -> list[Twins]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Codes:
-    """Frequencies of each picture; mirrored, the odd ones change their signs."""
+class _Spectra:
+    """The lowest frequencies of each picture; mirroring changes the signs of the odd ones."""
 
     even: Floats  # (n, 17), the constant left out
     odd: Floats  # (n, 18)
 
-    def agreement(self, rows: slice, columns: slice) -> Floats:
-        """The larger correlation of two codes, as they are and mirrored: (rows, columns)."""
+    def correlation(self, rows: slice, columns: slice) -> Floats:
+        """Compute the larger correlation, as they are or mirrored: (rows, columns)."""
         even: Floats = self.even[rows] @ self.even[columns].T
         odd = self.odd[rows] @ self.odd[columns].T
         np.abs(odd, out=odd)
@@ -80,8 +80,8 @@ class _Codes:
         return even
 
 
-def _codes(thumbnails: Pixels) -> _Codes:
-    """Cosine transforms; each frequency counts as much as its slope, lest the sky decides."""
+def _spectra(thumbnails: Pixels) -> _Spectra:
+    """Compute cosine transforms, weighted by frequency so that a bright sky does not decide."""
     waves = np.arange(_WAVES)[:, None] * (np.arange(SIDE) + 0.5) * np.pi / SIDE
     basis = np.cos(waves).astype(np.float32)
     height = np.hypot(*np.mgrid[:_WAVES, :_WAVES]).astype(np.float32)
@@ -92,43 +92,45 @@ def _codes(thumbnails: Pixels) -> _Codes:
     found /= np.maximum(np.linalg.norm(found, axis=(1, 2), keepdims=True), 1e-6)
     half = (len(found), _WAVES * _WAVES // 2)
     even, odd = found[:, :, 0::2].reshape(half), found[:, :, 1::2].reshape(half)
-    return _Codes(even=even[:, 1:], odd=odd)
+    return _Spectra(even=even[:, 1:], odd=odd)
 
 
-def _candidates(codes: _Codes, *, most: int) -> tuple[Numbers, Numbers]:
-    """Pairs of numbers, the lower first: of each picture the likest few, of all ``most``.
+def _candidates(spectra: _Spectra, *, most: int) -> tuple[Indices, Indices]:
+    """Find pairs of indices, the lower first: the best few of each picture, at most ``most``.
 
-    Where all pictures are alike, as in a film, this keeps the time and the memory in bounds.
+    The limits bound time and memory where all pictures are alike, as in a film.
     """
-    blocks = [_of_block(codes, row) for row in range(0, len(codes.even), _ROWS)]
+    blocks = [_of_block(spectra, row) for row in range(0, len(spectra.even), _ROWS)]
     if not blocks:
         return np.empty(0, np.intp), np.empty(0, np.intp)
     first, second = (np.concatenate([block[n] for block in blocks]).astype(np.intp) for n in (0, 1))
-    likest = np.sort(np.argsort(-np.concatenate([block[2] for block in blocks]))[:most])
-    return first[likest], second[likest]
+    best = np.sort(np.argsort(-np.concatenate([block[2] for block in blocks]))[:most])
+    return first[best], second[best]
 
 
-def _of_block(codes: _Codes, row: int) -> tuple[Numbers, Numbers, Floats]:
-    parts = list(_above(codes, row))
+def _of_block(spectra: _Spectra, row: int) -> tuple[Indices, Indices, Floats]:
+    """Find the best few candidates of each picture of a block of rows."""
+    parts = list(_above(spectra, row))
     first, second, score = (np.concatenate([part[n] for part in parts]) for n in range(3))
     order = np.lexsort((-score, first))
     first, second, score = first[order], second[order], score[order]
-    place = np.arange(len(first)) - np.searchsorted(first, first)  # among those of one picture
-    few = place < _PER_PICTURE
+    rank = np.arange(len(first)) - np.searchsorted(first, first)  # among those of one picture
+    few = rank < _PER_PICTURE
     return first[few], second[few], score[few]
 
 
-def _above(codes: _Codes, row: int) -> Iterator[tuple[Numbers, Numbers, Floats]]:
-    for column in range(row, len(codes.even), _COLUMNS):
-        found = codes.agreement(slice(row, row + _ROWS), slice(column, column + _COLUMNS))
+def _above(spectra: _Spectra, row: int) -> Iterator[tuple[Indices, Indices, Floats]]:
+    """Find candidates of a block of rows among later pictures, one block of columns at a time."""
+    for column in range(row, len(spectra.even), _COLUMNS):
+        found = spectra.correlation(slice(row, row + _ROWS), slice(column, column + _COLUMNS))
         if column == row:
             found = np.triu(found, 1)  # each with the later ones
         x, y = _highest(found)
         yield x + row, y + column, found[x, y]
 
 
-def _highest(found: Floats) -> tuple[Numbers, Numbers]:
-    """Where candidates stand, of a row the highest few if there are very many."""
+def _highest(found: Floats) -> tuple[Indices, Indices]:
+    """Locate candidates, only the highest few of each row if there are very many."""
     x, y = np.nonzero(found > _CANDIDATE)
     if len(x) <= _PER_PICTURE * len(found):
         return x, y
@@ -139,17 +141,17 @@ def _highest(found: Floats) -> tuple[Numbers, Numbers]:
 
 
 def _likeness(x: Pixels, y: Pixels) -> Floats:
-    """How well the detail of thumbnails (n, 32, 32) agrees, if one is cut from the other: (n,)."""
+    """Correlate the detail of thumbnails (n, 32, 32), one aligned as a crop of the other: (n,)."""
     one, other = x.astype(np.float32), y.astype(np.float32)
     likeness: Floats = (_detail(one) * _detail(other)).sum(axis=(1, 2))
-    rest = likeness < _TWIN  # the search takes time
+    rest = likeness < _DUPLICATE  # crops are searched only where needed: it takes time
     one, other = one[rest], other[rest]
     likeness[rest] = np.maximum(_as_crop(one, other), _as_crop(other, one))
     return likeness
 
 
 def _as_crop(crop: Floats, whole: Floats) -> Floats:
-    """The best agreement over places of a crop: first its rows are sought, then its columns."""
+    """Search the best correlation over positions of a crop: first its rows, then its columns."""
     wanted, identity = _detail(crop), np.zeros(len(crop), np.intp)
     best: Floats = (wanted * _detail(whole)).sum(axis=(1, 2))
     rows = identity
@@ -164,7 +166,7 @@ def _as_crop(crop: Floats, whole: Floats) -> Floats:
 
 
 def _detail(grey: Floats) -> Floats:
-    """What differs from its surroundings, as strong everywhere, so that no frame decides."""
+    """Extract local contrast, normalised locally so that no frame or edge decides."""
     fine = grey - _BLUR @ grey @ _BLUR.T
     strength = np.sqrt(np.maximum(_BLUR @ (fine * fine) @ _BLUR.T, 0))
     even = fine / (strength + _SOFT)
@@ -174,7 +176,7 @@ def _detail(grey: Floats) -> Floats:
 
 
 def _blur() -> Floats:
-    """The mean of five along one axis: (32, 32); the edge is repeated."""
+    """Build the matrix of a mean of five along one axis, edges repeated: (32, 32)."""
     matrix = np.zeros((SIDE, SIDE), np.float32)
     for shift in range(-2, 3):
         places = np.clip(np.arange(SIDE) + shift, 0, SIDE - 1)
@@ -183,7 +185,7 @@ def _blur() -> Floats:
 
 
 def _crop(before: float, after: float) -> Floats:
-    """Enlarge what remains when so much of a side is cut off, along one axis: (32, 32)."""
+    """Build the matrix that enlarges a crop along one axis, given the shares cut off: (32, 32)."""
     places = (before + (1 - before - after) * (np.arange(SIDE) + 0.5) / SIDE) * SIDE - 0.5
     places = np.clip(places, 0, SIDE - 1)
     lower = np.minimum(places.astype(np.intp), SIDE - 2)

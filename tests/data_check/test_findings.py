@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from imgtranslate import cli
-from imgtranslate.data_check.near_duplicates import find_twins
-from imgtranslate.data_check.pair_fit import is_mixed_up, misfits, shares_of_better
+from imgtranslate.data_check.mismatched_pairs import is_mixed_up, misfits, shares_of_better
+from imgtranslate.data_check.near_duplicates import find_matches
 from imgtranslate.images import read_image
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.training.request import Request
@@ -136,8 +136,8 @@ def thumbnails(images: list[Image.Image]) -> Any:
 
 def test_every_twin_is_found_in_a_crowd_and_nothing_else() -> None:
     crowd = [photo(seed) for seed in range(300)]
-    found = find_twins(thumbnails([*crowd, *map(cropped, crowd[:50])]))
-    assert {(twins.first, twins.second) for twins in found} == {(n, 300 + n) for n in range(50)}
+    found = find_matches(thumbnails([*crowd, *map(cropped, crowd[:50])]))
+    assert {(match.first, match.second) for match in found} == {(n, 300 + n) for n in range(50)}
 
 
 def in_one_place(seed: int) -> Image.Image:
@@ -156,17 +156,17 @@ def test_pictures_of_one_layout_are_no_twins() -> None:
     small = thumbnails([in_one_place(seed) for seed in range(1, 30)])
     first, second = small[:2].reshape(2, -1)
     assert np.corrcoef(first, second)[0, 1] > 0.8
-    assert find_twins(small) == []
+    assert find_matches(small) == []
 
 
 def test_flat_pictures_and_none_are_like_nothing() -> None:
-    assert find_twins(np.zeros((0, 32, 32), np.uint8)) == []
-    assert find_twins(np.full((40, 32, 32), 200, np.uint8)) == []
+    assert find_matches(np.zeros((0, 32, 32), np.uint8)) == []
+    assert find_matches(np.full((40, 32, 32), 200, np.uint8)) == []
 
 
 def test_a_film_is_not_compared_without_bounds() -> None:
     frames = np.repeat(thumbnails([photo(1)]), 1000, axis=0)
-    found = find_twins(frames)
+    found = find_matches(frames)
     assert len(found) == 1000  # not 499,500
 
 

@@ -1,9 +1,9 @@
-"""What each training picture is like, by reading it once."""
+"""Read every picture of the training data once, for all parts of the check."""
 
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,67 +11,73 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from imgtranslate.data.folders import Domain
+from imgtranslate.data.folders import Domain, Domains
 from imgtranslate.data_check.near_duplicates import FLAT, SIDE
 from imgtranslate.errors import ImageError
-from imgtranslate.images import Picture, Pixels, Stored, read_stored
+from imgtranslate.images import Pixels, Stored, read_stored
 from imgtranslate.images.tar_archive import content_of
 from imgtranslate.settings.config import DataSettings
 
-_SAME = 8  # levels of 255: within it all pixels are one colour, saved as JPEG perhaps
+_SAME = 8  # levels of 255: a picture of one colour varies up to this, as JPEG may make it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PictureFacts:
-    """One file as found: its upright size in px and a digest of its bytes, or its fault."""
+class ScannedPicture:
+    """The properties of a picture that the check needs, or the fault that reading it met."""
 
-    letter: str
+    letter: str  # of its domain
     path: Path
-    size: tuple[int, int] = (0, 0)  # width, height
+    size: tuple[int, int] = (0, 0)  # width, height in px, upright
     grey: bool = False
     one_colour: bool = False
-    opaque: float = 1.0  # the mean of its alpha
+    opacity: float = 1.0  # mean of alpha
     thumbnail: Pixels | None = None  # (32, 32), grey; None where there is a fault
     stored: Stored = field(default_factory=Stored)
-    digest: str = ""
+    digest: str = ""  # of the file's bytes
     fault: str = ""
 
 
-Facts = Mapping[tuple[str, Path], PictureFacts]  # by the domain's letter and the file
+Scans = Mapping[tuple[str, Path], ScannedPicture]  # by the domain's letter and the file
 
 
-def read_facts(domains: tuple[Domain, Domain], settings: DataSettings) -> Iterator[PictureFacts]:
-    """Read every picture of both sides, those that are held out too."""
+def scan_pictures(domains: Domains, settings: DataSettings) -> Iterator[ScannedPicture]:
+    """Read every training and held-out picture of both domains, in threads."""
     channels = (settings.channels_a, settings.channels_b)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for domain, count in zip(domains, channels, strict=True):
             files = (*domain.files, *domain.held_out)
-            yield from pool.map(functools.partial(_facts_of, domain, channels=count), files)
+            yield from pool.map(functools.partial(_scan, domain, channels=count), files)
 
 
-def _facts_of(domain: Domain, path: Path, *, channels: int) -> PictureFacts:
+def thumbnails(scans: Iterable[ScannedPicture]) -> Pixels:
+    """Stack the thumbnails of readable pictures: (n, 32, 32)."""
+    return np.stack([scan.thumbnail for scan in scans if scan.thumbnail is not None])
+
+
+def _scan(domain: Domain, path: Path, *, channels: int) -> ScannedPicture:
     try:
         picture = domain.read_picture(path, channels=channels)
         digest = hashlib.sha256(content_of(path) + domain.half.encode()).hexdigest()
     except (ImageError, OSError) as error:
-        return PictureFacts(letter=domain.letter, path=path, fault=str(error))
+        return ScannedPicture(letter=domain.letter, path=path, fault=str(error))
     pixels = picture.pixels
-    small = _thumbnail(pixels)
-    return PictureFacts(
+    thumbnail = _thumbnail(pixels)
+    varied = thumbnail.std() >= FLAT or (np.ptp(pixels, axis=(0, 1)) > _SAME).any()
+    return ScannedPicture(
         letter=domain.letter,
         path=path,
         size=(pixels.shape[1], pixels.shape[0]),
         grey=channels == 3 and bool((pixels[..., :1] == pixels).all()),
-        one_colour=small.std() < FLAT and _is_one_colour(pixels),
-        opaque=_opaque(picture),
-        thumbnail=small,
+        one_colour=not varied,
+        opacity=1.0 if picture.alpha is None else float(picture.alpha.mean()) / 255,
+        thumbnail=thumbnail,
         stored=read_stored(path),
         digest=digest,
     )
 
 
 def _thumbnail(pixels: Pixels) -> Pixels:
-    """Grey (32, 32), averaged over a grid, whatever the sides."""
+    """Average a picture of any sides over a grid: grey (32, 32)."""
     match pixels.shape[2]:
         case 3 | 4:
             image = Image.fromarray(np.ascontiguousarray(pixels[..., :3])).convert("L")
@@ -80,11 +86,3 @@ def _thumbnail(pixels: Pixels) -> Pixels:
         case _:
             image = Image.fromarray(np.rint(pixels.mean(axis=2)).astype(np.uint8))
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
-
-
-def _is_one_colour(pixels: Pixels) -> bool:
-    return bool((np.ptp(pixels, axis=(0, 1)) <= _SAME).all())
-
-
-def _opaque(picture: Picture) -> float:
-    return 1.0 if picture.alpha is None else float(picture.alpha.mean()) / 255
