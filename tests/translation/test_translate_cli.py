@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import signal
@@ -6,19 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
+from fixtures.command import translate
+from fixtures.models import HEADER, Identity, model_header, save_model
+from fixtures.pictures import digests, save_picture
 from PIL import Image
 
-from imgtranslate import cli
-from imgtranslate.builders import build_generator
 from imgtranslate.cli.terminal import printable
 from imgtranslate.errors import UsageError
-from imgtranslate.model_files import checkpoint
-from imgtranslate.model_files.checkpoint import ModelHeader
-from imgtranslate.networks import initialise
-from imgtranslate.settings.config import ResnetConfig
 from imgtranslate.translation import stages
 from imgtranslate.translation.codes import Samples, choose_codes
 from imgtranslate.translation.outputs import Output, safe_name
@@ -26,61 +20,6 @@ from imgtranslate.translation.plan import Existing, Selection, plan_translation
 from imgtranslate.translation.stages import Model
 from imgtranslate.translation.translate import run_jobs, translate_folder
 from imgtranslate.translation.translator import Translator, load
-
-CONFIG = ResnetConfig(base_channels=4, num_blocks=1)
-
-
-def save_model(path: Path, *, target: str = "zebras") -> Path:
-    network = build_generator(CONFIG, in_channels=3, out_channels=3)
-    initialise(network, init="normal", gain=0.1, generator=torch.Generator().manual_seed(0))
-    checkpoint.save(path, network.state_dict(), header(target=target))
-    return path
-
-
-def header(*, target: str = "zebras") -> ModelHeader:
-    return ModelHeader(
-        generator=CONFIG,
-        in_channels=3,
-        out_channels=3,
-        direction="ab",
-        source="horses",
-        target=target,
-        load_size=73,
-        crop_size=64,
-        method="cyclegan",
-        step=1,
-    )
-
-
-def picture(path: Path, *, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    Image.fromarray(values).save(path)
-    return path
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
-
-
-def run(*arguments: str | Path) -> int:
-    return cli.run(["translate", *map(str, arguments)])
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(tmp_path_factory.mktemp("model") / "ab.safetensors")
-
-
-@pytest.fixture
-def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, which is the current one."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def plan(
@@ -93,7 +32,7 @@ def plan(
     """The plan as {input: output}, with plain slashes."""
     jobs = plan_translation(
         inputs,
-        models=[header()],
+        models=[HEADER],
         output=Output(text=output, file_format=file_format),
         selection=Selection(existing=existing),
     )
@@ -152,13 +91,13 @@ def test_patterns_are_expanded_like_a_shell_would(there: Path):
 
 
 def test_an_output_folder_inside_the_input_is_not_read_again(there: Path):
-    picture(there / "in/a.png")
-    picture(there / "in/out/a.png")
+    save_picture(there / "in/a.png")
+    save_picture(there / "in/out/a.png")
     assert plan(["in"], "in/out", existing="overwrite") == {"in/a.png": "in/out/a.png"}
 
 
 def test_the_same_input_twice_is_one_job(there: Path):
-    picture(there / "in/a.png")
+    save_picture(there / "in/a.png")
     assert plan(["in", "./in/a.png", str(there / "in/a.png")], "out") == {"in/a.png": "out/a.png"}
 
 
@@ -198,7 +137,7 @@ def test_inputs_that_are_not_there(there: Path):
 
 
 def test_a_folder_needs_an_output_folder(there: Path):
-    picture(there / "in/a.png")
+    save_picture(there / "in/a.png")
     assert "Add -o DIR" in refused(["in"])
     assert "-o out.png: one file for" in refused(["in"], "out.png")
     assert "-o out.png: one file for 2" in refused(["in/a.png", "in"], "out.png")
@@ -206,7 +145,7 @@ def test_a_folder_needs_an_output_folder(there: Path):
 
 def test_two_inputs_for_one_output(there: Path):
     for name in ("a/x.jpg", "b/x.jpg", "x.jpg", "x.png"):
-        picture(there / name)
+        save_picture(there / name)
     assert "a/x.jpg and b/x.jpg: both" in refused(["a", "b"], "out")
     assert "x.jpg and x.png: both" in refused(["x.jpg", "x.png"], "out", file_format="png")
     assert len(plan(["x.jpg", "x.png"], "out")) == 2
@@ -214,22 +153,22 @@ def test_two_inputs_for_one_output(there: Path):
 
 
 def test_what_exists_needs_a_word(there: Path):
-    picture(there / "in/a.png")
-    picture(there / "in/b.png")
-    picture(there / "out/a.png")
+    save_picture(there / "in/a.png")
+    save_picture(there / "in/b.png")
+    save_picture(there / "out/a.png")
     assert refused(["in"], "out").startswith(
         "out/a.png: exists. Add --overwrite or --skip-existing"
     )
-    picture(there / "out/b.png")
+    save_picture(there / "out/b.png")
     assert "(and 1 more)" in refused(["in"], "out")
     assert len(plan(["in"], "out", existing="skip")) == 2
 
 
 def test_an_input_is_never_overwritten_unless_named(there: Path):
-    picture(there / "in/a.png")
+    save_picture(there / "in/a.png")
     (there / "link.png").symlink_to(there / "in/a.png")
-    picture(there / "b.png")
-    picture(there / "b.zebras.png")
+    save_picture(there / "b.png")
+    save_picture(there / "b.zebras.png")
     for existing in ("overwrite", "skip"):
         assert "an input itself" in refused(["in"], "in", existing=existing)
         assert "an input itself" in refused(["link.png"], "in/a.png", existing="skip")
@@ -239,7 +178,7 @@ def test_an_input_is_never_overwritten_unless_named(there: Path):
 
 
 def test_formats_that_cannot_be(there: Path):
-    picture(there / "a.png")
+    save_picture(there / "a.png")
     assert "Did you mean jpg?" in refused(["a.png"], file_format="jpgg")
     assert ".psd cannot be written" in refused(["a.png"], "out.psd")
     assert "not in the format" in refused(["a.png"], "out.png", file_format="jpg")
@@ -247,18 +186,18 @@ def test_formats_that_cannot_be(there: Path):
 
 
 def test_an_output_folder_that_cannot_be(there: Path):
-    picture(there / "a.png")
+    save_picture(there / "a.png")
     (there / "file").touch()
     assert refused(["a.png"], "file/sub").startswith("file: a file, not a folder")
     (there / "b.zebras.png").mkdir()
-    picture(there / "b.png")
+    save_picture(there / "b.png")
     assert "a folder stands" in refused(["b.png"], existing="overwrite")
 
 
 def test_wrong_options_exit_2_before_the_model_is_loaded(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ):
-    picture(there / "a.png")
+    save_picture(there / "a.png")
     for arguments, said in [
         (["a.png"], "--model: not given"),
         (["a.png", "--model", "no.safetensors"], "no.safetensors: no such file"),
@@ -268,7 +207,7 @@ def test_wrong_options_exit_2_before_the_model_is_loaded(
         (["a.png", "--model", model, "--device", "cpuu"], "Did you mean cpu?"),
         (["a.png", "--model", there], "no ab.safetensors in this folder"),
     ]:
-        assert run(*arguments) == 2
+        assert translate(*arguments) == 2
         out, err = capsys.readouterr()
         assert out == ""
         assert said in err
@@ -280,8 +219,8 @@ def test_wrong_options_exit_2_before_the_model_is_loaded(
 
 
 def test_one_picture(there: Path, model: Path, capsys: pytest.CaptureFixture[str]):
-    picture(there / "in.png", size=(31, 17))
-    assert run("in.png", "--model", model, "--device", "cpu") == 0
+    save_picture(there / "in.png", size=(31, 17))
+    assert translate("in.png", "--model", model, "--device", "cpu") == 0
     out, err = capsys.readouterr()
     assert out == "in.zebras.png\n"
     assert err.splitlines() == [
@@ -295,8 +234,8 @@ def test_one_picture(there: Path, model: Path, capsys: pytest.CaptureFixture[str
 
 def broken_tree(folder: Path) -> None:
     for index in range(47):
-        picture(folder / f"{index % 3}" / f"{index:02}.png", seed=index)
-    noise = picture(folder / "1" / "truncated.jpg", size=(64, 64))
+        save_picture(folder / f"{index % 3}" / f"{index:02}.png", seed=index)
+    noise = save_picture(folder / "1" / "truncated.jpg", size=(64, 64))
     noise.write_bytes(noise.read_bytes()[:900])
     (folder / "text.png").write_text("a shopping list")
     (folder / "2" / "zero.PNG").touch()
@@ -304,7 +243,7 @@ def broken_tree(folder: Path) -> None:
 
 def test_three_broken_of_fifty(there: Path, model: Path, capsys: pytest.CaptureFixture[str]):
     broken_tree(there / "in")
-    assert run("in", "--model", model, "-o", "out") == 1
+    assert translate("in", "--model", model, "-o", "out") == 1
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert lines[-1] == "translated 47 of 50: 47 written, 0 skipped, 3 failed"
@@ -318,27 +257,27 @@ def test_three_broken_of_fifty(there: Path, model: Path, capsys: pytest.CaptureF
     assert sorted(f"out/{name}" for name in written) == sorted(out.splitlines())
     assert len(written) == 47
 
-    assert run("in", "--model", model, "-o", "out", "--skip-existing") == 1
+    assert translate("in", "--model", model, "-o", "out", "--skip-existing") == 1
     assert "0 written, 47 skipped, 3 failed" in capsys.readouterr().err
     assert digests(there / "out") == written
 
 
 def test_the_bytes_are_equal_alone_in_a_folder_and_twice(there: Path, model: Path):
     for index in range(3):
-        picture(there / f"in/{index}.jpg", size=(20 + index, 30), seed=index)
-    assert run("in", "--model", model, "-o", "first") == 0
-    assert run("in", "--model", model, "-o", "second") == 0
+        save_picture(there / f"in/{index}.jpg", size=(20 + index, 30), seed=index)
+    assert translate("in", "--model", model, "-o", "first") == 0
+    assert translate("in", "--model", model, "-o", "second") == 0
     for index in (2, 0, 1):
-        assert run(f"in/{index}.jpg", "--model", model, "-o", "alone") == 0
+        assert translate(f"in/{index}.jpg", "--model", model, "-o", "alone") == 0
     assert digests(there / "first") == digests(there / "second") == digests(there / "alone")
 
 
 def test_a_line_of_json_for_each(there: Path, model: Path, capsys: pytest.CaptureFixture[str]):
-    picture(there / "in/a.png", size=(12, 10))
+    save_picture(there / "in/a.png", size=(12, 10))
     (there / "in/b.png").touch()
-    picture(there / "in/c.png")
-    picture(there / "out/c.png")
-    assert run("in", "--model", model, "-o", "out", "--json", "--skip-existing") == 1
+    save_picture(there / "in/c.png")
+    save_picture(there / "out/c.png")
+    assert translate("in", "--model", model, "-o", "out", "--json", "--skip-existing") == 1
     written, failed, skipped = map(json.loads, capsys.readouterr().out.splitlines())
     assert written.pop("seconds") > 0
     assert written == {
@@ -356,10 +295,10 @@ def test_a_line_of_json_for_each(there: Path, model: Path, capsys: pytest.Captur
 
 
 def test_overwriting_replaces(there: Path, model: Path):
-    picture(there / "a.png")
-    assert run("a.png", "--model", model, "-o", "a.png") == 2
+    save_picture(there / "a.png")
+    assert translate("a.png", "--model", model, "-o", "a.png") == 2
     before = digests(there)
-    assert run("a.png", "--model", model, "-o", "a.png", "--overwrite") == 0
+    assert translate("a.png", "--model", model, "-o", "a.png", "--overwrite") == 0
     assert digests(there).keys() == before.keys()
     assert digests(there) != before
 
@@ -370,7 +309,7 @@ def test_names_do_not_steer_the_terminal(
     name = "\x1b[31mred\n\u202egpj.png"
     (there / "in").mkdir()
     (there / "in" / name).touch()
-    assert run("in", "--model", model, "-o", "out", "--json") == 1
+    assert translate("in", "--model", model, "-o", "out", "--json") == 1
     out, err = capsys.readouterr()
     assert "\x1b" not in out + err
     assert "\u202e" not in out + err
@@ -382,16 +321,18 @@ def test_odd_names_pass_through_pipes_byte_by_byte(
     there: Path, model: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ):
     name = os.fsdecode(b"in/\xff \xe6\x97\xa5.png")
-    picture(there / name)
-    assert run("in", "--model", model, "-o", "out") == 0
+    save_picture(there / name)
+    assert translate("in", "--model", model, "-o", "out") == 0
     assert capfdbinary.readouterr().out == b"out/\xff \xe6\x97\xa5.png\n"
     assert (there / "out" / Path(name).name).is_file()
 
 
 def test_a_hostile_domain_stays_in_the_folder(there: Path):
-    hostile = save_model(there / "m.safetensors", target="../../\x1b[2Jevil/" + "x" * 300)
-    picture(there / "sub/in.png")
-    assert run("sub/in.png", "--model", hostile) == 0
+    hostile = save_model(
+        there / "m.safetensors", model_header(target="../../\x1b[2Jevil/" + "x" * 300)
+    )
+    save_picture(there / "sub/in.png")
+    assert translate("sub/in.png", "--model", hostile) == 0
     (written,) = set((there / "sub").iterdir()) - {there / "sub/in.png"}
     assert written.name.startswith("in.2Jevil-xxx")
 
@@ -399,9 +340,9 @@ def test_a_hostile_domain_stays_in_the_folder(there: Path):
 def test_a_name_too_long_for_the_disk_fails_alone(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ):
-    picture(there / f"{'n' * 248}.png")
-    picture(there / "a.png")
-    assert run(f"{'n' * 248}.png", "a.png", "--model", model) == 1
+    save_picture(there / f"{'n' * 248}.png")
+    save_picture(there / "a.png")
+    assert translate(f"{'n' * 248}.png", "a.png", "--model", model) == 1
     assert "name is too long" in capsys.readouterr().err
     assert (there / "a.zebras.png").is_file()
 
@@ -415,7 +356,7 @@ def test_stopping_finishes_what_was_begun_and_says_how_far_it_came(
     number: int,
 ):
     for index in range(9):
-        picture(there / f"in/{index}.png", seed=index)
+        save_picture(there / f"in/{index}.png", seed=index)
     together, count = stages.translate_work, 0
 
     def signalled(*arguments: Any, **options: Any) -> Any:
@@ -426,7 +367,7 @@ def test_stopping_finishes_what_was_begun_and_says_how_far_it_came(
         return together(*arguments, **options)
 
     monkeypatch.setattr("imgtranslate.translation.translate.translate_work", signalled)
-    assert run("in", "--model", model, "-o", "out") == 128 + number
+    assert translate("in", "--model", model, "-o", "out") == 128 + number
     out, err = capsys.readouterr()
     assert list(digests(there / "out")) == ["0.png", "1.png"]
     assert out == "out/0.png\nout/1.png\n"
@@ -435,7 +376,7 @@ def test_stopping_finishes_what_was_begun_and_says_how_far_it_came(
 
     monkeypatch.undo()
     monkeypatch.chdir(there)
-    assert run("in", "--model", model, "-o", "out", "--skip-existing") == 0
+    assert translate("in", "--model", model, "-o", "out", "--skip-existing") == 0
     assert len(digests(there / "out")) == 9
 
 
@@ -443,7 +384,7 @@ def test_an_interruption_at_once_leaves_no_half_written_file(
     there: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for index in range(3):
-        picture(there / f"in/{index}.png", seed=index)
+        save_picture(there / f"in/{index}.png", seed=index)
     save = Image.Image.save
 
     def interrupted(image: Image.Image, *arguments: Any, **options: Any) -> None:
@@ -451,13 +392,13 @@ def test_an_interruption_at_once_leaves_no_half_written_file(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Image.Image, "save", interrupted)
-    assert run("in", "--model", model, "-o", "out") == 130
+    assert translate("in", "--model", model, "-o", "out") == 130
     assert digests(there / "out") == {}
 
 
 def test_a_python_user_gets_what_the_command_writes(there: Path, model: Path):
     broken_tree(there / "in")
-    run("in", "--model", model, "-o", "command")
+    translate("in", "--model", model, "-o", "command")
     outcomes = list(translate_folder("in", "python", model=model, device="cpu"))
     assert digests(there / "python") == digests(there / "command")
     assert sum(outcome.status == "failed" for outcome in outcomes) == 3
@@ -469,15 +410,8 @@ def test_wrong_use_of_translate_folder_raises_at_once(model: Path):
 
 
 def test_an_identity_gives_back_a_tree_exactly(there: Path):
-    class Identity:
-        device = "cpu"
-        header = checkpoint.read_model_header(save_model(there / "m.safetensors"))
-
-        def run(self, values: np.ndarray) -> np.ndarray:
-            return values
-
     for suffix in ("png", "webp", "bmp", "tif", "tga"):
-        picture(there / f"in/a.{suffix}", size=(13, 7))
+        save_picture(there / f"in/a.{suffix}", size=(13, 7))
     translator = Translator(Identity())
     jobs = plan_translation(["in"], models=[translator.header], output=Output(text="out"))
     model = Model(translator=translator, codes=choose_codes(Samples(), translator))

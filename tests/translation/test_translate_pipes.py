@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.command import translate
+from fixtures.models import HEADER, model_header, save_model
+from fixtures.pictures import digests, save_picture
 from PIL import Image
-from translation.test_translate_cli import digests, picture, run, save_model
 
 from imgtranslate.errors import UsageError
 from imgtranslate.model_files import checkpoint
@@ -27,24 +29,12 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "imgtranslate", "translate", *map(str, arguments)]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(tmp_path_factory.mktemp("model") / "ab.safetensors")
-
-
-@pytest.fixture(scope="module")
-def header(model: Path) -> ModelHeader:
-    return checkpoint.read_model_header(model)
-
-
-@pytest.fixture
-def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def targets(
-    header: ModelHeader, inputs: Sequence[str], output: str | None, *, listed: bytes | None = None
+    inputs: Sequence[str],
+    output: str | None,
+    *,
+    header: ModelHeader = HEADER,
+    listed: bytes | None = None,
 ) -> list[str]:
     jobs = plan_translation(
         inputs,
@@ -59,7 +49,7 @@ def targets(
 
 
 def test_a_picture_through_a_pipe(there: Path, model: Path) -> None:
-    picture(there / "in.png", size=(31, 17))
+    save_picture(there / "in.png", size=(31, 17))
     with (there / "in.png").open("rb") as stdin:
         done = subprocess.run(
             command("-", "--model", model, "--json"), stdin=stdin, capture_output=True, check=True
@@ -88,13 +78,13 @@ def stream(content: bytes = b"") -> Stream:
 def test_stdin_into_a_folder_and_a_file_to_stdout(
     there: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = picture(there / "in.png")
+    source = save_picture(there / "in.png")
     monkeypatch.setattr(sys, "stdin", stream(source.read_bytes()))
-    assert run("-", "--model", model, "-o", "out") == 0
+    assert translate("-", "--model", model, "-o", "out") == 0
     assert [path.name for path in (there / "out").iterdir()] == ["stdin.png"]
 
     monkeypatch.setattr(sys, "stdout", stream())
-    assert run("in.png", "--model", model, "-o", "-", "--format", "bmp") == 0
+    assert translate("in.png", "--model", model, "-o", "-", "--format", "bmp") == 0
     with Image.open(sys.stdout.buffer) as image:
         assert image.format == "BMP"
         assert image.tobytes() == Image.open(there / "out/stdin.png").tobytes()
@@ -104,7 +94,7 @@ def test_what_pipes_cannot_carry_is_refused(
     there: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("in/a.png", "in/b.png"):
-        picture(there / name)
+        save_picture(there / name)
     for arguments, said in [
         (("in", "-o", "-"), "-o -: one file for 2 picture(s)"),
         (("-", "in/a.png"), "-o -: one file for 2 picture(s)"),
@@ -113,15 +103,15 @@ def test_what_pipes_cannot_carry_is_refused(
         (("in/a.png", "-0"), "-0: says how a list is written"),
         (("--files-from", "none.txt"), "--files-from none.txt: cannot be read: No such file"),
     ]:
-        assert run(*arguments, "--model", model) == 2
+        assert translate(*arguments, "--model", model) == 2
         assert said in capsys.readouterr().err
 
     monkeypatch.setattr(Stream, "terminal", True)
     monkeypatch.setattr(sys, "stdin", stream())
     monkeypatch.setattr(sys, "stdout", stream())
-    assert run("-", "--model", model) == 2
+    assert translate("-", "--model", model) == 2
     assert "-: stdin is a terminal" in capsys.readouterr().err
-    assert run("in/a.png", "-o", "-", "--model", model) == 2
+    assert translate("in/a.png", "-o", "-", "--model", model) == 2
     assert "-o -: stdout is a terminal" in capsys.readouterr().err
 
 
@@ -132,7 +122,7 @@ def test_stdin_that_is_no_picture_fails(
 ) -> None:
     for content in (b"", b"a shopping list"):
         monkeypatch.setattr(sys, "stdin", stream(content))
-        assert run("-", "--model", model) == 1
+        assert translate("-", "--model", model) == 1
         out, err = capfdbinary.readouterr()
         assert out == b""
         assert b"failed: -: " in err
@@ -141,7 +131,7 @@ def test_stdin_that_is_no_picture_fails(
 
 def test_a_closed_pipe_ends_quietly(there: Path, model: Path) -> None:
     for index in range(6):
-        picture(there / f"in/{index}.png")
+        save_picture(there / f"in/{index}.png")
     with subprocess.Popen(
         command("in", "-o", "out", "--model", model), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -165,23 +155,23 @@ def test_a_list_of_names(
 ) -> None:
     names = [b"in/a.png", b"./in/sub/a.png", "in/日 本\n.png".encode(), b"in/\xff.png"]
     for name in names:
-        picture(Path(os.fsdecode(name)))
+        save_picture(Path(os.fsdecode(name)))
     listed = b"".join(name + b"\0" for name in [*names, b"in/none.png"])
     monkeypatch.setattr(sys, "stdin", stream(listed))
-    assert run("--files-from", "-", "-0", "--model", model, "-o", "out") == 1
+    assert translate("--files-from", "-", "-0", "--model", model, "-o", "out") == 1
     assert sorted(digests(there / "out")) == sorted(
         os.fsdecode(name).removeprefix("./") for name in names
     )
     assert b"failed: in/none.png: cannot be read: No such file" in capfdbinary.readouterr().err
 
     (there / "list.txt").write_bytes(b"in/a.png\r\n\nin/sub/a.png\n")
-    assert run("--files-from", "list.txt", "--model", model, "-o", "two") == 0
+    assert translate("--files-from", "list.txt", "--model", model, "-o", "two") == 0
     assert sorted(digests(there / "two")) == ["in/a.png", "in/sub/a.png"]
 
 
-def test_a_list_does_not_lead_out_of_the_output_folder(header: ModelHeader) -> None:
+def test_a_list_does_not_lead_out_of_the_output_folder() -> None:
     listed = b"/etc/x.png\0../../y.png\0a/../../z.png\0..\0/\0"
-    assert targets(header, [], "out", listed=listed) == [
+    assert targets([], "out", listed=listed) == [
         "out/etc/x.png",
         "out/y.png",
         "out/a/z.png",
@@ -190,29 +180,29 @@ def test_a_list_does_not_lead_out_of_the_output_folder(header: ModelHeader) -> N
     ]
 
 
-def test_a_glob_keeps_the_tree_below_its_first_wildcard(there: Path, header: ModelHeader) -> None:
+def test_a_glob_keeps_the_tree_below_its_first_wildcard(there: Path) -> None:
     for name in ("in/a/x.png", "in/b/x.png", "in/b/deep/x.png"):
-        picture(there / name)
-    assert targets(header, ["in/*/*.png"], "out") == ["out/a/x.png", "out/b/x.png"]
-    assert targets(header, ["in/**/x.png"], "out") == [
+        save_picture(there / name)
+    assert targets(["in/*/*.png"], "out") == ["out/a/x.png", "out/b/x.png"]
+    assert targets(["in/**/x.png"], "out") == [
         "out/a/x.png",
         "out/b/deep/x.png",
         "out/b/x.png",
     ]
-    assert targets(header, ["in/b*"], "out") == ["out/b/deep/x.png", "out/b/x.png"]
+    assert targets(["in/b*"], "out") == ["out/b/deep/x.png", "out/b/x.png"]
 
 
 def test_outputs_are_not_read_again(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture(there / "a.png")
-    picture(there / "in/a.png")
+    save_picture(there / "a.png")
+    save_picture(there / "in/a.png")
     for _ in range(2):
-        assert run("*", "--model", model, "-o", "out", "--overwrite") == 0
-        assert run("**/*.png", "--model", model, "-o", "out", "--overwrite") == 0
+        assert translate("*", "--model", model, "-o", "out", "--overwrite") == 0
+        assert translate("**/*.png", "--model", model, "-o", "out", "--overwrite") == 0
         assert sorted(digests(there / "out")) == ["a.png", "in/a.png"]
     for _ in range(2):
-        assert run("*.png", "--model", model, "--overwrite") == 0
+        assert translate("*.png", "--model", model, "--overwrite") == 0
     assert "left out 1 that have the names of outputs" in capsys.readouterr().err
     assert sorted(path.name for path in there.glob("*.png")) == ["a.png", "a.zebras.png"]
 
@@ -220,22 +210,20 @@ def test_outputs_are_not_read_again(
 # Patterns
 
 
-def test_a_pattern_names_each_output(there: Path, header: ModelHeader) -> None:
+def test_a_pattern_names_each_output(there: Path) -> None:
     for name in ("in/sub/x.jpg", "in/y.psd"):
         (there / name).parent.mkdir(parents=True, exist_ok=True)
         (there / name).touch()
     inputs = ["in"]
-    assert targets(header, inputs, "{dir}/{stem}.{domain}.{ext}") == [
+    assert targets(inputs, "{dir}/{stem}.{domain}.{ext}") == [
         "in/sub/x.zebras.jpg",
         "in/y.zebras.png",
     ]
-    assert targets(header, inputs, "out/{dir}/{domain}-{name}") == [
+    assert targets(inputs, "out/{dir}/{domain}-{name}") == [
         "out/sub/zebras-x.jpg",
         "out/zebras-y.png",
     ]
-    assert targets(header, ["in/sub/x.jpg"], "out/{dir}/{stem}-{number}.png") == [
-        "out/in/sub/x-1.png"
-    ]
+    assert targets(["in/sub/x.jpg"], "out/{dir}/{stem}-{number}.png") == ["out/in/sub/x-1.png"]
 
 
 @pytest.mark.parametrize(
@@ -250,44 +238,42 @@ def test_a_pattern_names_each_output(there: Path, header: ModelHeader) -> None:
         ("out/{ext}.png", "both would be written to out/jpg.png"),
     ],
 )
-def test_a_pattern_that_cannot_be(
-    there: Path, header: ModelHeader, pattern: str, said: str
-) -> None:
+def test_a_pattern_that_cannot_be(there: Path, pattern: str, said: str) -> None:
     (there / "a.jpg").touch()
     (there / "b.jpg").touch()
     with pytest.raises(UsageError, match=r"-o|both") as caught:
-        targets(header, ["a.jpg", "b.jpg"], pattern)
+        targets(["a.jpg", "b.jpg"], pattern)
     assert said in str(caught.value)
 
 
-def test_no_name_leads_out_of_the_output_folder(there: Path, header: ModelHeader) -> None:
+def test_no_name_leads_out_of_the_output_folder(there: Path) -> None:
     (there / "in").mkdir()
     (there / "in/...jpg").touch()
     with pytest.raises(UsageError, match="would leave out"):
-        targets(header, ["in/...jpg"], "out/{stem}/{number}.png")
-    picture(there / "in/sub/x.png")
+        targets(["in/...jpg"], "out/{stem}/{number}.png")
+    save_picture(there / "in/sub/x.png")
     (there / "out").mkdir()
     (there / "away").mkdir()
     (there / "out/sub").symlink_to(there / "away")
     with pytest.raises(UsageError, match="a link leads out of the output folder"):
-        targets(header, ["in"], "out")
+        targets(["in"], "out")
     with pytest.raises(UsageError, match="a link leads out of the output folder"):
-        targets(header, ["in"], "out/{dir}/{stem}.png")
+        targets(["in"], "out/{dir}/{stem}.png")
     evil = checkpoint.parse_model_header(
-        {**json.loads(checkpoint.header_json(header)), "target": "../../evil"}, Path("m")
+        {**json.loads(checkpoint.header_json(HEADER)), "target": "../../evil"}, Path("m")
     )
-    assert targets(evil, ["in/sub/x.png"], "here/{domain}/{name}") == ["here/evil/x.png"]
+    assert targets(["in/sub/x.png"], "here/{domain}/{name}", header=evil) == ["here/evil/x.png"]
 
 
 def test_a_link_in_place_of_an_output_is_replaced_and_not_followed(
     there: Path, model: Path
 ) -> None:
-    picture(there / "in/a.png")
-    kept = picture(there / "kept.png", seed=5)
+    save_picture(there / "in/a.png")
+    kept = save_picture(there / "kept.png", seed=5)
     before = kept.read_bytes()
     (there / "out").mkdir()
     (there / "out/a.png").symlink_to(kept)
-    assert run("in", "-o", "out", "--model", model, "--overwrite") == 0
+    assert translate("in", "-o", "out", "--model", model, "--overwrite") == 0
     assert kept.read_bytes() == before
     assert not (there / "out/a.png").is_symlink()
 
@@ -298,11 +284,11 @@ def test_a_link_in_place_of_an_output_is_replaced_and_not_followed(
 def test_several_models_each_give_a_picture(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    night = save_model(there / "night.safetensors", target="night")
+    night = save_model(there / "night.safetensors", model_header(target="night"))
     for name in ("in/a.png", "in/sub/b.png"):
-        picture(there / name)
+        save_picture(there / name)
     models = ("--model", model, "--model", night)
-    assert run("in", *models, "-o", "out", "--json") == 0
+    assert translate("in", *models, "-o", "out", "--json") == 0
     written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["output"], line["model"]) for line in written] == [
         ("out/a.zebras.png", str(model)),
@@ -310,22 +296,22 @@ def test_several_models_each_give_a_picture(
         ("out/sub/b.zebras.png", str(model)),
         ("out/sub/b.night.png", str(night)),
     ]
-    assert run("in/a.png", *models) == 0
+    assert translate("in/a.png", *models) == 0
     assert sorted(digests(there / "in")) == [
         "a.night.png",
         "a.png",
         "a.zebras.png",
         "sub/b.png",
     ]
-    assert run("in", "--model", model, "--model", model, "-o", "two") == 2
+    assert translate("in", "--model", model, "--model", model, "-o", "two") == 2
     assert "--model: two of them would write two/a.night.zebras.png" in capsys.readouterr().err
     assert not (there / "two").exists()
 
 
 def test_a_name_that_is_too_long_does_not_stop_a_continued_run(there: Path, model: Path) -> None:
-    long = picture(there / f"{'x' * 250}.png")
-    picture(there / "in.png")
-    assert run(long.name, "in.png", "--model", model, "--skip-existing") == 1
+    long = save_picture(there / f"{'x' * 250}.png")
+    save_picture(there / "in.png")
+    assert translate(long.name, "in.png", "--model", model, "--skip-existing") == 1
     assert (there / "in.zebras.png").exists()
 
 
@@ -333,20 +319,20 @@ def test_a_list_of_find_print0_asks_for_its_option(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (there / "list").write_bytes(b"a/in.png\0b/in.png\0")
-    assert run("--files-from", "list", "--model", model, "-o", "out") == 2
+    assert translate("--files-from", "list", "--model", model, "-o", "out") == 2
     assert capsys.readouterr().err == (
         "error: --files-from: zero bytes between its names. Add -0, or list one a line\n"
     )
 
 
 def test_stdin_is_a_list_or_a_picture(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("-", "--files-from", "-", "--model", model, "-o", "out") == 2
+    assert translate("-", "--files-from", "-", "--model", model, "-o", "out") == 2
     assert capsys.readouterr().err.startswith("error: -: stdin is the list of --files-from already")
 
 
 @pytest.mark.parametrize("stream", [0, 1, 2])
 def test_a_daemon_may_start_it_without_streams(there: Path, model: Path, stream: int) -> None:
-    picture(there / "in.png")
+    save_picture(there / "in.png")
     done = subprocess.run(
         ["sh", "-c", f'exec "$@" {stream}>&-', "sh", *command("in.png", "--model", model)],
         check=False,
@@ -411,20 +397,20 @@ def test_nothing_comes_out_of_a_closed_stdin(model: Path) -> None:
 
 def test_a_limit_is_said(there: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for index in range(4):
-        picture(there / f"in/{index}.png")
-    assert run("in", "--model", model, "-o", "out", "--limit", "3") == 0
+        save_picture(there / f"in/{index}.png")
+    assert translate("in", "--model", model, "-o", "out", "--limit", "3") == 0
     assert sorted(digests(there / "out")) == ["0.png", "1.png", "2.png"]
     assert "--limit 3: the first 3 of 4 pictures" in capsys.readouterr().err
-    assert run("in", "--model", model, "-o", "other", "--limit", "9") == 0
+    assert translate("in", "--model", model, "-o", "other", "--limit", "9") == 0
     assert "--limit" not in capsys.readouterr().err
 
 
 def test_errors_are_ignored_when_asked(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture(there / "in/a.png")
+    save_picture(there / "in/a.png")
     (there / "in/b.png").touch()
-    assert run("in", "--model", model, "-o", "out", "--ignore-errors") == 0
+    assert translate("in", "--model", model, "-o", "out", "--ignore-errors") == 0
     assert "failed: in/b.png: an empty file" in capsys.readouterr().err
 
 
@@ -432,12 +418,12 @@ def test_large_pictures_are_told_of_once_and_resized_when_asked(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for index in range(2):
-        picture(there / f"in/{index}.png", size=(300, 193))
-    picture(there / "exact.png", size=(300, 192))
-    assert run("exact.png", "in", "--model", model, "-o", "out") == 0
+        save_picture(there / f"in/{index}.png", size=(300, 193))
+    save_picture(there / "exact.png", size=(300, 192))
+    assert translate("exact.png", "in", "--model", model, "-o", "out") == 0
     (told,) = [line for line in capsys.readouterr().err.splitlines() if "--resize" in line]
     assert told.startswith("in/0.png: its shorter side is over 3 times the 64 px")
-    assert run("in", "--model", model, "-o", "small", "--resize", "64") == 0
+    assert translate("in", "--model", model, "-o", "small", "--resize", "64") == 0
     assert "--resize" not in capsys.readouterr().err
     with Image.open("out/0.png") as whole, Image.open("small/0.png") as small:
         assert (whole.size, small.size) == ((300, 193), (99, 64))
@@ -446,12 +432,12 @@ def test_large_pictures_are_told_of_once_and_resized_when_asked(
 def test_the_first_frame_is_taken_where_an_output_holds_one(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    frames = [Image.open(picture(there / f"{index}.png", seed=index)) for index in range(3)]
+    frames = [Image.open(save_picture(there / f"{index}.png", seed=index)) for index in range(3)]
     frames[0].save(there / "in.gif", save_all=True, append_images=frames[1:])
-    assert run("in.gif", "--model", model) == 0
+    assert translate("in.gif", "--model", model) == 0
     with Image.open("in.zebras.gif") as image:
         assert image.n_frames == 3
-    assert run("in.gif", "--model", model, "-o", "one.jpg", "--json") == 0
+    assert translate("in.gif", "--model", model, "-o", "one.jpg", "--json") == 0
     out, err = capsys.readouterr()
     reason = json.loads(out.splitlines()[-1])["reason"]
     assert reason == "the first of several frames, as .jpg holds one"
@@ -462,8 +448,8 @@ def test_shards_share_a_tree_and_their_lines_make_the_whole(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for index in range(24):
-        picture(there / f"in/{index % 4}/{index}.png", seed=index)
-    assert run("in", "--model", model, "-o", "whole", "--json") == 0
+        save_picture(there / f"in/{index % 4}/{index}.png", seed=index)
+    assert translate("in", "--model", model, "-o", "whole", "--json") == 0
     whole = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     lines: list[dict[str, object]] = []
     for number in (1, 2, 3):
@@ -471,10 +457,10 @@ def test_shards_share_a_tree_and_their_lines_make_the_whole(
             monkeypatch.setenv("RANK", "1")
             monkeypatch.setenv("WORLD_SIZE", "3")
             monkeypatch.setenv("LOCAL_RANK", "0")
-            assert run("in", "--model", model, "-o", "parts", "--json") == 0
+            assert translate("in", "--model", model, "-o", "parts", "--json") == 0
         else:
             share = f"{number}/3"
-            assert run("in", "--model", model, "-o", "parts", "--json", "--shard", share) == 0
+            assert translate("in", "--model", model, "-o", "parts", "--json", "--shard", share) == 0
         out, err = capsys.readouterr()
         assert f"shard {number}/3: " in err
         lines += map(json.loads, out.splitlines())

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.command import translate
+from fixtures.models import HEADER, save_model
+from fixtures.pictures import digests, save_picture
 from PIL import Image
-from translation.test_translate_cli import digests, header, picture, run, save_model
 
 from imgtranslate.errors import UsageError
 from imgtranslate.images import Values
@@ -27,13 +29,6 @@ from imgtranslate.translation.plan import Job, plan_translation
 from imgtranslate.translation.stages import Model, Options, Outcome
 from imgtranslate.translation.translate import BATCH, run_jobs
 from imgtranslate.translation.translator import Translator
-
-
-@pytest.fixture
-def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
 
 # Stages
 
@@ -127,7 +122,7 @@ def test_groups_are_formed_across_the_stream_and_none_waits_for_ever() -> None:
 class FakeEngine:
     """An identity that remembers the shapes that it was given, and may have little memory."""
 
-    header: ModelHeader = header()
+    header: ModelHeader = HEADER
 
     def __init__(self, *, device: str, nan_for: int | None = None) -> None:
         self.device = device
@@ -155,9 +150,9 @@ def translated(engine: FakeEngine, folder: str, output: str) -> list[Outcome]:
 
 def test_a_gpu_gets_batches_of_equal_size_and_the_cpu_single_pictures(there: Path) -> None:
     for index in range(20):
-        picture(there / f"in/{index:02}.png", size=(16 + 8 * (index % 2), 16), seed=index)
+        save_picture(there / f"in/{index:02}.png", size=(16 + 8 * (index % 2), 16), seed=index)
     (there / "in/05.png").write_bytes(b"")
-    picture(there / "in/99.png", size=(2000, 1100))
+    save_picture(there / "in/99.png", size=(2000, 1100))
     gpu, cpu = FakeEngine(device="cuda:0"), FakeEngine(device="cpu")
     outcomes = translated(gpu, "in", "gpu")
     assert [outcome.input for outcome in outcomes] == sorted((Path("in")).iterdir())
@@ -173,7 +168,7 @@ def test_a_gpu_gets_batches_of_equal_size_and_the_cpu_single_pictures(there: Pat
 
 def test_a_batch_that_fails_is_run_one_by_one(there: Path) -> None:
     for index in range(BATCH):
-        picture(there / f"in/{index}.png", seed=index)
+        save_picture(there / f"in/{index}.png", seed=index)
     engine = FakeEngine(device="cuda:0", nan_for=BATCH)
     assert {outcome.status for outcome in translated(engine, "in", "out")} == {"written"}
     assert [shape[0] for shape in engine.shapes] == [BATCH] + [1] * BATCH
@@ -191,7 +186,7 @@ def test_a_picture_that_the_memory_cannot_hold_fails_alone(
 
     monkeypatch.setattr(stages, stage, short)
     job = Job(
-        source=picture(there / "in.png"),
+        source=save_picture(there / "in.png"),
         target="-" if stage == "encode_image" else there / "out.png",
         sample=None if stage == "draw_grid" else 0,
     )
@@ -205,7 +200,8 @@ def test_a_picture_that_the_memory_cannot_hold_fails_alone(
 
 def test_what_may_be_huge_may_be_made_huge(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    job = Job(source=picture(there / "in.png"), target=there / "out.png")
+    source = save_picture(there / "in.png", size=(12, 10))
+    job = Job(source=source, target=there / "out.png")
     options = Options(resize=20, allow_huge=True)
     (outcome,) = run_jobs([job], models=[model_of(FakeEngine(device="cpu"))], options=options)
     assert outcome.size == (24, 20)
@@ -239,7 +235,7 @@ WAYS = ("empty", "text", "cut", "folder", "bomb", "flipped", "header", "link", "
 
 
 def broken(path: Path, way: str) -> None:
-    content = picture(path, size=(24, 24)).read_bytes()
+    content = save_picture(path, size=(24, 24)).read_bytes()
     path.unlink()
     match way:
         case "empty":
@@ -272,7 +268,7 @@ def a_tree(folder: Path, *, count: int, bad: int) -> None:
         if index % (count // bad) == 1:
             broken(path, WAYS[index // (count // bad) % len(WAYS)])
         else:
-            picture(path, size=(16 + index % 5, 12), seed=index)
+            save_picture(path, size=(16 + index % 5, 12), seed=index)
 
 
 def killed(arguments: list[str | Path], *, after: int, output: Path) -> bool:
@@ -297,10 +293,10 @@ def test_killed_three_times_and_continued_gives_the_same_bytes(there: Path) -> N
     model = save_model(there / "m.safetensors")
     a_tree(there / "in", count=count, bad=bad)
     undisturbed = ["in", "--model", model, "-o", "one"]
-    assert run(*undisturbed, "--device", "cpu") == 1
+    assert translate(*undisturbed, "--device", "cpu") == 1
     disturbed: list[str | Path] = ["in", "--model", model, "-o", "two", "--skip-existing"]
     for share in (1, 2, 3):
         assert killed(disturbed, after=count * share // 5, output=there / "two")
-    assert run(*disturbed) == 1
+    assert translate(*disturbed) == 1
     assert digests(there / "two") == digests(there / "one")
     assert len(digests(there / "one")) == count - bad

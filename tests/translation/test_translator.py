@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.models import HEADER, RESNET, UNET, Identity, model_header, save_model
+from fixtures.pictures import noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,60 +21,9 @@ from imgtranslate.engines.torch_engine import TorchEngine
 from imgtranslate.errors import CheckpointError, ImageError, UsageError
 from imgtranslate.images import Values, picture_from_pil, read_image, to_network, to_pil
 from imgtranslate.model_files import checkpoint
-from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
-from imgtranslate.networks import initialise
+from imgtranslate.model_files.checkpoint import METADATA_KEY, header_json
 from imgtranslate.settings.config import GeneratorConfig, ResnetConfig, UnetConfig
 from imgtranslate.translation.translator import Translator, find_model, load
-
-RESNET = ResnetConfig(base_channels=4, num_blocks=1)
-UNET = UnetConfig(base_channels=4, depth=5)
-
-
-def header(generator: GeneratorConfig, **changes: object) -> ModelHeader:
-    plain = ModelHeader(
-        generator=generator,
-        in_channels=3,
-        out_channels=3,
-        direction="ab",
-        source="horses",
-        target="zebras",
-        load_size=73,
-        crop_size=64,
-        method="cyclegan",
-        step=1,
-    )
-    return dataclasses.replace(plain, **changes)
-
-
-def save_model(path: Path, generator: GeneratorConfig = RESNET, **changes: object) -> Path:
-    """A model with weights that move colours about, so that nothing passes by accident."""
-    head = header(generator, **changes)
-    network = build_generator(
-        generator, in_channels=head.in_channels, out_channels=head.out_channels
-    )
-    initialise(network, init="normal", gain=0.1, generator=torch.Generator().manual_seed(0))
-    checkpoint.save(path, network.state_dict(), head)
-    return path
-
-
-def noise(width: int, height: int, mode: str = "RGB", *, seed: int = 0) -> Image.Image:
-    count = width * height * len(Image.new(mode, (1, 1)).getbands())
-    return Image.frombytes(mode, (width, height), np.random.default_rng(seed).bytes(count))
-
-
-class Identity:
-    """An engine that answers with what it gets, and remembers how big that was."""
-
-    device = "cpu"
-
-    def __init__(self, generator: GeneratorConfig = RESNET, **changes: object) -> None:
-        self.header = header(generator, **changes)
-        self.shapes: list[tuple[int, ...]] = []
-
-    def run(self, values: Values) -> Values:
-        self.shapes.append(values.shape)
-        return values
-
 
 # Sizes
 
@@ -81,8 +32,8 @@ class Identity:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Translator]:
     folder = tmp_path_factory.mktemp("models")
     return {
-        "resnet": load(save_model(folder / "resnet.safetensors", RESNET), device="cpu"),
-        "unet": load(save_model(folder / "unet.safetensors", UNET), device="cpu"),
+        "resnet": load(save_model(folder / "resnet.safetensors"), device="cpu"),
+        "unet": load(save_model(folder / "unet.safetensors", model_header(UNET)), device="cpu"),
     }
 
 
@@ -102,7 +53,7 @@ def test_a_fitting_size_passes_bit_for_bit_as_through_the_bare_network(
     models: dict[str, Translator], tmp_path: Path, name: str
 ):
     config = {"resnet": RESNET, "unet": UNET}[name]
-    path = save_model(tmp_path / "m.safetensors", config)
+    path = save_model(tmp_path / "m.safetensors", model_header(config))
     network = build_generator(config, in_channels=3, out_channels=3).eval()
     network.load_state_dict(checkpoint.load_tensors(path))
     values = to_network(np.asarray(noise(96, 64)))
@@ -113,7 +64,7 @@ def test_a_fitting_size_passes_bit_for_bit_as_through_the_bare_network(
 
 @pytest.mark.parametrize(("config", "shape"), [(RESNET, (8, 12)), (UNET, (32, 32))])
 def test_only_sides_that_do_not_fit_are_padded(config: GeneratorConfig, shape: tuple[int, int]):
-    engine = Identity(config)
+    engine = Identity(model_header(config))
     Translator(engine)(noise(9, 7))
     Translator(engine)(noise(96, 64))
     assert engine.shapes == [(1, 3, *shape), (1, 3, 64, 96)]
@@ -124,7 +75,7 @@ def test_only_sides_that_do_not_fit_are_padded(config: GeneratorConfig, shape: t
 def test_an_identity_gives_back_every_byte(width: int, height: int, mode: str):
     image = noise(width, height, mode)
     for config in (RESNET, UNET):
-        translated = Translator(Identity(config))(image)
+        translated = Translator(Identity(model_header(config)))(image)
         assert translated.mode == mode
         assert translated.tobytes() == image.tobytes()
 
@@ -146,8 +97,12 @@ def test_grey_in_for_a_model_of_colours(models: dict[str, Translator]):
 
 
 def test_channels_follow_the_header(tmp_path: Path):
-    to_grey = load(save_model(tmp_path / "g.safetensors", out_channels=1), device="cpu")
-    from_grey = load(save_model(tmp_path / "c.safetensors", in_channels=1), device="cpu")
+    to_grey = load(
+        save_model(tmp_path / "g.safetensors", model_header(out_channels=1)), device="cpu"
+    )
+    from_grey = load(
+        save_model(tmp_path / "c.safetensors", model_header(in_channels=1)), device="cpu"
+    )
     assert to_grey(noise(9, 9)).mode == "L"
     assert to_grey(noise(9, 9, "RGBA")).mode == "LA"
     assert from_grey(noise(9, 9)).mode == "RGB"
@@ -177,7 +132,7 @@ def test_alone_in_a_batch_twice_and_in_another_order_the_bytes_are_equal(
 
 def test_dropout_is_off(tmp_path: Path):
     config = dataclasses.replace(RESNET, dropout=True)
-    model = load(save_model(tmp_path / "m.safetensors", config), device="cpu")
+    model = load(save_model(tmp_path / "m.safetensors", model_header(config)), device="cpu")
     assert model(noise(16, 16)).tobytes() == model(noise(16, 16)).tobytes()
 
 
@@ -206,11 +161,11 @@ def test_a_run_gives_its_best_else_its_last(tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"no ab\.safetensors in this folder"):
         find_model(tmp_path)
     save_model(tmp_path / "ab.safetensors")
-    save_model(tmp_path / "ba.safetensors", direction="ba", target="horses")
+    save_model(tmp_path / "ba.safetensors", model_header(direction="ba", target="horses"))
     assert find_model(tmp_path) == tmp_path / "ab.safetensors"
     assert load(tmp_path, device="cpu", direction="ba").header.target == "horses"
     (tmp_path / "best").mkdir()
-    save_model(tmp_path / "best" / "ab.safetensors", step=7)
+    save_model(tmp_path / "best" / "ab.safetensors", model_header(step=7))
     assert load(tmp_path, device="cpu").header.step == 7
 
 
@@ -253,7 +208,9 @@ def test_a_pickle_is_not_run(tmp_path: Path):
 )
 def test_a_header_that_claims_a_giant_allocates_nothing(tmp_path: Path, config: GeneratorConfig):
     path = tmp_path / "m.safetensors"
-    save_file({"w": torch.zeros(2)}, path, metadata={METADATA_KEY: header_json(header(config))})
+    save_file(
+        {"w": torch.zeros(2)}, path, metadata={METADATA_KEY: header_json(model_header(config))}
+    )
     start = time.perf_counter()
     assert "its tensors do not fit its header" in refused(path)
     assert time.perf_counter() - start < 3
@@ -268,19 +225,19 @@ def test_tensors_of_another_shape_dtype_or_name_are_refused(tmp_path: Path):
         ({**tensors, "\x1b[2J": torch.zeros(1)}, "expected absent"),
         ({k: v for k, v in tensors.items() if k != name}, "is absent"),
     ]:
-        checkpoint.save(tmp_path / "m.safetensors", changed, header(RESNET))
+        checkpoint.save(tmp_path / "m.safetensors", changed, HEADER)
         message = refused(tmp_path / "m.safetensors")
         assert said in message
         assert "\x1b" not in message
 
 
 def test_a_header_of_another_value_range_is_refused(tmp_path: Path):
-    message = refused(save_model(tmp_path / "m.safetensors", value_range=(0.0, 1.0)))
+    message = refused(save_model(tmp_path / "m.safetensors", model_header(value_range=(0.0, 1.0))))
     assert "values in [0.0, 1.0]" in message
 
 
 def test_a_hostile_header_gives_one_line(tmp_path: Path):
-    plain = json.loads(header_json(header(RESNET)))
+    plain = json.loads(header_json(HEADER))
     path = tmp_path / "m.safetensors"
     for change in ({"generator": {"kind": "resnet", "num_blocks": 10**9}}, {"step": "x\ny"}):
         metadata = {METADATA_KEY: json.dumps(plain | change)}
@@ -296,7 +253,9 @@ def test_a_device_that_is_not_there_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["resnet", "unet"])
 def test_half_precision_is_near(tmp_path: Path, name: str):
-    path = save_model(tmp_path / "m.safetensors", {"resnet": RESNET, "unet": UNET}[name])
+    path = save_model(
+        tmp_path / "m.safetensors", model_header({"resnet": RESNET, "unet": UNET}[name])
+    )
     plain = TorchEngine.load(path, device="cpu")
     half = TorchEngine(
         copy.deepcopy(plain._network), header=plain.header, device=torch.device("cpu"), half=True
