@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.models import CODED_UNET, HEADER, RESNET, UNET, model_header, save_model
+from fixtures.pictures import noise
 from PIL import Image
 from torch import nn
-from translation.test_translator import RESNET, UNET, header, noise, save_model
 
 from imgtranslate import cli
 from imgtranslate.engines.any_size import SMALLEST_STRIP, AnySize, tiling_of, whole_bytes
@@ -37,10 +38,9 @@ def levels_apart(a: Image.Image, b: Image.Image) -> tuple[float, int]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    save_model(folder / "resnet.safetensors", RESNET)
-    save_model(folder / "unet.safetensors", UNET)
-    coded = replace(UNET, latent_dim=3, z_at="all")
-    save_model(folder / "coded.safetensors", coded)
+    save_model(folder / "resnet.safetensors")
+    save_model(folder / "unet.safetensors", model_header(UNET))
+    save_model(folder / "coded.safetensors", model_header(CODED_UNET))
     return folder
 
 
@@ -61,7 +61,7 @@ def test_strips_give_the_same_picture(folder: Path, name: str, size: tuple[int, 
 
 def test_values_too_are_run_in_strips(folder: Path) -> None:
     path, values = folder / "coded.safetensors", to_network(np.asarray(noise(31, 57)))
-    code = np.ones(3, np.float32)
+    code = np.ones(8, np.float32)
     whole = load(path, device="cpu", tile="off").translate_values(values, z=code)
     strips = load(path, device="cpu", tile=5).translate_values(values, z=code)
     assert whole.shape == values.shape
@@ -76,7 +76,7 @@ def test_what_fits_is_run_whole_to_the_same_bytes(folder: Path) -> None:
 
 
 def test_rows_without_numbers_are_refused(tmp_path: Path) -> None:
-    path = save_model(tmp_path / "m.safetensors", RESNET)
+    path = save_model(tmp_path / "m.safetensors")
     model = load(path, device="cpu", tile=8)
     model._engine._network.head.bias.data.fill_(np.nan)  # type: ignore[attr-defined]
     with pytest.raises(Exception, match="values that are not numbers"):
@@ -92,7 +92,7 @@ class Parts:
     def __init__(
         self, config: GeneratorConfig = RESNET, *, holds: float = 1e99, strip: float = 1e99
     ) -> None:
-        self.header = header(config)
+        self.header = model_header(config)
         self.holds, self.strip = holds, strip
         self.asked: list[object] = []
 
@@ -136,7 +136,7 @@ def asked(
 
 
 def test_the_budget_decides_between_whole_and_strips() -> None:
-    fits = int((10**9 / whole_bytes(header(RESNET))) ** 0.5)
+    fits = int((10**9 / whole_bytes(HEADER)) ** 0.5)
     ways, lines = asked(Parts(), fits, fits + 1)
     assert (ways[0], isinstance(ways[1], int), len(ways), lines) == ("whole", True, 2, [])
 
@@ -240,7 +240,7 @@ def test_without_a_scratch_the_norms_are_sampled_and_it_says_so(folder: Path, na
 
 @pytest.mark.usefixtures("full")
 def test_without_a_scratch_nor_statistics_a_resnet_is_exact(tmp_path: Path) -> None:
-    path = save_model(tmp_path / "m.safetensors", replace(RESNET, norm="none"))
+    path = save_model(tmp_path / "m.safetensors", model_header(replace(RESNET, norm="none")))
     image = smooth(300, 500)
     whole = load(path, device="cpu", tile="off")(image)
     assert levels_apart(whole, load(path, device="cpu", memory=1000)(image))[1] <= 1
@@ -313,7 +313,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 )
 def test_memory_does_not_grow_with_the_picture(tmp_path: Path, config: GeneratorConfig) -> None:
     """In MiB; whole, the larger picture would take 0.7 GiB (UNet) and 1.4 GiB (ResNet)."""
-    path = save_model(tmp_path / "m.safetensors", config)
+    path = save_model(tmp_path / "m.safetensors", model_header(config))
     for side in (1024, 2048, *map(int, os.environ.get("IMGTRANSLATE_TEST_SIDE", "").split())):
         command = [sys.executable, "-c", PEAK, str(path), str(side)]
         run = subprocess.run(command, check=True, capture_output=True, text=True)

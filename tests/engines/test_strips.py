@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.models import UNET, model_header
 from torch import nn
-from translation.test_translator import header
 
 from imgtranslate.builders import build_generator
 from imgtranslate.engines.any_size import scratch_bytes
@@ -26,7 +26,6 @@ from imgtranslate.settings.config import GeneratorConfig, ResnetConfig, UnetConf
 
 CPU = torch.device("cpu")
 RESNET = ResnetConfig(base_channels=4, num_blocks=2)
-UNET = UnetConfig(base_channels=4, depth=5)
 CODED = replace(UNET, latent_dim=3, skip_order="up_first", conv_bias="always")
 KINDS: dict[str, GeneratorConfig] = {
     "resnet": RESNET,
@@ -63,7 +62,7 @@ def engine_of(config: GeneratorConfig, *, seed: int = 0) -> TorchEngine:
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.uniform_(-0.5, 0.5, generator=draw)
                 module.running_var.uniform_(0.5, 2.0, generator=draw)
-    return TorchEngine(network, header=header(config, out_channels=2), device=CPU)
+    return TorchEngine(network, header=model_header(config, out_channels=2), device=CPU)
 
 
 def picture_and_code(config: GeneratorConfig, height: int, width: int) -> list[Values]:
