@@ -187,7 +187,7 @@ def _check(request: "Request", place: Place, *, init: Path | None, sheet: Path |
     from imgtranslate.data_check.sheet import write_sheet
     from imgtranslate.training.train import plan_training
 
-    if place.rank > 0:
+    if place.launch.rank > 0:
         return
     with TrainingDisplay() as display, stop_on_signals(STOPPING):
         plan = plan_training(
@@ -196,7 +196,7 @@ def _check(request: "Request", place: Place, *, init: Path | None, sheet: Path |
             init=init,
             sheet=sheet,
             fresh=False,
-            processes=place.processes,
+            processes=place.launch.size,
             report=display.show,
         )
         if sheet is not None:
@@ -211,7 +211,7 @@ def _train(request: "Request", place: Place, *, init: Path | None) -> None:
     from imgtranslate.training.train import plan_training, resume, start
 
     def lead(group: "ProcessGroup", report: "Report", stop: "Stop") -> "TrainResult":
-        begun = find_begun(request, place.launch_name)
+        begun = find_begun(request, place.launch.name)
         if begun is not None:
             report(Notice(text=f"{begun}: begun by this launch. Going on with it"))
             return resume(begun, device=place.device, group=group, report=report, stop=stop)
@@ -219,8 +219,8 @@ def _train(request: "Request", place: Place, *, init: Path | None) -> None:
             request,
             device=place.device,
             init=init,
-            processes=place.processes,
-            launch=place.launch_name,
+            processes=place.launch.size,
+            launch=place.launch.name,
             report=report,
         )
         return start(plan, group=group, report=report, stop=stop)

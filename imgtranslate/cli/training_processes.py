@@ -17,25 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The device of this process and the launch that it belongs to, if any."""
+    """The device of this process, and its place among those that train together."""
 
     device: str
-    launch: "Launch | None"
-
-    @property
-    def launch_name(self) -> str:
-        """Return the name of the launch; empty without one."""
-        return "" if self.launch is None else self.launch.name
-
-    @property
-    def processes(self) -> int:
-        """Return the number of processes that train together."""
-        return 1 if self.launch is None else self.launch.size
-
-    @property
-    def rank(self) -> int:
-        """Return the rank of this process; rank 0 leads."""
-        return 0 if self.launch is None else self.launch.rank
+    launch: "Launch"
 
     @contextmanager
     def joined(self) -> Iterator["ProcessGroup"]:
@@ -59,10 +44,10 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
 
     gpus = _numbers(gpu)
     launched = launch_of(os.environ)
-    if launched is not None:
+    if launched.name:
         return Place(device=device_of_rank(device, gpus, launched.local_rank), launch=launched)
     if len(gpus) < 2:
-        return Place(device=device_of_gpu(gpus[0]) if gpus else device, launch=None)
+        return Place(device=device_of_gpu(gpus[0]) if gpus else device, launch=launched)
     for number in gpus:
         choose_device(device_of_gpu(number))
     raise typer.Exit(launch(arguments, processes=len(gpus)))

@@ -215,7 +215,7 @@ def _read_in_thread(dataset: SampleDataset, positions: Positions) -> Iterator[Co
 
     pool, ahead = ThreadPoolExecutor(1), deque[Future[Collated]]()
     try:
-        for places in positions.batches():
+        for places in positions:
             ahead.append(pool.submit(read, places))
             if len(ahead) > AHEAD:
                 yield ahead.popleft().result()
@@ -230,8 +230,7 @@ def _read_in_workers(
 ) -> Iterator[Collated]:
     loader: DataLoader[Sample | ImageError] = DataLoader(
         dataset,
-        sampler=positions,
-        batch_size=len(positions.own),
+        batch_sampler=positions,
         num_workers=workers,
         prefetch_factor=PREFETCHED,
         collate_fn=_collate,

@@ -1,6 +1,5 @@
 """The rows of a batch that each rank and each of its micro-batches learns from."""
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -61,7 +60,7 @@ class BatchSplit:
         return [Rows(index=index, count=count, size=size) for index in own]
 
     def positions(self, first: int, num_batches: int) -> "Positions":
-        """Return the positions of this rank's samples, one micro-batch after the other."""
+        """Return this rank's samples of each batch, one micro-batch after the other."""
         rows = np.arange(self.batch_size)
         own = np.concatenate([each.of(rows) for each in self.micro_batches()])
         offsets = tuple(own.tolist())
@@ -70,7 +69,7 @@ class BatchSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class Positions:
-    """A sampler of ``num`` batches of ``step`` samples: the offsets ``own`` of each batch."""
+    """A batch sampler: of each of ``num`` batches of ``step`` samples the offsets ``own``."""
 
     first: int
     step: int
@@ -78,12 +77,8 @@ class Positions:
     num: int
 
     def __len__(self) -> int:
-        return self.num * len(self.own)
+        return self.num
 
-    def __iter__(self) -> Iterator[int]:
-        return itertools.chain.from_iterable(self.batches())
-
-    def batches(self) -> Iterator[list[int]]:
-        """Yield the positions of each batch."""
+    def __iter__(self) -> Iterator[list[int]]:
         for first in range(self.first, self.first + self.num * self.step, self.step):
             yield [first + offset for offset in self.own]

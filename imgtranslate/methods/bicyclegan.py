@@ -17,6 +17,7 @@ from imgtranslate.methods.step import (
     Networks,
     Optimizers,
     backward,
+    build_adversarial_loss,
     detached,
     frozen,
     mean_losses,
@@ -58,7 +59,6 @@ class BicycleGan:
         optimizers: Optimizers,
         *,
         number: int,  # noqa: ARG002 - every step is alike
-        max_grad_norm: float,
         group: ProcessGroup,
     ) -> Losses:
         """Update generator and encoder, then the discriminators on the same fakes."""
@@ -71,14 +71,14 @@ class BicycleGan:
                     losses, fake = self.generator_losses(batch)
                     terms.append(backward(losses, micro_batches=count))
                 fakes.append(fake)
-        update(optimizers["generators"], max_grad_norm=max_grad_norm, group=group)
+        update(optimizers["generators"], group=group)
 
         # Discriminators: equations 3 and 7, each on its path
         if self.discriminators():
             for batch, fake in zip(micro_batches, fakes, strict=True):
                 losses = self.discriminator_losses(batch, fake)
                 terms.append(backward(losses, micro_batches=count))
-            update(optimizers["discriminators"], max_grad_norm=max_grad_norm, group=group)
+            update(optimizers["discriminators"], group=group)
         return mean_losses(terms, group=group)
 
     def generator_losses(self, batch: MicroBatch) -> tuple[Losses, Fakes]:
@@ -224,11 +224,7 @@ def build_bicyclegan(settings: Settings) -> BicycleGan:
         encoder=build_encoder(settings.encoder, in_channels=data.channels_b, latent_dim=numbers),
         discriminator_vae=vae,
         discriminator_lr=lr if config.paths != "cvae" else None,
-        adversarial=AdversarialLoss(
-            gan_mode=config.gan_mode,
-            lambda_penalty=config.lambda_penalty,
-            stackable=settings.discriminator.norm != "batch",
-        ),
+        adversarial=build_adversarial_loss(settings),
         latent_dim=numbers,
         stackable=settings.generator.norm != "batch",
     )

@@ -17,6 +17,7 @@ from imgtranslate.methods.step import (
     Networks,
     Optimizers,
     backward,
+    build_adversarial_loss,
     detached,
     frozen,
     mean_losses,
@@ -57,7 +58,6 @@ class CycleGan:
         optimizers: Optimizers,
         *,
         number: int,  # noqa: ARG002 - every step is alike
-        max_grad_norm: float,
         group: ProcessGroup,
     ) -> Losses:
         """Update both generators, then both discriminators on the same fakes."""
@@ -70,14 +70,14 @@ class CycleGan:
                     losses, fake = self.generator_losses(batch)
                     terms.append(backward(losses, micro_batches=count))
                 fakes.append(fake)
-        update(optimizers["generators"], max_grad_norm=max_grad_norm, group=group)
+        update(optimizers["generators"], group=group)
 
         # Discriminators: equation 1, on these fakes or on earlier ones from the image pools
         if self.discriminators():
             for batch, fake in zip(micro_batches, fakes, strict=True):
                 losses = self.discriminator_losses(batch, fake, group=group)
                 terms.append(backward(losses, micro_batches=count))
-            update(optimizers["discriminators"], max_grad_norm=max_grad_norm, group=group)
+            update(optimizers["discriminators"], group=group)
         return mean_losses(terms, group=group)
 
     def generator_losses(self, batch: MicroBatch) -> tuple[Losses, Fakes]:
@@ -189,11 +189,7 @@ def build_cyclegan(settings: Settings) -> CycleGan:
         else None,
         pool_a=ImagePool(config.pool_size),
         pool_b=ImagePool(config.pool_size),
-        adversarial=AdversarialLoss(
-            gan_mode=config.gan_mode,
-            lambda_penalty=config.lambda_penalty,
-            stackable=discriminator.norm != "batch",
-        ),
+        adversarial=build_adversarial_loss(settings),
         identity=a == b,
         stackable=generator.norm != "batch",
     )

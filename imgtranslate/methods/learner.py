@@ -55,7 +55,6 @@ class Learner:
         self.seed = settings.train.seed
         self.ema_decay = settings.train.ema_decay
         self.crop_size = settings.data.crop_size
-        self.max_grad_norm = settings.optimizer.max_grad_norm
         self.execution = choose_execution(settings.train, device)
 
         # Networks and their averages
@@ -97,7 +96,6 @@ class Learner:
                 self._micro_batches(batch),
                 self.optimizers,
                 number=self.steps_done,
-                max_grad_norm=self.max_grad_norm,
                 group=self.group,
             )
 
@@ -269,8 +267,11 @@ def _initialise(
 
 
 def _build_optimizer(networks: Networks, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Build an optimizer with a parameter group for each network: each is clipped by itself."""
-    groups = [{"params": list(network.parameters())} for network in networks.values()]
+    """Build an optimizer with a parameter group for each network, as ``update`` clips each."""
+    groups = [
+        {"params": list(network.parameters()), "max_grad_norm": settings.max_grad_norm}
+        for network in networks.values()
+    ]
     match settings.kind:
         case "adam":
             betas = (settings.beta1, settings.beta2)

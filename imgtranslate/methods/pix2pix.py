@@ -17,6 +17,7 @@ from imgtranslate.methods.step import (
     Networks,
     Optimizers,
     backward,
+    build_adversarial_loss,
     frozen,
     mean_losses,
     update,
@@ -41,7 +42,6 @@ class Pix2Pix:
         optimizers: Optimizers,
         *,
         number: int,  # noqa: ARG002 - every step is alike
-        max_grad_norm: float,
         group: ProcessGroup,
     ) -> Losses:
         """Update the discriminator, then the generator against the updated one (section 3.3)."""
@@ -55,7 +55,7 @@ class Pix2Pix:
             for batch, fake_b in zip(micro_batches, fakes, strict=True):
                 losses = self.discriminator_losses(batch, fake_b.detach(), group=group)
                 terms.append(backward(losses, micro_batches=count))
-            update(optimizers["discriminators"], max_grad_norm=max_grad_norm, group=group)
+            update(optimizers["discriminators"], group=group)
 
         # Generator: equation 4, on the same fakes, through the frozen discriminator
         with frozen(*self.discriminators().values()):
@@ -63,7 +63,7 @@ class Pix2Pix:
                 with batch.dropout():  # layers that are recomputed need their masks again
                     losses = self.generator_losses(batch, fake_b)
                     terms.append(backward(losses, micro_batches=count))
-        update(optimizers["generators"], max_grad_norm=max_grad_norm, group=group)
+        update(optimizers["generators"], group=group)
         return mean_losses(terms, group=group)
 
     def translate(self, batch: MicroBatch) -> Tensor:
@@ -144,10 +144,6 @@ def build_pix2pix(settings: Settings) -> Pix2Pix:
         if config.lambda_gan
         else None,
         pool=ImagePool(config.pool_size),
-        adversarial=AdversarialLoss(
-            gan_mode=config.gan_mode,
-            lambda_penalty=config.lambda_penalty,
-            stackable=settings.discriminator.norm != "batch",
-        ),
+        adversarial=build_adversarial_loss(settings),
         latent_dim=latent_dim(settings.generator),
     )

@@ -21,6 +21,7 @@ from imgtranslate.losses import (
 from imgtranslate.methods.image_pool import ImagePool
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.networks.layers import dropout_rows
+from imgtranslate.settings.config import Settings
 
 LARGEST_GRADIENT = 1e6  # of one weight; those of ordinary pictures are below 1e3
 
@@ -82,7 +83,6 @@ class Method(Protocol):
         optimizers: Optimizers,
         *,
         number: int,
-        max_grad_norm: float,
         group: ProcessGroup,
     ) -> Losses: ...
 
@@ -127,6 +127,15 @@ class AdversarialLoss:
         return [real for real, _ in halves], [fake for _, fake in halves]
 
 
+def build_adversarial_loss(settings: Settings) -> AdversarialLoss:
+    """Build the GAN terms of a method."""
+    return AdversarialLoss(
+        gan_mode=settings.method.gan_mode,
+        lambda_penalty=settings.method.lambda_penalty,
+        stackable=settings.discriminator.norm != "batch",
+    )
+
+
 @contextlib.contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
     """Let gradients flow through ``networks`` but not into their weights.
@@ -163,15 +172,10 @@ def backward(losses: Losses, *, micro_batches: int = 1) -> Losses:
     return {name: loss.detach() for name, loss in losses.items()}
 
 
-def update(
-    optimizer: torch.optim.Optimizer,
-    *,
-    max_grad_norm: float = 0.0,
-    group: ProcessGroup = SINGLE_PROCESS,
-) -> None:
+def update(optimizer: torch.optim.Optimizer, *, group: ProcessGroup = SINGLE_PROCESS) -> None:
     """Step down the mean gradient of all ranks, then clear it.
 
-    ``max_grad_norm`` clips the norm of each network's gradient; 0 clips nothing.
+    A parameter group is a network; its ``max_grad_norm``, if not 0, clips its gradient's norm.
     """
     weights = [weight for part in optimizer.param_groups for weight in part["params"]]
     gradients = [weight.grad for weight in weights if weight.grad is not None]
@@ -180,8 +184,9 @@ def update(
     # Nothing is learnt from a loss that is not finite.
     for gradient in gradients:
         gradient.nan_to_num_(0.0).clamp_(-LARGEST_GRADIENT, LARGEST_GRADIENT)
-    for part in optimizer.param_groups if max_grad_norm else ():  # one group for each network
-        nn.utils.clip_grad_norm_(part["params"], max_grad_norm)
+    for part in optimizer.param_groups:
+        if part.get("max_grad_norm"):
+            nn.utils.clip_grad_norm_(part["params"], part["max_grad_norm"])
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 

@@ -49,12 +49,12 @@ class ReportedElsewhereError(ImgTranslateError):
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """The place of a process among those that a launcher starts."""
+    """The place of a process among those that a launcher starts; by default it is alone."""
 
-    rank: int
-    size: int
-    local_rank: int  # on this machine
-    name: str  # the same for all processes, and again after a restart
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0  # on this machine
+    name: str = ""  # the same for all processes, and again after a restart
     attempt: int = 0  # how often the launcher has restarted them
 
 
@@ -92,10 +92,10 @@ def launch(arguments: Sequence[str], *, processes: int) -> int:
     return 0
 
 
-def launch_of(environment: Mapping[str, str]) -> Launch | None:
-    """Read the launcher's variables; None without a launcher."""
+def launch_of(environment: Mapping[str, str]) -> Launch:
+    """Read the launcher's variables."""
     if not (environment.get("RANK") and environment.get("MASTER_ADDR")):
-        return None
+        return Launch()
     try:
         rank, size, _ = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
         local = int(environment.get("LOCAL_RANK") or rank)
@@ -105,7 +105,7 @@ def launch_of(environment: Mapping[str, str]) -> Launch | None:
             f"{', '.join(VARIABLES)}: not all of them are set to numbers and a name. Start with "
             "torchrun, or unset RANK"
         ) from error
-    name = environment.get("TORCHELASTIC_RUN_ID", "none")
+    name = environment.get("TORCHELASTIC_RUN_ID") or "none"
     if name == "none":  # not named: the launcher is the parent
         name = f"{platform.node()}:{os.getppid()}"
     return Launch(rank=rank, size=size, local_rank=local, name=name, attempt=attempt)
@@ -127,13 +127,13 @@ def device_of_rank(device: str, gpus: list[str], local_rank: int) -> str:
 
 
 @contextlib.contextmanager
-def joined(launch: Launch | None, *, device: str) -> Iterator[ProcessGroup]:
+def joined(launch: Launch, *, device: str) -> Iterator[ProcessGroup]:
     """Form the process group of a launch until the block is left.
 
     Of an error that ends all processes one reports it; the others raise
     ``ReportedElsewhereError``.
     """
-    if launch is None or launch.size == 1:
+    if launch.size == 1:
         yield SINGLE_PROCESS
         return
     chosen = choose_device(device)

@@ -23,7 +23,7 @@ class Book:
         self.nets = {name: copy.deepcopy(network) for name, network in ours.networks.items()}
         self.phases: list[tuple[str, Gradients]] = []
         self.moments: dict[str, tuple[int, Tensor, Tensor]] = {}
-        self.max_grad_norm = ours.max_grad_norm
+        self.max_grad_norm = next(iter(ours.optimizers.values())).param_groups[0]["max_grad_norm"]
 
     def learn(self, phase: str, terms: Mapping[str, list[Tensor]]) -> None:
         """Each network goes down the sum of its own terms, all gradients taken beforehand."""

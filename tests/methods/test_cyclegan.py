@@ -84,7 +84,6 @@ def step(
         [MicroBatch(real_a=batch.real_a, real_b=batch.real_b, rng=np.random.default_rng(0))],
         optimizers,
         number=0,
-        max_grad_norm=0.0,
         group=SINGLE_PROCESS,
     )
     return losses, found

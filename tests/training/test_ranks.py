@@ -273,11 +273,10 @@ def test_parts_that_do_not_divide_are_refused_before_any_work() -> None:
 
 
 def test_a_launcher_is_known_by_what_it_sets() -> None:
-    assert launch_of({}) is None
+    assert launch_of({}) == Launch()
     named = {**META, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "job"}
     assert launch_of(named) == Launch(rank=1, size=2, local_rank=0, name="job")
     found = launch_of({**META, "TORCHELASTIC_RUN_ID": "none"})
-    assert found is not None
     assert str(os.getppid()) in found.name
     with pytest.raises(UsageError, match="torchrun"):
         launch_of({**META, "WORLD_SIZE": "two"})
