@@ -58,7 +58,7 @@ def root(
 
 MAIN = "Commands"
 MORE = "More"
-app.command("train", rich_help_panel=MAIN, epilog=train.EPILOG)(train.train)
+app.command("train", rich_help_panel=MAIN, epilog=train.EPILOG, cls=train.TrainCommand)(train.train)
 app.command("translate", rich_help_panel=MAIN, epilog=translate.EPILOG)(translate.translate)
 app.command("cycle-check", rich_help_panel=MAIN, epilog=cycle_check.EPILOG)(cycle_check.cycle_check)
 app.command("export", rich_help_panel=MAIN, epilog=export.EPILOG)(export.export)
@@ -86,11 +86,17 @@ def run(arguments: Sequence[str]) -> int:
         say(f"error: {with_flags(str(error))}")
         return error.exit_code
     except typer.TyperException as error:
-        say(f"error: {error.format_message().rstrip('.?')}. See imgtranslate --help")
+        say(f"error: {error.format_message().rstrip('.?')}. See {_command(arguments)} --help")
         return error.exit_code
     except OSError as error:
         return _report_system_error(error)
     return code if isinstance(code, int) else 0
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Name the command of a command line, so that a hint leads to its help."""
+    names = [command.name for command in app.registered_commands]
+    return " ".join(["imgtranslate", *(name for name in arguments[:1] if name in names)])
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ def is_terminal() -> bool:
 
 def examples(*commands: str) -> str:
     """Format the commands at the end of a help text; each runs as it stands."""
-    return "\n\n".join(["Examples:", *(f"[cyan]$ {command}[/cyan]" for command in commands)])
+    return "\n".join(["Examples:", *(f"  [cyan]$ {command}[/cyan]" for command in commands)])
 
 
 def printable(text: str) -> str:

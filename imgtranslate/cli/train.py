@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from imgtranslate.cli.stopping import Stopped, stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result, say
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 Lead = Callable[["ProcessGroup", "Report", "Stop"], "TrainResult"]
 
 EPILOG = examples(
-    "imgtranslate train --a ./horses --b ./zebras --gpu 0",
     "imgtranslate train --a ./horses --b ./zebras --check --sheet sheet.png",
+    "imgtranslate train --a ./horses --b ./zebras --gpu 0",
     "imgtranslate train --data ./horse2zebra --preset fast",
     "imgtranslate train --pairs ./facades --pair-order ba --method pix2pix",
-    "imgtranslate train --a ./horses --b ./zebras --set method.lambda_identity=0.2",
+    "imgtranslate train --data ./horse2zebra --set method.lambda_identity=0.2",
     "imgtranslate train --resume runs/horses2zebras",
 )
 
@@ -34,101 +35,181 @@ STOPPING = "stopping after this step, then saving"
 data_option = partial(typer.Option, rich_help_panel="Pictures")
 size_option = partial(typer.Option, rich_help_panel="Method, size and schedule")
 run_option = partial(typer.Option, rich_help_panel="Run")
+setting_option = partial(typer.Option, rich_help_panel="All settings")
+
+
+class TrainCommand(TyperCommand):
+    """The command with the explanations of its settings, which are read when help is shown."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help with all choices at its end."""
+        from imgtranslate.cli.settings_help import list_choices
+
+        self._explain()
+        self.epilog = f"{list_choices()}\n\n{EPILOG}"
+        super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Complete options; a shell may show their explanations."""
+        self._explain()
+        return super().shell_complete(ctx, incomplete)
+
+    def _explain(self) -> None:
+        from imgtranslate.cli.settings_help import explain_flag
+
+        for option in self.params:
+            if isinstance(option, TyperOption) and option.help is None:
+                option.help = explain_flag(option.opts[0])
 
 
 def train(
     context: typer.Context,
-    a: Annotated[Path | None, data_option("--a", help="Folder of pictures A.")] = None,
-    b: Annotated[Path | None, data_option("--b", help="Folder of pictures B.")] = None,
+    # Pictures
+    a: Annotated[Path | None, data_option("--a", metavar="DIR")] = None,
+    b: Annotated[Path | None, data_option("--b", metavar="DIR")] = None,
     data: Annotated[
         Path | None,
-        data_option(help="Instead of --a and --b: a folder with trainA and trainB, or with train."),
+        data_option(
+            metavar="DIR",
+            help="Both sides in one folder: trainA and trainB (held out: testA, testB), or pairs "
+            "in train (held out: val or test).",
+        ),
     ] = None,
-    pairs: Annotated[
-        Path | None,
-        data_option(help="Instead: a folder of pairs side by side, or a CSV of two columns."),
-    ] = None,
-    pair_order: Annotated[
-        str | None, data_option(help="Which of a pair is A: ab: the left or first one; ba.")
-    ] = None,
+    pairs: Annotated[Path | None, data_option(metavar="DIR|FILE")] = None,
+    pair_order: Annotated[str | None, data_option(metavar="ORDER")] = None,
+    channels_a: Annotated[int | None, data_option(metavar="N")] = None,
+    channels_b: Annotated[int | None, data_option(metavar="N")] = None,
     resample: Annotated[
-        str | None, data_option(help="bicubic; nearest keeps the colours of label maps.")
+        str | None,
+        data_option(
+            metavar="FILTER",
+            help="Resizing filter of both sides; nearest preserves the colours of label maps "
+            "[dim]\\[bicubic, nearest; default bicubic][/dim]",
+        ),
     ] = None,
     check: Annotated[
-        bool, data_option("--check", help="Check settings and pictures, then stop.")
+        bool,
+        data_option(
+            "--check", metavar="", help="Check settings and pictures, print the findings and exit."
+        ),
     ] = False,
     sheet: Annotated[
         Path | None,
         data_option(
-            metavar="FILE", help="With --check: draw suspicious pictures, and some others, here."
+            metavar="FILE", help="New picture that shows what --check found, and random samples."
         ),
     ] = None,
+    # Method, size and schedule
     method: Annotated[
         str | None,
         size_option(
-            help="cyclegan, pix2pix or bicyclegan; dualgan, pix2pix-paper, pix2pix-noise, "
-            "cvae-gan, clr-gan."
+            metavar="NAME",
+            help="Losses and networks. cyclegan needs no pairs; pix2pix and bicyclegan do. Their "
+            "variants: dualgan; pix2pix-paper, pix2pix-noise; cvae-gan, clr-gan. "
+            "[dim]\\[default cyclegan][/dim]",
         ),
     ] = None,
     preset: Annotated[
         str,
-        size_option(help="paper: as published. fast: an evening on a laptop. tiny: to try out."),
+        size_option(
+            metavar="NAME",
+            show_default=False,
+            help="Size and schedule. paper: as published, 256 px, 200 epochs. fast: for a laptop, "
+            "128 px, 20 epochs. tiny: for a trial, 64 px, 2000 steps. "
+            "[dim]\\[default paper][/dim]",
+        ),
     ] = "paper",
-    size: Annotated[int | None, size_option(help="Side of the training crop, px.")] = None,
-    base_channels: Annotated[int | None, size_option(help="Width of the generators.")] = None,
-    epochs: Annotated[int | None, size_option(help="Epochs at the full learning rate.")] = None,
-    decay_epochs: Annotated[
-        int | None, size_option(help="Epochs in which the rate falls to 0.")
-    ] = None,
-    steps: Annotated[
-        int | None, size_option(help="Stop here; does not change the learning rate.")
-    ] = None,
-    batch_size: Annotated[int | None, size_option(help="Pictures of each side per step.")] = None,
-    lr: Annotated[float | None, size_option(help="Learning rate.")] = None,
-    gpu: Annotated[str | None, run_option(help="Number of the GPU; 0,1 trains on both.")] = None,
-    device: Annotated[str, run_option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str | None, run_option(help="auto, fp32 or bf16.")] = None,
-    compile_: Annotated[
-        str | None, run_option("--compile", help="torch.compile: auto, on or off.")
-    ] = None,
-    out: Annotated[Path | None, run_option(help="Folder of the run; else runs/<a>2<b>.")] = None,
-    resume: Annotated[
-        Path | None, run_option(metavar="RUN", help="Continue a run exactly where it stopped.")
-    ] = None,
-    init: Annotated[
-        Path | None, run_option(metavar="FILE|RUN", help="Begin a new run with these weights.")
-    ] = None,
-    seed: Annotated[int | None, run_option(help="Random seed.")] = None,
-    workers: Annotated[
-        str | None, run_option(help="Processes that read pictures: auto, or 0 and more.")
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        run_option(metavar="DIR", help="Keep decoded pictures in this folder, for later runs too."),
-    ] = None,
-    save_every: Annotated[
-        int | None, run_option(help="Steps between saved states; ten minutes at most.")
-    ] = None,
-    config: Annotated[Path | None, run_option(help="Settings in a TOML file.")] = None,
-    assignments: Annotated[
-        list[str] | None,
+    size: Annotated[int | None, size_option(metavar="PX")] = None,
+    base_channels: Annotated[int | None, size_option(metavar="N")] = None,
+    epochs: Annotated[int | None, size_option(metavar="N")] = None,
+    decay_epochs: Annotated[int | None, size_option(metavar="N")] = None,
+    steps: Annotated[int | None, size_option(metavar="N")] = None,
+    batch_size: Annotated[int | None, size_option(metavar="N")] = None,
+    lr: Annotated[float | None, size_option(metavar="X")] = None,
+    # Run
+    gpu: Annotated[
+        str | None,
         run_option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any other setting, as method.lambda_identity=0.2. Repeatable.",
+            metavar="N[,N]",
+            help="Number of the GPU to train on, from 0; several, as in 0,1, share each batch. "
+            "[dim]\\[default: see --device][/dim]",
         ),
     ] = None,
-    channels_a: Annotated[int | None, data_option(help="3 for colour, 1 for grey.")] = None,
-    channels_b: Annotated[int | None, data_option(help="3 for colour, 1 for grey.")] = None,
+    device: Annotated[
+        str,
+        run_option(
+            metavar="NAME",
+            show_default=False,
+            help="Device to train on; auto is the first GPU, else the CPU. "
+            "[dim]\\[auto, cpu, cuda, cuda:N, mps; default auto][/dim]",
+        ),
+    ] = "auto",
+    precision: Annotated[str | None, run_option(metavar="NAME")] = None,
+    compile_: Annotated[str | None, run_option("--compile", metavar="MODE")] = None,
+    out: Annotated[
+        Path | None,
+        run_option(
+            metavar="DIR",
+            help="Folder of the new run. [dim]\\[default runs/<a>2<b>: runs/horses2zebras][/dim]",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        run_option(metavar="RUN", help="Run to continue from the step at which it was saved."),
+    ] = None,
+    init: Annotated[
+        Path | None,
+        run_option(
+            metavar="FILE|RUN",
+            help="Initial weights of a new run: a model file, or a run for all its networks.",
+        ),
+    ] = None,
+    seed: Annotated[int | None, run_option(metavar="N")] = None,
+    workers: Annotated[str | None, run_option(metavar="N")] = None,
+    cache: Annotated[Path | None, run_option(metavar="DIR")] = None,
+    save_every: Annotated[int | None, run_option(metavar="N")] = None,
+    # Other settings
+    assignments: Annotated[
+        list[str] | None,
+        setting_option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Set any setting, as in method.lambda_identity=0.2. Repeatable.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        setting_option(
+            metavar="FILE",
+            help="TOML file of settings, such as the config.toml of a run. Flags and --set win.",
+        ),
+    ] = None,
+    list_settings: Annotated[
+        bool,
+        setting_option(
+            "--list-settings",
+            metavar="",
+            help="Print every setting with its default, its values and what it controls, and exit.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, setting_option("--json", metavar="", help="Print --list-settings as JSON.")
+    ] = False,
 ) -> None:
     """Learn to translate from pictures of one kind, A, to another, B, and back.
 
-    cyclegan, the default, needs no pairs; pix2pix and bicyclegan do: folders
-    with equal names, or --pairs. Makes a folder with ab.safetensors (and
-    ba.safetensors) for translate, and with the state to resume exactly where
-    it stopped. An identity loss keeps colours (method.lambda_identity); it
-    needs as many channels in A as in B.
+    Without pairs (cyclegan) give two folders, --a and --b. With pairs (pix2pix,
+    bicyclegan) give two folders with equal file names, or --pairs. A training
+    writes a run: a folder with the models for translate, samples, a report, and
+    the state from which --resume continues.
     """
+    if list_settings:
+        from imgtranslate.cli.settings_help import print_settings
+
+        print_settings(as_json=as_json)
+        return
+    if as_json:
+        raise UsageError("--json: prints --list-settings alone. Add --list-settings")
     if gpu is not None and device != "auto":
         raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
     if sheet is not None and not check:

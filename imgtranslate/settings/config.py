@@ -38,7 +38,11 @@ Side = Annotated[int, Interval(ge=1, le=LARGEST_SIDE)]
 
 
 class Section:
-    """A part of the settings; unknown names, wrong types and values out of range are refused."""
+    """A part of the settings; unknown names, wrong types and values out of range are refused.
+
+    The text below a setting is its explanation in help and docs (``listing.py``). A setting that
+    several kinds of a section share is explained at the first.
+    """
 
     __pydantic_config__: ClassVar["ConfigDict"] = {
         "extra": "forbid",
@@ -52,13 +56,21 @@ class ResnetConfig(Section):
     """CycleGAN's generator (arXiv 1703.10593, appendix 7.2)."""
 
     kind: Literal["resnet"] = "resnet"
+    """Architecture of the generators; bicyclegan needs unet"""
     base_channels: BaseChannels = 64
+    """Channels after the generators' first convolution; deeper layers have multiples"""
     num_blocks: Annotated[int, Interval(ge=0, le=64)] = 9
+    """Residual blocks; unless set, 6 up to a crop of 128 px, else 9"""
     norm: Norm = "instance"
+    """Normalisation of features; instance_affine is instance with a learnt scale and shift"""
     dropout: bool = False
+    """Dropout of 0.5 while training: in residual blocks, or in the UNet's innermost up layers"""
     upsample: Upsample = "transpose"
+    """Transposed convolution, or resize and convolution, which avoids checkerboard patterns"""
     padding: Padding = "reflect"
-    antialias: bool = False  # blurred resampling, as in CUT (arXiv 1904.11486)
+    """Padding of the convolutions at the border of the picture"""
+    antialias: bool = False
+    """Blur before downsampling and after upsampling (arXiv 1904.11486), as CUT does"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +80,18 @@ class UnetConfig(Section):
     kind: Literal["unet"] = "unet"
     base_channels: BaseChannels = 64
     depth: Annotated[int, Interval(ge=5, le=12)] = 8
+    """Number of halvings of the picture; unless set, log2 of the crop, 5 to 8"""
     norm: Norm = "instance"
     dropout: bool = False
     upsample: Upsample = "transpose"
     skip_order: SkipOrder = "skip_first"
+    """Order in which skip features and upsampled features are concatenated"""
     conv_bias: ConvBias = "by_norm"
-    latent_dim: LatentDim = 0  # length of the code z; 0: none
+    """Convolutions with a bias: only those before instance norm, or all"""
+    latent_dim: LatentDim = 0
+    """Length of the code z; 0 for no code"""
     z_at: CodeAt = "none"
+    """Place of the code: the input, all down layers, the innermost, or one plane of the input"""
 
 
 GeneratorConfig = ResnetConfig | UnetConfig
@@ -85,10 +102,15 @@ class PatchGanConfig(Section):
     """The patch discriminator; 3 layers see 70 x 70 px (arXiv 1611.07004, appendix 6.1.2)."""
 
     kind: Literal["patchgan"] = "patchgan"
+    """Architecture: one logit per patch, patches at several scales, their mean, or one per pixel"""
     base_channels: BaseChannels = 64
+    """Channels after the discriminators' first convolution; deeper layers have multiples"""
     num_layers: Annotated[int, Interval(ge=1, le=5)] = 3
+    """Layers of stride 2: 1 to 5 see patches of 16, 34, 70, 142 and 286 px"""
     norm: Norm = "instance"
+    """Normalisation of features; instance_affine is instance with a learnt scale and shift"""
     conv_bias: ConvBias = "by_norm"
+    """Convolutions with a bias: only those before instance norm, or all"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +121,7 @@ class MultiScaleConfig(Section):
     base_channels: BaseChannels = 64
     num_layers: Annotated[int, Interval(ge=1, le=5)] = 3
     num_scales: Annotated[int, Interval(ge=1, le=8)] = 2
+    """Number of discriminators; each has half the picture size and width of the one before"""
     norm: Norm = "instance"
     conv_bias: ConvBias = "always"
 
@@ -131,9 +154,13 @@ class ResidualEncoderConfig(Section):
     """BicycleGAN's encoder (arXiv 1711.11586, section 4)."""
 
     kind: Literal["residual"] = "residual"
+    """Architecture of the encoder; resnet18 is torchvision's ResNet-18 without trained weights"""
     base_channels: BaseChannels = 64
+    """Channels after the encoder's first convolution; deeper layers have multiples"""
     num_blocks: Annotated[int, Interval(ge=1, le=8)] = 4
+    """Halvings after the first convolution; unless set, 3 up to a crop of 128 px, else 4"""
     norm: Norm = "instance"
+    """Normalisation of features; instance_affine is instance with a learnt scale and shift"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,17 +178,29 @@ class CycleGanConfig(Section):
     """CycleGAN's losses (arXiv 1703.10593, equations 1 to 3 and section 5.2)."""
 
     kind: Literal["cyclegan"] = "cyclegan"
-    update: Literal["joint", "alternating"] = "joint"  # both generators at once, or in turn
+    """Losses: cyclegan learns both directions without pairs, the others A → B from pairs"""
+    update: Literal["joint", "alternating"] = "joint"
+    """Update of the two generators: both in one step, or one after the other"""
     gan_mode: GanMode = "lsgan"
-    lambda_penalty: Weight = 10.0  # of the gradient penalty of wgangp
-    lambda_gan_ab: Weight = 1.0  # 0 leaves discriminator b out
-    lambda_gan_ba: Weight = 1.0  # 0 leaves discriminator a out
-    lambda_a: Weight = 10.0  # cycle A -> B -> A
-    lambda_b: Weight = 10.0  # cycle B -> A -> B
-    lambda_identity: Weight = 0.5  # relative to lambda_a and lambda_b; keeps colours
+    """Adversarial loss: least squares, cross-entropy, hinge, or Wasserstein with a penalty"""
+    lambda_penalty: Weight = 10.0
+    """Weight of the gradient penalty of wgangp"""
+    lambda_gan_ab: Weight = 1.0
+    """Weight of the adversarial loss of A → B; 0 removes the discriminator of B"""
+    lambda_gan_ba: Weight = 1.0
+    """Weight of the adversarial loss of B → A; 0 removes the discriminator of A"""
+    lambda_a: Weight = 10.0
+    """Weight of the cycle loss of A → B → A"""
+    lambda_b: Weight = 10.0
+    """Weight of the cycle loss of B → A → B"""
+    lambda_identity: Weight = 0.5
+    """Weight of the identity loss, as a share of lambda_a and lambda_b; it preserves colours"""
     pool_size: Annotated[int, Interval(ge=0, le=100_000)] = 50
-    d_ratio: Count = 1  # alternating: generator steps per discriminator step
-    cycle_from_identity: bool = False  # alternating: start the second cycle from the identity
+    """Earlier generated pictures that each discriminator is shown again; 0 for none"""
+    d_ratio: Count = 1
+    """Generator updates per discriminator update, with the alternating update"""
+    cycle_from_identity: bool = False
+    """Start the second cycle from the identity picture, with the alternating update"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,10 +209,13 @@ class Pix2PixConfig(Section):
 
     kind: Literal["pix2pix"] = "pix2pix"
     gan_mode: GanMode = "vanilla"
-    lambda_penalty: Weight = 10.0  # of the gradient penalty of wgangp
-    lambda_gan: Weight = 1.0  # 0 leaves the discriminator out
+    lambda_penalty: Weight = 10.0
+    lambda_gan: Weight = 1.0
+    """Weight of the adversarial loss; 0 removes it"""
     lambda_l1: Weight = 100.0
-    conditional: bool = True  # the discriminator sees the input beside the output
+    """Weight of the L1 distance between translation and truth"""
+    conditional: bool = True
+    """Show the discriminator the input beside the output"""
     pool_size: Annotated[int, Interval(ge=0, le=100_000)] = 0
 
 
@@ -182,15 +224,19 @@ class BicycleGanConfig(Section):
     """BicycleGAN's losses (arXiv 1711.11586, equations 1 to 8)."""
 
     kind: Literal["bicyclegan"] = "bicyclegan"
-    paths: Literal["both", "cvae", "clr"] = "both"  # cVAE-GAN and cLR-GAN, or one of them
+    paths: Literal["both", "cvae", "clr"] = "both"
+    """Training paths: cVAE-GAN, cLR-GAN, or both"""
     gan_mode: GanMode = "lsgan"
-    lambda_penalty: Weight = 10.0  # of the gradient penalty of wgangp
+    lambda_penalty: Weight = 10.0
     lambda_gan: Weight = 1.0
     lambda_l1: Weight = 10.0
     lambda_latent: Weight = 0.5
+    """Weight of the L1 distance between the code and its reconstruction by the encoder"""
     lambda_kl: Weight = 0.01
-    conditional: bool = False  # the discriminators see the input beside the output
-    shared_discriminator: bool = False  # one for both paths
+    """Weight of the KL divergence between encoded codes and a normal distribution"""
+    conditional: bool = False
+    shared_discriminator: bool = False
+    """Use one discriminator for both paths"""
 
 
 MethodConfig = CycleGanConfig | Pix2PixConfig | BicycleGanConfig
@@ -200,31 +246,56 @@ MethodConfig = CycleGanConfig | Pix2PixConfig | BicycleGanConfig
 class DataSettings(Section):
     """The pictures of two domains, and how a training sample is cut from them."""
 
-    a: str = ""  # a folder
+    a: str = ""
+    """Pictures of A: a folder, or tar archives (x.tar or x-{000..009}.tar)"""
     b: str = ""
-    pairs: str = ""  # instead: a folder of side-by-side pictures, or a CSV file of two columns
-    pair_order: Literal["ab", "ba"] = "ab"  # which side of a pair, or column, is A
-    held_out_a: str = ""  # a folder; else some training pictures are held out
+    """Pictures of B: a folder, or tar archives (x.tar or x-{000..009}.tar)"""
+    pairs: str = ""
+    """Pairs of pictures, in place of A and B: a folder of pictures side by side, or a CSV file"""
+    pair_order: Literal["ab", "ba"] = "ab"
+    """Order of a pair: with ab, the left half or first column is A; with ba, it is B"""
+    held_out_a: str = ""
+    """Held-out pictures of A: a folder or tar archives; if empty, some training pictures"""
     held_out_b: str = ""
+    """Held-out pictures of B: a folder or tar archives; if empty, some training pictures"""
     held_out_pairs: str = ""
-    held_out: CountOrZero = 8  # pictures per side, at most a tenth of it
+    """Held-out pairs, in a form that data.pairs takes; if empty, some training pairs"""
+    held_out: CountOrZero = 8
+    """Pictures of each side to hold out of the training; at most a tenth of the side"""
     name_a: str = "a"
+    """Name of domain A in file names and reports; unless set, the name of its folder"""
     name_b: str = "b"
+    """Name of domain B in file names and reports; unless set, the name of its folder"""
     channels_a: PictureChannels = 3
+    """Channels of A: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha; more in .npy files"""
     channels_b: PictureChannels = 3
-    load_size: Side = 286  # px, shorter side before the crop
-    crop_size: Side = 256  # px
-    resample_a: Resample = "bicubic"  # nearest: label maps keep their colours
+    """Channels of B: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha; more in .npy files"""
+    load_size: Side = 286
+    """Shorter side, in px, to which pictures are resized; unless set, data.crop_size x 286/256"""
+    crop_size: Side = 256
+    """Side, in px, of the square crops to train on"""
+    resample_a: Resample = "bicubic"
+    """Resizing filter of A; nearest preserves the colours of label maps"""
     resample_b: Resample = "bicubic"
+    """Resizing filter of B; nearest preserves the colours of label maps"""
     flip: bool = True
-    rotate: bool = False  # by 0, 90, 180 or 270 degrees
-    colour_a: Strength = 0.0  # jitter of brightness, contrast and saturation
+    """Mirror half of the samples left to right"""
+    rotate: bool = False
+    """Rotate samples by 0, 90, 180 or 270 degrees"""
+    colour_a: Strength = 0.0
+    """Strength of random changes to brightness, contrast and saturation of A; 0 for none"""
     colour_b: Strength = 0.0
+    """Strength of random changes to brightness, contrast and saturation of B; 0 for none"""
     skip_unreadable: bool = False
+    """Skip files that cannot be read; otherwise they stop the training before it begins"""
     workers: Annotated[int, Interval(ge=0, le=256)] | Literal["auto"] = "auto"
-    cache: str = ""  # a folder for decoded pictures, instead of memory
-    cache_memory: Mebibytes | Literal["auto"] = "auto"  # MiB; auto: a quarter of the free memory
-    cache_disk: Mebibytes = 16_384  # MiB that one run may store in ``cache``
+    """Processes that read pictures; 0 reads in a thread, auto depends on the device and cores"""
+    cache: str = ""
+    """Folder for decoded pictures, which later runs share; without it, they stay in memory"""
+    cache_memory: Mebibytes | Literal["auto"] = "auto"
+    """Memory for decoded pictures, in MiB; auto is a quarter of the available memory"""
+    cache_disk: Mebibytes = 16_384
+    """Disk space, in MiB, that one run may use in data.cache"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +303,9 @@ class InitSettings(Section):
     """Initial weights."""
 
     kind: Init = "normal"
+    """Distribution of the initial weights"""
     gain: Annotated[float, Interval(gt=0, le=100)] = 0.02
+    """Standard deviation of normal, or gain of xavier and orthogonal; kaiming ignores it"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,10 +313,15 @@ class OptimizerSettings(Section):
     """The optimizers, one for the networks of each phase of a step."""
 
     kind: Literal["adam", "rmsprop"] = "adam"
+    """Optimizer of all networks"""
     lr: Annotated[float, Interval(gt=0, le=1)] = 2e-4
+    """Learning rate of all networks"""
     beta1: Annotated[float, Interval(ge=0, lt=1)] = 0.5
+    """Decay of Adam's average of gradients"""
     beta2: Annotated[float, Interval(ge=0, lt=1)] = 0.999
-    max_grad_norm: Weight = 0.0  # per network; 0: no clipping
+    """Decay of Adam's average of squared gradients"""
+    max_grad_norm: Weight = 0.0
+    """Largest norm of the gradient of each network; larger ones are clipped; 0 clips none"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,14 +329,23 @@ class ScheduleSettings(Section):
     """The decay of the learning rate, in epochs, or in steps where those are set."""
 
     kind: Literal["linear", "step", "multistep", "cosine", "plateau", "constant"] = "linear"
+    """Decay of the learning rate"""
     epochs: CountOrZero = 100
+    """Epochs at the full learning rate; an epoch is one pass over the larger side"""
     decay_epochs: CountOrZero = 100
+    """Epochs of linear decay of the learning rate to 0; other schedules add them to the length"""
     constant_steps: CountOrZero | None = None
+    """Steps at the full learning rate; replaces schedule.epochs"""
     decay_steps: CountOrZero | None = None
-    every: Count = 50  # step: epochs (or steps) between falls
-    milestones: Annotated[tuple[Count, ...], MaxLen(100)] = ()  # multistep: where it falls
-    factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1  # step, multistep, plateau: of each fall
-    patience: CountOrZero = 5  # plateau: validations without improvement before a fall
+    """Steps of linear decay of the learning rate; replaces schedule.decay_epochs"""
+    every: Count = 50
+    """Epochs, or steps, between two drops of the step schedule"""
+    milestones: Annotated[tuple[Count, ...], MaxLen(100)] = ()
+    """Epochs, or steps, after which the multistep schedule drops the learning rate"""
+    factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    """Factor of each drop of step, multistep and plateau; unless set, 0.2 for plateau"""
+    patience: CountOrZero = 5
+    """Validations without a gain of 1 % before the plateau schedule drops the learning rate"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,17 +353,29 @@ class TrainSettings(Section):
     """Batches, precision, and the intervals of saves, samples and validations."""
 
     seed: Annotated[int, Interval(ge=0, lt=2**63)] = 0
+    """Random seed of initial weights, sample order, crops and noise"""
     batch_size: Annotated[int, Interval(ge=1, le=4096)] = 1
-    accumulate: Annotated[int, Interval(ge=1, le=4096)] = 1  # micro-batches of a batch
-    steps: Count | None = None  # where to stop; does not change the learning rate
-    ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # 0: no averaging
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the networks; losses are fp32
+    """Pictures of each side in a step, over all GPUs"""
+    accumulate: Annotated[int, Interval(ge=1, le=4096)] = 1
+    """Micro-batches into which a batch is split to save memory"""
+    steps: Count | None = None
+    """Last step, if before the end of the schedule; it does not change the learning rate"""
+    ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    """Decay of the moving average of the generators' weights; 0 for no average"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Precision of the networks; auto is bf16 on GPUs of compute capability 8.0, else fp32"""
     compile: Literal["auto", "on", "off"] = "auto"
-    recompute: bool = False  # ResNet: less memory, a third more work
-    save_every: Count = 1000  # steps
+    """Compile the networks with torch.compile, which takes minutes; auto is off"""
+    recompute: bool = False
+    """Recompute a ResNet's features in the backward pass: less memory, a third more work"""
+    save_every: Count = 1000
+    """Steps between saves of the training state; it is also saved every ten minutes"""
     sample_every: Count = 500
+    """Steps between two pictures in samples/"""
     validate_every: Count = 500
+    """Steps between validations on held-out pictures"""
     log_every: Count = 50
+    """Steps between rows of metrics.jsonl"""
 
 
 _BY_KIND = {"discriminator": "kind"}  # how pydantic tells the classes of a union apart
@@ -287,14 +386,23 @@ class Settings(Section):
     """All settings of a run."""
 
     data: DataSettings = field(default_factory=DataSettings)
+    """Pictures of both domains, and the samples made from them"""
     method: MethodConfig = field(default_factory=CycleGanConfig, metadata=_BY_KIND)
+    """Losses and their weights"""
     generator: GeneratorConfig = field(default_factory=ResnetConfig, metadata=_BY_KIND)
+    """Networks that translate"""
     discriminator: DiscriminatorConfig = field(default_factory=PatchGanConfig, metadata=_BY_KIND)
-    encoder: EncoderConfig | None = field(default=None, metadata=_BY_KIND)  # BicycleGAN's
+    """Networks that tell real from generated pictures"""
+    encoder: EncoderConfig | None = field(default=None, metadata=_BY_KIND)
+    """Network that reads the code z of a picture, for bicyclegan alone"""
     init: InitSettings = field(default_factory=InitSettings)
+    """Initial weights"""
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    """Optimizers of the networks"""
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    """Length of the training, and decay of the learning rate"""
     train: TrainSettings = field(default_factory=TrainSettings)
+    """Batches, precision, and how often files are written"""
 
 
 def to_tree(settings: Section) -> Tree:

@@ -55,13 +55,18 @@ def build_settings(
     return settings
 
 
+def preset_values(method: str, preset: str = "paper") -> Tree:
+    """Return the settings that a method with a preset sets, over the defaults of the classes."""
+    return _derive(_base(method, preset, {}))
+
+
 def parse_settings(tree: Mapping[str, Any]) -> Settings:
     """Turn a nested dictionary into ``Settings``; missing settings take their defaults."""
     from pydantic import ValidationError
 
     _check_sections(tree)
     _check_names(tree)
-    defaults = {name: {"kind": next(iter(_kinds(name)))} for name in tree if _kinds(name)}
+    defaults = {name: {"kind": next(iter(kinds_of(name)))} for name in tree if kinds_of(name)}
     try:
         return _adapter().validate_json(json.dumps(merge(defaults, tree), default=str))
     except ValidationError as error:
@@ -115,7 +120,7 @@ def _method_name(method: str | None, chosen: Tree) -> str:
     """Find the entry of ``METHODS``; refuse settings whose ``method.kind`` is another's."""
     kind = chosen.get("method", {}).get("kind")
     if method is None:
-        return nearest(str(kind or "cyclegan"), _kinds("method"), what="method.kind")
+        return nearest(str(kind or "cyclegan"), kinds_of("method"), what="method.kind")
     name = nearest(method, METHODS, what="`method`")
     if kind not in (None, METHODS[name]["method"]["kind"]):
         raise UsageError(f"`method` {method}: the settings say method.kind {kind}. Leave one out")
@@ -134,7 +139,7 @@ def _base(method: str, preset: str, chosen: Tree) -> Tree:
 
 def _known(section: str, values: Tree, chosen: Mapping[str, Any]) -> Tree:
     """Keep the values of a lower layer that the chosen kind of the section knows."""
-    known = _names(_class(section, {**values, **chosen}))
+    known = _names(class_of(section, {**values, **chosen}))
     return {key: value for key, value in values.items() if key in known}
 
 
@@ -183,10 +188,10 @@ def _check_sections(tree: Mapping[str, Any]) -> None:
 def _check_names(tree: Mapping[str, Any]) -> None:
     """Refuse unknown settings, those of another kind, and text that is not Unicode."""
     for section, values in tree.items():
-        cls = _class(section, values)
+        cls = class_of(section, values)
         for key, value in values.items():
             name = f"{section}.{key}"
-            owners = [kind for kind, other in _kinds(section).items() if key in _names(other)]
+            owners = [kind for kind, other in kinds_of(section).items() if key in _names(other)]
             if owners and key not in _names(cls):
                 raise UsageError(
                     f"setting {name}: {vars(cls)['kind']} has none. Leave it out, or set "
@@ -208,7 +213,9 @@ def _check_unicode(name: str, value: str) -> None:
 def _explain(tree: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]) -> str:
     """Explain the first setting whose value pydantic refuses."""
     section = faults[0]["loc"][0]
-    depth = 3 if _kinds(section) else 2  # section, kind in a union, setting; then inside its value
+    depth = (
+        3 if kinds_of(section) else 2
+    )  # section, kind in a union, setting; then inside its value
     place = faults[0]["loc"][:depth]
     messages = [str(fault["msg"]) for fault in faults if fault["loc"][:depth] == place]
     allowed = " or ".join(message.removeprefix("Input should be ") for message in messages)
@@ -229,15 +236,15 @@ _PLAIN_WORDS = {  # of pydantic
 }
 
 
-def _class(section: str, values: Mapping[str, Any]) -> type[Section]:
+def class_of(section: str, values: Mapping[str, Any]) -> type[Section]:
     """Find the class of a section by its kind, the first by default."""
-    kinds = _kinds(section)
+    kinds = kinds_of(section)
     if not kinds:
         return SECTIONS[section][0]
     return kinds[nearest(str(values.get("kind", next(iter(kinds)))), kinds, what=f"{section}.kind")]
 
 
-def _kinds(section: str) -> dict[str, type[Section]]:
+def kinds_of(section: str) -> dict[str, type[Section]]:
     """Map the kinds of a section to their classes; empty for a section of one class."""
     classes = SECTIONS[section]
     return {str(vars(cls)["kind"]): cls for cls in classes} if len(classes) > 1 else {}

@@ -34,12 +34,8 @@ def _bicyclegan(paths: str) -> Tree:
 METHODS: Mapping[str, Tree] = {
     "cyclegan": {"method": {"kind": "cyclegan"}},
     "pix2pix": {**_UNET, "method": {"kind": "pix2pix"}},
-    "pix2pix-paper": {
-        "method": {"kind": "pix2pix"},
-        "generator": {"kind": "unet", "norm": "batch", "dropout": True},
-        "discriminator": {"norm": "batch"},
-    },
     "bicyclegan": _bicyclegan("both"),
+    # Variants
     "dualgan": {
         "method": {
             "kind": "cyclegan",
@@ -52,8 +48,11 @@ METHODS: Mapping[str, Tree] = {
         "generator": {"kind": "unet", "dropout": True},
         "optimizer": {"kind": "rmsprop", "lr": 5e-5},
     },
-    "cvae-gan": _bicyclegan("cvae"),
-    "clr-gan": _bicyclegan("clr"),
+    "pix2pix-paper": {
+        "method": {"kind": "pix2pix"},
+        "generator": {"kind": "unet", "norm": "batch", "dropout": True},
+        "discriminator": {"norm": "batch"},
+    },
     "pix2pix-noise": {
         **_BICYCLEGAN,
         "method": {
@@ -64,6 +63,8 @@ METHODS: Mapping[str, Tree] = {
         },
         "discriminator": {"kind": "multiscale"},
     },
+    "cvae-gan": _bicyclegan("cvae"),
+    "clr-gan": _bicyclegan("clr"),
 }
 
 PRESETS: Mapping[str, Tree] = {
