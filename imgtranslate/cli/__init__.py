@@ -86,7 +86,9 @@ def run(arguments: Sequence[str]) -> int:
         say(f"error: {with_flags(str(error))}")
         return error.exit_code
     except typer.TyperException as error:
-        say(f"error: {error.format_message().rstrip('.?')}. See {_command(arguments)} --help")
+        said = error.format_message().rstrip(".")
+        end = "" if said.endswith("?") else "."
+        say(f"error: {said}{end} See {_command(arguments)} --help")
         return error.exit_code
     except OSError as error:
         return _report_system_error(error)

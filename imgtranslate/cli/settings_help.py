@@ -22,12 +22,12 @@ PAGE = """\
 # Settings
 
 Every setting of a training, with its default, the values that it takes, and what it controls. A
-default with a name after it, as in "64, 32 (fast)", belongs to that kind, method or preset. Names in
-italics are the kinds of the section that have the setting; other kinds refuse it.
+default with a name after it, as in "64, 32 (fast)", belongs to that kind, method or preset. Names
+in italics are the kinds of the section that have the setting; other kinds refuse it.
 
 The daily settings have flags. Any setting can be given as `--set section.name=value`, or in a TOML
-file with `--config`; the `config.toml` of a run is such a file. Flags and `--set` win over the file,
-and the file wins over the method and the preset. [train](train.md) is the tutorial.
+file with `--config`; the `config.toml` of a run is such a file. Flags and `--set` win over the
+file, and the file wins over the method and the preset. [train](train.md) is the tutorial.
 
 ```sh
 imgtranslate train --list-settings

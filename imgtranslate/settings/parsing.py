@@ -144,7 +144,7 @@ def _known(section: str, values: Tree, chosen: Mapping[str, Any]) -> Tree:
 
 
 def _derive(tree: Tree) -> Tree:
-    """Derive settings from the crop size, unless they are set (``docs/train.md``)."""
+    """Derive settings from the crop size, unless they are set (``docs/settings.md``)."""
     crop = tree.get("data", {}).get("crop_size", DataSettings.crop_size)
     if type(crop) is not int or crop < 1:
         return tree  # refused by the validation that follows

@@ -477,7 +477,7 @@ IN_OUT = frozenset({"in_channels", "out_channels"})
 IN, CODED = frozenset({"in_channels"}), frozenset({"in_channels", "latent_dim"})
 BUILT: dict[type[Section], tuple[type[nn.Module], frozenset[str]]] = {
     # config: what is built, what the builder is given besides
-    ResnetConfig: (networks.ResnetGenerator, IN_OUT),
+    ResnetConfig: (networks.ResnetGenerator, IN_OUT | {"recompute"}),
     UnetConfig: (networks.UnetGenerator, IN_OUT),
     PatchGanConfig: (networks.PatchGan, IN),
     MultiScaleConfig: (networks.MultiScalePatchGan, IN),
