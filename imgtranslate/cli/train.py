@@ -83,7 +83,7 @@ def train(
         str | None,
         data_option(
             metavar="FILTER",
-            help="Resizing filter of both sides; nearest preserves the colours of label maps "
+            help="Resizing filter of both sides; nearest preserves the colours of label maps. "
             "[dim]\\[bicubic, nearest; default bicubic][/dim]",
         ),
     ] = None,
