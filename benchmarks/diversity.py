@@ -27,7 +27,7 @@ COLOURS = np.array([(220, 40, 40), (40, 180, 60), (50, 70, 220)])
 NEAR = 40  # levels in each channel: a third of the way to a mixture of two colours
 SIDE = 32  # px
 PAIRS, OUTLINES, SAMPLES = 600, 30, 12
-SETTINGS = {  # docs/bicyclegan.md, "Looks that are few and distinct"
+SETTINGS = {  # docs/bicyclegan.md, "Few, distinct outputs"
     "init.gain": 1.0,
     "discriminator.norm": "none",
     "train.batch_size": 8,
