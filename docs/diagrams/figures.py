@@ -19,7 +19,6 @@ from docs.diagrams.tracing import (
 from docs.diagrams.words import NETWORKS
 from imgtranslate.builders import build_discriminator, build_encoder
 from imgtranslate.losses import GanMode, adversarial_loss, fake_loss, real_loss
-from imgtranslate.networks import smallest_side
 from imgtranslate.settings.config import PatchGanConfig, latent_dim
 
 _CELLS = {"learns": "learns", "passes": "passes through"}
@@ -50,11 +49,8 @@ def patches_table() -> str:
             network = build_discriminator(config, in_channels=3)
         side = receptive_fields(network)[-1].side
         cells = layer_sizes(network, picture(3, 256))["head"].after[1]
-        rows.append(
-            (str(layers), f"{side} px", f"{cells} × {cells}", f"{smallest_side(layers, 1)} px")
-        )
-    heads = ("`discriminator.num_layers`", "patch", "map of 256 px", "smallest picture")
-    return _table(heads, rows)
+        rows.append((str(layers), f"{side} px", f"{cells} × {cells}"))
+    return _table(("`discriminator.num_layers`", "patch", "map of 256 px"), rows)
 
 
 def draw_table() -> str:
