@@ -23,17 +23,17 @@ Titled = tuple[str, Sequence[Group]]
 def refuse_sheet(target: Path, data: DataSettings) -> None:
     """Raise ``UsageError`` if a sheet would replace a file, or be a training picture."""
     if target.suffix.lower() not in writable_suffixes():
-        raise UsageError(f"--sheet {target}: no name of a picture. Name it as in sheet.png")
+        raise UsageError(f"`sheet` {target}: no name of a picture. Name it as in sheet.png")
     if os.path.lexists(target):
-        raise UsageError(f"--sheet {target}: something is there already. Name a new file")
+        raise UsageError(f"`sheet` {target}: something is there already. Name a new file")
     if not target.parent.is_dir():
-        raise UsageError(f"--sheet {target}: no such folder {target.parent}. Make it first")
+        raise UsageError(f"`sheet` {target}: no such folder {target.parent}. Make it first")
     place = Path(os.path.realpath(target))
     given = (data.a, data.b, data.pairs, data.held_out_a, data.held_out_b, data.held_out_pairs)
     for folder in given:
         if folder and Path(folder).is_dir() and place.is_relative_to(os.path.realpath(folder)):
             raise UsageError(
-                f"--sheet {target}: it would be a training picture there, in {folder}. Name a "
+                f"`sheet` {target}: it would be a training picture there, in {folder}. Name a "
                 "place outside"
             )
 

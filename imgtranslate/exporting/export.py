@@ -115,7 +115,7 @@ def refuse_output(path: Path, *, form: ExportForm = FLOAT, overwrite: bool) -> N
 
 
 def report_of(result: ExportResult) -> dict[str, Any]:
-    """Convert a result to plain values, as ``--report`` writes them."""
+    """Convert a result to plain values, as the report of an export holds them."""
     return {
         "path": str(result.path),
         "bytes": result.size,

@@ -65,7 +65,7 @@ def _build_network(path: Path, header: ModelHeader, form: ExportForm) -> nn.Modu
         )
         weights = {n: t for n, t in tensors.items() if not n.startswith(ENCODER_PREFIX)}
     elif header.encoder is None:
-        raise UsageError(f"{path}: the model has no encoder. Leave --what encoder out")
+        raise UsageError(f"{path}: the model has no encoder. Leave `what` encoder out")
     else:
         network = build_encoder(
             header.encoder,

@@ -151,7 +151,7 @@ def refuse_different(path: Path, proof: Proof) -> None:
         raise ImgTranslateError(
             f"{path}: not written: its result of {worst.width} x {worst.height} px differs from "
             f"the model's by {worst.largest:.3g}{limits.unit}, or {proof.mean:.3g}{limits.unit} on "
-            f"average; {limits.largest:g} and {limits.mean:g} are allowed. Use another --format, "
+            f"average; {limits.largest:g} and {limits.mean:g} are allowed. Use another `format`, "
             "or the model itself"
         )
 

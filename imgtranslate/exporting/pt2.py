@@ -75,7 +75,7 @@ def trace(model: SourceModel) -> torch.export.ExportedProgram:
     if this torch cannot trace without them.
     """
     if _OBLIVIOUS not in _config.get_config_copy():  # type: ignore[attr-defined]
-        raise ImgTranslateError("--format pt2: needs a newer torch. Update it, or use onnx")
+        raise ImgTranslateError("`format` pt2: needs a newer torch. Update it, or use onnx")
     network = with_border(model.network, model.header, model.form)
     example, dynamic_shapes = example_inputs(model)
     with _config.patch({_OBLIVIOUS: True}):  # type: ignore[attr-defined]  # made at the import
@@ -91,5 +91,5 @@ def refuse_pickles(path: Path) -> None:
     if pickled or declared:
         raise ImgTranslateError(
             f"{path}: not written: this torch keeps pickles in a .pt2. "
-            "Use a newer one, or --format onnx"
+            "Use a newer one, or `format` onnx"
         )
