@@ -50,7 +50,7 @@ def with_flags(message: str) -> str:
     ``data.crop_size 17: …`` becomes ``--size 17: …``, and a parameter in backticks its flag. The
     hint to a misspelt setting (``Did you mean …?``) keeps its name.
     """
-    message = message.replace("`device` cuda:", "--gpu ")  # a GPU by its number
+    message = re.sub(r"`device` cuda:(?=\d)", "--gpu ", message)  # a GPU by its number
     named = _PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')}", message)
     return _SETTING.sub(lambda found: FLAGS[found[1]], named)
 
