@@ -9,10 +9,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
+from fixtures.models import CODED_UNET, HEADER
+from fixtures.pictures import encoded, noise
 from onnx import helper
 from PIL import Image
 
@@ -22,21 +23,8 @@ from imgtranslate.model_files.export_header import IMAGE, TRANSLATED
 from imgtranslate.serving.app import Answered, Limits
 from imgtranslate.serving.models import ServedModel
 from imgtranslate.serving.server import bind, serve
-from imgtranslate.settings.config import ResnetConfig, UnetConfig
 from imgtranslate.translation.translator import Translator
 
-HEADER = ModelHeader(
-    generator=ResnetConfig(base_channels=4, num_blocks=1),
-    in_channels=3,
-    out_channels=3,
-    direction="ab",
-    source="horses",
-    target="zebras",
-    load_size=73,
-    crop_size=64,
-    method="cyclegan",
-    step=1,
-)
 PATIENCE = 20.0  # s
 
 
@@ -161,14 +149,7 @@ def head(length: int, *, path: str = "/translate") -> bytes:
 
 
 def png(size: tuple[int, int] = (12, 10), *, seed: int = 0) -> bytes:
-    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    return encoded(Image.fromarray(values), "PNG")
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    content = io.BytesIO()
-    image.save(content, kind, **options)
-    return content.getvalue()
+    return encoded(noise(*size, seed=seed))
 
 
 def opened(content: bytes) -> Image.Image:
@@ -198,5 +179,4 @@ def save_negative(path: Path) -> Path:
 
 def coded(header: ModelHeader, numbers: int) -> ModelHeader:
     """The header of a model with a code."""
-    config = UnetConfig(base_channels=4, depth=5, latent_dim=numbers, z_at="all")
-    return replace(header, generator=config)
+    return replace(header, generator=replace(CODED_UNET, latent_dim=numbers))

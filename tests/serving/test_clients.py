@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
+from fixtures.pictures import encoded
 from serving.service import (
     PATIENCE,
     Gate,
     Service,
     answer,
-    encoded,
     head,
     negative,
     opened,

@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fixtures.command import run
+from fixtures.models import save_model
 from serving.service import Gate, head, png, running, save_negative
-from serving.test_translating import HEADER, save_model
 
 from imgtranslate import cli
 from imgtranslate.serving import models
@@ -32,7 +33,7 @@ SAY_LOADED = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("command")
-    save_model(folder / "ab.safetensors", HEADER)
+    save_model(folder / "ab.safetensors")
     save_negative(folder / "ab.onnx")
     return folder
 
@@ -98,10 +99,6 @@ def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
     assert "Traceback" not in err
 
 
-def run(*arguments: str | Path) -> int:
-    return cli.run(["serve", *map(str, arguments)])
-
-
 def test_wrong_use_is_one_line_and_nothing_starts(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,7 +116,7 @@ def test_wrong_use_is_one_line_and_nothing_starts(
             (("--model", model, "--port", "70000"), "--port"),
             (("--model", model, "--device", "cuda"), "--device cuda: "),
         ]:
-            assert run(*arguments) == 2, arguments
+            assert run("serve", *arguments) == 2, arguments
             out, err = capsys.readouterr()
             assert out == ""
             assert said in err
@@ -130,18 +127,18 @@ def test_the_extra_is_named_where_it_is_missing(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert run("--model", folder / "ab.onnx") == 2
+    assert run("serve", "--model", folder / "ab.onnx") == 2
     assert "Run pip install 'imgtranslate[serve]'" in capsys.readouterr().err
 
 
 def test_help_needs_no_server(folder: Path) -> None:
-    run = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", SAY_LOADED, "serve", "--help"],
         check=True, capture_output=True, text=True, cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])},
     )  # fmt: skip
-    assert "'imgtranslate[serve]'" in run.stdout
-    loaded = set(run.stdout.rpartition("loaded ")[2].split())
+    assert "'imgtranslate[serve]'" in done.stdout
+    loaded = set(done.stdout.rpartition("loaded ")[2].split())
     assert not loaded & {"fastapi", "starlette", "uvicorn", "torch"}
 
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from serving.service import HEADER, PATIENCE, Gate, Service, head, negative, opened, png, running
-from serving.test_translating import save_model
+from fixtures.models import save_model
+from serving.service import PATIENCE, Gate, Service, head, negative, opened, png, running
 
 from imgtranslate.serving.app import Limits
 from imgtranslate.serving.models import load_models
@@ -85,7 +85,7 @@ def do_not_read(service: Service, number: int) -> None:
 @pytest.mark.slow
 def test_good_clients_are_served_among_bad_ones(tmp_path: Path) -> None:
     """Rounds of the same bad requests beside good ones; what the process holds does not grow."""
-    path = save_model(tmp_path / "ab.safetensors", HEADER)
+    path = save_model(tmp_path / "ab.safetensors")
     models = load_models([path], device="cpu", notice=lambda _: None)
     translator, sent = load(path, device="cpu"), [png((64, 48), seed=seed) for seed in range(4)]
     expected = [translator(opened(body)).tobytes() for body in sent]

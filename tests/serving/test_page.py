@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures.chromium import BROWSER, browser
+from fixtures.models import HEADER, save_model
 from PIL import Image
-from serving.service import HEADER, coded, png, running
-from serving.test_translating import save_model
+from serving.service import coded, png, running
 
 from imgtranslate.serving.models import load_models
 from imgtranslate.translation.translator import load

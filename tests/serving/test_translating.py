@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from fixtures.models import BACK, HEADER, save_model
+from fixtures.pictures import encoded
 from PIL import Image
 from serving.service import (
-    HEADER,
     Gate,
     Service,
     coded,
-    encoded,
     negative,
     opened,
     png,
@@ -23,26 +22,14 @@ from serving.service import (
 )
 
 from imgtranslate import cli
-from imgtranslate.builders import build_generator
 from imgtranslate.images import Codes, Values
-from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
-from imgtranslate.networks import initialise
 from imgtranslate.serving.app import Limits
 from imgtranslate.serving.models import list_models, load_models
 from imgtranslate.serving.request import MEDIA_TYPES, PARAMETERS
 
 CODED = replace(coded(HEADER, 3), source="edges", target="shoes")
 CHANNELS = replace(HEADER, in_channels=1, out_channels=1, source="grey", target="maps")
-
-
-def save_model(path: Path, header: ModelHeader) -> Path:
-    network = build_generator(
-        header.generator, in_channels=header.in_channels, out_channels=header.out_channels
-    )
-    initialise(network, init="normal", gain=0.2, generator=torch.Generator().manual_seed(0))
-    checkpoint.save(path, network.state_dict(), header)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -345,8 +332,7 @@ def test_a_bug_is_an_answer_too(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_both_ways_of_a_run_are_served(tmp_path: Path) -> None:
     (tmp_path / "run/best").mkdir(parents=True)
-    back = replace(HEADER, direction="ba", source="zebras", target="horses")
-    for path, header in {"ab": HEADER, "ba": back, "best/ab": HEADER, "best/ba": back}.items():
+    for path, header in {"ab": HEADER, "ba": BACK, "best/ab": HEADER, "best/ba": BACK}.items():
         save_model(tmp_path / f"run/{path}.safetensors", header)
     paths = list_models([tmp_path / "run"])
     assert paths == [tmp_path / f"run/best/{name}.safetensors" for name in ("ab", "ba")]
