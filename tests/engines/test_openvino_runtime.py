@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from exporting.int8.test_int8 import MODELS, RESNET, save_model
+from fixtures.models import CODED_UNET, HEADER, model_header, save_model
+from fixtures.pictures import noise, save_soft_pictures
 from PIL import Image
 
 from imgtranslate import cli
@@ -28,18 +29,14 @@ OPENVINO = ExportForm(format="openvino")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("openvino")
-    for name, header in MODELS.items():
+    for name, header in {"resnet": HEADER, "unet": model_header(CODED_UNET)}.items():
         save_model(folder / f"{name}.safetensors", header)
         export_model(folder / f"{name}.safetensors", folder / name, form=OPENVINO)
     model = folder / "resnet.safetensors"
     export_model(model, folder / "resnet.onnx")
     export_model(model, folder / "uint8", form=ExportForm(format="openvino", io="uint8"))
-    (folder / "pictures").mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(8):
-        coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
-        coarse.resize((70, 60), Image.Resampling.BICUBIC).save(folder / f"pictures/{index}.png")
-    Image.fromarray(rng.integers(0, 256, (31, 22, 3), np.uint8)).save(folder / "in.png")
+    save_soft_pictures(folder / "pictures")
+    noise(22, 31).save(folder / "in.png")
     return folder
 
 
@@ -51,8 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_translates_as_the_model_does_at_any_size(
     folder: Path, model: str, export: str, size: tuple[int, int]
 ) -> None:
-    noise = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    image = Image.fromarray(noise)
+    image = noise(*size)
     found = np.asarray(load(folder / export, engine="openvino")(image)).astype(int)
     expected = np.asarray(load(folder / f"{model}.safetensors")(image)).astype(int)
     assert found.shape == expected.shape
@@ -71,7 +67,7 @@ def test_the_folder_says_what_it_is(folder: Path) -> None:
         "model.bin",
         "model.xml",
     ]
-    assert read_model_header(folder / "resnet") == RESNET
+    assert read_model_header(folder / "resnet") == HEADER
     assert kind_of(folder / "resnet") == "export"
     assert str(folder).encode() not in (folder / "resnet/model.xml").read_bytes()
 

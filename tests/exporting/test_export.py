@@ -9,58 +9,26 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from fixtures.command import run
+from fixtures.models import HEADER, RESNET, UNET, model_header, save_model
 from PIL import Image
 from torch import Tensor
 
-from imgtranslate import cli
-from imgtranslate.builders import build_generator
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.exporting import export as workflow
 from imgtranslate.exporting import network as exported_network
 from imgtranslate.exporting.export import export_model
 from imgtranslate.exporting.proof import Comparison, Proof, Speed, Tolerance, refuse_different
 from imgtranslate.images import to_network, to_pixels
-from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
 from imgtranslate.model_files.export_header import FORM_KEY, ExportForm, form_json
-from imgtranslate.networks import initialise
-from imgtranslate.settings.config import ResnetConfig, UnetConfig
 from imgtranslate.translation.translator import load
 
-RESNET = ModelHeader(
-    generator=ResnetConfig(base_channels=4, num_blocks=1),
-    in_channels=3,
-    out_channels=3,
-    direction="ab",
-    source="horses",
-    target="zebras",
-    load_size=73,
-    crop_size=64,
-    method="cyclegan",
-    step=1,
-)
 MODELS = {
-    "resnet": RESNET,
-    "resnet-resize": replace(
-        RESNET,
-        generator=ResnetConfig(base_channels=4, num_blocks=1, norm="none", upsample="resize"),
-        out_channels=1,
-    ),
-    "unet": replace(RESNET, generator=UnetConfig(base_channels=4, depth=5), in_channels=1),
+    "resnet": HEADER,
+    "resnet-resize": model_header(replace(RESNET, norm="none", upsample="resize"), out_channels=1),
+    "unet": model_header(UNET, in_channels=1),
 }
-
-
-def save_model(path: Path, header: ModelHeader) -> Path:
-    network = build_generator(
-        header.generator, in_channels=header.in_channels, out_channels=header.out_channels
-    )
-    initialise(network, init="normal", gain=0.2, generator=torch.Generator().manual_seed(0))
-    checkpoint.save(path, network.state_dict(), header)
-    return path
-
-
-def run(*arguments: str | Path) -> int:
-    return cli.run(["export", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +109,25 @@ def test_the_command_prints_lines_that_run_without_imgtranslate(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("--model", folder / "unet.safetensors", "--format", "onnx", "-o", "new/ab.onnx") == 0
+    assert (
+        run(
+            "export",
+            "--model",
+            folder / "unet.safetensors",
+            "--format",
+            "onnx",
+            "-o",
+            "new/ab.onnx",
+        )
+        == 0
+    )
     captured = capfd.readouterr()
     assert captured.out.startswith("new/ab.onnx: 0.3 MB")
     sizes = re.findall(r"[01]/255 at (\d+ x \d+) px", captured.out)
     assert sizes == ["5 x 7", "50 x 37", "64 x 64", "256 x 256"]
     assert captured.err.splitlines() == ["exporting, then comparing with the model"]  # no chatter
 
-    picture = noise(RESNET, batch=1, height=31, width=22)[0]
+    picture = noise(HEADER, batch=1, height=31, width=22)[0]
     Image.fromarray(picture).save("in.jpg")
     lines = captured.out[captured.out.index("import") :]
     check = "import sys\nassert not {'torch', 'imgtranslate'} & set(sys.modules)\n"
@@ -173,7 +152,7 @@ def test_a_wrong_export_is_found_out_and_leaves_what_was_there(
     output = tmp_path / "ab.onnx"
     output.write_text("the one before")
     model = folder / "resnet-resize.safetensors"
-    assert run("--model", model, "-o", output, "--overwrite") == 1
+    assert run("export", "--model", model, "-o", output, "--overwrite") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["ab.onnx"]
     assert output.read_text() == "the one before"
     captured = capsys.readouterr()
@@ -196,7 +175,7 @@ def test_the_worst_size_decides(tmp_path: Path) -> None:
 
 
 def test_a_run_gives_its_a_to_b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_model(tmp_path / "ab.safetensors", RESNET)
+    save_model(tmp_path / "ab.safetensors")
 
     def write(_: object, path: Path, *__: object, **___: object) -> tuple[int, None]:
         return path.write_bytes(b"stands in"), None
@@ -204,7 +183,7 @@ def test_a_run_gives_its_a_to_b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(workflow, "_write", write)
     monkeypatch.setattr(workflow, "prove", lambda *_: proof(1))
     result = export_model(tmp_path, tmp_path / "deep/ab.onnx")
-    assert result.header == RESNET
+    assert result.header == HEADER
     assert result.size == len(b"stands in")
     assert (tmp_path / "deep/ab.onnx").read_bytes() == b"stands in"
 
@@ -248,7 +227,7 @@ def test_wrong_use_is_one_line(
     Path("there.onnx").touch()
     Path("folder.json").mkdir(exist_ok=True)
     Path("text.txt").write_text("no model")
-    assert run(*arguments) == 2
+    assert run("export", *arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert told in captured.err.splitlines()[-1]

@@ -16,12 +16,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from fixtures.models import HEADER, RESNET, UNET, model_header, save_model
 from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
 from imgtranslate import cli
-from imgtranslate.builders import build_encoder, build_generator
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.exporting import export as workflow
 from imgtranslate.exporting.export import ExportResult, export_model
@@ -30,43 +30,23 @@ from imgtranslate.exporting.onnx import HalfPrecision, in_half_precision, with_m
 from imgtranslate.exporting.pt2 import refuse_pickles, trace
 from imgtranslate.images import to_network, to_pixels
 from imgtranslate.model_files import checkpoint
-from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
+from imgtranslate.model_files.checkpoint import read_model_header
 from imgtranslate.model_files.export_header import ExportForm, read_export_form
 from imgtranslate.model_files.onnx_file import refuse_outside_tensors
-from imgtranslate.networks import initialise, initialise_as_resnet
 from imgtranslate.networks.layers import InstanceNorm
 from imgtranslate.settings.config import (
     ResidualEncoderConfig,
     Resnet18EncoderConfig,
-    ResnetConfig,
     UnetConfig,
-    latent_dim,
 )
 from imgtranslate.translation.translator import Translator, load
 
-PLAIN = ModelHeader(
-    generator=ResnetConfig(base_channels=4, num_blocks=1),
-    in_channels=3,
-    out_channels=3,
-    direction="ab",
-    source="horses",
-    target="zebras",
-    load_size=73,
-    crop_size=64,
-    method="cyclegan",
-    step=1,
-)
-
 
 def unet(z_at: Any = "none", **options: Any) -> UnetConfig:
-    return UnetConfig(
-        base_channels=4, depth=5, latent_dim=0 if z_at == "none" else 3, z_at=z_at, **options
-    )
+    return replace(UNET, latent_dim=0 if z_at == "none" else 3, z_at=z_at, **options)
 
 
-CODED = replace(
-    PLAIN, generator=unet("all"), encoder=ResidualEncoderConfig(base_channels=4, num_blocks=3)
-)
+CODED = model_header(unet("all"), encoder=ResidualEncoderConfig(base_channels=4, num_blocks=3))
 FORMS = {
     "plain.pt2": ExportForm(format="pt2"),
     "coded.onnx": ExportForm(format="onnx-fp16", io="uint8"),
@@ -78,23 +58,6 @@ SIZES = [(1, 1), (7, 5), (355, 32), (3, 1000)]
 Array = NDArray[Any]
 
 
-def save_model(path: Path, header: ModelHeader) -> Path:
-    draws = torch.Generator().manual_seed(0)
-    network = build_generator(
-        header.generator, in_channels=header.in_channels, out_channels=header.out_channels
-    )
-    initialise(network, init="normal", gain=0.2, generator=draws)
-    tensors = dict(network.state_dict())
-    if header.encoder is not None:
-        encoder = build_encoder(
-            header.encoder, in_channels=header.out_channels, latent_dim=latent_dim(header.generator)
-        )
-        initialise_as_resnet(encoder, generator=draws)
-        tensors |= {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
-    checkpoint.save(path, tensors, header)
-    return path
-
-
 def pictures(count: int, height: int, width: int, channels: int = 3) -> Array:
     return np.random.default_rng(1).integers(0, 256, (count, height, width, channels), np.uint8)
 
@@ -102,7 +65,7 @@ def pictures(count: int, height: int, width: int, channels: int = 3) -> Array:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exports")
-    save_model(folder / "plain.safetensors", PLAIN)
+    save_model(folder / "plain.safetensors")
     save_model(folder / "coded.safetensors", CODED)
     for number, picture in enumerate(pictures(2, 37, 50)):
         Image.fromarray(picture).save(folder / f"{number}.png")
@@ -285,7 +248,7 @@ def test_an_archive_holds_no_pickle_and_nothing_of_this_machine(
             assert "weight_" in name or b"\x80\x02" not in content[:4]
             with pytest.raises(Exception):  # noqa: B017, PT011  # whatever a pickle is not
                 pickle.loads(content)
-    assert read_model_header(path) == PLAIN
+    assert read_model_header(path) == HEADER
     assert read_export_form(path) == ExportForm(format="pt2")
 
 
@@ -343,7 +306,7 @@ def test_the_lines_run_without_imgtranslate(
 
 def test_an_archive_of_a_deep_unet_takes_more_than_its_innermost_pixel(tmp_path: Path) -> None:
     """One pixel of its innermost map is 64 px: what it is traced at, and not what it is for."""
-    header = replace(PLAIN, generator=UnetConfig(base_channels=2, depth=6))
+    header = model_header(UnetConfig(base_channels=2, depth=6))
     model = load_source_model(save_model(tmp_path / "m.safetensors", header), PT2_BYTES)
     network = trace(model).module()
     for height, width in [(1, 1), (64, 64), (65, 3), (3, 130)]:
@@ -521,33 +484,22 @@ def test_cycle_check_of_exports_needs_no_torch(
 # All kinds
 
 KINDS = {
-    "resnet": PLAIN,
-    "resize": replace(
-        PLAIN,
-        generator=ResnetConfig(
-            base_channels=4, num_blocks=1, norm="none", upsample="resize", padding="zero"
-        ),
-        out_channels=1,
+    "resnet": HEADER,
+    "resize": model_header(
+        replace(RESNET, norm="none", upsample="resize", padding="zero"), out_channels=1
     ),
-    "antialias": replace(
-        PLAIN, generator=ResnetConfig(base_channels=4, num_blocks=1, norm="batch", antialias=True)
+    "antialias": model_header(replace(RESNET, norm="batch", antialias=True)),
+    "affine": model_header(
+        replace(RESNET, num_blocks=2, norm="instance_affine", dropout=True), in_channels=6
     ),
-    "affine": replace(
-        PLAIN,
-        generator=ResnetConfig(base_channels=4, num_blocks=2, norm="instance_affine", dropout=True),
-        in_channels=6,
+    "unet": model_header(unet(norm="batch"), in_channels=1, out_channels=4),
+    "unet-deep": model_header(UnetConfig(base_channels=2, depth=8), crop_size=256),
+    "unet-resize": model_header(unet(upsample="resize", skip_order="up_first")),
+    "z-input": model_header(unet("input"), encoder=Resnet18EncoderConfig()),
+    "z-middle": model_header(unet("middle")),
+    "z-plane": model_header(
+        unet("plane"), encoder=ResidualEncoderConfig(base_channels=4, num_blocks=2)
     ),
-    "unet": replace(PLAIN, generator=unet(norm="batch"), in_channels=1, out_channels=4),
-    "unet-deep": replace(PLAIN, generator=UnetConfig(base_channels=2, depth=8), crop_size=256),
-    "unet-resize": replace(PLAIN, generator=unet(upsample="resize", skip_order="up_first")),
-    **{
-        f"z-{z_at}": replace(PLAIN, generator=unet(z_at), encoder=encoder)
-        for z_at, encoder in {
-            "input": Resnet18EncoderConfig(),
-            "middle": None,
-            "plane": ResidualEncoderConfig(base_channels=4, num_blocks=2),
-        }.items()
-    },
 }
 
 

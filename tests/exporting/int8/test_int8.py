@@ -1,7 +1,6 @@
 """Exports in 8 bits: the graph they are made of, what is measured, what is refused."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from fixtures.models import CODED_UNET, model_header, save_model
+from fixtures.pictures import save_soft_pictures
 from onnx import helper, numpy_helper
 from PIL import Image
 from torch import nn
 
 from imgtranslate import cli
-from imgtranslate.builders import build_generator
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.exporting.export import ExportResult, export_model, report_of
 from imgtranslate.exporting.int8.graph_rewrites import phases, to_integer_form
@@ -27,27 +27,14 @@ from imgtranslate.exporting.int8.quantise import (
 from imgtranslate.exporting.network import load_source_model
 from imgtranslate.exporting.onnx import RunGraph, to_onnx
 from imgtranslate.exporting.pictures import calibration_pictures
-from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.model_files.export_header import ExportForm
-from imgtranslate.networks import initialise
-from imgtranslate.settings.config import ResnetConfig, UnetConfig
+from imgtranslate.settings.config import ResnetConfig
 from imgtranslate.translation.translator import load
 
-RESNET = ModelHeader(
-    generator=ResnetConfig(base_channels=8, num_blocks=1),
-    in_channels=3,
-    out_channels=3,
-    direction="ab",
-    source="horses",
-    target="zebras",
-    load_size=73,
-    crop_size=64,
-    method="cyclegan",
-    step=1,
-)
-UNET = replace(RESNET, generator=UnetConfig(base_channels=4, depth=5, latent_dim=3, z_at="all"))
-MODELS = {"resnet": RESNET, "unet": UNET}
+PLAIN = model_header(ResnetConfig(base_channels=8, num_blocks=1))
+CODED = model_header(CODED_UNET)
+MODELS = {"resnet": PLAIN, "unet": CODED}
 INT8 = ExportForm(format="onnx-int8")
 
 
@@ -56,11 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("int8")
     for name, header in MODELS.items():
         save_model(folder / f"{name}.safetensors", header)
-    (folder / "pictures").mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(8):
-        coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
-        coarse.resize((70, 60), Image.Resampling.BICUBIC).save(folder / f"pictures/{index}.png")
+    save_soft_pictures(folder / "pictures")
     return folder
 
 
@@ -85,18 +68,10 @@ def made(folder: Path) -> dict[str, ExportResult]:
     }
 
 
-def save_model(path: Path, header: ModelHeader) -> None:
-    network = build_generator(
-        header.generator, in_channels=header.in_channels, out_channels=header.out_channels
-    )
-    initialise(network, init="normal", gain=0.1, generator=torch.Generator().manual_seed(0))
-    checkpoint.save(path, network.state_dict(), header)
-
-
 def feed(header: ModelHeader, *, height: int = 40, width: int = 56) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     image = rng.uniform(-1, 1, (1, header.in_channels, height, width)).astype(np.float32)
-    return {"image": image} | ({"z": np.ones((1, 3), np.float32)} if header is UNET else {})
+    return {"image": image} | ({"z": np.ones((1, 8), np.float32)} if header is CODED else {})
 
 
 def answer(model: onnx.ModelProto, values: dict[str, np.ndarray]) -> np.ndarray:
@@ -186,7 +161,7 @@ def test_weights_have_a_scale_for_each_channel_and_results_are_in_bytes_if_asked
 def test_a_kept_layer_and_its_padding_stay_in_float(plain: dict[str, onnx.ModelProto]) -> None:
     form = to_integer_form(plain["resnet"])
     rest = convolutions(form)[1:]
-    ranges = measure_ranges(form, [feed(RESNET)], tails=(0.0,))[0.0]
+    ranges = measure_ranges(form, [feed(PLAIN)], tails=(0.0,))[0.0]
     made = insert_qdq(form, ranges, in_float=frozenset(rest), outputs_in_int8=True)
     assert sum(node.op_type == "QuantizeLinear" for node in made.graph.node) == 3  # pad, in, out
 
@@ -214,7 +189,7 @@ def test_the_search_brings_back_what_hurts_and_no_more(plain: dict[str, onnx.Mod
     right = np.full((1, 4, 4, 3), 128, np.uint8)
     made = quantise(
         plain["resnet"],
-        [feed(RESNET)],
+        [feed(PLAIN)],
         [right],
         runtime=runtime_that_hates(hated, tried),
         aim=40,
@@ -231,7 +206,7 @@ def test_the_search_ends_with_its_time(plain: dict[str, onnx.ModelProto]) -> Non
     right = np.full((1, 4, 4, 3), 128, np.uint8)
     made = quantise(
         plain["resnet"],
-        [feed(RESNET)],
+        [feed(PLAIN)],
         [right],
         runtime=runtime_that_hates({layers[1]}, tried),
         aim=40,
