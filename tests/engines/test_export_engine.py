@@ -1,67 +1,35 @@
-import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-import torch
+from fixtures.models import CODED_UNET, HEADER, model_header, save_model
+from fixtures.pictures import save_picture
 from PIL import Image
 
 from imgtranslate import cli
-from imgtranslate.builders import build_generator
 from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.exporting.export import export_model
-from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import (
     METADATA_KEY,
-    ModelHeader,
-    StateHeader,
     header_json,
     read_model_header,
 )
 from imgtranslate.model_files.export_header import FORM_KEY
 from imgtranslate.model_files.onnx_file import read_onnx_metadata
-from imgtranslate.networks import initialise
-from imgtranslate.settings.config import ResnetConfig, UnetConfig
 from imgtranslate.translation.translator import load
-
-HEADER = ModelHeader(
-    generator=ResnetConfig(base_channels=4, num_blocks=1),
-    in_channels=3,
-    out_channels=3,
-    direction="ab",
-    source="horses",
-    target="zebras",
-    load_size=73,
-    crop_size=64,
-    method="cyclegan",
-    step=1234,
-    versions={"imgtranslate": "0.1.0"},
-)
-CODED = replace(HEADER, generator=UnetConfig(base_channels=4, depth=5, latent_dim=3, z_at="all"))
-
-
-def save_model(path: Path, header: ModelHeader) -> Path:
-    network = build_generator(
-        header.generator, in_channels=header.in_channels, out_channels=header.out_channels
-    )
-    initialise(network, init="normal", gain=0.2, generator=torch.Generator().manual_seed(0))
-    checkpoint.save(path, network.state_dict(), header)
-    return path
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("onnx")
-    for name, header in {"plain": HEADER, "coded": CODED}.items():
+    for name, header in {"plain": HEADER, "coded": model_header(CODED_UNET)}.items():
         export_model(save_model(folder / f"{name}.safetensors", header), folder / f"{name}.onnx")
-    pixels = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
-    Image.fromarray(pixels).save(folder / "in.png")
+    save_picture(folder / "in.png", size=(50, 37))
     return folder
 
 
@@ -229,74 +197,3 @@ def test_a_header_costs_no_memory_however_large_the_graph(tmp_path: Path) -> Non
         onnx.helper.set_model_props(model, {METADATA_KEY: "{}"})
         file.write(model.SerializeToString())
     assert read_onnx_metadata(path) == {METADATA_KEY: "{}"}
-
-
-# info
-
-
-def told(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    assert cli.run(["info", *map(str, arguments)]) == 0
-    return capsys.readouterr().out
-
-
-@pytest.mark.parametrize("suffix", ["safetensors", "onnx"])
-def test_info_of_a_model(folder: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
-    path = folder / f"plain.{suffix}"
-    text = told(capsys, path)
-    for part in ("horses to zebras", "1 blocks, 4 channels wide", "1,234 steps", "64 px"):
-        assert part in text
-    assert f"$ imgtranslate translate in.jpg --model {path}" in text
-    found = json.loads(told(capsys, path, "--json"))
-    assert found["kind"] == {"safetensors": "model", "onnx": "export"}[suffix]
-    assert found["header"]["source"] == "horses"
-
-
-def test_info_counts_parameters_without_loading_them(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    network = build_generator(HEADER.generator, in_channels=3, out_channels=3)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    assert f"parameters  {count:,}" in told(capsys, folder / "plain.safetensors")
-
-
-def test_info_of_a_run_and_its_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for side in ("horses", "zebras"):
-        (tmp_path / side).mkdir()
-        Image.new("RGB", (32, 32)).save(tmp_path / side / "x.png")
-    sides = ["--a", str(tmp_path / "horses"), "--b", str(tmp_path / "zebras")]
-    small = ["--size", "16", "--steps", "1", "--set", "discriminator.num_layers=1"]
-    out = tmp_path / "my run"
-    options = ["--preset", "tiny", "--device", "cpu", "--out", str(out)]
-    assert cli.run(["train", *sides, *small, *options]) == 0
-    text = told(capsys, out)
-    for part in ("horses to zebras, by cyclegan", "1 and 1", "16 px", "ab.safetensors"):
-        assert part in text
-    assert f"$ imgtranslate train --resume '{out}'" in text
-    assert f"--resume '{out}'" in told(capsys, out / "state.safetensors")
-
-
-def test_info_of_what_is_not_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "net_G.pth").write_bytes(b"")
-    (tmp_path / "x.safetensors").write_bytes(b"hello")
-    for name, said in {
-        "net_G.pth": "imgtranslate import",
-        "x.safetensors": "not a safetensors file",
-        "nowhere.onnx": "no such file",
-        ".": "not a run",
-    }.items():
-        assert cli.run(["info", str(tmp_path / name)]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert said in line
-
-
-def test_info_cannot_steer_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    header = replace(HEADER, target="\x1b[2Jzebras\n", licence="\x07")
-    assert "\x1b" not in told(capsys, save_model(tmp_path / "m.safetensors", header))
-
-
-def test_a_state_is_described_without_a_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "state.safetensors"
-    checkpoint.save(path, {"x": torch.zeros(3)}, StateHeader(step=7, positions=14, parameters=99))
-    assert "samples seen  14" in told(capsys, path)
