@@ -10,75 +10,44 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.models import CODED_UNET, RESNET, model_header, save_model
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import imgtranslate
 from imgtranslate import cli
-from imgtranslate.builders import build_encoder, build_generator
+from imgtranslate.builders import build_encoder
 from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.exporting.export import export_model
 from imgtranslate.images.figures import comparison
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import ENCODER_PREFIX, ModelHeader
-from imgtranslate.networks import initialise
-from imgtranslate.settings.config import CodeAt, ResidualEncoderConfig, ResnetConfig, UnetConfig
+from imgtranslate.settings.config import CodeAt, ResidualEncoderConfig
 from imgtranslate.translation.codes import interpolate
 from imgtranslate.translation.translator import Translator, find_model
 
 ENCODER = ResidualEncoderConfig(base_channels=4, num_blocks=2)
 
-
-UNET = UnetConfig(base_channels=4, depth=5, latent_dim=8, z_at="all")
-HEADER = ModelHeader(
-    generator=UNET,
+CODED = model_header(
+    CODED_UNET,
     encoder=ENCODER,
-    in_channels=3,
-    out_channels=3,
-    direction="ab",
     source="labels",
     target="photos",
     load_size=36,
     crop_size=32,
     method="bicyclegan",
-    step=1,
 )
-PLAIN = replace(
-    HEADER,
-    generator=ResnetConfig(base_channels=4, num_blocks=1),
-    encoder=None,
-    method="pix2pix",
-)
-
-
-def save_model(path: Path, header: ModelHeader = HEADER) -> Path:
-    """A model with weights that move colours about, so that nothing passes by accident."""
-    networks = {
-        "": build_generator(
-            header.generator, in_channels=header.in_channels, out_channels=header.out_channels
-        )
-    }
-    if header.encoder is not None:
-        networks[ENCODER_PREFIX] = build_encoder(
-            header.encoder, in_channels=header.out_channels, latent_dim=8
-        )
-    tensors = {}
-    for seed, (prefix, network) in enumerate(networks.items()):
-        generator = torch.Generator().manual_seed(seed)
-        initialise(network, init="normal", gain=0.2, generator=generator)
-        tensors |= {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
-    checkpoint.save(path, tensors, header)
-    return path
+PLAIN = replace(CODED, generator=RESNET, encoder=None, method="pix2pix")
 
 
 def with_code_at(z_at: CodeAt) -> ModelHeader:
-    return replace(HEADER, generator=replace(UNET, z_at=z_at))
+    return replace(CODED, generator=replace(CODED_UNET, z_at=z_at))
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(tmp_path_factory.mktemp("model") / "ab.safetensors")
+    return save_model(tmp_path_factory.mktemp("model") / "ab.safetensors", CODED)
 
 
 @pytest.fixture(scope="module")
@@ -419,7 +388,7 @@ def test_a_model_without_a_code_has_one_look(
 def test_a_model_without_an_encoder_reads_no_style(
     options: list[str], pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_model(pictures / "clr.safetensors", replace(HEADER, encoder=None))
+    save_model(pictures / "clr.safetensors", replace(CODED, encoder=None))
     run = ["translate", "in.png", "--model", "clr.safetensors", "--device", "cpu"]
     assert cli.run([*run, *options]) == 2
     assert f"{options[0]}: the model has no encoder" in capsys.readouterr().err
@@ -460,7 +429,7 @@ def test_any_size_with_the_code_anywhere(placed: Path) -> None:
 
 
 def test_grey_in_and_colours_out(tmp_path: Path) -> None:
-    header = replace(HEADER, in_channels=1)
+    header = replace(CODED, in_channels=1)
     translator = imgtranslate.load(save_model(tmp_path / "ab.safetensors", header), device="cpu")
     image = Image.new("L", (20, 12), 99)
     styled = translator(image, style=Image.new("RGB", (9, 9), "red"))
