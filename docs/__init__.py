@@ -1,0 +1,1 @@
+"""The pages, and in ``diagrams`` the program that draws their diagrams."""
