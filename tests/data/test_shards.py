@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from fixtures.pictures import png
 
 import imgtranslate
 from imgtranslate import cli
@@ -25,13 +24,6 @@ from imgtranslate.settings.parsing import build_settings
 TINY = {"data.crop_size": 32, "train.steps": 3, "data.held_out": 1}
 
 
-def encoded(index: int, size: tuple[int, int] = (40, 36)) -> bytes:
-    pixels = np.random.default_rng(index).integers(0, 256, (*size[::-1], 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png")
-    return file.getvalue()
-
-
 def pack(archive: Path, contents: dict[str, bytes]) -> Path:
     with tarfile.open(archive, "w") as tar:
         for name, content in contents.items():
@@ -46,7 +38,10 @@ def shards(tmp_path: Path) -> Path:
     """Twelve pictures of each side in three shards, and the same in folders."""
     for number, side in enumerate(("horses", "zebras")):
         for shard in range(3):
-            names = {f"{shard}{n}.png": encoded(100 * number + 10 * shard + n) for n in range(4)}
+            names = {
+                f"{shard}{n}.png": png((40, 36), seed=100 * number + 10 * shard + n)
+                for n in range(4)
+            }
             others = {name.replace(".png", ".cls"): b"1" for name in names}
             pack(tmp_path / f"{side}-{shard:03}.tar", names | others | {".hidden.png": b"no"})
             for name, content in names.items():
@@ -94,7 +89,7 @@ def test_one_archive_will_do_and_its_changes_are_reported(shards: Path) -> None:
     a, b = shards / "horses-000.tar", shards / "zebras-000.tar"
     options: dict[str, Any] = {"preset": "tiny", "device": "cpu"}
     out = imgtranslate.train(a=a, b=b, out=shards / "run", settings=TINY, **options).run
-    pack(a, {f"0{n}.png": encoded(n, (50, 50)) for n in range(4)})
+    pack(a, {f"0{n}.png": png((50, 50), seed=n) for n in range(4)})
     said: list[str] = []
     imgtranslate.resume(
         out, settings={"train.steps": 4}, device="cpu", report=lambda e: said.append(str(e))
@@ -103,23 +98,25 @@ def test_one_archive_will_do_and_its_changes_are_reported(shards: Path) -> None:
 
 
 def test_pairs_are_matched_by_the_key_of_a_sample(shards: Path) -> None:
-    pack(shards / "labels-0.tar", {f"{n}.label.png": encoded(n) for n in range(3)})
-    pack(shards / "photos-0.tar", {f"{n}.photo.png": encoded(n) for n in range(2)})
-    pack(shards / "photos-1.tar", {"2.photo.png": encoded(2)})
+    pack(shards / "labels-0.tar", {f"{n}.label.png": png((40, 36), seed=n) for n in range(3)})
+    pack(shards / "photos-0.tar", {f"{n}.photo.png": png((40, 36), seed=n) for n in range(2)})
+    pack(shards / "photos-1.tar", {"2.photo.png": png((40, 36), seed=2)})
     data = {"a": str(shards / "labels-0.tar"), "b": str(shards / "photos-{0..1}.tar")}
     a, b = find_domains(DataSettings(**data, held_out=0), paired=True)
     assert [path.name[0] for path in a.files] == [path.name[0] for path in b.files] == [*"012"]
 
 
 def test_pictures_side_by_side_may_lie_in_shards(shards: Path) -> None:
-    pack(shards / "facades.tar", {f"{n}.png": encoded(n, (80, 40)) for n in range(3)})
+    pack(shards / "facades.tar", {f"{n}.png": png((80, 40), seed=n) for n in range(3)})
     a, b = find_domains(DataSettings(pairs=str(shards / "facades.tar"), held_out=0), paired=True)
     assert (a.half, b.half, len(a.files)) == ("left", "right", 3)
     assert a.read(a.files[0], channels=3).shape == (40, 40, 3)
 
 
 def test_a_broken_picture_is_named_with_its_archive(tmp_path: Path) -> None:
-    archive = pack(tmp_path / "x.tar", {"./deep/bad.png": b"no picture", "good.png": encoded(0)})
+    archive = pack(
+        tmp_path / "x.tar", {"./deep/bad.png": b"no picture", "good.png": png((40, 36), seed=0)}
+    )
     with pytest.raises(ImageError, match=r"x\.tar/deep/bad\.png: not a picture of a known format"):
         read_image(archive / "deep" / "bad.png", channels=3)
     with pytest.raises(ImageError, match=r"x\.tar/gone\.png: no such member"):
@@ -140,7 +137,7 @@ def member_of(name: str = "1.png", **fields: Any) -> Callable[[Path], None]:
 
 def cut(at: int) -> Callable[[Path], None]:
     def write(path: Path) -> None:
-        pack(path, {f"{n}.png": encoded(n) for n in range(2)})
+        pack(path, {f"{n}.png": png((40, 36), seed=n) for n in range(2)})
         path.write_bytes(path.read_bytes()[:at])
 
     return write

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.pictures import save_picture
 from PIL import Image
 
 import imgtranslate
@@ -28,24 +29,13 @@ TINY: dict[str, Any] = {
     "discriminator.num_layers": 1,
     "train.log_every": 1,
 }
-COUNT = 0
-
-
-def picture(path: Path, *, size: tuple[int, int] = (40, 30), seed: int | None = None) -> Path:
-    """Noise; without a seed, of no other picture."""
-    global COUNT
-    COUNT += 1
-    rng = np.random.default_rng([COUNT] if seed is None else [seed, 0])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8)).save(path)
-    return path
 
 
 @pytest.fixture
 def sides(tmp_path: Path) -> Path:
     for side in ("horses", "zebras"):
         for index in range(3):
-            picture(tmp_path / side / f"{index}.png")
+            save_picture(tmp_path / side / f"{index}.png")
     return tmp_path
 
 
@@ -84,7 +74,7 @@ def test_places_that_are_no_folders_of_pictures(sides: Path) -> None:
 def test_files_that_are_no_pictures_are_named(sides: Path) -> None:
     (sides / "horses" / "text.png").write_text("no picture")
     (sides / "zebras" / "nothing.jpg").write_bytes(b"")
-    whole = picture(sides / "whole.jpg", size=(200, 200)).read_bytes()
+    whole = save_picture(sides / "whole.jpg", size=(200, 200)).read_bytes()
     (sides / "zebras" / "half.jpg").write_bytes(whole[: len(whole) // 2])
     message = refusal(sides)
     assert "3 of the training files cannot be read" in message
@@ -133,9 +123,9 @@ def test_the_same_folder_twice_is_told(sides: Path) -> None:
 
 
 def test_small_pictures_few_pictures_and_imbalance_are_told(sides: Path) -> None:
-    picture(sides / "horses" / "small.png", size=(12, 12))
+    save_picture(sides / "horses" / "small.png", size=(12, 12))
     for index in range(10):
-        picture(sides / "zebras" / f"more{index}.png")
+        save_picture(sides / "zebras" / f"more{index}.png")
     told = warnings(sides)
     assert "small.png would be enlarged more than twice" in told
     assert "4 pictures are few" in told
@@ -146,7 +136,7 @@ def test_held_out_pictures_are_set_aside_and_never_read_in_training(
     sides: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for index in range(30):
-        picture(sides / "horses" / f"more{index}.png")
+        save_picture(sides / "horses" / f"more{index}.png")
     found = plan(sides)
     held_out = set(found.report.domains[0].held_out)
     assert len(held_out) == 3
@@ -175,7 +165,7 @@ def test_a_held_out_picture_that_is_trained_on_is_not_judged(sides: Path) -> Non
     (sides / "test").mkdir()
     content = (sides / "horses" / "0.png").read_bytes()
     (sides / "test" / "leak.png").write_bytes(content)
-    picture(sides / "test" / "fine.png")
+    save_picture(sides / "test" / "fine.png")
     settings = {"data.held_out_a": str(sides / "test")}
     found = plan(sides, settings=settings).report
     assert [path.name for path in found.domains[0].held_out] == ["fine.png"]
@@ -186,7 +176,7 @@ def test_the_classic_layout(tmp_path: Path) -> None:
     root = tmp_path / "horse2zebra"
     for part in ("trainA", "trainB", "testA", "testB"):
         for index in range(2):
-            picture(root / part / f"{index}.png")
+            save_picture(root / part / f"{index}.png")
     found = plan_training(Request(data=root, out=tmp_path / "run", settings=TINY), device="cpu")
     a, b = found.report.domains
     assert (a.name, b.name) == ("horse", "zebra")
@@ -198,9 +188,9 @@ def test_the_classic_layout(tmp_path: Path) -> None:
 
 
 def test_nested_folders_and_upper_case_names(tmp_path: Path) -> None:
-    picture(tmp_path / "horses" / "deep" / "er" / "A.PNG")
-    picture(tmp_path / "horses" / "é 日本.png")
-    picture(tmp_path / "zebras" / "x.png")
+    save_picture(tmp_path / "horses" / "deep" / "er" / "A.PNG")
+    save_picture(tmp_path / "horses" / "é 日本.png")
+    save_picture(tmp_path / "zebras" / "x.png")
     assert len(plan(tmp_path).report.domains[0].files) == 2
 
 
@@ -216,7 +206,7 @@ def test_pictures_of_every_mode_train(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     rgb.save(tmp_path / "horses" / "turned.jpg", exif=exif)
-    picture(tmp_path / "zebras" / "x.png")
+    save_picture(tmp_path / "zebras" / "x.png")
     found = plan(tmp_path)
     assert len(found.report.domains[0].files) == 8
     assert "30x40 to 40x30 px" in found.report.lines[0]
@@ -245,7 +235,7 @@ def spoil(sides: Path, fault: str) -> tuple[dict[str, Any], str]:
         case "empty":
             return {"b": bad}, f"data.b {bad}: "
         case "hidden":
-            picture(bad / ".hidden.png")
+            save_picture(bad / ".hidden.png")
             return {"b": bad}, f"data.b {bad}: "
         case "a file":
             return {"a": horses / "0.png"}, f"data.a {horses / '0.png'}: "
@@ -259,7 +249,7 @@ def spoil(sides: Path, fault: str) -> tuple[dict[str, Any], str]:
             (horses / "none.png").write_bytes(b"")
             return {}, f"{horses / 'none.png'}: "
         case "cut short":
-            whole = picture(bad / "whole.jpg", size=(200, 200)).read_bytes()
+            whole = save_picture(bad / "whole.jpg", size=(200, 200)).read_bytes()
             (sides / "zebras" / "half.JPG").write_bytes(whole[: len(whole) // 2])
             return {}, f"{sides / 'zebras' / 'half.JPG'}: "
         case "dead link":
@@ -269,7 +259,7 @@ def spoil(sides: Path, fault: str) -> tuple[dict[str, Any], str]:
             (bad / "trainA").mkdir()
             return {"a": None, "b": None, "data": bad}, f"`data` {bad}: "
         case "empty trainB":
-            picture(bad / "trainA" / "0.png")
+            save_picture(bad / "trainA" / "0.png")
             (bad / "trainB").mkdir()
             return {"a": None, "b": None, "data": bad}, f"data.b {bad / 'trainB'}: "
         case "held out":
@@ -311,7 +301,7 @@ def test_a_plan_writes_nothing(sides: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_place_is_refused_before_any_picture_is_read(sides: Path, out: str) -> None:
     (sides / "horses" / "0.png").write_bytes(b"")
     place = sides / "place"
-    picture(place / "x.png" if out == "stands" else sides / "x.png").replace(
+    save_picture(place / "x.png" if out == "stands" else sides / "x.png").replace(
         place / "x.png" if out == "stands" else place
     )
     before = tree(sides)
@@ -322,7 +312,7 @@ def test_the_place_is_refused_before_any_picture_is_read(sides: Path, out: str) 
 def leave_out(sides: Path, what: str) -> Plan:
     """Plan with a picture that the check leaves out, of a side where some are held out."""
     for index in range(9):
-        picture(sides / "horses" / f"more{index}.png")
+        save_picture(sides / "horses" / f"more{index}.png")
     (held_out,) = plan(sides).report.domains[0].held_out
     trained = plan(sides).report.domains[0].files[3]
     match what:
@@ -382,7 +372,7 @@ def test_a_picture_in_both_folders_is_told_with_both_its_names(sides: Path) -> N
     other = sides / "zebras" / "deep" / "renamed.PNG"
     other.parent.mkdir()
     other.write_bytes(content)
-    picture(sides / "zebras" / "1.png")  # of one name only
+    save_picture(sides / "zebras" / "1.png")  # of one name only
     told = [line for line in plan(sides).report.warnings if "both folders" in line]
     assert len(told) == 1
     assert told[0].startswith(f"{sides / 'horses' / '1.png'}: ")
@@ -397,10 +387,10 @@ def test_the_same_folder_by_a_link_is_told(sides: Path) -> None:
 def test_enlarging_more_than_twice_is_told_by_the_shorter_side(sides: Path) -> None:
     load = plan(sides).settings.data.load_size
     assert load == 27
-    picture(sides / "horses" / "enough.png", size=(14, 14))
+    save_picture(sides / "horses" / "enough.png", size=(14, 14))
     assert "enlarged" not in warnings(sides)
-    picture(sides / "horses" / "wide.png", size=(90, 13))
-    picture(sides / "horses" / "yet.png", size=(13, 13))
+    save_picture(sides / "horses" / "wide.png", size=(90, 13))
+    save_picture(sides / "horses" / "yet.png", size=(13, 13))
     assert "horses: 2 pictures, wide.png the first, would be enlarged" in warnings(sides)
     assert "to 27 px" in warnings(sides)
 
@@ -408,7 +398,7 @@ def test_enlarging_more_than_twice_is_told_by_the_shorter_side(sides: Path) -> N
 @pytest.mark.parametrize("size", [(1, 1), (3, 90), (90, 3)])
 def test_pictures_far_smaller_than_the_crop_train(sides: Path, size: tuple[int, int]) -> None:
     for index in range(3):
-        picture(sides / "horses" / f"{index}.png", size=size)
+        save_picture(sides / "horses" / f"{index}.png", size=size)
     options = {"a": sides / "horses", "b": sides / "zebras", "out": sides / "run"}
     settings = {**TINY, "train.steps": 3}
     assert imgtranslate.train(settings=settings, device="cpu", **options).finished
@@ -441,9 +431,9 @@ def test_every_training_picture_is_read_and_no_held_out_one_before_and_after_a_r
     sides: Path, given: bool, read_in_training: list[Path]
 ) -> None:
     for index in range(9):
-        picture(sides / "horses" / f"more{index}.png")
-        picture(sides / "zebras" / f"more{index}.png")
-        picture(sides / "judged" / f"{index}.png")
+        save_picture(sides / "horses" / f"more{index}.png")
+        save_picture(sides / "zebras" / f"more{index}.png")
+        save_picture(sides / "judged" / f"{index}.png")
     settings = {**TINY, "train.steps": 12, "train.sample_every": 5, "train.validate_every": 5}
     if given:
         settings |= {f"data.held_out_{letter}": str(sides / "judged") for letter in "ab"}
@@ -463,7 +453,7 @@ def test_held_out_pictures_below_the_training_folder_are_not_trained_on(
     sides: Path, spelling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for index in range(2):
-        picture(sides / "horses" / "test" / f"{index}.png")
+        save_picture(sides / "horses" / "test" / f"{index}.png")
     monkeypatch.chdir(sides)
     (sides / "link").symlink_to(sides / "horses" / "test")
     place = {
@@ -486,7 +476,7 @@ def test_the_classic_layout_trains_with_one_side_held_out(
 ) -> None:
     root = tmp_path / "apple2orange"
     for name in ("trainA/x.JPG", "trainA/deep/y.Png", "trainB/x.png", "testB/x.png"):
-        picture(root / name)
+        save_picture(root / name)
     (root / "testA").mkdir()  # empty, as if it were not there
     settings = {**TINY, "train.steps": 2}
     result = imgtranslate.train(data=root, out=tmp_path / "run", settings=settings, device="cpu")
@@ -541,7 +531,7 @@ def odd(path: Path, kind: str) -> np.ndarray:
 def test_training_sees_an_odd_picture_as_it_is_shown(tmp_path: Path, kind: str) -> None:
     suffix = "TIF" if "TIFF" in kind else "PNG"
     shown = odd(tmp_path / "horses" / f"odd.{suffix}", kind)
-    picture(tmp_path / "zebras" / "x.png")
+    save_picture(tmp_path / "zebras" / "x.png")
     # as large as the picture, so that nothing is resized, turned or cut off along its width
     settings = {"data.load_size": 30, "data.crop_size": 28, "data.flip": False}
     found = plan(tmp_path, settings=settings)

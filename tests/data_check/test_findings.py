@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import profiles
 import pytest
+from fixtures import profiles
 from PIL import Image, ImageOps
 
 from imgtranslate import cli

@@ -46,7 +46,7 @@ def exported(folder: Path, request: pytest.FixtureRequest) -> Path:
     return output
 
 
-def noise(header: ModelHeader, *, batch: int, height: int, width: int) -> np.ndarray:
+def random_pixels(header: ModelHeader, *, batch: int, height: int, width: int) -> np.ndarray:
     shape = (batch, height, width, header.in_channels)
     return np.random.default_rng(1).integers(0, 256, shape, np.uint8)
 
@@ -68,7 +68,7 @@ def test_the_export_does_what_the_model_does_at_any_size(
     exported: Path, batch: int, height: int, width: int
 ) -> None:
     header = MODELS[exported.stem]
-    found, expected = both(exported, noise(header, batch=batch, height=height, width=width))
+    found, expected = both(exported, random_pixels(header, batch=batch, height=height, width=width))
     assert found.shape == (batch, height, width, header.out_channels)
     assert abs(found - expected).max() <= 1
     assert found.std() > 5  # else equality says nothing
@@ -76,7 +76,7 @@ def test_the_export_does_what_the_model_does_at_any_size(
 
 def test_a_single_pixel(exported: Path) -> None:
     header = MODELS[exported.stem]
-    found, expected = both(exported, noise(header, batch=1, height=1, width=1))
+    found, expected = both(exported, random_pixels(header, batch=1, height=1, width=1))
     assert found.shape == expected.shape
     assert abs(found - expected).max() <= 1
 
@@ -127,7 +127,7 @@ def test_the_command_prints_lines_that_run_without_imgtranslate(
     assert sizes == ["5 x 7", "50 x 37", "64 x 64", "256 x 256"]
     assert captured.err.splitlines() == ["exporting, then comparing with the model"]  # no chatter
 
-    picture = noise(HEADER, batch=1, height=31, width=22)[0]
+    picture = random_pixels(HEADER, batch=1, height=31, width=22)[0]
     Image.fromarray(picture).save("in.jpg")
     lines = captured.out[captured.out.index("import") :]
     check = "import sys\nassert not {'torch', 'imgtranslate'} & set(sys.modules)\n"

@@ -30,7 +30,7 @@ def norms(epsilon: float | None) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def run(proto: onnx.ModelProto, image: NDArray[np.float32]) -> NDArray[np.float32]:
+def outputs(proto: onnx.ModelProto, image: NDArray[np.float32]) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -46,5 +46,5 @@ def test_norms_by_rows_are_the_norms(shape: tuple[int, ...], epsilon: float | No
     after = with_norms_by_rows(before)
     onnx.checker.check_model(after)
     assert not any(node.op_type == "InstanceNormalization" for node in after.graph.node)
-    np.testing.assert_allclose(run(after, image), run(before, image), atol=1e-4)
+    np.testing.assert_allclose(outputs(after, image), outputs(before, image), atol=1e-4)
     assert len(before.graph.node) == 2

@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from fixtures.profiles import (
+    adobe_rgb,
+    adobe_rgb_as_tables,
+    build,
+    grey,
+    parametric,
+    power,
+    srgb_curve,
+)
 from PIL import Image, ImageCms, PngImagePlugin
-from profiles import adobe_rgb, adobe_rgb_as_tables, build, grey, parametric, power, srgb_curve
 
 from imgtranslate.errors import UsageError
 from imgtranslate.images import (

@@ -35,7 +35,7 @@ from imgtranslate.images import (
 WHITES = {"uint8": 255.0, "uint16": 65_535.0, "int32": 65_535.0, "float16": 1.0, "float32": 1.0}
 
 
-def picture(dtype: str, channels: int = 3, *, alpha: bool = False, seed: int = 0) -> Picture:
+def random_picture(dtype: str, channels: int = 3, *, alpha: bool = False, seed: int = 0) -> Picture:
     """Noise; of floats such that a network's [-1, 1] holds them exactly."""
     rng = np.random.default_rng(seed)
     shape = (19, 23, channels + alpha)
@@ -95,7 +95,7 @@ def test_what_is_not_a_number_is_black_to_the_network() -> None:
 
 
 def test_rows_can_be_taken_by_themselves() -> None:
-    pixels = picture("uint16").pixels
+    pixels = random_picture("uint16").pixels
     whole = to_network(pixels, white=65_535.0)
     assert np.array_equal(to_network(pixels[4:9], white=65_535.0), whole[:, 4:9])
     rows = to_pixels(whole[:, 4:9], white=65_535.0, dtype=np.uint16)
@@ -118,7 +118,7 @@ EXACT = [
 def test_an_identity_gives_back_its_file(
     suffix: str, dtype: str, channels: int, alpha: bool, tmp_path: Path
 ) -> None:
-    given = picture(dtype, channels, alpha=alpha)
+    given = random_picture(dtype, channels, alpha=alpha)
     write_image(tmp_path / f"in{suffix}", given)
     read = read_image(tmp_path / f"in{suffix}", channels=channels)
     assert_same(read, given)
@@ -138,7 +138,7 @@ def test_an_identity_gives_back_its_file(
 def test_any_picture_fits_any_format(
     width: int, height: int, channels: int, dtype: str, alpha: bool, suffix: str
 ) -> None:
-    source = picture(dtype, channels, alpha=alpha)
+    source = random_picture(dtype, channels, alpha=alpha)
     rows, columns = np.arange(height) % 19, np.arange(width) % 23
     given = replace(
         source,
@@ -203,7 +203,7 @@ def test_tiff_of_another_hand_is_read_rightly(
 @pytest.mark.parametrize("dtype", WHITES)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
 def test_others_read_our_tiff(dtype: str, channels: int, tmp_path: Path) -> None:
-    given = picture(dtype, channels)
+    given = random_picture(dtype, channels)
     write_image(tmp_path / "out.tif", given)
     found = tifffile.imread(tmp_path / "out.tif").reshape(given.pixels.shape)
     assert found.dtype == given.pixels.dtype
@@ -229,7 +229,7 @@ def test_a_colour_map_of_8_bits_is_not_black(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 def test_bigtiff_is_read_with_its_orientation(dtype: str, byteorder: Any, tmp_path: Path) -> None:
-    given = picture(dtype)
+    given = random_picture(dtype)
     tags = [(274, "H", 1, 3, True)]
     path = tmp_path / "in.tif"
     options = {"bigtiff": True, "byteorder": byteorder, "extratags": tags}
@@ -259,7 +259,7 @@ def test_12_bits_are_as_bright_as_16(tmp_path: Path) -> None:
 def test_alpha_that_was_multiplied_into_the_colours_is_taken_out(
     dtype: str, channels: int, tmp_path: Path
 ) -> None:
-    given = picture(dtype, channels - 1, alpha=True)
+    given = random_picture(dtype, channels - 1, alpha=True)
     assert given.alpha is not None
     given.alpha[:] = np.maximum(given.alpha, given.white / 2)
     given.alpha[0, 0] = 0
@@ -289,7 +289,7 @@ def test_light_without_a_body_does_not_blow_up(tmp_path: Path) -> None:
 
 
 def test_one_colour_of_16_bits_may_be_transparent(tmp_path: Path) -> None:
-    given = picture("uint16")
+    given = random_picture("uint16")
     given.pixels[0, 0] = given.pixels[3, 5] = (1, 2, 3)
     given.pixels[1, 1] = (1, 2, 4)
     content = encode_image(given, suffix=".png")
@@ -308,7 +308,7 @@ def test_one_colour_of_16_bits_may_be_transparent(tmp_path: Path) -> None:
 def test_deep_pictures_are_turned_upright_as_others(
     suffix: str, orientation: int, tmp_path: Path
 ) -> None:
-    given = picture("uint16", alpha=True)
+    given = random_picture("uint16", alpha=True)
     exif = Image.Exif()
     exif[0x0112] = orientation
     if suffix == ".png":
@@ -339,7 +339,7 @@ def test_a_plain_tiff_on_its_side_is_turned_upright(
     mode: str, orientation: int, tmp_path: Path
 ) -> None:
     """From a path, which Pillow would map into memory, as from a stream, which it cannot."""
-    noise = picture("uint16", 1) if mode == "I;16" else picture("uint8", 4)
+    noise = random_picture("uint16", 1) if mode == "I;16" else random_picture("uint8", 4)
     pixels = noise.pixels[..., 0] if mode == "I;16" else noise.pixels
     stored = Image.fromarray(pixels)
     exif = Image.Exif()
@@ -372,7 +372,7 @@ def test_colours_of_16_bits_become_grey_without_loss_of_levels() -> None:
 def test_the_nearest_depth_is_written_where_a_format_has_not_its_own(
     dtype: str, suffix: str, written: str
 ) -> None:
-    given = picture(dtype, 1)
+    given = random_picture(dtype, 1)
     read = read_image(io.BytesIO(encode_image(given, suffix=suffix)), channels=1)
     assert read.pixels.dtype == written
     shift = read.pixels / read.white - given.pixels / given.white
@@ -381,7 +381,7 @@ def test_the_nearest_depth_is_written_where_a_format_has_not_its_own(
 
 def test_arrays_come_through_a_stream(tmp_path: Path) -> None:
     for order in ("C", "F"):
-        stored = np.asarray(picture("uint16", 5).pixels, order=order)  # type: ignore[call-overload]
+        stored = np.asarray(random_picture("uint16", 5).pixels, order=order)  # type: ignore[call-overload]
         np.save(tmp_path / "x.npy", stored.astype(">u2"))
         with (tmp_path / "x.npy").open("rb") as file:
             assert np.array_equal(read_image(file, channels=5).pixels, stored)
@@ -393,10 +393,12 @@ def test_arrays_come_through_a_stream(tmp_path: Path) -> None:
 def test_pil_gets_grey_in_its_depth() -> None:
     modes = {"uint8": "L", "uint16": "I;16", "int32": "I", "float16": "F", "float32": "F"}
     for dtype, mode in modes.items():
-        image = to_pil(picture(dtype, 1))
+        image = to_pil(random_picture(dtype, 1))
         assert image.mode == mode
-        assert np.array_equal(picture_from_pil(image, channels=1).pixels, picture(dtype, 1).pixels)
-        assert to_pil(picture(dtype, 3)).mode == "RGB"
+        assert np.array_equal(
+            picture_from_pil(image, channels=1).pixels, random_picture(dtype, 1).pixels
+        )
+        assert to_pil(random_picture(dtype, 3)).mode == "RGB"
 
 
 def test_formats_say_what_they_hold() -> None:
@@ -410,7 +412,7 @@ def test_formats_say_what_they_hold() -> None:
 
 @pytest.mark.parametrize("dtype", WHITES)
 def test_resizing_keeps_depth_and_aspect(dtype: str) -> None:
-    given = picture(dtype, alpha=True)  # 23 x 19
+    given = random_picture(dtype, alpha=True)  # 23 x 19
     small = resized(given, 10)
     assert small.pixels.shape == (10, 12, 3)
     assert small.alpha is not None
@@ -426,8 +428,8 @@ def test_resizing_keeps_depth_and_aspect(dtype: str) -> None:
 def test_resizing_does_not_make_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ImageError, match="more than the limit of 1,000"):
-        resized(picture("uint8"), 50)
-    assert resized(picture("uint8"), 50, allow_huge=True).pixels.shape[0] == 50
+        resized(random_picture("uint8"), 50)
+    assert resized(random_picture("uint8"), 50, allow_huge=True).pixels.shape[0] == 50
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])

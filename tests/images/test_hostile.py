@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from fixtures.profiles import adobe_rgb
 from PIL import Image
-from profiles import adobe_rgb
 
 from imgtranslate.errors import ImageError, ImgTranslateError
 from imgtranslate.images import Picture, encode_image, read_frames, read_image

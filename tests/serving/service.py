@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 from fixtures.models import CODED_UNET, HEADER
-from fixtures.pictures import encoded, noise
 from onnx import helper
 from PIL import Image
 
@@ -146,10 +145,6 @@ def head(length: int, *, path: str = "/translate") -> bytes:
     """The head of a request with so long a body."""
     text = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
     return text.encode()
-
-
-def png(size: tuple[int, int] = (12, 10), *, seed: int = 0) -> bytes:
-    return encoded(noise(*size, seed=seed))
 
 
 def opened(content: bytes) -> Image.Image:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from fixtures.pictures import encoded
+from fixtures.pictures import encoded, png
 from serving.service import (
     PATIENCE,
     Gate,
@@ -22,7 +22,6 @@ from serving.service import (
     head,
     negative,
     opened,
-    png,
     running,
 )
 from starlette.requests import ClientDisconnect

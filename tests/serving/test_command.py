@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from fixtures.command import run
 from fixtures.models import save_model
-from serving.service import Gate, head, png, running, save_negative
+from fixtures.pictures import png
+from serving.service import Gate, head, running, save_negative
 
 from imgtranslate import cli
 from imgtranslate.serving import models

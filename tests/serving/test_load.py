@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from fixtures.models import save_model
-from serving.service import PATIENCE, Gate, Service, head, negative, opened, png, running
+from fixtures.pictures import png
+from serving.service import PATIENCE, Gate, Service, head, negative, opened, running
 
 from imgtranslate.serving.app import Limits
 from imgtranslate.serving.models import load_models

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from fixtures.chromium import BROWSER, browser
 from fixtures.models import HEADER, save_model
+from fixtures.pictures import png
 from PIL import Image
-from serving.service import coded, png, running
+from serving.service import coded, running
 
 from imgtranslate.serving.models import load_models
 from imgtranslate.translation.translator import load

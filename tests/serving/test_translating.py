@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures.models import BACK, HEADER, save_model
-from fixtures.pictures import encoded
+from fixtures.pictures import encoded, png
 from PIL import Image
 from serving.service import (
     Gate,
@@ -16,7 +16,6 @@ from serving.service import (
     coded,
     negative,
     opened,
-    png,
     running,
     save_negative,
 )

@@ -54,7 +54,7 @@ def tensor(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
-def picture(*, seed: int, size: int = 32, channels: int = 3) -> Tensor:
+def random_image(*, seed: int, size: int = 32, channels: int = 3) -> Tensor:
     rng = np.random.default_rng(seed)
     return tensor(rng.integers(0, 256, (size, size, channels), np.uint8))
 
@@ -111,7 +111,7 @@ def test_the_distance_grows_with_what_is_wrong() -> None:
 @pytest.mark.parametrize("size", [5, 8, 24, 70, 300])
 @pytest.mark.parametrize("channels", [1, 4])
 def test_the_distance_takes_any_size_and_flat_pictures(size: int, channels: int) -> None:
-    reals = [picture(seed=seed, size=size, channels=channels) for seed in range(2)]
+    reals = [random_image(seed=seed, size=size, channels=channels) for seed in range(2)]
     flat = [torch.zeros_like(real) for real in reals]
     assert far(reals, reals) == 0
     assert 0.5 < far(flat, reals) < 2

@@ -53,7 +53,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(
+def trained(
     pictures: Path, out: Path, *, stop_at: int = 0, told: list[Event] | None = None, **changes: Any
 ) -> Path:
     """Train, or stop after a step; ``told`` takes what is reported."""
@@ -108,7 +108,7 @@ def test_best_is_the_first_row_of_the_least_number(
 ) -> None:
     fixed_validations(monkeypatch, [0.9, 0.4, 0.6, 0.4, 0.5, 0.7])
     told: list[Event] = []
-    out = run(pictures, tmp_path / "run", told=told)
+    out = trained(pictures, tmp_path / "run", told=told)
     assert best_steps(out) == [4, 4]
     assert best_row(out) == 4
     assert [read_model_header(out / name).step for name in MODELS] == [12, 12]  # and the last
@@ -118,8 +118,8 @@ def test_best_is_the_first_row_of_the_least_number(
 
 @pytest.mark.parametrize("cut", [1, 4, 7])
 def test_going_on_keeps_the_same_best(cut: int, pictures: Path, tmp_path: Path) -> None:
-    whole = run(pictures, tmp_path / "whole")
-    found = run(pictures, tmp_path / "cut", stop_at=cut)
+    whole = trained(pictures, tmp_path / "whole")
+    found = trained(pictures, tmp_path / "cut", stop_at=cut)
     assert read_state_header(found / "state.safetensors").step == cut
     assert resume(found, device="cpu").finished
     assert_same(found, whole)
@@ -134,7 +134,7 @@ def test_a_kill_before_the_best_is_written_loses_nothing(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixed_validations(monkeypatch, [0.9, 0.4, 0.6, 0.5, 0.3, 0.7])
-    whole = run(pictures, tmp_path / "whole")
+    whole = trained(pictures, tmp_path / "whole")
 
     def kill(*_: object) -> None:
         if best_steps(tmp_path / "cut") == [2, 2]:
@@ -143,7 +143,7 @@ def test_a_kill_before_the_best_is_written_loses_nothing(
 
     monkeypatch.setattr(run_state, "_save_models", killing(run_state._save_models, kill))
     with pytest.raises(KilledError):
-        run(pictures, tmp_path / "cut")
+        trained(pictures, tmp_path / "cut")
     monkeypatch.undo()
     fixed_validations(monkeypatch, [0.9, 0.4, 0.6, 0.5, 0.3, 0.7])
     assert not (tmp_path / "cut/best").exists()
@@ -198,7 +198,7 @@ def test_a_nan_sets_the_run_back_once_with_half_the_rate(
 ) -> None:
     poison(monkeypatch, 8)
     told: list[Event] = []
-    out = run(
+    out = trained(
         pictures, tmp_path / "run", told=told, **{"train.log_every": 3, "train.validate_every": 4}
     )
     (line,) = [event.text for event in told if isinstance(event, Unwell)]
@@ -224,8 +224,8 @@ def test_going_on_after_a_nan_is_exact(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison(monkeypatch, 8)
-    whole = run(pictures, tmp_path / "whole")
-    cut = run(pictures, tmp_path / "cut", stop_at=9)
+    whole = trained(pictures, tmp_path / "whole")
+    cut = trained(pictures, tmp_path / "cut", stop_at=9)
     assert resume(cut, device="cpu").finished
     assert_same(cut, whole)
 
@@ -235,7 +235,7 @@ def test_weights_that_are_not_finite_are_never_saved(
 ) -> None:
     poison(monkeypatch, 5, lasting=True)  # a step that is saved, whose losses are fine
     told: list[Event] = []
-    out = run(pictures, tmp_path / "run", told=told, **{"train.validate_every": 100})
+    out = trained(pictures, tmp_path / "run", told=told, **{"train.validate_every": 100})
     (line,) = [event.text for event in told if isinstance(event, Unwell)]
     assert "not finite at step 5 " in line
     assert "from step 0 " in line
@@ -314,7 +314,7 @@ def test_generators_that_do_not_learn_are_told_within_500_steps(
     freeze_generators(monkeypatch)
     told: list[Event] = []
     changes = {"train.steps": 400, "train.log_every": 50, "train.validate_every": 500}
-    out = run(
+    out = trained(
         pictures, tmp_path / "run", told=told, **changes, **{"discriminator.base_channels": 8}
     )
     names = {event.name for event in told if isinstance(event, Unwell)}
@@ -330,7 +330,7 @@ def test_outputs_that_are_all_alike_are_told(
     freeze_generators(monkeypatch)
     told: list[Event] = []
     changes = {"train.steps": 10, "train.validate_every": 10}
-    run(pictures, tmp_path / "run", told=told, **changes, **{"init.gain": 1e-6})
+    trained(pictures, tmp_path / "run", told=told, **changes, **{"init.gain": 1e-6})
     lines = {event.name: event.text for event in told if isinstance(event, Unwell)}
     assert lines["collapsed_ab"].startswith("A to B has collapsed: its outputs differ by 0.0% of ")
 
@@ -339,8 +339,8 @@ def test_health_goes_on_where_the_run_stopped(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     freeze_generators(monkeypatch)
-    whole = run(pictures, tmp_path / "whole", **{"init.gain": 1e-6})
-    cut = run(pictures, tmp_path / "cut", stop_at=7, **{"init.gain": 1e-6})
+    whole = trained(pictures, tmp_path / "whole", **{"init.gain": 1e-6})
+    cut = trained(pictures, tmp_path / "cut", stop_at=7, **{"init.gain": 1e-6})
     assert resume(cut, device="cpu").finished
     assert_same(cut, whole)
     said = [(row["step"], *row["health"]) for row in rows(whole) if "health" in row]

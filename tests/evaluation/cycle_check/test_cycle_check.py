@@ -63,7 +63,7 @@ def brighter(levels: float) -> Callable[[Values], Values]:
     return lambda x: x + np.float32(levels * LEVEL)
 
 
-def picture(path: Path, *, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:
+def save_midtones(path: Path, *, size: tuple[int, int] = (12, 10), seed: int = 0) -> Path:
     """A picture of values that a few levels more or less do not clip."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise(*size, seed=seed).point(lambda level: 64 + level // 2).save(path)
@@ -102,7 +102,7 @@ def score(path: str, *, mae: float, psnr: float = 20.0, direction: str = "ab") -
 
 
 def test_an_error_of_known_size(tmp_path: Path) -> None:
-    found = only_score(picture(tmp_path / "x.png"), pair(brighter(10), brighter(-4)))
+    found = only_score(save_midtones(tmp_path / "x.png"), pair(brighter(10), brighter(-4)))
     assert found.direction == "ab"
     assert found.change == pytest.approx(10 / 255)
     assert found.mae == pytest.approx(6 / 255)
@@ -110,14 +110,14 @@ def test_an_error_of_known_size(tmp_path: Path) -> None:
 
 
 def test_the_fake_is_rounded_to_8_bits_in_between(tmp_path: Path) -> None:
-    path = picture(tmp_path / "x.png")
+    path = save_midtones(tmp_path / "x.png")
     assert only_score(path, pair(brighter(0.4), brighter(0.4))).mae == 0  # else 0.8, so 1
     hidden = pair(lambda x: x / 1000, lambda x: x * 1000)  # perfect in floats
     assert only_score(path, hidden).mae > 0.1
 
 
 def test_equal_pictures_have_an_infinite_psnr_which_json_calls_null(tmp_path: Path) -> None:
-    found = only_score(picture(tmp_path / "x.png"), pair(same, same))
+    found = only_score(save_midtones(tmp_path / "x.png"), pair(same, same))
     assert (found.mae, found.psnr, found.change) == (0, math.inf, 0)
     (row,) = CycleReport(outcomes=(found,)).document().to_json()["images"]
     assert json.loads(json.dumps(row, allow_nan=False))["psnr"] is None
@@ -129,14 +129,18 @@ def test_the_change_is_unknown_where_channels_differ(tmp_path: Path) -> None:
         "forward": Translator(Formula(grey, lambda x: x.mean(axis=1, keepdims=True))),
         "backward": Translator(Formula(colour, lambda x: np.repeat(x, 3, axis=1))),
     }
-    found = only_score(picture(tmp_path / "x.png"), translators)
+    found = only_score(save_midtones(tmp_path / "x.png"), translators)
     assert found.change is None
     assert found.mae > 0
 
 
 def test_a_bad_file_is_named_and_does_not_stop_the_rest(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("no picture")
-    paths = [picture(tmp_path / "a.png"), tmp_path / "bad.png", picture(tmp_path / "z.png")]
+    paths = [
+        save_midtones(tmp_path / "a.png"),
+        tmp_path / "bad.png",
+        save_midtones(tmp_path / "z.png"),
+    ]
     sources = [CycleSource(path=path, relative=path, domain=side("a")) for path in paths]
     ab, ba = pair(same, same).values()
     outcomes = list(check_sources(sources, ab=ab, ba=ba))
@@ -161,7 +165,7 @@ def test_two_models_that_are_no_pair_are_refused_at_once(backward: ModelHeader, 
 
 
 def test_ssim_brightness_and_identity_are_those_of_the_definition(tmp_path: Path) -> None:
-    path = picture(tmp_path / "x.png", size=(40, 30))
+    path = save_midtones(tmp_path / "x.png", size=(40, 30))
     found = only_score(path, pair(same, brighter(10)))
     assert found.identity == pytest.approx(10 / 255)  # of the way back alone
     assert found.brightness == pytest.approx(1)
@@ -180,7 +184,7 @@ def test_each_harm_is_done_to_the_fake_before_it_goes_back(tmp_path: Path) -> No
         seen.append(x[0])
         return x
 
-    path = picture(tmp_path / "x.png", size=(40, 32))
+    path = save_midtones(tmp_path / "x.png", size=(40, 32))
     translators = pair(brighter(20), back)
     result = check_picture(path, side("a"), **translators)
     assert isinstance(result, CycleResult)
@@ -194,7 +198,7 @@ def test_each_harm_is_done_to_the_fake_before_it_goes_back(tmp_path: Path) -> No
 
 
 def test_what_a_harm_does_by_itself_is_the_larger_of_both_pictures(tmp_path: Path) -> None:
-    path = picture(tmp_path / "x.png", size=(40, 32))
+    path = save_midtones(tmp_path / "x.png", size=(40, 32))
     real = pixels(path)
 
     def own(pixels: np.ndarray) -> float:
@@ -210,14 +214,14 @@ def test_what_a_harm_does_by_itself_is_the_larger_of_both_pictures(tmp_path: Pat
 
 
 def test_what_rounding_costs_is_told_from_the_cycle_itself(tmp_path: Path) -> None:
-    path = picture(tmp_path / "x.png")
+    path = save_midtones(tmp_path / "x.png")
     found = only_score(path, pair(lambda x: x / 1000, lambda x: x * 1000))
     assert found.mae_float < 0.001
     assert found.harms["png"].mae == found.mae > 0.1
 
 
 def test_the_same_picture_gives_the_same_figures_under_any_name(tmp_path: Path) -> None:
-    first, second = picture(tmp_path / "x.png"), picture(tmp_path / "deep/other.png")
+    first, second = save_midtones(tmp_path / "x.png"), save_midtones(tmp_path / "deep/other.png")
     translators = pair(same, lambda x: x * np.float32(0.9))
     assert only_score(first, translators).numbers == only_score(second, translators).numbers
 
@@ -279,8 +283,8 @@ def test_a_direction_has_the_identity_error_of_its_own_generator() -> None:
 
 
 def test_files_folders_and_globs_each_once(tmp_path: Path) -> None:
-    first = picture(tmp_path / "in/a.png")
-    deep = picture(tmp_path / "in/deep/b.jpg")
+    first = save_midtones(tmp_path / "in/a.png")
+    deep = save_midtones(tmp_path / "in/deep/b.jpg")
     inputs = [tmp_path / "in", str(tmp_path / "in/*.png"), first]
     sources = find_sources(inputs, letter="a")
     assert [s.path for s in sources] == [first, deep]
@@ -304,7 +308,7 @@ def test_a_runs_held_out_pictures_in_both_directions(tmp_path: Path) -> None:
 
 def side_by_side(folder: Path, order: Literal["ab", "ba"]) -> Path:
     """A run on files whose left half is dark noise and whose right half is bright noise."""
-    dark, bright = (pixels(picture(folder / f"{n}.png", seed=n)) for n in range(2))
+    dark, bright = (pixels(save_midtones(folder / f"{n}.png", seed=n)) for n in range(2))
     paths = [folder / "pairs/x.png", folder / "pairs/y.png"]
     paths[0].parent.mkdir()
     for path in paths:
@@ -357,7 +361,7 @@ def test_a_run_without_held_out_pictures_asks_for_some(tmp_path: Path) -> None:
 
 def test_strips_keep_the_tree_and_never_share_a_name(tmp_path: Path) -> None:
     paths = ["x.jpg", "x.png", "X.gif", "sub/x.jpg", "x.2.jpg"]
-    sources = [find_sources([picture(tmp_path / p)], letter="a")[0] for p in paths]
+    sources = [find_sources([save_midtones(tmp_path / p)], letter="a")[0] for p in paths]
     sources = [replace(s, relative=Path(p)) for s, p in zip(sources, paths, strict=True)]
     targets = [t.relative_to(tmp_path).as_posix() for t in strip_targets(sources, tmp_path)]
     assert targets == [
@@ -375,8 +379,8 @@ def check_folder(folder: Path, output: Path | None) -> list[CycleScore | CycleFa
 
 
 def test_a_strip_of_each_picture(tmp_path: Path) -> None:
-    picture(tmp_path / "in/a.png", size=(256, 200))
-    picture(tmp_path / "in/deep/b.jpg", size=(64, 64))
+    save_midtones(tmp_path / "in/a.png", size=(256, 200))
+    save_midtones(tmp_path / "in/deep/b.jpg", size=(64, 64))
     check_folder(tmp_path / "in", tmp_path / "in")
     written = {p.relative_to(tmp_path / "in").as_posix() for p in tmp_path.rglob("*.cycle.png")}
     assert written == {"a.cycle.png", "deep/b.cycle.png"}
@@ -387,7 +391,7 @@ def test_a_strip_of_each_picture(tmp_path: Path) -> None:
 
 def test_one_figure_of_a_few_pictures(tmp_path: Path) -> None:
     for i in range(11):
-        picture(tmp_path / f"in/{i:02}.png", size=(64, 64), seed=i)
+        save_midtones(tmp_path / f"in/{i:02}.png", size=(64, 64), seed=i)
     check_folder(tmp_path / "in", tmp_path / "new/figure.png")
     with Image.open(tmp_path / "new/figure.png") as figure:
         width, height = figure.size
@@ -396,8 +400,8 @@ def test_one_figure_of_a_few_pictures(tmp_path: Path) -> None:
 
 
 def test_a_strip_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
-    picture(tmp_path / "in/a.png")
-    picture(tmp_path / "in/b.png")
+    save_midtones(tmp_path / "in/a.png")
+    save_midtones(tmp_path / "in/b.png")
     (tmp_path / "out/a.cycle.png").mkdir(parents=True)
     failed, fine = check_folder(tmp_path / "in", tmp_path / "out")
     assert isinstance(failed, CycleFailure)
@@ -415,8 +419,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(folder / "ab.safetensors", gain=0)
     save_model(folder / "ba.safetensors", BACK, gain=0)
     record = {
-        "held_out_a": [str(picture(folder / "a/x.png")), str(picture(folder / "a/y.png", seed=1))],
-        "held_out_b": [str(picture(folder / "b/x.png", seed=2))],
+        "held_out_a": [
+            str(save_midtones(folder / "a/x.png")),
+            str(save_midtones(folder / "a/y.png", seed=1)),
+        ],
+        "held_out_b": [str(save_midtones(folder / "b/x.png", seed=2))],
     }
     Run(folder).write_config(Settings(data=DataSettings(a="a", b="b")), record)
     return folder
@@ -500,7 +507,7 @@ def test_the_table_is_short(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for i in range(23):
-        picture(tmp_path / f"{i:02}.png", seed=i)
+        save_midtones(tmp_path / f"{i:02}.png", seed=i)
     (tmp_path / "bad.png").write_text("no picture")
     assert run("cycle-check", tmp_path, "--run", trained) == 1
     captured = capsys.readouterr()
