@@ -369,3 +369,14 @@ def test_an_unknown_name_is_no_attribute() -> None:
         _ = imgtranslate.Translater
     with pytest.raises(ImportError, match="cannot import name"):
         exec("from imgtranslate import Translater")
+
+
+# Tests
+
+
+def test_no_test_imports_from_another_test() -> None:
+    """What two of them need lies in their room, or in tests/fixtures."""
+    for path in Path(__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            source = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+            assert not source.rpartition(".")[2].startswith("test_"), path
