@@ -7,72 +7,31 @@ trip.
 
 import logging
 
-from imgtranslate.images.listing import IMAGE_SUFFIXES, list_images
-from imgtranslate.images.picture import (
-    Alpha,
-    AnyPixels,
-    Codes,
-    Picture,
-    Pixels,
-    Values,
-    eight_bits,
-    fitting_side,
-    in_depth,
-    mirror_indices,
-    over_white,
-    pad_to,
-    resized,
-    to_network,
-    to_pixels,
-    with_alpha,
-)
-from imgtranslate.images.pil import to_pil
-from imgtranslate.images.reading import (
-    Stored,
-    picture_from_pil,
-    read_frames,
-    read_image,
-    read_stored,
-)
-from imgtranslate.images.writing import (
-    encode_image,
-    holds,
-    holds_frames,
-    writable_suffixes,
-    write_image,
-)
+from imgtranslate.images.listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from imgtranslate.images.listing import list_images as list_images
+from imgtranslate.images.picture import Alpha as Alpha
+from imgtranslate.images.picture import Codes as Codes
+from imgtranslate.images.picture import Picture as Picture
+from imgtranslate.images.picture import Pixels as Pixels
+from imgtranslate.images.picture import Values as Values
+from imgtranslate.images.picture import eight_bits as eight_bits
+from imgtranslate.images.picture import fitting_side as fitting_side
+from imgtranslate.images.picture import mirror_indices as mirror_indices
+from imgtranslate.images.picture import pad_to as pad_to
+from imgtranslate.images.picture import resized as resized
+from imgtranslate.images.picture import to_network as to_network
+from imgtranslate.images.picture import to_pixels as to_pixels
+from imgtranslate.images.pil import to_pil as to_pil
+from imgtranslate.images.reading import Stored as Stored
+from imgtranslate.images.reading import picture_from_pil as picture_from_pil
+from imgtranslate.images.reading import read_frames as read_frames
+from imgtranslate.images.reading import read_image as read_image
+from imgtranslate.images.reading import read_stored as read_stored
+from imgtranslate.images.writing import encode_image as encode_image
+from imgtranslate.images.writing import holds as holds
+from imgtranslate.images.writing import holds_frames as holds_frames
+from imgtranslate.images.writing import writable_suffixes as writable_suffixes
+from imgtranslate.images.writing import write_image as write_image
 
 for _decoder in ("PIL", "tifffile", "imagecodecs"):
     logging.getLogger(_decoder).addHandler(logging.NullHandler())  # else its errors go to stderr
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "Alpha",
-    "AnyPixels",
-    "Codes",
-    "Picture",
-    "Pixels",
-    "Stored",
-    "Values",
-    "eight_bits",
-    "encode_image",
-    "fitting_side",
-    "holds",
-    "holds_frames",
-    "in_depth",
-    "list_images",
-    "mirror_indices",
-    "over_white",
-    "pad_to",
-    "picture_from_pil",
-    "read_frames",
-    "read_image",
-    "read_stored",
-    "resized",
-    "to_network",
-    "to_pil",
-    "to_pixels",
-    "with_alpha",
-    "writable_suffixes",
-    "write_image",
-]
