@@ -10,6 +10,7 @@ import logging
 from imgtranslate.images.listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from imgtranslate.images.listing import list_images as list_images
 from imgtranslate.images.picture import Alpha as Alpha
+from imgtranslate.images.picture import AnyPixels as AnyPixels
 from imgtranslate.images.picture import Codes as Codes
 from imgtranslate.images.picture import Picture as Picture
 from imgtranslate.images.picture import Pixels as Pixels

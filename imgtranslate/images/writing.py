@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngInfo, putchunk
 
 from imgtranslate.errors import ImageError, UsageError
 from imgtranslate.files import replacing
@@ -99,7 +99,7 @@ def _writer_of(suffix: str, *, quality: int | None) -> Writer:
 
 
 def _fitting_frames(name: str, suffix: str, writer: Writer, picture: Frames) -> list[Picture]:
-    """Convert the frames to what the format can hold."""
+    """Convert the frames to what the format can hold; raise ``ImageError`` if it cannot."""
     frames = [picture] if isinstance(picture, Picture) else list(picture)
     if not frames:
         raise ImageError(f"{name}: no frame to write. Give one or more pictures")
@@ -107,30 +107,24 @@ def _fitting_frames(name: str, suffix: str, writer: Writer, picture: Frames) -> 
         raise ImageError(
             f"{name}: {suffix} cannot hold {len(frames)} frames. Use .gif, .webp or .tif"
         )
-    _refuse_channels(name, suffix, writer, frames)
-    _refuse_sizes(name, suffix, writer, frames)
-    kept = frames if writer.has_alpha else [over_white(frame) for frame in frames]
-    if len(frames) > 1 and writer.file_format != "TIFF":
-        return [eight_bits(frame) for frame in kept]
-    return [in_depth(frame, writer.depth(frame)) for frame in kept]
-
-
-def _refuse_sizes(name: str, suffix: str, writer: Writer, frames: Sequence[Picture]) -> None:
-    sizes = {frame.pixels.shape[:2] for frame in frames}
-    longest = max(max(size) for size in sizes)
-    if longest > writer.longest_side:
-        raise _unfit(name, suffix, f"a side of {longest:,} px, at most {writer.longest_side:,}")
-    if len(sizes) > 1 and writer.file_format != "TIFF":
-        raise ImageError(f"{name}: pages of {len(sizes)} sizes cannot be an animation. Use .tif")
-
-
-def _refuse_channels(name: str, suffix: str, writer: Writer, frames: Sequence[Picture]) -> None:
     channels = max(frame.pixels.shape[2] for frame in frames)
     if not holds(suffix, channels=channels):
         other = ".npy" if channels > 4 else ".png"
         raise ImageError(
             f"{name}: {writer.file_format} cannot hold {channels} channels. Use {other}"
         )
+    sizes = {frame.pixels.shape[:2] for frame in frames}
+    longest = max(map(max, sizes))
+    if longest > writer.longest_side:
+        raise _unfit(name, suffix, f"a side of {longest:,} px, at most {writer.longest_side:,}")
+    pages = writer.file_format == "TIFF"
+    if len(sizes) > 1 and not pages:
+        raise ImageError(f"{name}: pages of {len(sizes)} sizes cannot be an animation. Use .tif")
+
+    fitting = frames if writer.has_alpha else [over_white(frame) for frame in frames]
+    if len(frames) > 1 and not pages:
+        return [eight_bits(frame) for frame in fitting]
+    return [in_depth(frame, writer.depth(frame)) for frame in fitting]
 
 
 @contextlib.contextmanager
@@ -157,51 +151,41 @@ def _save(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -> None:
         case "TIFF":
             write_tiff(file, frames)
         case "PNG" if frames[0].pixels.dtype == np.uint16:
-            _write_deep_png(file, frames[0], **_metadata(frames[0], writer))
+            _write_deep_png(file, frames[0], _metadata(frames[0], writer))
         case _:
             _save_by_pillow(file, frames, writer)
 
 
-def _metadata(picture: Picture, writer: Writer) -> dict[str, bytes | None]:
-    """Return the metadata for which the format has room."""
-    exif, xmp = picture.exif, picture.xmp
-    return {
-        "icc_profile": fitting_profile(picture),
-        "exif": exif if exif and len(exif) <= writer.exif_limit else None,
-        "xmp": xmp if xmp and len(xmp) <= writer.xmp_limit else None,
-    }
+def _metadata(picture: Picture, writer: Writer) -> dict[str, bytes]:
+    """Return the profile, and the metadata for which the format has room."""
+    found: dict[str, bytes] = {}
+    if profile := fitting_profile(picture):
+        found["icc_profile"] = profile
+    if picture.exif and len(picture.exif) <= writer.exif_limit:
+        found["exif"] = picture.exif
+    if picture.xmp and len(picture.xmp) <= writer.xmp_limit:
+        found["xmp"] = picture.xmp
+    return found
 
 
 def _save_by_pillow(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -> None:
     pictures = [to_pil(frame) for frame in frames]
-    options = {**writer.options, **_present(_metadata(frames[0], writer))}
+    options: dict[str, Any] = {**writer.options, **_metadata(frames[0], writer)}
     if writer.file_format == "GIF":
         clear = any(image.has_transparency_data for image in pictures)
         pictures = [_with_palette(image, clear=clear) for image in pictures]
         options |= {"transparency": _CLEAR, "disposal": 2} if clear else {}
     if writer.file_format == "PNG" and "xmp" in options:
-        options["pnginfo"] = _png_text(options.pop("xmp"))
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode(errors="replace"))
+        options["pnginfo"] = text
     if len(frames) > 1:
+        durations = [_FRAME if frame.duration is None else frame.duration for frame in frames]
+        loop = writer.once if frames[0].loop is None else frames[0].loop
         options |= {"append_images": pictures[1:], "save_all": True}
-        options |= _animation(frames, once=writer.once)
+        options |= {"duration": [round(duration) for duration in durations]}
+        options |= {} if loop is None else {"loop": loop}
     pictures[0].save(file, format=writer.file_format, **options)
-
-
-def _present(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _png_text(xmp: bytes) -> PngInfo:
-    text = PngInfo()
-    text.add_itxt("XML:com.adobe.xmp", xmp.decode(errors="replace"))
-    return text
-
-
-def _animation(frames: Sequence[Picture], *, once: int | None) -> dict[str, Any]:
-    """Return the duration of each frame in ms, and how often all are shown."""
-    durations = [round(_FRAME if frame.duration is None else frame.duration) for frame in frames]
-    loop = once if frames[0].loop is None else frames[0].loop
-    return _present({"duration": durations, "loop": loop})
 
 
 _FRAME = 100.0  # ms, of a frame whose file does not say, such as a page
@@ -214,33 +198,21 @@ _PIECE = 2**20  # bytes of an IDAT chunk, at most
 _SUB = 1  # the filter: each byte less that of the pixel to the left
 
 
-def _write_deep_png(
-    file: BinaryIO,
-    picture: Picture,
-    *,
-    icc_profile: bytes | None,
-    exif: bytes | None,
-    xmp: bytes | None,
-) -> None:
+def _write_deep_png(file: BinaryIO, picture: Picture, metadata: Mapping[str, bytes]) -> None:
     samples = with_alpha_channel(picture)
     height, width, channels = samples.shape
     header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
     file.write(b"\x89PNG\r\n\x1a\n")
-    _write_chunk(file, b"IHDR", header)
-    if icc_profile:
-        _write_chunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile))
-    if exif:
-        _write_chunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    if xmp:
-        _write_chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    putchunk(file, b"IHDR", header)
+    if "icc_profile" in metadata:
+        putchunk(file, b"iCCP", b"ICC Profile\0\0", zlib.compress(metadata["icc_profile"]))
+    if "exif" in metadata:
+        putchunk(file, b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0"))
+    if "xmp" in metadata:
+        putchunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0", metadata["xmp"])
     for piece in _compressed(samples):
-        _write_chunk(file, b"IDAT", piece)
-    _write_chunk(file, b"IEND", b"")
-
-
-def _write_chunk(file: BinaryIO, name: bytes, content: bytes) -> None:
-    file.write(struct.pack(">I", len(content)) + name + content)
-    file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(name))))
+        putchunk(file, b"IDAT", piece)
+    putchunk(file, b"IEND")
 
 
 def _compressed(samples: NDArray[np.uint16]) -> Iterator[bytes]:

@@ -19,8 +19,6 @@ from imgtranslate.images import (
     eight_bits,
     encode_image,
     holds,
-    in_depth,
-    over_white,
     picture_from_pil,
     read_frames,
     read_image,
@@ -28,9 +26,9 @@ from imgtranslate.images import (
     to_network,
     to_pil,
     to_pixels,
-    with_alpha,
     write_image,
 )
+from imgtranslate.images.picture import in_depth, over_white, with_alpha
 
 WHITES = {"uint8": 255.0, "uint16": 65_535.0, "int32": 65_535.0, "float16": 1.0, "float32": 1.0}
 
