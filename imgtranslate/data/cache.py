@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, final
+from typing import final
 
 import numpy as np
 import PIL
@@ -41,39 +41,71 @@ _PAGE = 4096  # bytes
 _MEBIBYTE = 2**20  # bytes
 
 
-class Slots(Protocol):
-    """Storage for ``count`` byte strings of limited size.
+@final
+class SharedMemory:
+    """Memory for ``count`` slots that forked processes share; writing a page takes it."""
 
-    A slot that was never written, or is beyond ``count``, reads as zeros or as fewer bytes.
+    def __init__(self, count: int, slot_size: int) -> None:
+        self._memory = mmap.mmap(-1, max(1, count * slot_size))
+
+    def read(self, start: int, length: int) -> bytes:
+        """Read ``length`` bytes from byte ``start`` on; zeros where nothing was written."""
+        return self._memory[start : start + length]
+
+    def write(self, start: int, content: bytes) -> None:
+        """Write ``content`` from byte ``start`` on."""
+        self._memory[start : start + len(content)] = content
+
+
+@final
+class CacheFile:
+    """A file of ``count`` slots, which is opened for each access: no descriptor is forked.
+
+    The file is not mapped: a full disk, or a file that another program cuts short, would kill the
+    process.
     """
 
-    count: int
+    def __init__(self, path: Path, count: int, slot_size: int) -> None:
+        self.path = path
+        if path.stat().st_size > count * slot_size:
+            os.truncate(path, count * slot_size)
 
-    def read(self, number: int, *, start: int, length: int) -> bytes:
-        """Read up to ``length`` bytes of a slot from byte ``start`` on."""
+    def read(self, start: int, length: int) -> bytes:
+        """Read up to ``length`` bytes from byte ``start`` on; fewer where that fails."""
+        with contextlib.suppress(OSError), self.path.open("rb", buffering=0) as file:
+            file.seek(start)
+            return file.read(length) or b""
+        return b""
 
-    def write(self, number: int, content: bytes) -> None:
-        """Write ``content`` to the beginning of a slot; do nothing where that fails."""
+    def write(self, start: int, content: bytes) -> None:
+        """Write ``content`` from byte ``start`` on; do nothing where that fails."""
+        with contextlib.suppress(OSError), self.path.open("r+b", buffering=0) as file:
+            file.seek(start)
+            file.write(content)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
     """Stored pictures of one side: uint8 (h, w, channels), the shorter side ``load_size`` px."""
 
-    slots: Slots
+    storage: SharedMemory | CacheFile
+    count: int  # of slots
     load_size: int
     channels: int
 
     def find(self, number: int, source: bytes) -> Pixels | None:
         """Return picture ``number`` if it is stored and was read from ``source``."""
-        head = self.slots.read(number, start=0, length=_HEAD.size)
+        if number >= self.count:
+            return None
+        start = number * _slot_size(self.load_size, self.channels)
+        head = self.storage.read(start, _HEAD.size)
         if len(head) < _HEAD.size:
             return None
         checksum, stored_source, height, width = _HEAD.unpack(head)
         if stored_source != source or not self._fits(height, width):
             return None
         length = height * width * self.channels
-        body = self.slots.read(number, start=_HEAD.size, length=length)
+        body = self.storage.read(start + _HEAD.size, length)
         if len(body) < length or zlib.crc32(body, zlib.crc32(head[4:])) != checksum:
             return None
         return np.frombuffer(body, np.uint8).reshape(height, width, self.channels)
@@ -81,12 +113,13 @@ class Cache:
     def store(self, number: int, source: bytes, pixels: Pixels) -> None:
         """Store picture ``number`` as read from ``source``, unless it is too long for a slot."""
         height, width = pixels.shape[:2]
-        if not self._fits(height, width):
+        if number >= self.count or not self._fits(height, width):
             return
         body = pixels.tobytes()
         head = _HEAD.pack(0, source, height, width)[4:]
         checksum = zlib.crc32(body, zlib.crc32(head))
-        self.slots.write(number, checksum.to_bytes(4, "little") + head + body)
+        start = number * _slot_size(self.load_size, self.channels)
+        self.storage.write(start, checksum.to_bytes(4, "little") + head + body)
 
     def _fits(self, height: int, width: int) -> bool:
         shorter, longer = sorted((height, width))
@@ -108,21 +141,21 @@ def open_caches(
     channels = (settings.channels_a, settings.channels_b)
     sizes = [_slot_size(settings.load_size, each) for each in channels]
     wanted = [len(domain.files) for domain in domains]
-    slots: list[Slots]
+    storages: Sequence[SharedMemory | CacheFile]
     if settings.cache:
         refuse_cache(domains, settings)
         paths = _paths(domains, settings)
         with _refused(Path(settings.cache)):
             counts = _fitting(wanted, sizes, limit=_disk_limit(paths, settings))
-            slots = [FileSlots(*each) for each in zip(paths, counts, sizes, strict=True)]
+            storages = [CacheFile(*each) for each in zip(paths, counts, sizes, strict=True)]
     elif workers == 0 or multiprocessing.get_start_method() == "fork":
         counts = _fitting(wanted, sizes, limit=_memory_limit(settings))
-        slots = [MemorySlots(*each) for each in zip(counts, sizes, strict=True)]
+        storages = [SharedMemory(*each) for each in zip(counts, sizes, strict=True)]
     else:
         return None
     a, b = (
-        Cache(slots=each, load_size=settings.load_size, channels=count)
-        for each, count in zip(slots, channels, strict=True)
+        Cache(storage=storage, count=count, load_size=settings.load_size, channels=each)
+        for storage, count, each in zip(storages, counts, channels, strict=True)
     )
     return a, b
 
@@ -157,71 +190,20 @@ def local_processes() -> int:
     return max(1, int(said)) if said.isdecimal() and len(said) < 6 else 1
 
 
-@final
-class MemorySlots:
-    """Slots in memory that forked processes share; pages are taken as they are written."""
-
-    def __init__(self, count: int, size: int) -> None:
-        self.count, self.size = count, size
-        self._memory = mmap.mmap(-1, max(1, count * size))
-
-    def read(self, number: int, *, start: int, length: int) -> bytes:
-        """See ``Slots``."""
-        begin = number * self.size + start
-        return self._memory[begin : begin + length]
-
-    def write(self, number: int, content: bytes) -> None:
-        """See ``Slots``."""
-        begin = number * self.size
-        if number < self.count:
-            self._memory[begin : begin + len(content)] = content
-
-
-@final
-class FileSlots:
-    """Slots in a file, which is opened for each access, so that no descriptor is forked.
-
-    The file is not mapped: a full disk, or a file that another program cuts short, would kill the
-    process.
-    """
-
-    def __init__(self, path: Path, count: int, size: int) -> None:
-        self.path, self.count, self.size = path, count, size
-        if path.stat().st_size > count * size:
-            os.truncate(path, count * size)
-
-    def read(self, number: int, *, start: int, length: int) -> bytes:
-        """See ``Slots``."""
-        if number < self.count:
-            with contextlib.suppress(OSError), self.path.open("rb", buffering=0) as file:
-                file.seek(number * self.size + start)
-                return file.read(length) or b""
-        return b""
-
-    def write(self, number: int, content: bytes) -> None:
-        """See ``Slots``."""
-        if number < self.count:
-            with contextlib.suppress(OSError), self.path.open("r+b", buffering=0) as file:
-                file.seek(number * self.size)
-                file.write(content)
-
-
-def _paths(domains: tuple[Domain, Domain], settings: DataSettings) -> tuple[Path, Path]:
+def _paths(domains: tuple[Domain, Domain], settings: DataSettings) -> list[Path]:
     """Name a file for each side after all that decides the pixels of its pictures."""
-    ways = (
-        (settings.channels_a, settings.resample_a),
-        (settings.channels_b, settings.resample_b),
-    )
-    both = (settings.load_size, PIL.__version__, __version__)
-
-    def path_of(domain: Domain, way: tuple[object, ...]) -> Path:
+    channels = (settings.channels_a, settings.channels_b)
+    resamples = (settings.resample_a, settings.resample_b)
+    versions = (PIL.__version__, __version__)
+    paths = []
+    for domain, *reading in zip(domains, channels, resamples, strict=True):
         place = os.path.realpath(domain.folder)
-        parts = (domain.letter, domain.name, place, domain.half, *way, *both)
+        named = (domain.letter, domain.name, place, domain.half)
+        parts = (*named, *reading, settings.load_size, *versions)
         text = "\0".join(map(str, parts)).encode(errors="surrogateescape")
         digest = hashlib.blake2b(text, digest_size=16).hexdigest()
-        return Path(settings.cache) / f"{digest}.pictures"
-
-    return path_of(domains[0], ways[0]), path_of(domains[1], ways[1])
+        paths.append(Path(settings.cache) / f"{digest}.pictures")
+    return paths
 
 
 def _slot_size(load_size: int, channels: int) -> int:

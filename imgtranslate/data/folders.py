@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,9 +74,8 @@ def find_domains(
         if not _is_text(path):  # a run records its held-out pictures, to hold out the same later
             raise DataError(f"{path}: held out, but its name is not UTF-8. Rename it")
     files = _training_files(a, b, held_out, aligned=aligned)
-
-    def domain(side: int, letter: str, name: str, listing: Listing) -> Domain:
-        return Domain(
+    domain_a, domain_b = (
+        Domain(
             letter=letter,
             name=name,
             folder=listing.folder,
@@ -84,8 +84,11 @@ def find_domains(
             half=listing.half,
             aligned=aligned,
         )
-
-    return domain(0, "a", settings.name_a, a), domain(1, "b", settings.name_b, b)
+        for side, (letter, name, listing) in enumerate(
+            (("a", settings.name_a, a), ("b", settings.name_b, b))
+        )
+    )
+    return domain_a, domain_b
 
 
 def without(domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]]) -> Domains:
@@ -94,14 +97,11 @@ def without(domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]]) -
     gone_a, gone_b = (set(paths) for paths in unwanted)
 
     def rest(files_a: Files, files_b: Files) -> HeldOut:
-        if not (a.aligned and b.aligned):
-            return (
-                tuple(file for file in files_a if file not in gone_a),
-                tuple(file for file in files_b if file not in gone_b),
-            )
-        pairs = zip(files_a, files_b, strict=True)
-        left = [(x, y) for x, y in pairs if x not in gone_a and y not in gone_b]
-        return tuple(x for x, _ in left), tuple(y for _, y in left)
+        keep_a = [file not in gone_a for file in files_a]
+        keep_b = [file not in gone_b for file in files_b]
+        if a.aligned and b.aligned:
+            keep_a = keep_b = [all(keep) for keep in zip(keep_a, keep_b, strict=True)]
+        return tuple(compress(files_a, keep_a)), tuple(compress(files_b, keep_b))
 
     files, held_out = rest(a.files, b.files), rest(a.held_out, b.held_out)
     return (
@@ -214,14 +214,13 @@ def _training_files(a: Listing, b: Listing, held_out: HeldOut, *, aligned: bool)
         [os.path.realpath(file) for file in files] for files in (a.files, b.files, *held_out)
     )
     if aligned:
-        out = set(zip(out_a, out_b, strict=True))
-        rows = [n for n, row in enumerate(zip(real_a, real_b, strict=True)) if row not in out]
-        return tuple(a.files[n] for n in rows), tuple(b.files[n] for n in rows)
-    gone_a, gone_b = set(out_a), set(out_b)
-    return (
-        tuple(file for file, real in zip(a.files, real_a, strict=True) if real not in gone_a),
-        tuple(file for file, real in zip(b.files, real_b, strict=True) if real not in gone_b),
-    )
+        gone = set(zip(out_a, out_b, strict=True))
+        keep_a = keep_b = [pair not in gone for pair in zip(real_a, real_b, strict=True)]
+    else:
+        gone_a, gone_b = set(out_a), set(out_b)
+        keep_a = [real not in gone_a for real in real_a]
+        keep_b = [real not in gone_b for real in real_b]
+    return tuple(compress(a.files, keep_a)), tuple(compress(b.files, keep_b))
 
 
 def _is_text(path: Path) -> bool:

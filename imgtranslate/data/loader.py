@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from imgtranslate.data.cache import Caches, local_processes, source_of
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.micro_batches import BatchSplit, Positions
+from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.data.randomness import Purpose, index_at, random_at
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels
@@ -66,7 +66,7 @@ class SampleDataset(Dataset[Sample | ImageError]):
         self.strengths = (data.colour_a, data.colour_b)
         self.data = data
         self.seed = settings.train.seed
-        self.paired = paired
+        self.streams = (0, 0 if paired else 1)  # the side whose random numbers each side uses
 
     def __getitem__(self, position: int) -> Sample | ImageError:
         """Read a sample; return an ``ImageError``, since a worker that raises adds a traceback."""
@@ -80,73 +80,48 @@ class SampleDataset(Dataset[Sample | ImageError]):
         return self.domains[side].files[self._index_at(position, side=side)]
 
     def _sample(self, position: int, *, side: int) -> Pixels:
-        pixels = self._resized(self._index_at(position, side=side), side=side)
-        geometry = draw_geometry(
-            pixels.shape[:2],
+        sample = random_crop(
+            self._resized(self._index_at(position, side=side), side=side),
             crop_size=self.data.crop_size,
             flip=self.data.flip,
             rotate=self.data.rotate,
-            rng=random_at(self.seed, Purpose.GEOMETRY, self._stream(side), position),
+            rng=random_at(self.seed, Purpose.GEOMETRY, self.streams[side], position),
         )
-        sample = cut(pixels, geometry, crop_size=self.data.crop_size)
         rng = random_at(self.seed, Purpose.COLOUR, side, position)
         return change_tone(sample, strength=self.strengths[side], rng=rng)
 
     def _index_at(self, position: int, *, side: int) -> int:
         count = len(self.domains[side].files)
-        return index_at(position, count=count, seed=self.seed, side=self._stream(side))
-
-    def _stream(self, side: int) -> int:
-        """Return whose random numbers a side uses: of a pair, both use those of A."""
-        return 0 if self.paired else side
+        return index_at(position, count=count, seed=self.seed, side=self.streams[side])
 
     def _resized(self, index: int, *, side: int) -> Pixels:
         """Take a whole picture, its shorter side ``load_size`` px, from the cache or its file."""
         path = self.domains[side].files[index]
         source = source_of(path) if self.caches else None  # before the file is read
-        if self.caches is None or source is None:
-            return self._read(path, side=side)
-        pixels = self.caches[side].find(index, source)
+        cache = self.caches[side] if self.caches and source else None
+        pixels = cache.find(index, source) if cache and source else None
         if pixels is None:
-            pixels = self._read(path, side=side)
-            self.caches[side].store(index, source, pixels)
+            pixels = self.domains[side].read(path, channels=self.channels[side])
+            pixels = resize_shorter(pixels, self.data.load_size, resample=self.resamples[side])
+            if cache and source:
+                cache.store(index, source, pixels)
         return pixels
 
-    def _read(self, path: Path, *, side: int) -> Pixels:
-        pixels = self.domains[side].read(path, channels=self.channels[side])
-        return resize_shorter(pixels, self.data.load_size, resample=self.resamples[side])
 
+def random_crop(
+    pixels: Pixels, *, crop_size: int, flip: bool, rotate: bool, rng: np.random.Generator
+) -> Pixels:
+    """Cut a square, mirror it and rotate it by 90 degrees: uint8 (crop_size, crop_size, channels).
 
-@dataclass(frozen=True, kw_only=True)
-class Geometry:
-    """The crop, flip and rotation of one sample."""
-
-    top: int
-    left: int
-    mirrored: bool
-    quarters: int  # rotations by 90 degrees, counter-clockwise
-
-
-def draw_geometry(
-    size: tuple[int, int], *, crop_size: int, flip: bool, rotate: bool, rng: np.random.Generator
-) -> Geometry:
-    """Draw from ``rng`` for a picture of (height, width) px, always the same count of numbers."""
-    height, width = size
-    return Geometry(
-        top=int(rng.integers(height - crop_size + 1)),
-        left=int(rng.integers(width - crop_size + 1)),
-        mirrored=bool(rng.integers(2)) and flip,
-        quarters=int(rng.integers(4)) * rotate,
-    )
-
-
-def cut(pixels: Pixels, geometry: Geometry, *, crop_size: int) -> Pixels:
-    """Cut a sample: uint8 (crop_size, crop_size, channels)."""
-    top, left = geometry.top, geometry.left
+    Always draws the same count of numbers from ``rng``.
+    """
+    height, width = pixels.shape[:2]
+    top, left = rng.integers(height - crop_size + 1), rng.integers(width - crop_size + 1)
+    mirrored, quarters = rng.integers(2), rng.integers(4)
     sample = pixels[top : top + crop_size, left : left + crop_size]
-    if geometry.mirrored:  # a copy of sample[:, ::-1] takes longer
+    if flip and mirrored:  # a copy of sample[:, ::-1] takes longer
         sample = sample.take(np.arange(crop_size)[::-1], axis=1)
-    return np.ascontiguousarray(np.rot90(sample, geometry.quarters))
+    return np.ascontiguousarray(np.rot90(sample, int(quarters) if rotate else 0))
 
 
 def change_tone(pixels: Pixels, *, strength: float, rng: np.random.Generator) -> Pixels:
@@ -199,45 +174,40 @@ def batches(
     """
     split = split or BatchSplit(batch_size=batch_size)
     positions = split.positions(first_position, num_batches)
+    found: Iterator[Collated]
     if workers == 0:
         found = _read_in_thread(dataset, positions)
     else:
-        found = _read_in_workers(dataset, positions, workers=workers, device=device)
+        loader: DataLoader[Sample | ImageError] = DataLoader(
+            dataset,
+            batch_sampler=positions,
+            num_workers=workers,
+            prefetch_factor=PREFETCHED,
+            collate_fn=_collate,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_ignore_signals,
+        )
+        found = iter(loader)
     for collated in found:
         if isinstance(collated, ImageError):
             raise collated
         yield Batch(*(to_device(pixels, device) for pixels in collated))
 
 
-def _read_in_thread(dataset: SampleDataset, positions: Positions) -> Iterator[Collated]:
-    def read(places: Sequence[int]) -> Collated:
-        return _collate([dataset[place] for place in places])
+def _read_in_thread(dataset: SampleDataset, positions: Iterable[list[int]]) -> Iterator[Collated]:
+    def read(batch: list[int]) -> Collated:
+        return _collate([dataset[position] for position in batch])
 
     pool, ahead = ThreadPoolExecutor(1), deque[Future[Collated]]()
     try:
-        for places in positions:
-            ahead.append(pool.submit(read, places))
+        for batch in positions:
+            ahead.append(pool.submit(read, batch))
             if len(ahead) > AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _read_in_workers(
-    dataset: SampleDataset, positions: Positions, *, workers: int, device: torch.device
-) -> Iterator[Collated]:
-    loader: DataLoader[Sample | ImageError] = DataLoader(
-        dataset,
-        batch_sampler=positions,
-        num_workers=workers,
-        prefetch_factor=PREFETCHED,
-        collate_fn=_collate,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=_ignore_signals,
-    )
-    yield from loader
 
 
 def _ignore_signals(_: int) -> None:

@@ -59,26 +59,9 @@ class BatchSplit:
         own = range(self.rank, count, self.ranks)
         return [Rows(index=index, count=count, size=size) for index in own]
 
-    def positions(self, first: int, num_batches: int) -> "Positions":
-        """Return this rank's samples of each batch, one micro-batch after the other."""
+    def positions(self, first: int, num_batches: int) -> Iterator[list[int]]:
+        """Yield the positions of this rank's samples in each batch, by micro-batches."""
         rows = np.arange(self.batch_size)
         own = np.concatenate([each.of(rows) for each in self.micro_batches()])
-        offsets = tuple(own.tolist())
-        return Positions(first=first, step=self.batch_size, own=offsets, num=num_batches)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Positions:
-    """A batch sampler: of each of ``num`` batches of ``step`` samples the offsets ``own``."""
-
-    first: int
-    step: int
-    own: tuple[int, ...]
-    num: int
-
-    def __len__(self) -> int:
-        return self.num
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for first in range(self.first, self.first + self.num * self.step, self.step):
-            yield [first + offset for offset in self.own]
+        for batch in range(num_batches):
+            yield (first + batch * self.batch_size + own).tolist()

@@ -5,7 +5,6 @@ Errors begin with the name of the setting that gives the place.
 """
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -123,7 +122,18 @@ def _read_csv(setting: str, file: Path) -> tuple[Listing, Listing]:
         rows = rows[1:]
     if not rows:
         raise DataError(f"{setting} {file}: no pairs in it. Write two paths in each row")
-    pairs = [_pair_of(setting, file, number, row) for number, row in rows]
+    pairs = []
+    for number, row in rows:
+        place = f"{setting} {file}: row {number}"
+        if len(row) != 2:
+            raise DataError(
+                f"{place} has {len(row)} column(s) between commas, not two. Mend that row"
+            )
+        pair = [file.parent / cell.strip() for cell in row]
+        for path in pair:
+            if not _is_file(path):
+                raise DataError(f"{place}: {path}: no such file. Mend that row")
+        pairs.append(pair)
     a, b = zip(*pairs, strict=True)
     return Listing(folder=file.parent, files=a), Listing(folder=file.parent, files=b)
 
@@ -138,16 +148,3 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a name that is too long, or links in a circle
         return False
-
-
-def _pair_of(setting: str, file: Path, number: int, row: Sequence[str]) -> tuple[Path, Path]:
-    if len(row) != 2:
-        raise DataError(
-            f"{setting} {file}: row {number} has {len(row)} column(s) between commas, not two. "
-            "Mend that row"
-        )
-    a, b = (file.parent / cell.strip() for cell in row)
-    for path in (a, b):
-        if not _is_file(path):
-            raise DataError(f"{setting} {file}: row {number}: {path}: no such file. Mend that row")
-    return a, b

@@ -70,20 +70,16 @@ def _expanded(setting: str, pattern: Path) -> list[str]:
         raise DataError(
             f'{setting} {pattern}: shards need more. Run pip install "imgtranslate[webdataset]"'
         ) from error
-    _refuse_many(setting, pattern)
+    # counted before the pattern, which may come from an untrusted file, is expanded
+    text = str(pattern)
+    if "{" in _GROUP.sub("", text):
+        raise DataError(f"{setting} {pattern}: braces within braces. Write one pair after another")
+    if math.prod(map(_count_of, _GROUP.findall(text))) > MOST_SHARDS:
+        raise DataError(f"{setting} {pattern}: more than {MOST_SHARDS:,} shards. Name fewer")
     try:
-        return list(braceexpand(str(pattern), escape=False))
+        return list(braceexpand(text, escape=False))
     except ValueError as error:
         raise DataError(f"{setting} {pattern}: a brace without its other. Mend it") from error
-
-
-def _refuse_many(setting: str, pattern: Path) -> None:
-    """Count the shards before the pattern is expanded: it may come from an untrusted file."""
-    counts = [_count_of(group) for group in _GROUP.findall(str(pattern))]
-    if "{" in _GROUP.sub("", str(pattern)):
-        raise DataError(f"{setting} {pattern}: braces within braces. Write one pair after another")
-    if math.prod(counts) > MOST_SHARDS:
-        raise DataError(f"{setting} {pattern}: more than {MOST_SHARDS:,} shards. Name fewer")
 
 
 def _count_of(group: str) -> int:

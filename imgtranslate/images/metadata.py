@@ -60,7 +60,15 @@ def exif_block(exif: Image.Exif, *, of_tiff: bool) -> bytes | None:
     ``of_tiff``: its tags also describe the layout of the file, and are left out.
     """
     try:
-        block = _described(exif) if of_tiff else _without_orientation(exif)
+        if of_tiff:
+            kept = Image.Exif()
+            kept.update(descriptive_tags(exif))
+            block = kept.tobytes() if kept else b""
+        else:
+            orientation = exif.pop(ORIENTATION, None)
+            block = exif.tobytes() if exif else b""
+            if orientation is not None:
+                exif[ORIENTATION] = orientation  # the image may be the user's
     except DECODER_ERRORS:
         return None
     return block if 0 < len(block) <= _LIMIT else None
@@ -87,21 +95,6 @@ def clean_xmp(found: object) -> bytes | None:
     if not isinstance(packet, bytes) or not 0 < len(packet) <= _LIMIT:
         return None
     return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
-
-
-def _described(exif: Image.Exif) -> bytes:
-    kept = Image.Exif()
-    for tag, value in descriptive_tags(exif):
-        kept[tag] = value
-    return kept.tobytes() if kept else b""
-
-
-def _without_orientation(exif: Image.Exif) -> bytes:
-    orientation = exif.pop(ORIENTATION, None)
-    block = exif.tobytes() if exif else b""
-    if orientation is not None:
-        exif[ORIENTATION] = orientation  # the image may be the user's
-    return block
 
 
 def _turned(pixels: AnyPixels, orientation: int) -> AnyPixels:

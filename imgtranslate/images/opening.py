@@ -12,7 +12,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, final
@@ -50,19 +50,19 @@ DECODER_ERRORS = (
 @contextlib.contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
     """Open a file, a member of a tar archive or a stream as a file that can be read twice."""
-    archive = archive_of(source) if isinstance(source, Path) else None
-    with contextlib.ExitStack() as stack:
-        if isinstance(source, Path) and archive is not None:
-            yield io.BytesIO(read_member(source, archive))
-            return
+    if not isinstance(source, Path):
         with decoding(name_of(source)):
-            if isinstance(source, Path):
-                if source.exists() and not source.is_file():  # a folder, a device, a named pipe
-                    raise ImageError("not a file. Name a picture")
-                file: BinaryIO = stack.enter_context(source.open("rb"))
-            else:
-                file = _seekable(source)
-        yield file
+            stream = _seekable(source)
+        yield stream
+    elif archive := archive_of(source):
+        yield io.BytesIO(read_member(source, archive))
+    else:
+        with decoding(name_of(source)):
+            if source.exists() and not source.is_file():  # a folder, a device, a named pipe
+                raise ImageError("not a file. Name a picture")
+            file = source.open("rb")
+        with file:
+            yield file
 
 
 def name_of(source: Source) -> str:
@@ -74,11 +74,8 @@ def name_of(source: Source) -> str:
 def decoding(name: str, *, allow_huge: bool = False) -> Iterator[None]:
     """Turn what decoders raise into one line about ``name``, and silence their warnings."""
     try:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(quiet())
-            stack.enter_context(np.errstate(all="ignore"))  # files may hold NaN and infinity
-            if allow_huge:
-                stack.enter_context(unlimited())
+        # files may hold NaN and infinity
+        with quiet(), np.errstate(all="ignore"), unlimited() if allow_huge else nullcontext():
             yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error

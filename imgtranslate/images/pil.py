@@ -3,12 +3,12 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from imgtranslate.errors import ImageError
@@ -77,7 +77,8 @@ def picture_of(image: Image.Image, file: BinaryIO | None = None) -> Picture:
 
     ``file``: where to read colours of 16 bits, of which Pillow keeps 8.
     """
-    deep = file is not None and isinstance(image, ImageFile) and _is_deep_png(image)
+    # before loading, which forgets the raw mode
+    deep = isinstance(image, PngImageFile) and any(tile.args in _DEEP_PNG for tile in image.tile)
     _load(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         picture = _deep_grey(image)
@@ -190,35 +191,26 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
 def _deep_grey(image: Image.Image) -> Picture:
     """Read 16 bits, integers or floats; one value may be marked as transparent."""
     values: AnyPixels = np.array(image)
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if values.dtype.kind == "i" and image.format not in ("TIFF", None):
         white_of(values)  # refuses more than 16 bits, which TIFF alone stores
         values = values.astype(np.uint16)
-    if isinstance(image, TiffImageFile) and image.tag_v2.get(_BITS) == (12,):
+    if tags.get(_BITS) == (12,):
         values = np.rint(values * (65_535 / 4_095)).astype(np.uint16)
-    if values.dtype.kind != "f" and _is_inverted(image):
+    if values.dtype.kind != "f" and tags.get(_PHOTOMETRIC) == 0:
+        # white is 0, which Pillow inverts in 8 bits only
         values = (65_535 - values.astype(np.int32)).astype(values.dtype)
     values = values.astype(values.dtype.newbyteorder("="))
     white, key = white_of(values), image.info.get("transparency")
+    alpha = None
+    if isinstance(key, int):
+        alpha = np.where(values != key, white, 0).astype(values.dtype)
     return Picture(
         pixels=values[..., None],
         white=white,
-        alpha=_key_alpha(values != key, white, values.dtype) if isinstance(key, int) else None,
+        alpha=alpha,
         icc_profile=_bytes(image.info.get("icc_profile")),
     )
-
-
-def _key_alpha(shown: NDArray[np.bool_], opaque: float, dtype: np.dtype[Any]) -> AnyPixels:
-    alpha: AnyPixels = np.where(shown, opaque, 0).astype(dtype)
-    return alpha
-
-
-def _is_inverted(image: Image.Image) -> bool:
-    """Tell a TIFF whose white is 0, which Pillow inverts in 8 bits only."""
-    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
-
-
-def _is_deep_png(image: ImageFile) -> bool:
-    return image.format == "PNG" and any(tile.args in _DEEP_PNG for tile in image.tile)
 
 
 def _deep_png(file: BinaryIO, image: Image.Image) -> Picture:

@@ -35,7 +35,8 @@ def list_members(archive: Path) -> list[Path]:
 
     Raises ``ImageError`` for a damaged archive, or one with links or devices.
     """
-    return [archive / name for name in sorted(_index_of(archive)) if not _is_hidden(name)]
+    names = sorted(_index_of(archive))
+    return [archive / name for name in names if not name.startswith(".") and "/." not in name]
 
 
 def read_member(path: Path, archive: Path) -> bytes:
@@ -106,34 +107,26 @@ def _read_index(archive: Path, size: int, changed: int) -> Index:  # noqa: ARG00
 
 
 def _members_of(tar: tarfile.TarFile, *, size: int) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the name (without ``./``), first byte and size of each member, or refuse it."""
     for number, member in enumerate(tar):
         if number >= MOST_MEMBERS:
             raise ImageError(f"more than {MOST_MEMBERS:,} members. Make several of it")
         if member.isdir():
             continue
-        yield _plain_name(member), _place(member, size=size)
-
-
-def _plain_name(member: tarfile.TarInfo) -> str:
-    """Return its name without ``./``; refuse one that could lead out of the archive."""
-    name, shown = PurePosixPath(member.name), member.name[:100]
-    if not member.isreg() or member.issparse():
-        raise ImageError(f"its member {shown} is a link or a device. Pack plain files alone")
-    if name.is_absolute() or ".." in name.parts or not name.parts:
-        raise ImageError(f"its member {shown} has a name that leads elsewhere. {_REMEDY}")
-    return str(name)
-
-
-def _place(member: tarfile.TarInfo, *, size: int) -> tuple[int, int]:
-    first, length = member.offset_data, member.size
-    if length > LARGEST_MEMBER:
-        raise ImageError(
-            f"its member {member.name[:100]} has {length:,} bytes, more than {LARGEST_MEMBER:,}. "
-            "Leave it out"
-        )
-    if length < 0 or first + length > size:
-        raise ImageError(f"cut short in its member {member.name[:100]}. {_REMEDY}")
-    return first, length
+        name, shown = PurePosixPath(member.name), member.name[:100]
+        first, length = member.offset_data, member.size
+        if not member.isreg() or member.issparse():
+            raise ImageError(f"its member {shown} is a link or a device. Pack plain files alone")
+        if name.is_absolute() or ".." in name.parts or not name.parts:
+            raise ImageError(f"its member {shown} has a name that leads elsewhere. {_REMEDY}")
+        if length > LARGEST_MEMBER:
+            raise ImageError(
+                f"its member {shown} has {length:,} bytes, more than {LARGEST_MEMBER:,}. "
+                "Leave it out"
+            )
+        if length < 0 or first + length > size:
+            raise ImageError(f"cut short in its member {shown}. {_REMEDY}")
+        yield str(name), (first, length)
 
 
 def _refuse_cut(tar: tarfile.TarFile, *, size: int) -> None:
@@ -144,7 +137,3 @@ def _refuse_cut(tar: tarfile.TarFile, *, size: int) -> None:
     block = tar.fileobj.read(_BLOCK)
     if any(block) or len(block) < _BLOCK:
         raise ImageError(f"damaged after {tar.offset:,} bytes. {_REMEDY}")
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
 
-_DIRECTORIES = (EXIF_IFD, GPS_IFD)
+# The directories of EXIF and GPS, and the tags that hold their places until they are written.
+_DIRECTORIES = {EXIF_IFD: EXIF_IFD - 1, GPS_IFD: GPS_IFD - 1}
 _DEPTHS = ("uint8", "uint16", "int16", "int32", "uint32", "float16", "float32", "float64")
 _WIDER = {"float64": np.float32, "int16": np.int32, "uint32": np.int32}  # what they are read as
 # Plain, LZW, deflate (twice), PackBits, LZMA, Zstandard. They unpack to no more than asked for;
@@ -230,7 +231,7 @@ def _write_page(writer: "TiffWriter", picture: Picture, tags: dict[int, Any]) ->
         (tag, 2, 0, text.encode("ascii", "replace") if isinstance(text, str) else text, True)
         for tag, text in texts
     ]
-    extratags += [(_stand_in(tag), 4, 1, 0, True) for tag in _DIRECTORIES if tag in tags]
+    extratags += [(held, 4, 1, 0, True) for tag, held in _DIRECTORIES.items() if tag in tags]
     if picture.xmp:
         extratags.append((_XMP, 1, len(picture.xmp), picture.xmp, True))
     writer.write(
@@ -250,11 +251,6 @@ def _write_page(writer: "TiffWriter", picture: Picture, tags: dict[int, Any]) ->
     )
 
 
-def _stand_in(tag: int) -> int:
-    """Return the tag that stands for EXIF or GPS until they are written, at the same place."""
-    return tag - 1
-
-
 def _write_directories(file: BinaryIO, exifs: list[dict[int, Any]]) -> None:
     """Append the directories of EXIF and GPS, for which tifffile has no tag, and link them."""
     from tifffile import TiffFile
@@ -269,5 +265,5 @@ def _write_directories(file: BinaryIO, exifs: list[dict[int, Any]]) -> None:
                 offset = file.seek(0, 2)
                 offset += file.write(bytes(offset % 2))  # directories begin at even places
                 file.write(directory.tobytes(offset))
-                file.seek(page.tags[_stand_in(tag)].offset)
+                file.seek(page.tags[_DIRECTORIES[tag]].offset)
                 file.write(struct.pack("<HHII", tag, 4, 1, offset))

@@ -115,7 +115,7 @@ def test_pictures_beyond_the_memory_are_decoded_each_time(
     monkeypatch.setattr("imgtranslate.data.cache.available_memory", lambda: 100_000)
     found = dataset(sides)
     assert found.caches is not None
-    stored = found.caches[0].slots.count
+    stored = found.caches[0].count
     assert 0 < stored < 5
     wanted = samples(plain(sides), range(15))
     decoded.clear()
@@ -220,7 +220,7 @@ def test_no_more_is_stored_than_the_bounds_allow(tmp_path: Path, name: str) -> N
     found = dataset(tmp_path, **place(tmp_path, name), **bounds)
     assert found.caches is not None
     samples(found, range(40))
-    counts = [cache.slots.count for cache in found.caches]
+    counts = [cache.count for cache in found.caches]
     assert all(0 < count < 40 for count in counts)
     assert 2**19 < 60_000 * counts[0] + 20_000 * counts[1] <= 2**20
     sizes = [file.stat().st_blocks * 512 for file in cache_files(tmp_path / "cache")]
@@ -235,14 +235,14 @@ def test_half_of_the_free_disk_is_left_to_others(
     cache = place(sides, "folder")
     found = dataset(sides, **cache)
     assert found.caches is not None
-    counts = [each.slots.count for each in found.caches]
+    counts = [each.count for each in found.caches]
     samples(found)
     stored = sum(file.stat().st_blocks * 512 for file in cache_files(sides / "cache"))
     assert 0 < stored <= 5 * 4096
     free[0] -= 2 * stored  # what is stored already counts as room
     again = dataset(sides, **cache).caches
     assert again is not None
-    assert [each.slots.count for each in again] == counts
+    assert [each.count for each in again] == counts
 
 
 def test_files_of_other_runs_stay(sides: Path) -> None:
