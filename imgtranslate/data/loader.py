@@ -21,6 +21,7 @@ from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.data.randomness import Purpose, index_at, random_at
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels
+from imgtranslate.images.picture import resize_pixels
 from imgtranslate.settings.config import Resample, Settings
 
 AHEAD = 2  # batches that the thread reads before they are requested
@@ -58,13 +59,12 @@ class SampleDataset(Dataset[Sample | ImageError]):
         paired: bool,
         caches: Caches | None = None,
     ) -> None:
-        data = settings.data
+        self.data = data = settings.data
         self.domains = (domain_a, domain_b)
         self.caches = caches
         self.channels = (data.channels_a, data.channels_b)
         self.resamples = (data.resample_a, data.resample_b)
         self.strengths = (data.colour_a, data.colour_b)
-        self.data = data
         self.seed = settings.train.seed
         self.streams = (0, 0 if paired else 1)  # the side whose random numbers each side uses
 
@@ -144,35 +144,28 @@ def centre_sample(pixels: Pixels, *, crop_size: int, resample: Resample) -> Pixe
 
 def resize_shorter(pixels: Pixels, size: int, *, resample: Resample) -> Pixels:
     """Resize the shorter side to ``size`` px and keep the aspect ratio."""
-    height, width, channels = pixels.shape
+    height, width = pixels.shape[:2]
     shorter = min(height, width)
     if shorter == size:
         return pixels
     target = (max(size, round(width * size / shorter)), max(size, round(height * size / shorter)))
-    if channels == 3:
-        return np.asarray(Image.fromarray(pixels).resize(target, _FILTERS[resample]))
-    planes = [
-        np.asarray(Image.fromarray(pixels[:, :, c]).resize(target, _FILTERS[resample]))
-        for c in range(channels)
-    ]
-    return np.stack(planes, axis=2)
+    return resize_pixels(pixels, target, _FILTERS[resample])
 
 
 def batches(
     dataset: SampleDataset,
     *,
     first_position: int,
-    batch_size: int,
     num_batches: int,
     workers: int,
     device: torch.device,
-    split: BatchSplit | None = None,
+    split: BatchSplit,
 ) -> Iterator[Batch]:
     """Yield ``num_batches`` batches from ``first_position`` on.
 
-    The number of workers changes no batch. ``split``: yield only this rank's rows of each batch.
+    The number of workers changes no batch. ``split``: the size of a batch, and this rank's rows of
+    each, which alone are read.
     """
-    split = split or BatchSplit(batch_size=batch_size)
     positions = split.positions(first_position, num_batches)
     found: Iterator[Collated]
     if workers == 0:

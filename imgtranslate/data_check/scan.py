@@ -14,7 +14,8 @@ from PIL import Image
 from imgtranslate.data.folders import Domain, Domains
 from imgtranslate.data_check.near_duplicates import FLAT, SIDE
 from imgtranslate.errors import ImageError
-from imgtranslate.images import Pixels, Stored, read_stored
+from imgtranslate.images import Pixels
+from imgtranslate.images.reading import Stored, read_stored
 from imgtranslate.images.tar_archive import content_of
 from imgtranslate.settings.config import DataSettings
 

@@ -40,26 +40,16 @@ def read_array(file: BinaryIO, *, channels: int) -> NDArray[Any]:
     found = shape[2] if len(shape) == 3 else 1
     if found != channels:
         raise ImageError(f"{found} channels, not {channels}. Give arrays of {channels} channels")
-    content = file.read(_stored_size(file, math.prod(shape) * dtype.itemsize))
-    samples = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
-    return np.array(samples.reshape(*shape[:2], channels), dtype=dtype.newbyteorder("="), order="C")
-
-
-def write_array(file: BinaryIO, pixels: NDArray[Any]) -> None:
-    """Write (h, w, channels)."""
-    np.save(file, pixels, allow_pickle=False)
-
-
-def _stored_size(file: BinaryIO, size: int) -> int:
-    """Return ``size`` in bytes; raise ``ImageError`` if it is too large or the file is shorter."""
+    size = math.prod(shape) * dtype.itemsize
     start = file.tell()
-    end = file.seek(0, 2)
-    file.seek(start)
-    if end - start < size:
+    if file.seek(0, 2) - start < size:
         raise _no_array()
     if size > LARGEST_ARRAY:
         raise ImageError(f"more than {LARGEST_ARRAY:,} bytes. Cut it first")
-    return size
+    file.seek(start)
+    content = file.read(size)
+    samples = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    return np.array(samples.reshape(*shape[:2], channels), dtype=dtype.newbyteorder("="), order="C")
 
 
 def _no_array() -> ImageError:

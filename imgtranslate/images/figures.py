@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from imgtranslate.images.picture import Pixels
 
@@ -72,9 +72,7 @@ def fit(pixels: Pixels, *, cell: int) -> Image.Image:
     picture = Image.fromarray(np.ascontiguousarray(shown)).convert("RGB")
     longest = max(picture.size)
     if longest <= cell:
-        times = cell // longest
-        size = (picture.width * times, picture.height * times)
-        return picture.resize(size, Image.Resampling.NEAREST)
+        return ImageOps.scale(picture, cell // longest, Image.Resampling.NEAREST)
     width, height = (max(1, round(side * cell / longest)) for side in picture.size)
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
@@ -151,12 +149,10 @@ def _line(text: str, font: Font, *, width: float) -> str:
 
 def _name_line(text: str, font: Font) -> str:
     """Shorten to the width of a cell; both ends of a long name are kept."""
-    half = 60  # letters: more never fit
-    text = text if len(text) <= 2 * half else text[:half] + text[-half:]
-    whole = _line(text, font, width=10 * _WIDTH)
+    whole = _drawable(" ".join(text.split()))
     if font.getlength(whole) <= CELL:
         return whole
-    half = min(half, len(whole) // 2)
+    half = len(whole) // 2
     while half and font.getlength(f"{whole[:half]}…{whole[-half:]}") > CELL:
         half -= 1
     return f"{whole[:half]}…{whole[-half:]}"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
-from typing import BinaryIO, final
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -51,23 +51,24 @@ DECODER_ERRORS = (
 def opened(source: Source) -> Iterator[BinaryIO]:
     """Open a file, a member of a tar archive or a stream as a file that can be read twice."""
     if not isinstance(source, Path):
-        with decoding(name_of(source)):
-            stream = _seekable(source)
-        yield stream
+        with decoding("-"):
+            if source.seekable():
+                source.seek(0)
+            else:
+                content = source.read(STREAM_LIMIT + 1)
+                if len(content) > STREAM_LIMIT:
+                    raise ImageError(f"more than {STREAM_LIMIT:,} bytes. Cut it first")
+                source = io.BytesIO(content)
+        yield source
     elif archive := archive_of(source):
         yield io.BytesIO(read_member(source, archive))
     else:
-        with decoding(name_of(source)):
+        with decoding(str(source)):
             if source.exists() and not source.is_file():  # a folder, a device, a named pipe
                 raise ImageError("not a file. Name a picture")
             file = source.open("rb")
         with file:
             yield file
-
-
-def name_of(source: Source) -> str:
-    """Return the name that messages use: the path, or ``-`` for a stream."""
-    return str(source) if isinstance(source, Path) else "-"
 
 
 @contextlib.contextmanager
@@ -89,17 +90,6 @@ def one_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def _seekable(stream: BinaryIO) -> BinaryIO:
-    """Return the stream itself at its beginning, or its content if it cannot be read twice."""
-    if stream.seekable():
-        stream.seek(0)
-        return stream
-    content = stream.read(STREAM_LIMIT + 1)
-    if len(content) > STREAM_LIMIT:
-        raise ImageError(f"more than {STREAM_LIMIT:,} bytes. Cut it first")
-    return io.BytesIO(content)
-
-
 def _reason(error: BaseException) -> str:
     match error:
         case Image.DecompressionBombError():
@@ -117,41 +107,47 @@ def _reason(error: BaseException) -> str:
 # Limits
 
 
-@final
-class Shared:
-    """A global change, made for the first thread that needs it and undone after the last."""
+_lifted: list[int | None] = []  # Pillow's limit while it is lifted
+_narrowed: ContextVar[int] = ContextVar("narrowed", default=2**62)
 
-    def __init__(self, change: Callable[[], AbstractContextManager[None]]) -> None:
-        self._change = change
-        self._lock = threading.Lock()
-        self._users = 0
-        self._undo = contextlib.ExitStack()
+Change = Callable[[], AbstractContextManager[None]]
+
+
+def _shared(change: Change) -> Change:
+    """Make a global change for the first thread that needs it; undo it after the last."""
+    lock, users, undo = threading.Lock(), 0, contextlib.ExitStack()
 
     @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Keep the change for the body."""
-        with self._lock:
-            if self._users == 0:
-                self._undo.enter_context(self._change())
-            self._users += 1
+    def keep() -> Iterator[None]:
+        nonlocal users
+        with lock:
+            if users == 0:
+                undo.enter_context(change())
+            users += 1
         try:
             yield
         finally:
-            with self._lock:
-                self._users -= 1
-                if self._users == 0:
-                    self._undo.close()
+            with lock:
+                users -= 1
+                if users == 0:
+                    undo.close()
+
+    return keep
 
 
+@_shared
 @contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Silence the warnings of decoders."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(PIL|numpy|tifffile|imagecodecs)\b")
         yield
 
 
+@_shared
 @contextlib.contextmanager
-def _without_limit() -> Iterator[None]:
+def unlimited() -> Iterator[None]:
+    """Lift Pillow's limit; other threads still meet ``refuse_bomb``, which knows the limit."""
     limit = Image.MAX_IMAGE_PIXELS
     _lifted.append(limit)
     Image.MAX_IMAGE_PIXELS = None
@@ -160,13 +156,6 @@ def _without_limit() -> Iterator[None]:
     finally:
         Image.MAX_IMAGE_PIXELS = limit
         _lifted.clear()
-
-
-_lifted: list[int | None] = []  # Pillow's limit while it is lifted
-_narrowed: ContextVar[int] = ContextVar("narrowed", default=2**62)
-
-quiet = Shared(_without_warnings)
-unlimited = Shared(_without_limit)  # other threads still meet `refuse_bomb`, which knows the limit
 
 
 @contextlib.contextmanager

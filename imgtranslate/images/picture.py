@@ -60,14 +60,16 @@ def to_pixels(values: Values, *, white: float = 255.0, dtype: DTypeLike = np.uin
     return np.ascontiguousarray(rounded(scaled, white=white, dtype=dtype).transpose(1, 2, 0))
 
 
-def rounded(levels: NDArray[Any], *, white: float, dtype: DTypeLike) -> Any:
+def rounded(levels: NDArray[Any], *, white: float, dtype: DTypeLike) -> AnyPixels:
     """Convert to ``dtype``: integers clamped to 0 to ``white``, floats to the finite range."""
     kind = np.dtype(dtype)
     if kind.kind == "f":
         most = float(np.finfo(kind).max)
         with np.errstate(invalid="ignore"):
-            return np.clip(levels, -most, most).astype(kind)
-    return np.rint(np.clip(levels, 0, white)).astype(kind)
+            finite: AnyPixels = np.clip(levels, -most, most)
+            return finite.astype(kind)
+    whole: AnyPixels = np.rint(np.clip(levels, 0, white))
+    return whole.astype(kind)
 
 
 def white_of(values: NDArray[Any]) -> float:
@@ -183,35 +185,37 @@ def resized(picture: Picture, shorter_side: int, *, allow_huge: bool = False) ->
     Raises ``UsageError`` for less than 1 px, ``ImageError`` if the result is too big.
     """
     if shorter_side < 1:
-        raise UsageError(f"--resize {shorter_side}: less than 1 px. Give the shorter side in px")
+        raise UsageError(f"`resize` {shorter_side}: less than 1 px. Give the shorter side in px")
     height, width = picture.pixels.shape[:2]
     scale = shorter_side / min(height, width)
     size = (max(round(width * scale), shorter_side), max(round(height * scale), shorter_side))
     if size == (width, height):
         return picture
     refuse_bomb(size, allow_huge=allow_huge)
-    alpha = picture.alpha
+    alpha, method = picture.alpha, Image.Resampling.LANCZOS
     return replace(
         picture,
-        pixels=_resampled(picture.pixels, size, white=picture.white),
-        alpha=None if alpha is None else _resampled_plane(alpha, size, white=opaque(picture)),
+        pixels=resize_pixels(picture.pixels, size, method, white=picture.white),
+        alpha=None if alpha is None else resize_pixels(alpha, size, method, white=opaque(picture)),
     )
 
 
-def _rescaled(values: AnyPixels, old: float, new: float, dtype: np.dtype[Any]) -> Any:
+def resize_pixels(
+    pixels: AnyPixels, size: tuple[int, int], method: Image.Resampling, *, white: float = 255.0
+) -> AnyPixels:
+    """Resize (h, w) or (h, w, c) of any depth to ``size``, (width, height) in px."""
+    if pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2] == 3):
+        return np.asarray(Image.fromarray(pixels).resize(size, method))
+    if pixels.ndim == 3:
+        planes = np.moveaxis(pixels, 2, 0)
+        return np.stack(
+            [resize_pixels(plane, size, method, white=white) for plane in planes], axis=2
+        )
+    levels = Image.fromarray(pixels.astype(np.float32)).resize(size, method)
+    return rounded(np.asarray(levels), white=white, dtype=pixels.dtype)
+
+
+def _rescaled(values: AnyPixels, old: float, new: float, dtype: np.dtype[Any]) -> AnyPixels:
     with np.errstate(invalid="ignore", over="ignore"):  # files may hold NaN and infinity
         numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=old, neginf=0.0)
         return rounded(numbers * (new / old), white=new, dtype=dtype)
-
-
-def _resampled(pixels: AnyPixels, size: tuple[int, int], *, white: float) -> Any:
-    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
-        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
-    planes = [_resampled_plane(pixels[..., c], size, white=white) for c in range(pixels.shape[2])]
-    return np.stack(planes, axis=2)
-
-
-def _resampled_plane(plane: AnyPixels, size: tuple[int, int], *, white: float) -> Any:
-    source = np.ascontiguousarray(plane if plane.dtype == np.uint8 else plane.astype(np.float32))
-    levels = np.asarray(Image.fromarray(source).resize(size, Image.Resampling.LANCZOS))
-    return rounded(levels, white=white, dtype=plane.dtype)

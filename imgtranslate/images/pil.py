@@ -37,8 +37,15 @@ def open_image(file: BinaryIO, *, allow_huge: bool) -> ImageFile:
     """Open a picture of any format without reading its pixels; refuse what must not be read."""
     head = file.read(64)
     file.seek(0)
-    if _is_heif(head):
-        _register_heif()
+    brands = head[8 : min(int.from_bytes(head[:4]), 64)]  # in the first box of a file of HEIF
+    if head[4:8] == b"ftyp" and brands[:4] in _HEIF_BRANDS and b"avif" not in brands:
+        try:
+            import pillow_heif  # an extra, which is imported for HEIC alone
+        except ImportError as error:
+            raise ImageError(
+                "HEIC needs pillow-heif. Run pip install 'imgtranslate[heif]'"
+            ) from error
+        pillow_heif.register_heif_opener(thumbnails=False)
     image = Image.open(file)
     if image.format in ("EPS", "IPTC", "WMF"):  # Pillow may start Ghostscript for them
         raise ImageError(f"{image.format} is not read. Convert it to PNG first")
@@ -132,21 +139,6 @@ def fitting_profile(picture: Picture) -> bytes | None:
     return srgb_profile() if space == b"RGB " else None
 
 
-def _is_heif(head: bytes) -> bool:
-    """Tell HEIC by the brands in the first box of the file."""
-    brands = head[8 : min(int.from_bytes(head[:4]), 64)]
-    return head[4:8] == b"ftyp" and brands[:4] in _HEIF_BRANDS and b"avif" not in brands
-
-
-def _register_heif() -> None:
-    """Let Pillow know HEIC, whose decoder is an extra; it is imported for HEIC alone."""
-    try:
-        import pillow_heif
-    except ImportError as error:
-        raise ImageError("HEIC needs pillow-heif. Run pip install 'imgtranslate[heif]'") from error
-    pillow_heif.register_heif_opener(thumbnails=False)
-
-
 def _load(image: Image.Image) -> None:
     """Decode, without mapping the file of an image that the user opened into memory.
 
@@ -164,14 +156,12 @@ def _load(image: Image.Image) -> None:
 
 
 def _eight_bits(image: Image.Image) -> Picture:
-    profile = image.info.get("icc_profile")
+    plain, profile = image, image.info.get("icc_profile")
     if image.mode == "CMYK":
         converted = cmyk_to_srgb(image)
         plain, profile = converted or image.convert("RGB"), srgb_profile() if converted else None
     elif image.has_transparency_data:
         plain = _in_mode(image, "RGBA")
-    else:
-        plain = _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
     if image.mode in _OTHER_SPACES:
         profile = None
     grey = image.mode in ("1", "L", "LA", "La")

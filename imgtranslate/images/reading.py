@@ -16,7 +16,6 @@ from imgtranslate.images.metadata import exif_of, orientation_of, srgb_exif
 from imgtranslate.images.opening import (
     Source,
     decoding,
-    name_of,
     opened,
     refuse_bomb,
     refuse_long_bomb,
@@ -46,7 +45,7 @@ def read_frames(
     ``source``: a path, also of a member of a tar archive, or a stream of bytes, which messages
     call ``-``.
     """
-    name, pixels = name_of(source), 0
+    name, pixels = str(source) if isinstance(source, Path) else "-", 0
     with opened(source) as file:
         frames = _decoded(file, channels=channels, allow_huge=allow_huge)
         while True:
@@ -85,9 +84,8 @@ class Stored:
 
 def read_stored(path: Path) -> Stored:
     """Read the header; a file that Pillow does not know tells nothing."""
-    name = name_of(path)
     try:
-        with opened(path) as file, decoding(name), open_image(file, allow_huge=True) as image:
+        with opened(path) as file, decoding(str(path)), open_image(file, allow_huge=True) as image:
             return Stored(
                 misnamed=_misnamed(path, image.format or ""),
                 cmyk=image.mode == "CMYK",
@@ -155,5 +153,4 @@ def _grey(pixels: AnyPixels, *, white: float) -> AnyPixels:
     if pixels.dtype == np.uint8:
         return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
     levels = pixels.astype(np.float64) @ (0.299, 0.587, 0.114)
-    grey: AnyPixels = rounded(levels[..., None], white=white, dtype=pixels.dtype)
-    return grey
+    return rounded(levels[..., None], white=white, dtype=pixels.dtype)

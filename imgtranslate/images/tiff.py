@@ -53,9 +53,9 @@ def read_tiff(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
     from tifffile import TiffFile
 
     with TiffFile(file) as tiff, contextlib.ExitStack() as stack:
-        image = _opened_by_pillow(file)
-        if image is not None:
-            stack.enter_context(image)
+        image = None
+        with contextlib.suppress(UnidentifiedImageError):  # Pillow does not know the first page
+            image = stack.enter_context(Image.open(file, formats=["TIFF"]))
         for number, page in enumerate(_pages(tiff)):
             if image is None or _is_deep(page):
                 yield _read_page(file, tiff, page, allow_huge=allow_huge)
@@ -85,15 +85,6 @@ def write_tiff(file: BinaryIO, pictures: Iterable[Picture]) -> None:
 # Reading
 
 
-def _opened_by_pillow(file: BinaryIO) -> TiffImageFile | None:
-    """Return an image of the pages; None if Pillow does not know the first."""
-    try:
-        image = Image.open(file, formats=["TIFF"])
-    except UnidentifiedImageError:
-        return None
-    return image if isinstance(image, TiffImageFile) else None
-
-
 def _pages(tiff: "TiffFile") -> Iterator["TiffPage"]:
     """List the pages; a chain that comes back to a page ends."""
     from tifffile import TiffPage
@@ -116,9 +107,9 @@ def _is_deep(page: "TiffPage") -> bool:
     return bits > 8 or channels > 4 or (channels == 2 and odd)
 
 
-def _mend_palette(image: TiffImageFile) -> None:
+def _mend_palette(image: Image.Image) -> None:
     """Read a colour map of values below 256 as 8 bits, as libtiff does; Pillow sees black."""
-    colours = image.tag_v2.get(_COLOUR_MAP, ())
+    colours = image.tag_v2.get(_COLOUR_MAP, ()) if isinstance(image, TiffImageFile) else ()
     if image.mode == "P" and colours and max(colours) < 256:
         image.palette = ImagePalette.raw("RGB;L", bytes(colours))
 
@@ -171,14 +162,12 @@ def _samples(page: "TiffPage") -> AnyPixels:
     """Read (h, w, c), in the next depth that pictures have."""
     stored = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, h, w, channels of each)
     samples: AnyPixels = np.moveaxis(stored[..., 0], 0, -1) if len(stored) > 1 else stored[0]
-    if samples.dtype.name in _WIDER:
-        if samples.dtype == np.uint32:
-            white_of(samples.astype(np.int64))
-        wider: AnyPixels = samples.astype(_WIDER[samples.dtype.name])
-        return wider
+    if samples.dtype == np.uint32:
+        white_of(samples.astype(np.int64))  # refuses more than 16 bits
     if samples.dtype == np.uint16 and page.bitspersample < 16:
         samples = np.rint(samples * (65_535 / (2**page.bitspersample - 1))).astype(np.uint16)
-    return samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    depth = _WIDER.get(samples.dtype.name, samples.dtype.newbyteorder("="))
+    return samples.astype(depth, copy=False)
 
 
 def _split(samples: AnyPixels, page: "TiffPage") -> tuple[AnyPixels, AnyPixels | None]:
@@ -202,8 +191,7 @@ def _straight(pixels: AnyPixels, alpha: AnyPixels, *, white: float) -> AnyPixels
     colours, shares = pixels.astype(np.float64), alpha[..., None] / white
     divided = np.divide(colours, shares, out=np.zeros_like(colours), where=shares > 0)
     most = np.maximum(colours, white)
-    straight: AnyPixels = rounded(np.minimum(divided, most), white=white, dtype=pixels.dtype)
-    return straight
+    return rounded(np.minimum(divided, most), white=white, dtype=pixels.dtype)
 
 
 def _exif(file: BinaryIO, tiff: "TiffFile", page: "TiffPage") -> Image.Exif:
@@ -226,10 +214,10 @@ def _write_page(writer: "TiffWriter", picture: Picture, tags: dict[int, Any]) ->
     has_alpha = picture.alpha is not None or channels in (2, 4)
     colours = 3 if channels - has_alpha >= 3 else 1
     extra = [_STRAIGHT] * has_alpha + [_UNSPECIFIED] * (channels - colours - has_alpha)
-    texts = [(tag, text) for tag, text in tags.items() if isinstance(text, str | bytes)]
     extratags: list[Any] = [
         (tag, 2, 0, text.encode("ascii", "replace") if isinstance(text, str) else text, True)
-        for tag, text in texts
+        for tag, text in tags.items()
+        if isinstance(text, str | bytes)
     ]
     extratags += [(held, 4, 1, 0, True) for tag, held in _DIRECTORIES.items() if tag in tags]
     if picture.xmp:
@@ -260,8 +248,7 @@ def _write_directories(file: BinaryIO, exifs: list[dict[int, Any]]) -> None:
         for page, tags in zip(_pages(tiff), exifs, strict=True):
             for tag in (tag for tag in _DIRECTORIES if tag in tags):
                 directory = ImageFileDirectory_v2()
-                for entry, value in tags[tag].items():
-                    directory[entry] = value
+                directory.update(tags[tag])
                 offset = file.seek(0, 2)
                 offset += file.write(bytes(offset % 2))  # directories begin at even places
                 file.write(directory.tobytes(offset))

@@ -16,7 +16,6 @@ from PIL.PngImagePlugin import PngInfo, putchunk
 
 from imgtranslate.errors import ImageError, UsageError
 from imgtranslate.files import replacing
-from imgtranslate.images.arrays import write_array
 from imgtranslate.images.formats import WRITERS, Writer
 from imgtranslate.images.opening import one_line
 from imgtranslate.images.picture import (
@@ -89,11 +88,9 @@ def _writer_of(suffix: str, *, quality: int | None) -> Writer:
             f"Choose from {', '.join(writable_suffixes())}"
         )
     writer = WRITERS[suffix.lower()]
-    if quality is None:
-        return writer
-    if not 1 <= quality <= 100:
-        raise UsageError(f"--quality {quality}: not in 1 to 100. Give 95 for hardly any loss")
-    if writer.lossy is None:
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError(f"`quality` {quality}: not in 1 to 100. Give 95 for hardly any loss")
+    if quality is None or writer.lossy is None:
         return writer
     return replace(writer, options={**writer.options, **writer.lossy, "quality": quality})
 
@@ -132,22 +129,20 @@ def _encoding(name: str, suffix: str) -> Iterator[None]:
     """Turn what encoders raise, other than about the disk, into one line about ``name``."""
     try:
         yield
-    except OSError as error:
-        if error.errno is not None:
+    except (OSError, ValueError, KeyError, OverflowError, struct.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # about the disk
             raise
-        raise _unfit(name, suffix, one_line(error)) from error
-    except (ValueError, KeyError, OverflowError, struct.error) as error:
         raise _unfit(name, suffix, one_line(error)) from error
 
 
 def _unfit(name: str, suffix: str, why: str) -> ImageError:
-    return ImageError(f"{name}: cannot be written as {suffix}: {why}. Use --format png")
+    return ImageError(f"{name}: cannot be written as {suffix}: {why}. Use .png")
 
 
 def _save(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -> None:
     match writer.file_format:
         case "NPY":
-            write_array(file, frames[0].pixels)
+            np.save(file, frames[0].pixels, allow_pickle=False)
         case "TIFF":
             write_tiff(file, frames)
         case "PNG" if frames[0].pixels.dtype == np.uint16:
@@ -201,9 +196,9 @@ _SUB = 1  # the filter: each byte less that of the pixel to the left
 def _write_deep_png(file: BinaryIO, picture: Picture, metadata: Mapping[str, bytes]) -> None:
     samples = with_alpha_channel(picture)
     height, width, channels = samples.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
+    colour_type = _COLOUR_TYPES[channels]
     file.write(b"\x89PNG\r\n\x1a\n")
-    putchunk(file, b"IHDR", header)
+    putchunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
     if "icc_profile" in metadata:
         putchunk(file, b"iCCP", b"ICC Profile\0\0", zlib.compress(metadata["icc_profile"]))
     if "exif" in metadata:

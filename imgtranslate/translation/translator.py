@@ -14,13 +14,11 @@ from imgtranslate.engines.engine import Engine, ReadPixels
 from imgtranslate.errors import CheckpointError, ImageError, UsageError
 from imgtranslate.images import (
     Alpha,
-    AnyPixels,
     Codes,
     Picture,
     Pixels,
     Values,
     eight_bits,
-    fitting_side,
     mirror_indices,
     pad_to,
     picture_from_pil,
@@ -28,6 +26,7 @@ from imgtranslate.images import (
     to_pil,
     to_pixels,
 )
+from imgtranslate.images.picture import AnyPixels, fitting_side
 from imgtranslate.memory import Tile
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
 from imgtranslate.model_files.export_files import is_export, is_onnx, is_openvino, is_pt2

@@ -312,5 +312,5 @@ def test_quality_is_paid_for_in_bytes(suffix: str) -> None:
 
 def test_a_quality_that_is_none_is_wrong_use(tmp_path: Path) -> None:
     for quality in (0, 101, -5):
-        with pytest.raises(UsageError, match=rf"--quality {quality}: not in 1 to 100"):
+        with pytest.raises(UsageError, match=rf"`quality` {quality}: not in 1 to 100"):
             write_image(tmp_path / "x.jpg", Picture(pixels=COLOURS), quality=quality)

@@ -419,7 +419,7 @@ def test_resizing_keeps_depth_and_aspect(dtype: str) -> None:
     assert resized(given, 19) is given
     flat = replace(given, pixels=np.full_like(given.pixels, given.white), alpha=None)
     assert (resized(flat, 40).pixels == flat.pixels[0, 0, 0]).all()
-    with pytest.raises(UsageError, match="--resize 0"):
+    with pytest.raises(UsageError, match="`resize` 0"):
         resized(given, 0)
 
 
