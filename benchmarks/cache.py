@@ -18,6 +18,7 @@ from benchmarks.data import draw, seconds_of
 from imgtranslate.data.cache import open_caches
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches
+from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.settings.parsing import build_settings
 
 
@@ -73,7 +74,7 @@ def _seconds_of_pass(dataset: SampleDataset, number: int, images: int, workers: 
         batches(
             dataset,
             first_position=number * images,
-            batch_size=1,
+            split=BatchSplit(batch_size=1),
             num_batches=images,
             workers=workers,
             device=torch.device("cpu"),

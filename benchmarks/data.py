@@ -27,6 +27,7 @@ from torchvision.transforms import functional  # type: ignore[import-untyped]
 from imgtranslate.data.cache import open_caches
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
+from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.methods.learner import Learner
 from imgtranslate.settings.config import Settings
 from imgtranslate.settings.parsing import build_settings
@@ -111,7 +112,7 @@ def ours(dataset: SampleDataset, setting: Setting, *, count: int | None = None) 
     return batches(
         dataset,
         first_position=0,
-        batch_size=1,
+        split=BatchSplit(batch_size=1),
         num_batches=count or setting.images,
         workers=setting.workers,
         device=setting.device,

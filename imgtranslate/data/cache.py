@@ -194,12 +194,11 @@ def _paths(domains: tuple[Domain, Domain], settings: DataSettings) -> list[Path]
     """Name a file for each side after all that decides the pixels of its pictures."""
     channels = (settings.channels_a, settings.channels_b)
     resamples = (settings.resample_a, settings.resample_b)
-    versions = (PIL.__version__, __version__)
+    shared = (settings.load_size, PIL.__version__, __version__)
     paths = []
     for domain, *reading in zip(domains, channels, resamples, strict=True):
         place = os.path.realpath(domain.folder)
-        named = (domain.letter, domain.name, place, domain.half)
-        parts = (*named, *reading, settings.load_size, *versions)
+        parts = (domain.letter, domain.name, place, domain.half, *reading, *shared)
         text = "\0".join(map(str, parts)).encode(errors="surrogateescape")
         digest = hashlib.blake2b(text, digest_size=16).hexdigest()
         paths.append(Path(settings.cache) / f"{digest}.pictures")

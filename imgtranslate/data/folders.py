@@ -68,7 +68,12 @@ def find_domains(
     ``DataError`` for a folder that is missing or has no pictures, and for a missing partner.
     """
     aligned = paired or bool(settings.pairs)
-    a, b = _list_sides(settings, aligned=aligned)
+    if settings.pairs:
+        a, b = _list_pairs("data.pairs", settings.pairs, settings)
+    else:
+        a = list_folder("data.a", Path(settings.a), channels=settings.channels_a)
+        b = list_folder("data.b", Path(settings.b), channels=settings.channels_b)
+        a, b = match_by_name(a, b) if aligned else (a, b)
     held_out = held_out or _choose_held_out(settings, a, b, aligned=aligned)
     for path in (*held_out[0], *held_out[1]):
         if not _is_text(path):  # a run records its held-out pictures, to hold out the same later
@@ -79,13 +84,13 @@ def find_domains(
             letter=letter,
             name=name,
             folder=listing.folder,
-            files=files[side],
-            held_out=held_out[side],
+            files=rest,
+            held_out=out,
             half=listing.half,
             aligned=aligned,
         )
-        for side, (letter, name, listing) in enumerate(
-            (("a", settings.name_a, a), ("b", settings.name_b, b))
+        for letter, name, listing, rest, out in zip(
+            "ab", (settings.name_a, settings.name_b), (a, b), files, held_out, strict=True
         )
     )
     return domain_a, domain_b
@@ -112,11 +117,8 @@ def without(domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]]) -
 
 def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
     """Pick at most ``count`` items in their order, evenly spaced from the first to the last."""
-    if len(items) <= count:
-        return list(items)
-    if count < 2:
-        return list(items[:count])
-    return [items[round(n * (len(items) - 1) / (count - 1))] for n in range(count)]
+    last = min(count, len(items)) - 1
+    return [items[round(n * (len(items) - 1) / max(last, 1))] for n in range(last + 1)]
 
 
 def relative_name(path: Path, folder: Path) -> str:
@@ -152,14 +154,6 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^\w-]+", "-", name).strip("-_")[:40]
 
 
-def _list_sides(settings: DataSettings, *, aligned: bool) -> tuple[Listing, Listing]:
-    if settings.pairs:
-        return _list_pairs("data.pairs", settings.pairs, settings)
-    a = list_folder("data.a", Path(settings.a), channels=settings.channels_a)
-    b = list_folder("data.b", Path(settings.b), channels=settings.channels_b)
-    return match_by_name(a, b) if aligned else (a, b)
-
-
 def _list_pairs(setting: str, place: str, settings: DataSettings) -> tuple[Listing, Listing]:
     channels = max(settings.channels_a, settings.channels_b)
     return list_pairs(setting, Path(place), order=settings.pair_order, channels=channels)
@@ -170,24 +164,23 @@ def _choose_held_out(settings: DataSettings, a: Listing, b: Listing, *, aligned:
     if settings.held_out_pairs:
         pairs = _list_pairs("data.held_out_pairs", settings.held_out_pairs, settings)
         return pairs[0].files, pairs[1].files
-    given = [
+    given_a, given_b = (
         list_folder(f"data.held_out_{letter}", Path(place), channels=channels) if place else None
         for letter, place, channels in (
             ("a", settings.held_out_a, settings.channels_a),
             ("b", settings.held_out_b, settings.channels_b),
         )
-    ]
-    if not aligned:
-        given_a, given_b = given
-        return (
-            given_a.files if given_a else tuple(a.files[n] for n in _chosen(a, settings.held_out)),
-            given_b.files if given_b else tuple(b.files[n] for n in _chosen(b, settings.held_out)),
-        )
-    if given[0] and given[1]:
-        pairs = match_by_name(given[0], given[1])
-        return pairs[0].files, pairs[1].files
-    rows = _chosen(a, settings.held_out)
-    return tuple(a.files[n] for n in rows), tuple(b.files[n] for n in rows)
+    )
+    if aligned and given_a and given_b:
+        given_a, given_b = match_by_name(given_a, given_b)
+    elif aligned:  # one side alone makes no pairs
+        given_a = given_b = None
+    rows_a = _chosen(a, settings.held_out)
+    rows_b = rows_a if aligned else _chosen(b, settings.held_out)
+    return (
+        given_a.files if given_a else tuple(a.files[n] for n in rows_a),
+        given_b.files if given_b else tuple(b.files[n] for n in rows_b),
+    )
 
 
 def _chosen(listing: Listing, count: int) -> list[int]:

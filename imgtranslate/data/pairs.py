@@ -5,7 +5,7 @@ Errors begin with the name of the setting that gives the place.
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -76,12 +76,9 @@ def list_pairs(
     if _is_table(place):
         first, second = _read_csv(setting, place)
         return (first, second) if order == "ab" else (second, first)
-    files = list_folder(setting, place, channels=channels).files
+    whole = list_folder(setting, place, channels=channels)
     half_a, half_b = halves_of(place, order=order)
-    return (
-        Listing(folder=place, files=files, half=half_a),
-        Listing(folder=place, files=files, half=half_b),
-    )
+    return replace(whole, half=half_a), replace(whole, half=half_b)
 
 
 def halves_of(place: Path, *, order: Literal["ab", "ba"]) -> tuple[Half, Half]:

@@ -30,7 +30,7 @@ def list_shards(setting: str, pattern: Path) -> tuple[Path, tuple[Path, ...]]:
 
     Raises ``DataError`` for a shard that is missing or damaged, and if there are no pictures.
     """
-    archives = [Path(name) for name in _expanded(setting, pattern)]
+    archives = _archives_of(setting, pattern)
     try:
         paths = [path for archive in archives for path in list_members(archive)]
     except ImageError as error:
@@ -57,7 +57,8 @@ def plain_shard(name: str) -> str:
     return re.sub(r"[-_.]*(\{[^{}]*\}[-_.]*)*\.tar$", "", name)
 
 
-def _expanded(setting: str, pattern: Path) -> list[str]:
+def _archives_of(setting: str, pattern: Path) -> list[Path]:
+    """Expand the pattern; raise ``DataError`` if that is impossible or gives too many."""
     if pattern.name.endswith(_COMPRESSED):
         raise DataError(
             f"{setting} {pattern}: compressed, so its pictures cannot be read by their offset. "
@@ -77,7 +78,7 @@ def _expanded(setting: str, pattern: Path) -> list[str]:
     if math.prod(map(_count_of, _GROUP.findall(text))) > MOST_SHARDS:
         raise DataError(f"{setting} {pattern}: more than {MOST_SHARDS:,} shards. Name fewer")
     try:
-        return list(braceexpand(text, escape=False))
+        return [Path(name) for name in braceexpand(text, escape=False)]
     except ValueError as error:
         raise DataError(f"{setting} {pattern}: a brace without its other. Mend it") from error
 

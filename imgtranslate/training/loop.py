@@ -178,7 +178,6 @@ def _batches(
         stream = batches(
             dataset,
             first_position=step * size,
-            batch_size=size,
             num_batches=total - step,
             workers=workers,
             device=learner.device,

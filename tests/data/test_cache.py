@@ -19,6 +19,7 @@ from imgtranslate.data import folders
 from imgtranslate.data.cache import open_caches, refuse_cache
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches, choose_workers
+from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels, read_image
 from imgtranslate.settings.config import Settings, to_tree
@@ -317,7 +318,7 @@ def stream(
     drawn = batches(
         found,
         first_position=first,
-        batch_size=1,
+        split=BatchSplit(batch_size=1),
         num_batches=count,
         workers=workers,
         device=CPU,

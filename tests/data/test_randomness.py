@@ -9,6 +9,7 @@ from PIL import Image
 
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches
+from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.data.randomness import Purpose, index_at, integer_at, random_at
 from imgtranslate.settings.parsing import build_settings
 
@@ -117,7 +118,7 @@ def test_a_sample_depends_on_its_position_alone(tmp_path: Path) -> None:
         found = batches(
             samples,
             first_position=first,
-            batch_size=batch_size,
+            split=BatchSplit(batch_size=batch_size),
             num_batches=num_batches,
             workers=0,
             device=torch.device("cpu"),

@@ -48,6 +48,7 @@ from torch import Tensor, nn
 import imgtranslate
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches, resize_shorter
+from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import backward, noise, update
 from imgtranslate.networks import ResidualEncoder, Resnet18Encoder
@@ -91,7 +92,7 @@ def test_an_epoch_shows_every_picture_of_both_sides_in_orders_of_their_own(
         for b in batches(
             SampleDataset(*find_domains(settings.data, paired=False), settings, paired=False),
             first_position=0,
-            batch_size=1,
+            split=BatchSplit(batch_size=1),
             num_batches=12,
             workers=0,
             device=torch.device("cpu"),

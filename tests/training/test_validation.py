@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from imgtranslate.data.loader import SampleDataset, batches
+from imgtranslate.data.micro_batches import BatchSplit
 from imgtranslate.demo.scenes import draw_scene, render_painting, render_stitches
 from imgtranslate.images import to_pixels
 from imgtranslate.methods.learner import Learner
@@ -298,7 +299,12 @@ def test_checkpoints_are_ranked_as_the_truth_ranks_them(
     looked = (25, 50, 100, 150, 200, 300, 400, 500, 600, 700, 800)
     past = (802, 805, 810)  # at a rate that is far too high
     stream = batches(
-        dataset, first_position=0, batch_size=1, num_batches=past[-1], workers=0, device=CPU
+        dataset,
+        first_position=0,
+        split=BatchSplit(batch_size=1),
+        num_batches=past[-1],
+        workers=0,
+        device=CPU,
     )
     for step, batch in enumerate(stream, start=1):
         learner.step(batch, learning_rate=1e-3 if step <= looked[-1] else 5e-3)
