@@ -1,6 +1,7 @@
 """What the pages name exists: commands, options, fields. ``test_docs_run`` runs the commands."""
 
 import dataclasses
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -32,6 +33,28 @@ def test_command_lines_parse(line: str) -> None:
     name, *arguments = shlex.split(line, comments=True)[1:]
     with COMMANDS[name].make_context(name, arguments):  # raises on what is not declared
         pass
+
+
+def benchmark_lines(page: Path) -> list[tuple[str, str]]:
+    """List each benchmark of a page with its options, and with those of the table below it."""
+    module, found = "", []
+    for line in page.read_text("utf-8").splitlines():
+        if command := re.search(r"python -m (benchmarks\.\w+)([^`]*)", line):
+            module = command[1]
+            found.append((module, command[2]))
+        elif row := re.match(r"\| `(--[^`]+)`", line):
+            found.append((module, row[1]))
+    return found
+
+
+BENCHMARKS = sorted({line for page in PAGES for line in benchmark_lines(page) if line[0]})
+
+
+@pytest.mark.parametrize(("module", "options"), BENCHMARKS)
+def test_commands_of_benchmarks_parse(module: str, options: str) -> None:
+    app = typer.Typer()
+    app.command()(importlib.import_module(module).main)
+    typer.main.get_command(app).make_context(module, shlex.split(options, comments=True))
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
