@@ -1,4 +1,11 @@
-"""Networks from their settings: the one place where config turns into plain arguments."""
+"""Networks from their settings: the one place where config turns into plain arguments.
+
+A setting has the name of the argument that takes it. Networks have no defaults, so a setting that
+no network takes, or an argument without a setting, is a ``TypeError``.
+"""
+
+import dataclasses
+from typing import Any
 
 from torch import nn
 
@@ -31,34 +38,12 @@ def build_generator(
     config: GeneratorConfig, *, in_channels: int, out_channels: int, recompute: bool = False
 ) -> ResnetGenerator | UnetGenerator:
     """Build an uninitialised generator: (n, in, h, w) to (n, out, h, w), both in [-1, 1]."""
+    arguments = _arguments(config) | {"in_channels": in_channels, "out_channels": out_channels}
     match config:
         case ResnetConfig():
-            return ResnetGenerator(
-                in_channels=in_channels,
-                out_channels=out_channels,
-                base_channels=config.base_channels,
-                num_blocks=config.num_blocks,
-                norm=config.norm,
-                dropout=config.dropout,
-                upsample=config.upsample,
-                padding=config.padding,
-                antialias=config.antialias,
-                recompute=recompute,
-            )
+            return ResnetGenerator(**arguments, recompute=recompute)
         case UnetConfig():
-            return UnetGenerator(
-                in_channels=in_channels,
-                out_channels=out_channels,
-                base_channels=config.base_channels,
-                depth=config.depth,
-                norm=config.norm,
-                dropout=config.dropout,
-                upsample=config.upsample,
-                skip_order=config.skip_order,
-                conv_bias=config.conv_bias,
-                latent_dim=config.latent_dim,
-                z_at=config.z_at,
-            )
+            return UnetGenerator(**arguments)
 
 
 def build_discriminator(config: DiscriminatorConfig, *, in_channels: int) -> nn.Module:
@@ -66,48 +51,30 @@ def build_discriminator(config: DiscriminatorConfig, *, in_channels: int) -> nn.
 
     A map (n, 1, h', w'), one number (n, 1) if averaging, a list of maps if at several scales.
     """
+    arguments = _arguments(config) | {"in_channels": in_channels}
     match config:
         case PatchGanConfig():
-            return PatchGan(
-                in_channels=in_channels,
-                base_channels=config.base_channels,
-                num_layers=config.num_layers,
-                norm=config.norm,
-                conv_bias=config.conv_bias,
-            )
+            return PatchGan(**arguments)
         case MultiScaleConfig():
-            return MultiScalePatchGan(
-                in_channels=in_channels,
-                base_channels=config.base_channels,
-                num_layers=config.num_layers,
-                num_scales=config.num_scales,
-                norm=config.norm,
-                conv_bias=config.conv_bias,
-            )
+            return MultiScalePatchGan(**arguments)
         case AveragingConfig():
-            return AveragingPatchGan(
-                in_channels=in_channels,
-                base_channels=config.base_channels,
-                num_layers=config.num_layers,
-                norm=config.norm,
-                conv_bias=config.conv_bias,
-            )
+            return AveragingPatchGan(**arguments)
         case PixelConfig():
-            return PixelGan(
-                in_channels=in_channels, base_channels=config.base_channels, norm=config.norm
-            )
+            return PixelGan(**arguments)
 
 
 def build_encoder(config: EncoderConfig, *, in_channels: int, latent_dim: int) -> nn.Module:
     """Build an uninitialised encoder: (n, in, h, w) to mean and log-variance (n, latent_dim)."""
+    arguments = _arguments(config) | {"in_channels": in_channels, "latent_dim": latent_dim}
     match config:
         case ResidualEncoderConfig():
-            return ResidualEncoder(
-                in_channels=in_channels,
-                base_channels=config.base_channels,
-                num_blocks=config.num_blocks,
-                latent_dim=latent_dim,
-                norm=config.norm,
-            )
+            return ResidualEncoder(**arguments)
         case Resnet18EncoderConfig():
-            return Resnet18Encoder(in_channels=in_channels, latent_dim=latent_dim)
+            return Resnet18Encoder(**arguments)
+
+
+def _arguments(
+    config: GeneratorConfig | DiscriminatorConfig | EncoderConfig,
+) -> dict[str, Any]:
+    """Return all settings but ``kind``, which chose the network."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name != "kind"}
