@@ -18,7 +18,7 @@ from benchmarks.data import draw, seconds_of
 from imgtranslate.data.cache import open_caches
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches
-from imgtranslate.data.micro_batches import BatchSplit
+from imgtranslate.data.sampling import BatchSplit
 from imgtranslate.settings.parsing import build_settings
 
 

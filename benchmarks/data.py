@@ -27,7 +27,7 @@ from torchvision.transforms import functional  # type: ignore[import-untyped]
 from imgtranslate.data.cache import open_caches
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
-from imgtranslate.data.micro_batches import BatchSplit
+from imgtranslate.data.sampling import BatchSplit
 from imgtranslate.methods.learner import Learner
 from imgtranslate.settings.config import Settings
 from imgtranslate.settings.parsing import build_settings

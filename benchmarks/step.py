@@ -17,7 +17,7 @@ from benchmarks.stock import copy_weights
 from benchmarks.textbook import Textbook, build_textbook
 from imgtranslate.cli.train import parse_assignment
 from imgtranslate.data.loader import Batch
-from imgtranslate.data.randomness import Purpose, random_at
+from imgtranslate.data.sampling import Purpose, random_at
 from imgtranslate.methods.learner import Learner
 from imgtranslate.settings.config import Settings, Tree
 from imgtranslate.settings.parsing import build_settings, merge, nested

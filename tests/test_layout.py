@@ -133,13 +133,13 @@ def test_the_walk_sees_every_form_of_import() -> None:
     tree = ast.parse(
         "import torch.nn\n"
         "from imgtranslate import cli\n"
-        "def f():\n    from ..methods.image_pool import ImagePool\n    from . import folders\n"
+        "def f():\n    from ..methods.step import ImagePool\n    from . import folders\n"
         "if TYPE_CHECKING:\n    from imgtranslate.training.train import train\n"
     )
     assert imports("imgtranslate.data.cache", tree) >= {
         "torch.nn",
         "imgtranslate.cli",
-        "imgtranslate.methods.image_pool",
+        "imgtranslate.methods.step",
         "imgtranslate.data.folders",
         "imgtranslate.training.train",
     }

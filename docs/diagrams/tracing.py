@@ -144,7 +144,7 @@ def trace_step(method: CycleGan | Pix2Pix | BicycleGan) -> list[Update]:
         weights = [weight for network in part.values() for weight in network.parameters()]
         optimizers[name] = torch.optim.SGD(weights, lr=1e-4)
         optimizers[name].register_step_pre_hook(lambda *_, name=name: update(name))
-    method.step([_batch()], optimizers, number=0, group=SINGLE_PROCESS)
+    method.step([_batch()], optimizers, group=SINGLE_PROCESS)
     return updates
 
 

@@ -17,8 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from imgtranslate.data.cache import Caches, local_processes, source_of
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.micro_batches import BatchSplit
-from imgtranslate.data.randomness import Purpose, index_at, random_at
+from imgtranslate.data.sampling import BatchSplit, Purpose, index_at, random_at
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels
 from imgtranslate.images.picture import resize_pixels

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from imgtranslate.losses import l1
 from imgtranslate.methods.cyclegan import CycleGan, Fakes
-from imgtranslate.methods.image_pool import ImagePool
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.step import (
+    ImagePool,
     Losses,
     MicroBatch,
     Networks,
@@ -34,12 +34,7 @@ class AlternatingCycleGan:
     joint: CycleGan
 
     def step(
-        self,
-        micro_batches: Sequence[MicroBatch],
-        optimizers: Optimizers,
-        *,
-        number: int,
-        group: ProcessGroup,
+        self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
     ) -> Losses:
         """Update G_ab, then G_ba, then every ``d_ratio`` steps D_b and D_a."""
         joint, count, terms = self.joint, len(micro_batches), list[Losses]()
@@ -60,7 +55,7 @@ class AlternatingCycleGan:
             update(optimizers[f"{learning}_optimizer"], group=group)
 
         # Discriminators: on these fakes or on earlier ones from the image pools
-        if (number + 1) % joint.config.d_ratio == 0:
+        if (micro_batches[0].step + 1) % joint.config.d_ratio == 0:
             for batch, fake_a, fake_b in zip(micro_batches, fakes_a, fakes_b, strict=True):
                 losses = joint.discriminator_losses(batch, Fakes(fake_a, fake_b), group=group)
                 terms.append(backward(losses, micro_batches=count))
@@ -113,7 +108,3 @@ class AlternatingCycleGan:
     def pools(self) -> dict[str, ImagePool]:
         """Return the image pool of each discriminator."""
         return self.joint.pools()
-
-    def measures(self, batch: MicroBatch) -> Losses:
-        """Return nothing: the losses say enough."""
-        return self.joint.measures(batch)

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from imgtranslate.builders import build_discriminator, build_encoder, build_generator
 from imgtranslate.losses import kl_divergence, l1, reparameterise
-from imgtranslate.methods.image_pool import ImagePool
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.step import (
     AdversarialLoss,
+    ImagePool,
     Losses,
     MicroBatch,
     Networks,
@@ -54,12 +54,7 @@ class BicycleGan:
     stackable: bool  # the generator's images of one batch do not affect each other: no batch norm
 
     def step(
-        self,
-        micro_batches: Sequence[MicroBatch],
-        optimizers: Optimizers,
-        *,
-        number: int,  # noqa: ARG002 - every step is alike
-        group: ProcessGroup,
+        self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
     ) -> Losses:
         """Update generator and encoder, then the discriminators on the same fakes."""
         count, terms, fakes = len(micro_batches), list[Losses](), list[Fakes]()
@@ -153,12 +148,6 @@ class BicycleGan:
         """Return nothing: BicycleGAN uses no image pool."""
         return {}
 
-    def measures(self, batch: MicroBatch) -> Losses:
-        """Measure how far two samples of one input differ, a share of the range: 0 ignores z."""
-        codes = (batch.noise(self.latent_dim) for _ in range(2))
-        one, other = (self.generator(batch.real_a, z) for z in codes)
-        return {"diversity": l1(one, other) / 2}
-
     def _translate(
         self, real_a: Tensor, z_vae: Tensor | None, z_lr: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
@@ -199,11 +188,11 @@ class BicycleGan:
         return torch.cat([real_a, image_b], dim=1) if self.config.conditional else image_b
 
 
-def build_bicyclegan(settings: Settings) -> BicycleGan:
+def build_bicyclegan(config: BicycleGanConfig, settings: Settings) -> BicycleGan:
     """Build the networks of BicycleGAN, uninitialised."""
-    config, data, numbers = settings.method, settings.data, latent_dim(settings.generator)
-    if not isinstance(config, BicycleGanConfig) or settings.encoder is None:
-        raise TypeError(f"settings of {config.kind}, encoder {settings.encoder}")
+    data, numbers = settings.data, latent_dim(settings.generator)
+    if settings.encoder is None:  # ``check_settings`` refuses it
+        raise TypeError("bicyclegan without an encoder")
     seen = data.channels_b + (data.channels_a if config.conditional else 0)
 
     def discriminator(path: str) -> nn.Module | None:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from imgtranslate.builders import build_discriminator, build_generator
 from imgtranslate.losses import l1
-from imgtranslate.methods.image_pool import ImagePool
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.methods.step import (
     AdversarialLoss,
+    ImagePool,
     Losses,
     MicroBatch,
     Networks,
@@ -53,12 +53,7 @@ class CycleGan:
     stackable: bool  # the generators' images of one batch do not affect each other: no batch norm
 
     def step(
-        self,
-        micro_batches: Sequence[MicroBatch],
-        optimizers: Optimizers,
-        *,
-        number: int,  # noqa: ARG002 - every step is alike
-        group: ProcessGroup,
+        self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
     ) -> Losses:
         """Update both generators, then both discriminators on the same fakes."""
         count, terms, fakes = len(micro_batches), list[Losses](), list[Fakes]()
@@ -83,22 +78,24 @@ class CycleGan:
     def generator_losses(self, batch: MicroBatch) -> tuple[Losses, Fakes]:
         """Return the weighted terms of both generators: equations 1 to 3, identity section 5.2."""
         config, (real_a, real_b) = self.config, (batch.real_a, batch.real_b)
-        weight_a = config.lambda_identity * config.lambda_a * self.identity
-        weight_b = config.lambda_identity * config.lambda_b * self.identity
+        lambda_idt_a = config.lambda_identity * config.lambda_a * self.identity
+        lambda_idt_b = config.lambda_identity * config.lambda_b * self.identity
 
+        # Translations; a weight of 0 leaves out those that no other term needs
         fake_b, idt_b = self._translate(
             self.generator_ab,
             real_a if config.lambda_gan_ab or config.lambda_a else None,
-            real_b if weight_b else None,
+            real_b if lambda_idt_b else None,
         )
         fake_a, idt_a, rec_a = self._translate(
             self.generator_ba,
             real_b if config.lambda_gan_ba or config.lambda_b else None,
-            real_a if weight_a else None,
+            real_a if lambda_idt_a else None,
             fake_b if config.lambda_a else None,
         )
         (rec_b,) = self._translate(self.generator_ab, fake_a if config.lambda_b else None)
 
+        # Terms
         losses: Losses = {}
         if self.discriminator_b is not None and fake_b is not None:
             gan_ab = self.adversarial.of_generator(self.discriminator_b, fake_b)
@@ -111,9 +108,9 @@ class CycleGan:
         if rec_b is not None:
             losses["cycle_b"] = l1(rec_b, real_b) * config.lambda_b
         if idt_a is not None:
-            losses["identity_a"] = l1(idt_a, real_a) * weight_a
+            losses["identity_a"] = l1(idt_a, real_a) * lambda_idt_a
         if idt_b is not None:
-            losses["identity_b"] = l1(idt_b, real_b) * weight_b
+            losses["identity_b"] = l1(idt_b, real_b) * lambda_idt_b
         return losses, Fakes(fake_a=detached(fake_a), fake_b=detached(fake_b))
 
     def discriminator_losses(
@@ -156,10 +153,6 @@ class CycleGan:
         """Return the image pool of each discriminator."""
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
 
-    def measures(self, batch: MicroBatch) -> Losses:  # noqa: ARG002
-        """Return nothing: the losses say enough."""
-        return {}
-
     def _translate(self, generator: nn.Module, *images: Tensor | None) -> tuple[Tensor | None, ...]:
         """Translate the images that are given, in one pass where that is exact."""
         given = [image for image in images if image is not None]
@@ -170,13 +163,11 @@ class CycleGan:
         return tuple(None if image is None else next(made) for image in images)
 
 
-def build_cyclegan(settings: Settings) -> CycleGan:
+def build_cyclegan(config: CycleGanConfig, settings: Settings) -> CycleGan:
     """Build the networks of CycleGAN, uninitialised, with each domain's channels."""
-    config, data = settings.method, settings.data
-    if not isinstance(config, CycleGanConfig):
-        raise TypeError(f"settings of {config.kind}")
-    a, b, recompute = data.channels_a, data.channels_b, settings.train.recompute
+    a, b = settings.data.channels_a, settings.data.channels_b
     generator, discriminator = settings.generator, settings.discriminator
+    recompute = settings.train.recompute
     return CycleGan(
         config=config,
         generator_ab=build_generator(generator, in_channels=a, out_channels=b, recompute=recompute),

@@ -8,15 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from imgtranslate.data.loader import Batch
-from imgtranslate.data.micro_batches import BatchSplit
-from imgtranslate.data.randomness import Purpose, integer_at, random_at
+from imgtranslate.data.sampling import BatchSplit, Purpose, integer_at, random_at
+from imgtranslate.losses import l1
 from imgtranslate.methods.alternating import AlternatingCycleGan
 from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan
-from imgtranslate.methods.execution import choose_execution
 from imgtranslate.methods.pix2pix import build_pix2pix
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
-from imgtranslate.methods.step import Method, MicroBatch, Networks, evaluating
+from imgtranslate.methods.step import Method, MicroBatch, Networks, choose_execution, evaluating
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
 from imgtranslate.settings.config import (
     BicycleGanConfig,
@@ -25,6 +24,7 @@ from imgtranslate.settings.config import (
     OptimizerSettings,
     Pix2PixConfig,
     Settings,
+    latent_dim,
     learns_from_halves,
 )
 
@@ -55,6 +55,7 @@ class Learner:
         self.seed = settings.train.seed
         self.ema_decay = settings.train.ema_decay
         self.crop_size = settings.data.crop_size
+        self.latent_dim = latent_dim(settings.generator)
         self.execution = choose_execution(settings.train, device)
 
         # Networks and their averages
@@ -92,12 +93,7 @@ class Learner:
         # Losses, gradients and updates, in the order of the method's paper
         torch.manual_seed(integer_at(self.seed, Purpose.LAYERS, self.steps_done))  # dropout
         with self.execution.step():
-            losses = self.method.step(
-                self._micro_batches(batch),
-                self.optimizers,
-                number=self.steps_done,
-                group=self.group,
-            )
+            losses = self.method.step(self._micro_batches(batch), self.optimizers, group=self.group)
 
         # Exponential moving average of the weights, with a shorter memory in the first steps
         decay = min(self.ema_decay, (1 + self.steps_done) / (10 + self.steps_done))
@@ -127,21 +123,27 @@ class Learner:
 
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, float]:
-        """Measure what the method measures beside its losses, on the images of one batch.
+        """Measure ``diversity`` on one batch; nothing where the generator takes no code.
 
-        In evaluation mode: dropout would pass for an effect of the code, and batch norm's
-        statistics would learn from the measurement.
+        It is how far two samples of one input differ, a share of the range: 0 ignores z. In
+        evaluation mode: dropout would pass for an effect of the code, and batch norm's statistics
+        would learn from the measurement.
         """
-        one = MicroBatch(
+        if not self.latent_dim:
+            return {}
+        micro_batch = MicroBatch(
             real_a=batch.real_a,
             real_b=batch.real_b,
             rng=random_at(self.seed, Purpose.MEASURES, self.steps_done),
             rows=self.split.micro_batches()[0],
         )
-        with evaluating(*self.networks.values()):
-            measured = self.method.measures(one)
-        self.group.average(list(measured.values()))
-        return {name: float(value) for name, value in measured.items()}
+        generator = self.networks["generator"]
+        with evaluating(generator):
+            codes = (micro_batch.noise(self.latent_dim) for _ in range(2))
+            one, other = (generator(batch.real_a, z) for z in codes)
+        diversity = l1(one, other) / 2
+        self.group.average([diversity])
+        return {"diversity": float(diversity)}
 
     def first_broken_step(self) -> int | None:
         """Return the first step, counted from 1, whose losses were not all finite."""
@@ -220,6 +222,7 @@ class Learner:
                 real_a=real_a,
                 real_b=real_b,
                 rng=random_at(self.seed, Purpose.POOL, self.steps_done),
+                step=self.steps_done,
                 rows=each,
                 last=each is rows[-1],
             )
@@ -230,14 +233,14 @@ class Learner:
 def build_method(settings: Settings) -> Method:
     """Build the method with its networks, uninitialised."""
     match settings.method:
-        case CycleGanConfig(update="joint"):
-            return build_cyclegan(settings)
-        case CycleGanConfig():
-            return AlternatingCycleGan(joint=build_cyclegan(settings))
-        case Pix2PixConfig():
-            return build_pix2pix(settings)
-        case BicycleGanConfig():
-            return build_bicyclegan(settings)
+        case CycleGanConfig(update="joint") as config:
+            return build_cyclegan(config, settings)
+        case CycleGanConfig() as config:
+            return AlternatingCycleGan(joint=build_cyclegan(config, settings))
+        case Pix2PixConfig() as config:
+            return build_pix2pix(config, settings)
+        case BicycleGanConfig() as config:
+            return build_bicyclegan(config, settings)
 
 
 def best_of(validations: Sequence[float]) -> int:

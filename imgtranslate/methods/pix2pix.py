@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from imgtranslate.builders import build_discriminator, build_generator
 from imgtranslate.losses import l1
-from imgtranslate.methods.image_pool import ImagePool
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.methods.step import (
     AdversarialLoss,
+    ImagePool,
     Losses,
     MicroBatch,
     Networks,
@@ -37,12 +37,7 @@ class Pix2Pix:
     latent_dim: int
 
     def step(
-        self,
-        micro_batches: Sequence[MicroBatch],
-        optimizers: Optimizers,
-        *,
-        number: int,  # noqa: ARG002 - every step is alike
-        group: ProcessGroup,
+        self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
     ) -> Losses:
         """Update the discriminator, then the generator against the updated one (section 3.3)."""
         count, terms, fakes = len(micro_batches), list[Losses](), list[Tensor]()
@@ -114,23 +109,14 @@ class Pix2Pix:
         """Return the image pool, of what the discriminator sees."""
         return {"pool": self.pool}
 
-    def measures(self, batch: MicroBatch) -> Losses:
-        """Measure how far two samples of one input differ, a share of the range: 0 ignores z."""
-        if not self.latent_dim:
-            return {}
-        one, other = (self.translate(batch) for _ in range(2))
-        return {"diversity": l1(one, other) / 2}
-
     def _judged(self, real_a: Tensor, image_b: Tensor) -> Tensor:
         """Return the discriminator's input: the pair, or the output alone."""
         return torch.cat([real_a, image_b], dim=1) if self.config.conditional else image_b
 
 
-def build_pix2pix(settings: Settings) -> Pix2Pix:
+def build_pix2pix(config: Pix2PixConfig, settings: Settings) -> Pix2Pix:
     """Build the networks of pix2pix, uninitialised."""
-    config, data = settings.method, settings.data
-    if not isinstance(config, Pix2PixConfig):
-        raise TypeError(f"settings of {config.kind}")
+    data = settings.data
     seen = data.channels_b + (data.channels_a if config.conditional else 0)
     return Pix2Pix(
         config=config,

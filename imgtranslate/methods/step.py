@@ -1,6 +1,8 @@
-"""The parts of every method's training step: micro-batches, GAN terms, gradients and updates."""
+"""The parts of every method's step: micro-batches, image pool, GAN terms, updates, precision."""
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,8 +10,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._triton import has_triton_package
 
-from imgtranslate.data.micro_batches import ALL_ROWS, Rows
+from imgtranslate.data.sampling import ALL_ROWS, Rows
+from imgtranslate.errors import UsageError
 from imgtranslate.losses import (
     GanMode,
     Logits,
@@ -18,11 +22,11 @@ from imgtranslate.losses import (
     gradient_penalty,
     real_loss,
 )
-from imgtranslate.methods.image_pool import ImagePool
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.networks.layers import dropout_rows
-from imgtranslate.settings.config import Settings
+from imgtranslate.settings.config import Settings, TrainSettings
 
+COMPILERS = ("g++", "clang++", "cl")  # torch's compiler needs one of them on a CPU
 LARGEST_GRADIENT = 1e6  # of one weight; those of ordinary pictures are below 1e3
 
 Losses = dict[str, Tensor]
@@ -41,6 +45,7 @@ class MicroBatch:
     real_a: Tensor
     real_b: Tensor
     rng: np.random.Generator
+    step: int = 0  # of the training, counted from 0
     rows: Rows = ALL_ROWS
     last: bool = True  # of this rank's micro-batches
 
@@ -65,25 +70,74 @@ class MicroBatch:
             yield
 
 
+class ImagePool:
+    """Up to ``size`` earlier fakes, so that a discriminator does not forget them.
+
+    arXiv 1612.07828, section 2.3; CycleGAN, section 4.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.images: list[Tensor] = []
+
+    def query(
+        self,
+        fakes: Tensor,
+        rng: np.random.Generator,
+        *,
+        rows: Rows = ALL_ROWS,
+        group: ProcessGroup = SINGLE_PROCESS,
+    ) -> Tensor:
+        """Exchange new fakes (n, c, h, w) for a mix of new and stored ones, image by image.
+
+        ``rows``: the rows of the batch that ``fakes`` were made of. Every rank of ``group`` keeps
+        the same pool: it takes in the fakes of all ranks, with the draws that one process would
+        make for the whole batch.
+        """
+        if self.size == 0:
+            return fakes
+        own, everyone = len(fakes), group.gather(fakes)
+        count = own * rows.count
+        draws = [(rng.random() < 0.5, int(rng.integers(self.size))) for _ in range(count)]
+        first = (rows.index - group.rank) * own  # of this micro-batch of all ranks
+        mixed = [
+            self._exchange(image, swap, slot)
+            for image, (swap, slot) in zip(everyone, draws[first:], strict=False)
+        ]
+        return torch.stack(mixed[group.rank * own :][:own])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all stored images as one tensor (count, c, h, w); an empty pool has none."""
+        return {"images": torch.stack(self.images)} if self.images else {}
+
+    def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
+        """Restore what ``tensors()`` returned."""
+        stored = tensors["images"].to(device) if tensors else ()
+        self.images = [image.clone() for image in stored]
+
+    def _exchange(self, image: Tensor, swap: bool, slot: int) -> Tensor:
+        if len(self.images) < self.size:
+            self.images.append(image.clone())  # a view would keep its whole batch alive
+            return image
+        if not swap:
+            return image  # not stored
+        stored, self.images[slot] = self.images[slot], image.clone()
+        return stored
+
+
 class Method(Protocol):
     """Losses on networks, and the order in which the networks learn; terms come already weighted.
 
     ``optimized``: the networks that learn, by the name of their optimizer. ``models``: the
     generator's name and, where there is one, the encoder's, by direction. ``step`` learns from one
-    batch and returns the mean of every term; steps are numbered from 0.
+    batch and returns the mean of every term.
     """
 
     def optimized(self) -> dict[str, Networks]: ...  # noqa: D102
     def models(self) -> dict[str, tuple[str, ...]]: ...  # noqa: D102
     def pools(self) -> dict[str, ImagePool]: ...  # noqa: D102
-    def measures(self, batch: MicroBatch) -> Losses: ...  # noqa: D102
     def step(  # noqa: D102
-        self,
-        micro_batches: Sequence[MicroBatch],
-        optimizers: Optimizers,
-        *,
-        number: int,
-        group: ProcessGroup,
+        self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
     ) -> Losses: ...
 
 
@@ -210,3 +264,59 @@ def detached(fake: Tensor | None) -> Tensor | None:
 def noise(rng: np.random.Generator, count: int, numbers: int, *, like: Tensor) -> Tensor:
     """Draw codes z from normal(0, 1), (count, numbers): the same on every device."""
     return torch.from_numpy(rng.standard_normal((count, numbers))).to(like)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """The precision and the kernels of a training on a device, once ``auto`` is resolved."""
+
+    device: torch.device
+    bf16: bool
+    compiled: bool
+
+    def compile(self, network: nn.Module) -> None:
+        """Compile a network if requested; its weights and their names stay as they are."""
+        if self.compiled:  # CUDA graphs save the launching of kernels
+            network.compile(mode="reduce-overhead" if self.device.type == "cuda" else "default")
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """Surround one step; with bf16 the networks compute in it and return float32."""
+        with contextlib.ExitStack() as stack:
+            if self.device.type == "cuda":
+                cudnn = torch.backends.cudnn
+                kernels = cudnn.flags(  # try all kernels once for each shape: training has few
+                    enabled=cudnn.enabled,
+                    benchmark=not cudnn.deterministic,
+                    deterministic=cudnn.deterministic,
+                    allow_tf32=cudnn.allow_tf32,
+                )
+                stack.enter_context(kernels)
+            if self.compiled:
+                torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+            if self.bf16:  # uncached: the cache would keep weights from before their update
+                kind = self.device.type
+                stack.enter_context(torch.autocast(kind, torch.bfloat16, cache_enabled=False))
+            yield
+
+
+def choose_execution(settings: TrainSettings, device: torch.device) -> Execution:
+    """Resolve ``auto``; raise ``UsageError`` if ``device`` cannot do what is requested.
+
+    ``auto``: bf16 on GPUs of compute capability 8 and higher, float32 elsewhere; not compiled, as
+    compiling gains nothing on a CPU (docs/performance.md) and no GPU has been measured yet.
+    """
+    cuda, compiled = device.type == "cuda", settings.compile == "on"
+    if compiled and cuda and not has_triton_package():
+        raise UsageError(
+            "train.compile on: needs triton on a GPU. Install it, or leave train.compile out"
+        )
+    found = os.environ.get("CXX") or any(shutil.which(name) for name in COMPILERS)
+    if compiled and not cuda and not found:
+        raise UsageError(
+            "train.compile on: no C++ compiler here. Install g++, or leave train.compile out"
+        )
+    bf16 = settings.precision == "bf16"
+    if settings.precision == "auto" and cuda:
+        bf16 = torch.cuda.get_device_capability(device) >= (8, 0)
+    return Execution(device=device, bf16=bf16, compiled=compiled)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.loader import centre_sample
-from imgtranslate.data.randomness import Purpose, random_at
+from imgtranslate.data.sampling import Purpose, random_at
 from imgtranslate.files import explained
 from imgtranslate.images import Picture, Pixels, to_network, to_pixels, write_image
 from imgtranslate.images.figures import comparison

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor, nn
 
 from imgtranslate.data.folders import Domain
-from imgtranslate.data.randomness import Purpose, random_at
+from imgtranslate.data.sampling import Purpose, random_at
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import evaluating, noise
 from imgtranslate.metrics import validation_distance

@@ -5,7 +5,7 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks.step import build_batch, build_pair, settings_of
-from imgtranslate.data.randomness import Purpose, random_at
+from imgtranslate.data.sampling import Purpose, random_at
 
 SMALL = {"cyclegan": (16, 4, 2, 2), "pix2pix": (32, 4, 0, 2), "bicyclegan": (64, 4, 0, 3)}
 LAYERS = ["discriminator.num_layers=2"]

@@ -19,7 +19,7 @@ from imgtranslate.data import folders
 from imgtranslate.data.cache import open_caches, refuse_cache
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches, choose_workers
-from imgtranslate.data.micro_batches import BatchSplit
+from imgtranslate.data.sampling import BatchSplit
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels, read_image
 from imgtranslate.settings.config import Settings, to_tree

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from imgtranslate.data.micro_batches import ALL_ROWS, BatchSplit, Rows
+from imgtranslate.data.sampling import ALL_ROWS, BatchSplit, Rows
 
 
 @pytest.mark.parametrize("halves", [False, True])

@@ -9,8 +9,7 @@ from PIL import Image
 
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches
-from imgtranslate.data.micro_batches import BatchSplit
-from imgtranslate.data.randomness import Purpose, index_at, integer_at, random_at
+from imgtranslate.data.sampling import BatchSplit, Purpose, index_at, integer_at, random_at
 from imgtranslate.settings.parsing import build_settings
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from imgtranslate.data.loader import Batch
-from imgtranslate.data.micro_batches import BatchSplit
+from imgtranslate.data.sampling import BatchSplit
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.settings.parsing import build_settings, merge, nested

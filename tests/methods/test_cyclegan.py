@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from imgtranslate.data.loader import Batch
 from imgtranslate.methods.cyclegan import CycleGan
-from imgtranslate.methods.image_pool import ImagePool
 from imgtranslate.methods.process_group import SINGLE_PROCESS
-from imgtranslate.methods.step import MicroBatch, Networks, backward
+from imgtranslate.methods.step import ImagePool, MicroBatch, Networks, backward
 from imgtranslate.settings.config import CycleGanConfig
 
 Gradients = dict[str, Tensor]  # of every network that has any, by network and parameter
@@ -83,7 +82,6 @@ def step(
     losses = method.step(
         [MicroBatch(real_a=batch.real_a, real_b=batch.real_b, rng=np.random.default_rng(0))],
         optimizers,
-        number=0,
         group=SINGLE_PROCESS,
     )
     return losses, found

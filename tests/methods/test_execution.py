@@ -12,8 +12,8 @@ from torch._dynamo.exc import TorchDynamoException
 
 from imgtranslate.data.loader import Batch
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.methods.execution import choose_execution
 from imgtranslate.methods.learner import Learner
+from imgtranslate.methods.step import choose_execution
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import TrainSettings
 from imgtranslate.settings.parsing import build_settings, nested

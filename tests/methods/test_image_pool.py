@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from imgtranslate.methods.image_pool import ImagePool
+from imgtranslate.methods.step import ImagePool
 
 
 def numbered(*numbers: int) -> Tensor:

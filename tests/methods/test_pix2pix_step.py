@@ -9,7 +9,7 @@ from methods.textbook import Losses, TextbookPool, gan, generator_gan, learner
 from torch import Tensor
 
 from imgtranslate.data.loader import Batch
-from imgtranslate.data.randomness import Purpose, random_at
+from imgtranslate.data.sampling import Purpose, random_at
 from imgtranslate.methods.learner import Learner
 from imgtranslate.settings.config import Pix2PixConfig
 

@@ -48,7 +48,7 @@ from torch import Tensor, nn
 import imgtranslate
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches, resize_shorter
-from imgtranslate.data.micro_batches import BatchSplit
+from imgtranslate.data.sampling import BatchSplit
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import backward, noise, update
 from imgtranslate.networks import ResidualEncoder, Resnet18Encoder

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from imgtranslate.data.loader import SampleDataset, batches
-from imgtranslate.data.micro_batches import BatchSplit
+from imgtranslate.data.sampling import BatchSplit
 from imgtranslate.demo.scenes import draw_scene, render_painting, render_stitches
 from imgtranslate.images import to_pixels
 from imgtranslate.methods.learner import Learner

@@ -18,7 +18,7 @@ from imgtranslate.methods.learner import Learner
 from imgtranslate.model_files.checkpoint import load_tensors, read_model_header, read_state_header
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import Settings, is_paired
+from imgtranslate.settings.config import CycleGanConfig, Settings, is_paired
 from imgtranslate.settings.presets import METHODS
 from imgtranslate.training import run_state
 from imgtranslate.training.events import Event, Progress, Unwell, Validated
@@ -298,8 +298,8 @@ def freeze_generators(monkeypatch: pytest.MonkeyPatch) -> None:
     def forget(parameter: torch.Tensor) -> None:
         parameter.grad = None
 
-    def build(settings: Settings) -> CycleGan:
-        method = build_cyclegan(settings)
+    def build(config: CycleGanConfig, settings: Settings) -> CycleGan:
+        method = build_cyclegan(config, settings)
         for network in method.generators().values():
             for parameter in network.parameters():
                 parameter.register_post_accumulate_grad_hook(forget)
