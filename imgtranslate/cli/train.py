@@ -322,14 +322,21 @@ def _resume(run: Path, settings: dict[str, Any], place: Place) -> None:
 def _learn(place: Place, lead: Lead) -> None:
     """Lead the training and show it, or follow the rank that leads."""
     from imgtranslate.cli.train_display import TrainingDisplay
+    from imgtranslate.training.processes import ReportedElsewhereError, joined
     from imgtranslate.training.train import follow
 
-    with place.joined() as group, stop_on_signals(STOPPING, quiet=not group.leads) as stopped:
-        if not group.leads:
-            follow(group, device=place.device, stop=stopped.is_set)
-            return
-        with TrainingDisplay() as display:
-            finish(lead(group, display.show, stopped.is_set), stopped)
+    try:
+        with (
+            joined(place.launch, device=place.device) as group,
+            stop_on_signals(STOPPING, quiet=not group.leads) as stopped,
+        ):
+            if not group.leads:
+                follow(group, device=place.device, stop=stopped.is_set)
+                return
+            with TrainingDisplay() as display:
+                finish(lead(group, display.show, stopped.is_set), stopped)
+    except ReportedElsewhereError as error:
+        raise typer.Exit(error.exit_code) from error
 
 
 def finish(outcome: "TrainResult", stopped: Stopped) -> None:

@@ -1,8 +1,7 @@
 """The processes that train together, started here for each GPU or by ``torchrun``."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ import typer
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.methods.process_group import ProcessGroup
     from imgtranslate.training.processes import Launch
 
 
@@ -22,17 +20,6 @@ class Place:
     device: str
     launch: "Launch"
 
-    @contextmanager
-    def joined(self) -> Iterator["ProcessGroup"]:
-        """Form the process group; exit quietly if another process has reported the error."""
-        from imgtranslate.training.processes import ReportedElsewhereError, joined
-
-        try:
-            with joined(self.launch, device=self.device) as group:
-                yield group
-        except ReportedElsewhereError as error:
-            raise typer.Exit(error.exit_code) from error
-
 
 def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place:
     """Find the device of this process; for several GPUs start a process each and wait for them.
@@ -40,21 +27,33 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
     ``arguments``: the command line to start them with.
     """
     from imgtranslate.device import choose_device, device_of_gpu
-    from imgtranslate.training.processes import device_of_rank, launch, launch_of
+    from imgtranslate.training.processes import launch, launch_of
 
-    gpus = _numbers(gpu)
+    gpus = [number.strip() for number in gpu.split(",")] if gpu is not None else []
+    if len(set(gpus)) < len(gpus):
+        raise UsageError(f"--gpu {gpu}: names a GPU twice. Name each once")
     launched = launch_of(os.environ)
     if launched.name:
         return Place(device=device_of_rank(device, gpus, launched.local_rank), launch=launched)
-    if len(gpus) < 2:
-        return Place(device=device_of_gpu(gpus[0]) if gpus else device, launch=launched)
-    for number in gpus:
-        choose_device(device_of_gpu(number))
-    raise typer.Exit(launch(arguments, processes=len(gpus)))
+    if len(gpus) > 1:
+        for number in gpus:
+            choose_device(device_of_gpu(number))
+        raise typer.Exit(launch(arguments, processes=len(gpus)))
+    return Place(device=device_of_gpu(gpus[0]) if gpus else device, launch=launched)
 
 
-def _numbers(gpu: str | None) -> list[str]:
-    numbers = [number.strip() for number in gpu.split(",")] if gpu is not None else []
-    if len(set(numbers)) < len(numbers):
-        raise UsageError(f"--gpu {gpu}: names a GPU twice. Name each once")
-    return numbers
+def device_of_rank(device: str, gpus: Sequence[str], local_rank: int) -> str:
+    """Return the device of one process: the GPU of its local rank, or of its place in ``gpus``."""
+    import torch
+
+    if gpus and local_rank >= len(gpus):
+        raise UsageError(
+            f"--gpu {','.join(gpus)}: fewer GPUs than processes on this machine. Name one for each"
+        )
+    if gpus:
+        return f"cuda:{gpus[local_rank]}"
+    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+        return f"cuda:{local_rank}"
+    if device == "mps":
+        raise UsageError("--device mps: trains in one process. Use --device cpu")
+    return "cpu" if device == "auto" else device

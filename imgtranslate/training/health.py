@@ -34,60 +34,6 @@ LASTED = "{lasted}"  # in a text: for how many steps the sign has shown
 NOT_FINITE = "not_finite"
 
 
-@dataclass(kw_only=True)
-class MetricsLog:
-    """Rows of ``metrics.jsonl``, written by rank 0, each with the warnings it gives."""
-
-    run: Run
-    schedule: Schedule
-    settings: Settings
-    report: Report
-    health: "Health" = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._read_again()
-
-    def write(self, row: Mapping[str, float], learner: Learner, *, learning_rate: float) -> None:
-        """Write one row with its warnings, unless it is empty."""
-        if not row or not learner.group.leads:
-            return
-        full = {**self._head(learner, learning_rate), **row}
-        self._append(full, self.health.see(full))
-        if "validation" in row:
-            best = best_of(learner.validations)
-            self.report(
-                Validated(
-                    step=learner.steps_done,
-                    value=row["validation"],
-                    best=learner.validations[best],
-                    best_step=(best + 1) * self.settings.train.validate_every,
-                )
-            )
-
-    def restart(self, line: str, learner: Learner, *, learning_rate: float) -> None:
-        """Continue from the rows that are left after the learner was set back; write why."""
-        if learner.group.leads:
-            self._read_again()
-            self._append(self._head(learner, learning_rate), {NOT_FINITE: line})
-
-    def _read_again(self) -> None:
-        self.health = Health(settings=self.settings)
-        for row in self.run.read_metrics():
-            self.health.see({"step": row.step, **row.numbers})
-
-    def _head(self, learner: Learner, learning_rate: float) -> dict[str, Any]:
-        return {
-            "step": learner.steps_done,
-            "epoch": self.schedule.epoch(max(0, learner.steps_done - 1)),
-            "lr": learning_rate * learner.rate_factor,
-        }
-
-    def _append(self, row: Mapping[str, Any], warnings: Warnings) -> None:
-        self.run.append_metrics({**row, "health": warnings} if warnings else row)
-        for name, text in warnings.items():
-            self.report(Unwell(name=name, text=text))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sign:
     """One thing that may be wrong, and for how many steps it may show without a warning."""
@@ -136,6 +82,60 @@ class Health:
             yield _gain_sign(self.validations)
 
 
+@dataclass(kw_only=True)
+class MetricsLog:
+    """Rows of ``metrics.jsonl``, written by rank 0, each with the warnings it gives."""
+
+    run: Run
+    schedule: Schedule
+    settings: Settings
+    report: Report
+    health: Health = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._read_again()
+
+    def write(self, row: Mapping[str, float], learner: Learner, *, learning_rate: float) -> None:
+        """Write one row with its warnings, unless it is empty."""
+        if not row or not learner.group.leads:
+            return
+        full = {**self._head(learner, learning_rate), **row}
+        self._append(full, self.health.see(full))
+        if "validation" in row:
+            best = best_of(learner.validations)
+            self.report(
+                Validated(
+                    step=learner.steps_done,
+                    value=row["validation"],
+                    best=learner.validations[best],
+                    best_step=(best + 1) * self.settings.train.validate_every,
+                )
+            )
+
+    def restart(self, line: str, learner: Learner, *, learning_rate: float) -> None:
+        """Continue from the rows that are left after the learner was set back; write why."""
+        if learner.group.leads:
+            self._read_again()
+            self._append(self._head(learner, learning_rate), {NOT_FINITE: line})
+
+    def _read_again(self) -> None:
+        self.health = Health(settings=self.settings)
+        for row in self.run.read_metrics():
+            self.health.see({"step": row.step, **row.numbers})
+
+    def _head(self, learner: Learner, learning_rate: float) -> dict[str, Any]:
+        return {
+            "step": learner.steps_done,
+            "epoch": self.schedule.epoch(max(0, learner.steps_done - 1)),
+            "lr": learning_rate * learner.rate_factor,
+        }
+
+    def _append(self, row: Mapping[str, Any], warnings: Warnings) -> None:
+        self.run.append_metrics({**row, "health": warnings} if warnings else row)
+        for name, text in warnings.items():
+            self.report(Unwell(name=name, text=text))
+
+
 def draw_of(settings: Settings) -> float:
     """Return a discriminator's loss where it cannot tell real from fake; 0 if that says nothing."""
     both = {"lsgan": 0.5, "vanilla": 2 * math.log(2), "hinge": 2.0, "wgangp": 0.0}
@@ -147,15 +147,15 @@ def draw_of(settings: Settings) -> float:
 
 def _game_signs(row: Mapping[str, Any], settings: Settings) -> Iterator[Sign]:
     """Yield the signs that one side of a game has won; Wasserstein's losses do not tell."""
-    draw = draw_of(settings)
-    for name in row:
+    draw, method = draw_of(settings), settings.method
+    for name, loss in row.items():
         if name.startswith("discriminator") and draw:
-            yield from _won(name.replace("_", " "), name, row[name], draw, "the generator")
-        weight = _gan_weight(name, settings.method)
-        if weight and settings.method.gan_mode in ("lsgan", "vanilla"):
-            half = draw / 2 if isinstance(settings.method, BicycleGanConfig) else draw
-            generator = " ".join(["generator", *name.split("_")[1:]])
-            yield from _won(generator, f"generator_{name}", row[name] / weight, half, "it")
+            yield from _won(name.replace("_", " "), name, loss, draw, "the generator")
+        weight = _gan_weight(name, method)
+        if weight and method.gan_mode in ("lsgan", "vanilla"):
+            half = draw / 2 if isinstance(method, BicycleGanConfig) else draw
+            generator = name.replace("gan", "generator").replace("_", " ")
+            yield from _won(generator, f"generator_{name}", loss / weight, half, "it")
 
 
 def _won(winner: str, name: str, loss: float, draw: float, loser: str) -> Iterator[Sign]:
@@ -167,8 +167,8 @@ def _won(winner: str, name: str, loss: float, draw: float, loser: str) -> Iterat
             shows=loss < share * draw,
             text=(
                 f"{winner} has won: its loss has been below {share * draw:.2g} for {LASTED} steps "
-                f"({loss:.2g} now, {draw:.2g} in a draw), and {loser} learns little. Lower --lr, "
-                "add pictures, or begin anew with another --seed"
+                f"({loss:.2g} now, {draw:.2g} in a draw), and {loser} learns little. "
+                "Lower optimizer.lr, add pictures, or begin anew with another train.seed"
             ),
         )
 
@@ -193,7 +193,7 @@ def _fake_signs(row: Mapping[str, Any], direction: str) -> Iterator[Sign]:
             shows=spread < COLLAPSED,
             text=(
                 f"{way} has collapsed: its outputs differ by {spread:.1%} of what real pictures "
-                "do. Begin anew with another --seed or a lower --lr; more pictures help"
+                "do. Begin anew with another train.seed or a lower optimizer.lr; more pictures help"
             ),
         )
     if brightness is not None:
@@ -202,8 +202,8 @@ def _fake_signs(row: Mapping[str, Any], direction: str) -> Iterator[Sign]:
             shows=brightness < INVERTED,
             text=(
                 f"{way} inverts brightness: bright becomes dark, a correlation of "
-                f"{brightness:.2f}. If that is not wanted begin anew with another --seed; with "
-                "cyclegan a higher method.lambda_identity keeps colours"
+                f"{brightness:.2f}. If that is not wanted begin anew with another train.seed; "
+                "with cyclegan a higher method.lambda_identity keeps colours"
             ),
         )
 

@@ -111,21 +111,6 @@ def launch_of(environment: Mapping[str, str]) -> Launch:
     return Launch(rank=rank, size=size, local_rank=local, name=name, attempt=attempt)
 
 
-def device_of_rank(device: str, gpus: list[str], local_rank: int) -> str:
-    """Return the device of one process: the GPU of its local rank, or of its place in ``gpus``."""
-    if gpus and local_rank >= len(gpus):
-        raise UsageError(
-            f"--gpu {','.join(gpus)}: fewer GPUs than processes on this machine. Name one for each"
-        )
-    if gpus:
-        return f"cuda:{gpus[local_rank]}"
-    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
-        return f"cuda:{local_rank}"
-    if device == "mps":
-        raise UsageError("--device mps: trains in one process. Use --device cpu")
-    return "cpu" if device == "auto" else device
-
-
 @contextlib.contextmanager
 def joined(launch: Launch, *, device: str) -> Iterator[ProcessGroup]:
     """Form the process group of a launch until the block is left.

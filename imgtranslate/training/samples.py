@@ -1,7 +1,5 @@
 """Samples: a figure of the same held-out pictures, drawn again as training goes on."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -26,11 +24,19 @@ def write_samples(
 ) -> None:
     """Draw held-out pictures, one row each: real, fake and recovered, or beside the truth."""
     models = {direction: generator for direction, (generator, _) in learner.models().items()}
+    a, b = (held_out_crops(domain, settings, count=SAMPLE_ROWS) for domain in domains)
+    name_a, name_b = (domain.name for domain in domains)
     with evaluating(*models.values()):
         if "ba" in models:
-            titles, columns = _cycles(models["ab"], models["ba"], settings, domains)
+            titles = [name_a, f"to {name_b}", f"back to {name_a}"]
+            titles += [name_b, f"to {name_a}", f"back to {name_b}"]
+            columns = _cycle(models["ab"], models["ba"], a, learner.device)
+            columns += _cycle(models["ba"], models["ab"], b, learner.device)
         else:
-            titles, columns = _translations(models["ab"], settings, domains, learner.device)
+            fakes = _translations(models["ab"], a, settings, learner.device)
+            numbers = [f" {index + 1}" for index in range(CODES)] if len(fakes) > 1 else [""]
+            titles = [name_a, *(f"to {name_b}{number}" for number in numbers), f"true {name_b}"]
+            columns = [a, *fakes, b]
     figure = comparison(list(zip(*columns, strict=True)), titles=titles)
     with explained(run.samples):  # the folder may have been removed
         run.samples.mkdir(exist_ok=True)
@@ -56,28 +62,21 @@ def to_tensor(pixels: Pixels, device: torch.device) -> Tensor:
     return torch.from_numpy(to_network(pixels))[None].to(device)
 
 
-def _cycles(
-    ab: nn.Module, ba: nn.Module, settings: Settings, domains: tuple[Domain, Domain]
-) -> tuple[list[str], list[Sequence[Pixels]]]:
-    """Return titles and columns: real, fake and recovered of both domains."""
-    columns: list[Sequence[Pixels]] = []
-    for forward, backward, domain in ((ab, ba, domains[0]), (ba, ab, domains[1])):
-        device = next(forward.parameters()).device
-        real = held_out_crops(domain, settings, count=SAMPLE_ROWS)
-        fakes = [forward(to_tensor(pixels, device)) for pixels in real]
-        recovered = [_pixels(backward(fake)) for fake in fakes]
-        columns += [_full(real), _full([_pixels(f) for f in fakes]), _full(recovered)]
-    a, b = domains[0].name, domains[1].name
-    return [a, f"to {b}", f"back to {a}", b, f"to {a}", f"back to {b}"], columns
+def _cycle(
+    forward: nn.Module, backward: nn.Module, real: list[Pixels], device: torch.device
+) -> list[list[Pixels]]:
+    """Return three columns, real, fake and recovered; repeat them where there are few pictures."""
+    fakes = [forward(to_tensor(pixels, device)) for pixels in real]
+    columns = real, [_pixels(fake) for fake in fakes], [_pixels(backward(fake)) for fake in fakes]
+    return [[column[row % len(column)] for row in range(SAMPLE_ROWS)] for column in columns]
 
 
 def _translations(
-    generator: nn.Module, settings: Settings, domains: tuple[Domain, Domain], device: torch.device
-) -> tuple[list[str], list[Sequence[Pixels]]]:
-    """Return titles and columns: real, the fakes of one code or of several, and the truth."""
+    generator: nn.Module, real: list[Pixels], settings: Settings, device: torch.device
+) -> list[list[Pixels]]:
+    """Return a column of fakes for each of several codes, or one where there is no code."""
     numbers = latent_dim(settings.generator)
-    real, truth = (held_out_crops(domain, settings, count=SAMPLE_ROWS) for domain in domains)
-    columns: list[Sequence[Pixels]] = [real]
+    columns = []
     for index in range(CODES if numbers else 1):
         rng = random_at(settings.train.seed, Purpose.SAMPLES, index)
         column = []
@@ -86,16 +85,9 @@ def _translations(
             z = [noise(rng, 1, numbers, like=x)] if numbers else []
             column.append(_pixels(generator(x, *z)))
         columns.append(column)
-    a, b = domains[0].name, domains[1].name
-    fakes = [f"to {b} {index + 1}" for index in range(CODES)] if numbers else [f"to {b}"]
-    return [a, *fakes, f"true {b}"], [*columns, truth]
+    return columns
 
 
 def _pixels(values: Tensor) -> Pixels:
     pixels: Pixels = to_pixels(values[0].cpu().numpy())
     return pixels
-
-
-def _full(column: Sequence[Pixels]) -> list[Pixels]:
-    """Repeat a column from its start where a domain has too few pictures."""
-    return [column[row % len(column)] for row in range(SAMPLE_ROWS)]

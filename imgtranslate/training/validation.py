@@ -1,7 +1,7 @@
 """Validation: one number for a run on its held-out pictures; lower is better."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -62,10 +62,8 @@ class Validation:
         for domain in self.domains if not self.reals else ():
             crops = held_out_crops(domain, self.settings, count=VALIDATION_PICTURES)
             reals = [to_tensor(pixels, device) for pixels in crops]
-            self.reals[domain.letter], self.bands[domain.letter] = (
-                reals,
-                validation_distance.describe(reals),
-            )
+            self.reals[domain.letter] = reals
+            self.bands[domain.letter] = validation_distance.describe(reals)
 
     def _of_cycles(self, ab: nn.Module, ba: nn.Module) -> Numbers:
         numbers: Numbers = {}
@@ -87,17 +85,17 @@ class Validation:
     def _of_pairs(self, generator: nn.Module, encoder: nn.Module | None) -> Numbers:
         """Measure pairs; a code is the encoder's of the truth, or without an encoder random."""
         inputs, truths = self.reals["a"], self.reals["b"]
-        numbers_of_code = latent_dim(self.settings.generator)
+        numbers = latent_dim(self.settings.generator)
         rng = random_at(self.settings.train.seed, Purpose.SAMPLES, 0)
         fakes = []
         for real, truth in zip(inputs, truths, strict=True):
-            z = [encoder(truth)[0]] if encoder is not None else []
-            if numbers_of_code and encoder is None:
-                z = [noise(rng, 1, numbers_of_code, like=real)]
+            if encoder is not None:
+                z = [encoder(truth)[0]]
+            else:
+                z = [noise(rng, 1, numbers, like=real)] if numbers else []
             fakes.append(rounded(generator(real, *z)))
-        pairs = list(zip(fakes, truths, strict=True))
-        error = _mean([F.l1_loss(fake, truth) / 2 for fake, truth in pairs])  # values span 2
-        likeness = _mean([ssim(fake, truth) for fake, truth in pairs])
+        error = _mean(map(F.l1_loss, fakes, truths)) / 2  # values span 2
+        likeness = _mean(map(ssim, fakes, truths))
         return {
             "validation": (error + 1 - likeness) / 2,
             "validation_l1": error,
@@ -112,14 +110,9 @@ class Validation:
         ``brightness``: the mean correlation with ``like``, which should be as bright, -1 to 1.
         """
         needed = min(_spread(self.reals[letter]) for letter in direction)
-        return {
-            f"spread_{direction}": _spread(fakes) / needed
-            if needed > validation_distance.LEAST_SPREAD
-            else 1.0,
-            f"brightness_{direction}": _mean(
-                [_correlation(_grey(x), _grey(y)) for x, y in zip(fakes, like, strict=True)]
-            ),
-        }
+        spread = _spread(fakes) / needed if needed > validation_distance.LEAST_SPREAD else 1.0
+        brightness = _mean(map(_correlation, map(_grey, fakes), map(_grey, like)))
+        return {f"spread_{direction}": spread, f"brightness_{direction}": brightness}
 
 
 def rounded(values: Tensor) -> Tensor:
@@ -139,7 +132,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
 def _cycle_error(recovered: Pictures, reals: Pictures) -> float:
     """Return the mean error of recovered pictures, a share of a constant picture's."""
-    error = _mean([F.l1_loss(back, real) for back, real in zip(recovered, reals, strict=True)])
+    error = _mean(map(F.l1_loss, recovered, reals))
     everything = torch.cat(reals)
     flat = everything.mean(dim=(0, 2, 3), keepdim=True)
     return error / max(float((everything - flat).abs().mean()), validation_distance.LEAST_SPREAD)
@@ -161,5 +154,5 @@ def _correlation(x: Tensor, y: Tensor) -> Tensor:
     return F.cosine_similarity(x - x.mean(), y - y.mean(), dim=0)
 
 
-def _mean(values: Sequence[Tensor]) -> float:
+def _mean(values: Iterable[Tensor]) -> float:
     return float(torch.stack(list(values)).mean())

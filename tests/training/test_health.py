@@ -45,8 +45,8 @@ def test_the_line_has_the_figures_and_what_to_do() -> None:
     lines = [watch.see(row) for row in logged("discriminator_a", 0.04, until=2000)]
     assert lines[-1]["discriminator_a_won"] == (
         "discriminator a has won: its loss has been below 0.05 for 2000 steps (0.04 now, 0.25 in a "
-        "draw), and the generator learns little. Lower --lr, add pictures, or begin anew with "
-        "another --seed"
+        "draw), and the generator learns little. Lower optimizer.lr, add pictures, or begin anew "
+        "with another train.seed"
     )
 
 

@@ -20,11 +20,12 @@ import torch
 from PIL import Image
 
 from imgtranslate.cli import run
+from imgtranslate.cli.training_processes import device_of_rank
 from imgtranslate.errors import UsageError
 from imgtranslate.model_files.checkpoint import load_tensors, read_state_header
 from imgtranslate.settings.compatibility import check_sharing
 from imgtranslate.settings.parsing import build_settings
-from imgtranslate.training.processes import Launch, device_of_rank, launch_of
+from imgtranslate.training.processes import Launch, launch_of
 
 LAUNCH = "import sys; from imgtranslate.training.processes import launch; "
 LAUNCH += "sys.exit(launch(sys.argv[1:], processes=2))"
