@@ -9,6 +9,7 @@ from imgtranslate.losses import l1
 from imgtranslate.methods.cyclegan import CycleGan, Fakes
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.step import (
+    Direction,
     ImagePool,
     Losses,
     MicroBatch,
@@ -101,7 +102,7 @@ class AlternatingCycleGan:
         networks = self.joint.generators() | self.joint.discriminators()
         return {f"{name}_optimizer": {name: network} for name, network in networks.items()}
 
-    def models(self) -> dict[str, tuple[str, ...]]:
+    def models(self) -> dict[Direction, tuple[str, ...]]:
         """Return a generator for each direction."""
         return self.joint.models()
 

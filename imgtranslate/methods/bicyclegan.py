@@ -11,6 +11,7 @@ from imgtranslate.losses import kl_divergence, l1, reparameterise
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.step import (
     AdversarialLoss,
+    Direction,
     ImagePool,
     Losses,
     MicroBatch,
@@ -82,29 +83,43 @@ class BicycleGan:
         The encoder learns from cVAE-GAN's terms only: taught by the latent term too, it and the
         generator would hide the code in the image. cLR-GAN alone has no other term for it.
         """
-        first, config, losses = _first_half(batch), self.config, Losses()
-        z_vae, z_lr = first.noise(self.latent_dim), first.noise(self.latent_dim)
+        (first, _), config, losses = _halves(batch), self.config, Losses()
         makes_vae = config.paths != "clr" and (config.lambda_gan or config.lambda_l1)
         makes_lr = config.paths != "cvae" and (config.lambda_gan or config.lambda_latent)
+
+        # Codes: of the true output, and of noise
+        z_vae, z_lr = first.noise(self.latent_dim), first.noise(self.latent_dim)
         if makes_vae or (config.paths != "clr" and config.lambda_kl):
             mean, log_variance = self.encoder(first.real_b)
             z_vae = reparameterise(mean, log_variance, z_vae)
             if config.lambda_kl:
                 losses["kl"] = kl_divergence(mean, log_variance) * config.lambda_kl  # equation 5
-
         fake_vae, fake_lr = self._translate(
             first.real_a, z_vae if makes_vae else None, z_lr if makes_lr else None
         )
-        if fake_vae is not None:
-            losses |= self._vae_losses(first, fake_vae)
-        if fake_lr is not None:
-            losses |= self._lr_losses(first, fake_lr, z_lr)
+
+        # cVAE-GAN: the true output, made again from its own code
+        if fake_vae is not None and self.discriminator_vae is not None:
+            judged = self._judged(first.real_a, fake_vae)
+            gan_vae = self.adversarial.of_generator(self.discriminator_vae, judged)
+            losses["gan_vae"] = gan_vae * config.lambda_gan  # equation 3
+        if fake_vae is not None and config.lambda_l1:
+            losses["l1"] = l1(fake_vae, first.real_b) * config.lambda_l1  # equation 4
+
+        # cLR-GAN: a code of noise, read again from the image made with it
+        if fake_lr is not None and self.discriminator_lr is not None:
+            judged = self._judged(first.real_a, fake_lr)
+            gan_lr = self.adversarial.of_generator(self.discriminator_lr, judged)
+            losses["gan_lr"] = gan_lr * config.lambda_gan  # equation 7
+        if fake_lr is not None and config.lambda_latent:
+            with frozen(*([] if config.paths == "clr" else [self.encoder])):
+                mean, _ = self.encoder(fake_lr)
+            losses["latent"] = l1(mean, z_lr) * config.lambda_latent  # equation 6
         return losses, Fakes(vae=detached(fake_vae), lr=detached(fake_lr))
 
     def discriminator_losses(self, batch: MicroBatch, fakes: Fakes) -> Losses:
         """Return real + fake term of each discriminator, not halved."""
-        first, second = _first_half(batch), _second_half(batch)
-        losses: Losses = {}
+        (first, second), losses = _halves(batch), Losses()
         if fakes.vae is not None and self.discriminator_vae is not None:
             losses["discriminator_vae"] = self.adversarial.of_discriminator(
                 self.discriminator_vae,
@@ -140,7 +155,7 @@ class BicycleGan:
             "discriminators": self.discriminators(),
         }
 
-    def models(self) -> dict[str, tuple[str, ...]]:
+    def models(self) -> dict[Direction, tuple[str, ...]]:
         """Return the generator from A to B and the encoder that reads a code from a picture."""
         return {"ab": ("generator", "encoder")}
 
@@ -158,30 +173,6 @@ class BicycleGan:
             return fake_vae, fake_lr
         fake = None if z_vae is None else self.generator(real_a, z_vae)
         return fake, None if z_lr is None else self.generator(real_a, z_lr)
-
-    def _vae_losses(self, batch: MicroBatch, fake: Tensor) -> Losses:
-        """Return cVAE-GAN's terms: the true output, made again from its own code."""
-        config, losses = self.config, Losses()
-        if self.discriminator_vae is not None:
-            judged = self._judged(batch.real_a, fake)
-            gan = self.adversarial.of_generator(self.discriminator_vae, judged)
-            losses["gan_vae"] = gan * config.lambda_gan  # equation 3
-        if config.lambda_l1:
-            losses["l1"] = l1(fake, batch.real_b) * config.lambda_l1  # equation 4
-        return losses
-
-    def _lr_losses(self, batch: MicroBatch, fake: Tensor, z: Tensor) -> Losses:
-        """Return cLR-GAN's terms: a code of noise, read again from the image made with it."""
-        config, losses = self.config, Losses()
-        if self.discriminator_lr is not None:
-            judged = self._judged(batch.real_a, fake)
-            gan = self.adversarial.of_generator(self.discriminator_lr, judged)
-            losses["gan_lr"] = gan * config.lambda_gan  # equation 7
-        if config.lambda_latent:
-            with frozen(*([] if config.paths == "clr" else [self.encoder])):
-                mean, _ = self.encoder(fake)
-            losses["latent"] = l1(mean, z) * config.lambda_latent  # equation 6
-        return losses
 
     def _judged(self, real_a: Tensor, image_b: Tensor) -> Tensor:
         """Return a discriminator's input: the output alone, or the pair."""
@@ -219,11 +210,10 @@ def build_bicyclegan(config: BicycleGanConfig, settings: Settings) -> BicycleGan
     )
 
 
-def _first_half(batch: MicroBatch) -> MicroBatch:
+def _halves(batch: MicroBatch) -> tuple[MicroBatch, MicroBatch]:
+    """Divide a micro-batch; both halves of an odd one have its middle picture."""
     half = (len(batch.real_a) + 1) // 2
-    return replace(batch, real_a=batch.real_a[:half], real_b=batch.real_b[:half])
-
-
-def _second_half(batch: MicroBatch) -> MicroBatch:
-    half = (len(batch.real_a) + 1) // 2
-    return replace(batch, real_a=batch.real_a[-half:], real_b=batch.real_b[-half:])
+    return (
+        replace(batch, real_a=batch.real_a[:half], real_b=batch.real_b[:half]),
+        replace(batch, real_a=batch.real_a[-half:], real_b=batch.real_b[-half:]),
+    )

@@ -11,6 +11,7 @@ from imgtranslate.losses import l1
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.methods.step import (
     AdversarialLoss,
+    Direction,
     ImagePool,
     Losses,
     MicroBatch,
@@ -145,7 +146,7 @@ class CycleGan:
         """Return one optimizer's networks for both generators, one for both discriminators."""
         return {"generators": self.generators(), "discriminators": self.discriminators()}
 
-    def models(self) -> dict[str, tuple[str, ...]]:
+    def models(self) -> dict[Direction, tuple[str, ...]]:
         """Return a generator for each direction."""
         return {"ab": ("generator_ab",), "ba": ("generator_ba",)}
 

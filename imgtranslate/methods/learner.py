@@ -15,7 +15,14 @@ from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan
 from imgtranslate.methods.pix2pix import build_pix2pix
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
-from imgtranslate.methods.step import Method, MicroBatch, Networks, choose_execution, evaluating
+from imgtranslate.methods.step import (
+    Direction,
+    Method,
+    MicroBatch,
+    Networks,
+    choose_execution,
+    evaluating,
+)
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
 from imgtranslate.settings.config import (
     BicycleGanConfig,
@@ -159,7 +166,7 @@ class Learner:
         """Return whether the last validation is better than all before."""
         return bool(self.validations) and best_of(self.validations) == len(self.validations) - 1
 
-    def models(self) -> dict[str, tuple[nn.Module, nn.Module | None]]:
+    def models(self) -> dict[Direction, tuple[nn.Module, nn.Module | None]]:
         """Return generator and encoder to use, by direction: the averages if there are any."""
         networks = self.averages or self.networks
         return {
@@ -205,8 +212,9 @@ class Learner:
         for name, optimizer in self.optimizers.items():
             _restore_optimizer(optimizer, _part(state, name))
         sums, counts = _part(state, "loss_sum"), _part(state, "loss_count")
-        _check_loss_sums(sums, counts)
-        self.loss_sums = {name: total.to(self.device) for name, total in sums.items()}
+        if sums.keys() != counts.keys() or not all(count >= 1 for count in counts.values()):
+            raise ValueError("the sums and the counts of the losses do not fit")
+        self.loss_sums = {name: total.reshape(()).to(self.device) for name, total in sums.items()}
         self.loss_counts = {name: int(count) for name, count in counts.items()}
         self.validations = state["validations"].reshape(-1).tolist()
         self.rate_factor = float(state["rate_factor"])
@@ -325,11 +333,3 @@ def _check_pool(stored: Tensors, *, count: int, side: int) -> None:
     for images in stored.values():
         if images.dim() != 4 or len(images) > count or tuple(images.shape[2:]) != (side, side):
             raise ValueError(f"a pool is {list(images.shape)}, not {count} images of {side} px")
-
-
-def _check_loss_sums(sums: Tensors, counts: Tensors) -> None:
-    if sums.keys() != counts.keys():
-        raise ValueError("losses have a sum or a count alone")
-    for name, count in counts.items():
-        if count.numel() != 1 or sums[name].numel() != 1 or not count >= 1:
-            raise ValueError(f"the sum or the count of loss {name} is not one number")

@@ -11,6 +11,7 @@ from imgtranslate.losses import l1
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.methods.step import (
     AdversarialLoss,
+    Direction,
     ImagePool,
     Losses,
     MicroBatch,
@@ -101,7 +102,7 @@ class Pix2Pix:
             "discriminators": self.discriminators(),
         }
 
-    def models(self) -> dict[str, tuple[str, ...]]:
+    def models(self) -> dict[Direction, tuple[str, ...]]:
         """Return the generator from A to B."""
         return {"ab": ("generator",)}
 

@@ -35,8 +35,10 @@ class Schedule:
 
     def total_steps(self) -> int:
         """Return the step at which training stops: the schedule's end, or ``stop_at``."""
-        end = self._end()
-        return end if self.stop_at is None else min(end, self.stop_at)
+        total = sum(self._spans())
+        if self.settings.constant_steps is None:
+            total = math.ceil(total * self.longer_side / self.batch_size)
+        return total if self.stop_at is None else min(total, self.stop_at)
 
     def total_epochs(self) -> int:
         """Return the epoch in which the last step falls."""
@@ -63,12 +65,6 @@ class Schedule:
         if self.settings.constant_steps is not None:
             return self.settings.constant_steps, self.settings.decay_steps or 0
         return self.settings.epochs, self.settings.decay_epochs
-
-    def _end(self) -> int:
-        total = sum(self._spans())
-        if self.settings.constant_steps is not None:
-            return total
-        return math.ceil(total * self.longer_side / self.batch_size)
 
 
 def count_plateaus(validations: Sequence[float], patience: int) -> int:

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from imgtranslate.settings.config import Settings, TrainSettings
 COMPILERS = ("g++", "clang++", "cl")  # torch's compiler needs one of them on a CPU
 LARGEST_GRADIENT = 1e6  # of one weight; those of ordinary pictures are below 1e3
 
+Direction = Literal["ab", "ba"]
 Losses = dict[str, Tensor]
 Networks = dict[str, nn.Module]
 Optimizers = Mapping[str, torch.optim.Optimizer]
@@ -134,7 +135,7 @@ class Method(Protocol):
     """
 
     def optimized(self) -> dict[str, Networks]: ...  # noqa: D102
-    def models(self) -> dict[str, tuple[str, ...]]: ...  # noqa: D102
+    def models(self) -> dict[Direction, tuple[str, ...]]: ...  # noqa: D102
     def pools(self) -> dict[str, ImagePool]: ...  # noqa: D102
     def step(  # noqa: D102
         self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup

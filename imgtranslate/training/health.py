@@ -76,7 +76,15 @@ class Health:
         for direction in ("ab", "ba"):
             yield from _fake_signs(row, direction)
         if "diversity" in row and step >= CODE_STEPS:
-            yield _code_sign(row["diversity"])
+            yield Sign(
+                name="code_ignored",
+                shows=row["diversity"] < CODE_IGNORED,
+                text=(
+                    "the code z is being ignored: two samples of one picture differ by "
+                    f"{row['diversity']:.2%} of the range. Train longer, or raise "
+                    "method.lambda_latent"
+                ),
+            )
         if "validation" in row:
             self.validations.append((row["validation"], step))
             yield _gain_sign(self.validations)
@@ -206,17 +214,6 @@ def _fake_signs(row: Mapping[str, Any], direction: str) -> Iterator[Sign]:
                 "with cyclegan a higher method.lambda_identity keeps colours"
             ),
         )
-
-
-def _code_sign(diversity: float) -> Sign:
-    return Sign(
-        name="code_ignored",
-        shows=diversity < CODE_IGNORED,
-        text=(
-            f"the code z is being ignored: two samples of one picture differ by {diversity:.2%} "
-            "of the range. Train longer, or raise method.lambda_latent"
-        ),
-    )
 
 
 def _gain_sign(validations: list[tuple[float, int]]) -> Sign:

@@ -1,6 +1,5 @@
 """Initial weights of a new run, taken from a model or another run."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -46,7 +45,14 @@ def load_initial(learner: Learner, source: Path) -> list[str]:
         if name not in found:
             lines.append(f"{name}: new")
             continue
-        _check_shapes(source, name, found[name], network.state_dict())
+        there = {key: list(tensor.shape) for key, tensor in found[name].items()}
+        here = {key: list(tensor.shape) for key, tensor in network.state_dict().items()}
+        for key in here | there:
+            if there.get(key) != here.get(key):
+                raise UsageError(
+                    f"`init` {source}: {name}'s {key} is {there.get(key, 'absent')} there and "
+                    f"{here.get(key, 'absent')} here. Train with the settings that it was made with"
+                )
         network.load_state_dict(found[name])
         count = len(found[name])
         lines.append(f"{name}: {count} of {count} tensors from {source}")
@@ -76,17 +82,3 @@ def _of_model(source: Path, learner: Learner) -> Weights:
     if encoder and len(names) > 1:
         weights[names[1]] = {n.removeprefix(ENCODER_PREFIX): t for n, t in encoder.items()}
     return weights
-
-
-def _check_shapes(
-    source: Path, network: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
-) -> None:
-    shapes = {n: list(t.shape) for n, t in found.items()}
-    wanted = {n: list(t.shape) for n, t in expected.items()}
-    unfit = [n for n in (wanted | shapes) if shapes.get(n) != wanted.get(n)]
-    if unfit:
-        name = unfit[0]
-        raise UsageError(
-            f"`init` {source}: {network}'s {name} is {shapes.get(name, 'absent')} there and "
-            f"{wanted.get(name, 'absent')} here. Train with the settings that it was made with"
-        )

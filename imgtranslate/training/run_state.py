@@ -58,6 +58,12 @@ def mend_best(run: Run, learner: Learner, settings: Settings) -> None:
 
 def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
     """Restore a learner from its run; raise ``CheckpointError`` if the state does not fit."""
+    batch_size = learner.split.batch_size
+    if header.positions != header.step * batch_size:
+        raise CheckpointError(
+            f"{run.state}: {header.step} steps over {header.positions} pictures do not fit the "
+            f"train.batch_size {batch_size} in {run.config.name}. Restore both from one copy"
+        )
     try:
         learner.restore(load_tensors(run.state), steps_done=header.step)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
@@ -65,16 +71,6 @@ def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
             f"{run.state}: does not fit the settings in {run.config.name}: "
             f"{_one_line(error)}. Restore both from one copy"
         ) from error
-
-
-def check_batch_size(run: Run, header: StateHeader, settings: Settings) -> None:
-    """Raise ``CheckpointError`` if the run's steps were made with batches of another size."""
-    if header.positions != header.step * settings.train.batch_size:
-        raise CheckpointError(
-            f"{run.state}: {header.step} steps over {header.positions} pictures do not fit the "
-            f"train.batch_size {settings.train.batch_size} in {run.config.name}. Restore both from "
-            "one copy"
-        )
 
 
 def record_of(report: DataReport) -> dict[str, Any]:
@@ -147,32 +143,28 @@ class Recovery:
 
 
 def _save_models(run: Run, learner: Learner, settings: Settings) -> None:
+    data = settings.data
+    a, b = (data.name_a, data.channels_a), (data.name_b, data.channels_b)
     for direction, (generator, encoder) in learner.models().items():
+        (source, in_channels), (target, out_channels) = (a, b) if direction == "ab" else (b, a)
         tensors = generator.state_dict()
         if encoder is not None:
             tensors |= {f"{ENCODER_PREFIX}{n}": t for n, t in encoder.state_dict().items()}
-        header = _model_header(direction, settings, learner.steps_done)
+        header = ModelHeader(
+            generator=settings.generator,
+            encoder=settings.encoder,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            direction=direction,
+            source=source,
+            target=target,
+            load_size=data.load_size,
+            crop_size=data.crop_size,
+            method=settings.method.kind,
+            step=learner.steps_done,
+            versions={"imgtranslate": __version__, "torch": str(torch.__version__)},
+        )
         save(run.model(direction), tensors, header)
-
-
-def _model_header(direction: str, settings: Settings, step: int) -> ModelHeader:
-    data = settings.data
-    a, b = (data.name_a, data.channels_a), (data.name_b, data.channels_b)
-    source, target = (a, b) if direction == "ab" else (b, a)
-    return ModelHeader(
-        generator=settings.generator,
-        encoder=settings.encoder,
-        in_channels=source[1],
-        out_channels=target[1],
-        direction="ab" if direction == "ab" else "ba",
-        source=source[0],
-        target=target[0],
-        load_size=data.load_size,
-        crop_size=data.crop_size,
-        method=settings.method.kind,
-        step=step,
-        versions={"imgtranslate": __version__, "torch": str(torch.__version__)},
-    )
 
 
 def _one_line(error: Exception) -> str:

@@ -37,7 +37,6 @@ from imgtranslate.training.loop import learn
 from imgtranslate.training.processes import receive_run, send_run
 from imgtranslate.training.request import LAUNCH, Request, change_settings
 from imgtranslate.training.run_state import (
-    check_batch_size,
     mend_best,
     record_of,
     restore_run,
@@ -153,30 +152,25 @@ def start(
     plan: Plan, *, group: ProcessGroup = SINGLE_PROCESS, report: Report = ignore, stop: Stop = never
 ) -> TrainResult:
     """Begin the planned run and train to its end or until ``stop`` returns True."""
-    refuse_cache(plan.report.domains, plan.settings.data)
-    learner = Learner(plan.settings, plan.device, group=group)
+    settings, checked = plan.settings, plan.report
+    refuse_cache(checked.domains, settings.data)
+    learner = Learner(settings, plan.device, group=group)
     if plan.init is not None:
         for line in load_initial(learner, plan.init):
             report(Notice(text=line))
-    record = record_of(plan.report) | ({LAUNCH: plan.launch} if plan.launch else {})
+    record = record_of(checked) | ({LAUNCH: plan.launch} if plan.launch else {})
     run = begin(plan.out)
     try:
-        run.write_config(plan.settings, record)
-        save_run(run, learner, plan.settings)
+        run.write_config(settings, record)
+        save_run(run, learner, settings)
     except ImgTranslateError:  # a full disk: the unfinished folder would only fill it
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     run = publish(run, plan.out)
     with run.only_one(), failures_explained(run):
-        send_run(group, run, learner, plan.settings, record)
+        send_run(group, run, learner, settings, record)
         result = learn(
-            run,
-            learner,
-            plan.settings,
-            plan.report.domains,
-            checked=plan.report,
-            report=report,
-            stop=stop,
+            run, learner, settings, checked.domains, checked=checked, report=report, stop=stop
         )
     _write_page(result, report, device=str(plan.device))
     return result
@@ -216,7 +210,6 @@ def resume(
     chosen = choose_device(device)
     with folder.only_one(), failures_explained(folder):
         header = read_state_header(folder.state)
-        check_batch_size(folder, header, changed)
         learner = Learner(changed, chosen, group=group)
         restore_run(learner, folder, header)
         if changed != saved:
