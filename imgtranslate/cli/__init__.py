@@ -3,11 +3,12 @@
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from typing import Annotated, Literal, TextIO
 
 import typer
+from typer.core import TyperCommand
 
 from imgtranslate._version import __version__
 from imgtranslate.cli import (
@@ -23,7 +24,7 @@ from imgtranslate.cli import (
     train,
     translate,
 )
-from imgtranslate.cli.terminal import examples, say, with_flags
+from imgtranslate.cli.terminal import examples, say_error, with_flags, with_quiet
 from imgtranslate.errors import ImgTranslateError
 
 app = typer.Typer(
@@ -58,17 +59,29 @@ def root(
 
 MAIN = "Commands"
 MORE = "More"
-app.command("train", rich_help_panel=MAIN, epilog=train.EPILOG, cls=train.TrainCommand)(train.train)
-app.command("translate", rich_help_panel=MAIN, epilog=translate.EPILOG)(translate.translate)
-app.command("cycle-check", rich_help_panel=MAIN, epilog=cycle_check.EPILOG)(cycle_check.cycle_check)
-app.command("export", rich_help_panel=MAIN, epilog=export.EPILOG)(export.export)
-app.command("evaluate", rich_help_panel=MORE, epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command("report", rich_help_panel=MORE, epilog=report.EPILOG)(report.report)
-app.command("study", rich_help_panel=MORE, epilog=study.EPILOG)(study.study)
-app.command("import", rich_help_panel=MORE, epilog=import_.EPILOG)(import_.import_)
-app.command("info", rich_help_panel=MORE, epilog=info.EPILOG)(info.info)
-app.command("serve", rich_help_panel=MORE, epilog=serve.EPILOG)(serve.serve)
-app.command("demo", rich_help_panel=MORE, epilog=demo.EPILOG)(demo.demo)
+
+
+def _add(
+    panel: str,
+    name: str,
+    command: Callable[..., None],
+    epilog: str,
+    cls: type[TyperCommand] = TyperCommand,
+) -> None:
+    app.command(name, rich_help_panel=panel, epilog=epilog, cls=cls)(with_quiet(command))
+
+
+_add(MAIN, "train", train.train, train.EPILOG, cls=train.TrainCommand)
+_add(MAIN, "translate", translate.translate, translate.EPILOG)
+_add(MAIN, "cycle-check", cycle_check.cycle_check, cycle_check.EPILOG)
+_add(MAIN, "export", export.export, export.EPILOG)
+_add(MORE, "evaluate", evaluate.evaluate, evaluate.EPILOG)
+_add(MORE, "report", report.report, report.EPILOG)
+_add(MORE, "study", study.study, study.EPILOG)
+_add(MORE, "import", import_.import_, import_.EPILOG)
+_add(MORE, "info", info.info, info.EPILOG)
+_add(MORE, "serve", serve.serve, serve.EPILOG)
+_add(MORE, "demo", demo.demo, demo.EPILOG)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -83,12 +96,12 @@ def run(arguments: Sequence[str]) -> int:
             obj=tuple(arguments),  # for a command that starts itself again
         )
     except ImgTranslateError as error:
-        say(f"error: {with_flags(str(error))}")
+        say_error(f"error: {with_flags(str(error))}")
         return error.exit_code
     except typer.TyperException as error:
         said = error.format_message().rstrip(".")
         end = "" if said.endswith("?") else "."
-        say(f"error: {said}{end} See {_command(arguments)} --help")
+        say_error(f"error: {said}{end} See {_command(arguments)} --help")
         return error.exit_code
     except OSError as error:
         return _report_system_error(error)
@@ -142,5 +155,7 @@ def _report_system_error(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):  # the reader of the results has closed them
         return 1
     place = "results" if error.filename is None else str(error.filename)[:200]
-    say(f"error: {place}: {error.strerror or error}. Check the name, permissions and free space")
+    say_error(
+        f"error: {place}: {error.strerror or error}. Check the name, permissions and free space"
+    )
     return 2 if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else 1

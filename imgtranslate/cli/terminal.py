@@ -1,22 +1,102 @@
 """Output to the terminal: results on stdout, everything else on stderr."""
 
+import functools
+import inspect
 import os
 import re
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
 
-def say(line: str) -> None:
-    """Print a line that is no result to stderr."""
-    typer.echo(printable(line), err=True)
+@dataclass
+class Verbosity:
+    """The amount of output of this process."""
+
+    quiet: bool = False
+
+
+VERBOSITY = Verbosity()
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
+
+
+def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option ``--quiet``."""
+
+    @functools.wraps(command)
+    def quietable(*arguments: Any, quiet: bool, **options: Any) -> None:
+        before = VERBOSITY.quiet  # of a command that runs this one
+        VERBOSITY.quiet = before or quiet
+        try:
+            command(*arguments, **options)
+        finally:
+            VERBOSITY.quiet = before
+
+    signature = inspect.signature(command)
+    option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False)
+    quietable.__signature__ = signature.replace(  # type: ignore[attr-defined]  # typer reads it
+        parameters=[*signature.parameters.values(), option]
+    )
+    quietable.__annotations__ = {**command.__annotations__, "quiet": Quiet}
+    return quietable
+
+
+def say(line: str, *, whole: bool = False) -> None:
+    """Print a line that is no result to stderr, unless ``--quiet`` is given.
+
+    ``whole``: do not wrap it, so that a command can be copied.
+    """
+    if not VERBOSITY.quiet:
+        _write(_encodable(printable(line)) if whole else fitted(line))
+
+
+def say_error(line: str) -> None:
+    """Print an error to stderr; ``--quiet`` does not silence it."""
+    _write(fitted(line))
 
 
 def result(line: str) -> None:
-    """Print a line of the result to stdout."""
-    typer.echo(line)
+    """Print a result to stdout; only a terminal gets its control codes escaped."""
+    lines = map(printable, line.split("\n")) if sys.stdout.isatty() else [line]
+    typer.echo("\n".join(lines))
+
+
+def fitted(line: str) -> str:
+    """Make a line printable and wrap it at words to the width of the terminal.
+
+    Pipes and files get it in one line.
+    """
+    text = _encodable(printable(line))
+    width = shutil.get_terminal_size().columns
+    if not sys.stderr.isatty() or len(text.encode()) <= width:  # a character takes no more columns
+        return text
+    from rich.console import Console
+    from rich.text import Text
+
+    wrapped = Text(text, overflow="ignore").wrap(Console(), width - 2)
+    return "\n  ".join(part.plain.rstrip() for part in wrapped)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in singular or plural: ``1 step``, ``2,000 steps``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration for a sentence: ``42 s``, ``12 min 4 s``, ``3 h 20 min``, ``18.1 days``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{seconds / 86_400:.1f} days"
 
 
 FLAGS = {  # settings that are flags of `train`; the others are set by --set
@@ -75,8 +155,9 @@ def stderr_to_ourselves() -> Iterator[None]:
 
 
 def is_terminal() -> bool:
-    """Tell whether stderr can show a progress bar."""
-    return sys.stderr.isatty()
+    """Return whether to show progress bars: stderr is a terminal that can, without ``--quiet``."""
+    can = sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+    return can and not VERBOSITY.quiet
 
 
 def examples(*commands: str) -> str:
@@ -87,3 +168,17 @@ def examples(*commands: str) -> str:
 def printable(text: str) -> str:
     """Escape control codes, so that no file name can steer a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _encodable(text: str) -> str:
+    """Replace the arrow between two domains where the encoding of stderr lacks it."""
+    try:
+        "→".encode(sys.stderr.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.replace("→", "->")
+    return text
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(f"{text}\n")  # of which a live display knows, unlike of typer.echo
+    sys.stderr.flush()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from imgtranslate.cli.stopping import Stopped, stop_on_signals
-from imgtranslate.cli.terminal import examples, printable, result, say
+from imgtranslate.cli.stopping import stop_on_signals
+from imgtranslate.cli.terminal import examples, printable, result
 from imgtranslate.cli.training_processes import Place, place_of
 from imgtranslate.errors import UsageError
 
@@ -334,16 +334,11 @@ def _learn(place: Place, lead: Lead) -> None:
                 follow(group, device=place.device, stop=stopped.is_set)
                 return
             with TrainingDisplay() as display:
-                finish(lead(group, display.show, stopped.is_set), stopped)
+                outcome = lead(group, display.show, stopped.is_set)
+            display.conclude(outcome, device=place.options)
     except ReportedElsewhereError as error:
         raise typer.Exit(error.exit_code) from error
-
-
-def finish(outcome: "TrainResult", stopped: Stopped) -> None:
-    """Print the run; after a signal say how to resume, and exit with the signal's status."""
     if not outcome.finished:
-        say(f"stopped at step {outcome.step} of {outcome.total_steps}. Go on with:")
-        say(f"  imgtranslate train --resume {outcome.run}")
         raise typer.Exit(stopped.exit_code)
     result(str(outcome.run))
 

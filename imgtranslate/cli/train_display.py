@@ -1,34 +1,53 @@
-"""The display of a training: a live line on a terminal, plain lines elsewhere."""
+"""The display of a training: a live block on a terminal, plain lines in pipes and logs.
 
+A plain line with figures begins with ``step=`` and consists of ``name=value`` pairs, which
+docs/train.md lists for programs that read logs.
+"""
+
+import shlex
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-from imgtranslate.cli.terminal import printable, say, with_flags
+from imgtranslate.cli.terminal import counted, in_words, is_terminal, say, with_flags
+from imgtranslate.settings.config import CycleGanConfig, Settings
 from imgtranslate.training import events
 
 PLAIN_SECONDS = 15.0  # between plain lines
-DAY = 86_400
+DAY = 86_400  # seconds
+PAPER = Settings()
+LONG = 20_000  # steps that take about a day or more on a CPU, at the size of the paper
+GAP = "   "  # between two figures
 
 
 class TrainingDisplay:
     """The events of a training, shown on stderr."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        self.live = console.is_terminal
-        self.progress = Progress(*_columns(), console=console, disable=not self.live)
-        self.task: TaskID | None = None
-        self.said_at = float("-inf")
-        self.validated = ""  # the last validation
+        self.console = Console(stderr=True)
+        self.draws = is_terminal()
+        self.said_at = float("-inf")  # the last plain line
+        self.checking: events.Checking | None = None
+        self.started: events.Started | None = None
+        self.progress: events.Progress | None = None
+        self.validated: events.Validated | None = None
+        self.reporting = False  # after the last step
+        self.live = Live(
+            console=self.console, get_renderable=self._block, transient=True, refresh_per_second=4
+        )
 
     def __enter__(self) -> Self:
         """Start to draw."""
-        self.progress.start()
+        if self.draws:
+            self.live.start()
         return self
 
     def __exit__(
@@ -37,104 +56,239 @@ class TrainingDisplay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop drawing and restore the terminal."""
-        self.progress.stop()
+        """Stop drawing, restore the terminal and leave the last figures on it."""
+        self.live.stop()
+        self.reporting = False
+        if self.draws and self.progress is not None:
+            self.console.print(self._block())
 
     def show(self, event: events.Event) -> None:
         """Show one event."""
         match event:
             case events.Checking():
-                self._check(event)
+                self.checking = event
+                self._plain(f"checked {event.done:,} of {counted(event.total, 'picture')}")
             case events.Started():
                 self._start(event)
             case events.Progress():
-                self._step(event)
+                self.progress = event
+                fresh = self.validated is not None and self.validated.step == event.step
+                at_end = event.step == event.total_steps
+                self._plain(plain_line(event, self.validated), due=fresh or at_end)
             case events.Forecast():
-                self._say(_forecast(event))
+                say(self._forecast(event))
             case events.Validated():
-                self.validated = _validated(event)
+                self.validated = event
             case events.Unwell():
-                self._say(f"warning: {with_flags(event.text)}")
+                say(f"warning: {with_flags(event.text)}")
             case events.Notice():
-                self._say(f"notice: {event.text}")
+                say(f"notice: {event.text}")
             case events.Saved():
-                pass  # the progress line is enough
+                self.reporting = self.progress is not None and (
+                    event.step == self.progress.total_steps
+                )
 
-    def _say(self, line: str) -> None:
-        if self.live:
-            plain = printable(line)
-            self.progress.console.print(plain, markup=False, highlight=False, soft_wrap=True)
-        else:
+    def conclude(self, outcome: events.TrainResult, *, device: str = "") -> None:
+        """Say what was learnt and the next commands, or how to resume an interrupted run.
+
+        ``device``: the options with which a resume uses the same device.
+        """
+        if not outcome.finished:
+            step, total, run = outcome.step, outcome.total_steps, shlex.quote(str(outcome.run))
+            say(f"stopped  at step {step:,} of {total:,}, saved in {outcome.run}")
+            say(f"resume   imgtranslate train --resume {run}{device}", whole=True)
+        elif self.started is not None and outcome.first_step < outcome.step:
+            _say_ending(outcome, self.started.settings)
+
+    def _plain(self, line: str, *, due: bool = False) -> None:
+        """Print a line of figures now and then, where no live block shows them."""
+        if not self.draws and (due or time.monotonic() - self.said_at > PLAIN_SECONDS):
+            self.said_at = time.monotonic()
             say(line)
 
-    def _check(self, event: events.Checking) -> None:
-        if self.task is None:
-            self.task = self.progress.add_task("checking pictures", total=event.total, details="")
-        self.progress.update(self.task, completed=event.done)
-
     def _start(self, event: events.Started) -> None:
+        self.started = event
+        settings, total = event.settings, event.total_steps
         if event.report is not None:
             for line in event.report.lines:
-                self._say(line)
+                say(line)
             for warning in event.report.warnings:
-                self._say(f"warning: {warning}")
-        verb = "continuing" if event.report is None else "training"
-        self._say(
-            f"{verb} {event.run} on {event.device}: {event.parameters / 1e6:.1f} million weights, "
-            f"{event.total_steps} steps in {event.total_epochs} epoch(s)"
+                say(f"warning: {warning}")
+        verb = "training" if event.report is not None else "continuing"
+        say(
+            f"{verb} {event.run}: {_domains(settings)} by {settings.method.kind} on "
+            f"{event.device}, {event.parameters / 1e6:.1f} million weights, "
+            f"{counted(total, 'step')} in {counted(event.total_epochs, 'epoch')}"
         )
-        if event.step >= event.total_steps:
-            self._say(
-                f"{event.run} is at step {event.step} of {event.total_steps} already. Extend it "
+        if event.step >= total:
+            say(
+                f"{event.run} is at step {event.step:,} of {total:,} already. Extend it "
                 "with --steps, or with its schedule (--epochs, --decay-epochs)"
             )
-            return
-        if self.task is not None:
-            self.progress.remove_task(self.task)
-        self.task = self.progress.add_task(
-            "training", total=event.total_steps, completed=event.step, details=""
+        elif _is_slow(event):
+            size, channels = settings.data.crop_size, settings.generator.base_channels
+            say(
+                f"notice: {size} px and {channels} base channels are meant for a GPU. The time on "
+                "this CPU follows after the first steps"
+            )
+
+    def _forecast(self, event: events.Forecast) -> str:
+        line = (
+            f"about {in_words(event.seconds)} for the remaining {counted(event.steps, 'step')}, "
+            f"at {_pace(1 / event.seconds_per_step)}"
         )
+        if self.started is None or event.seconds < DAY or not _is_slow(self.started):
+            return line
+        return f"{line}. On a CPU use --preset fast"
 
-    def _step(self, event: events.Progress) -> None:
-        if self.live and self.task is not None:
-            self.progress.update(self.task, completed=event.step, details=self._details(event))
-        elif event.step == event.total_steps or time.monotonic() - self.said_at > PLAIN_SECONDS:
-            self.said_at = time.monotonic()
-            say(f"step {event.step}/{event.total_steps} {self._details(event)}")
-
-    def _details(self, event: events.Progress) -> str:
-        return f"{_details(event)} {self.validated}".rstrip()
-
-
-def _columns() -> list[ProgressColumn]:
-    return [
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("{task.fields[details]}"),
-    ]
+    def _block(self) -> RenderableType:
+        """Draw the figures that are known by now."""
+        if self.progress is not None:
+            return _figures(
+                self.progress, self.validated, reporting=self.reporting, width=self.console.width
+            )
+        if self.started is not None and self.started.step < self.started.total_steps:
+            step, total = self.started.step, self.started.total_steps
+            return _bar(step, total, f"step {step:,} of {total:,}")
+        if self.started is None and self.checking is not None:
+            done, total = self.checking.done, self.checking.total
+            return _bar(done, total, f"checking {done:,} of {counted(total, 'picture')}")
+        return Group()
 
 
-def _details(event: events.Progress) -> str:
-    losses = " ".join(f"{name} {value:.2f}" for name, value in event.losses.items())
+def plain_line(progress: events.Progress, validated: events.Validated | None) -> str:
+    """Write the figures of a step as ``name=value`` pairs; what is not known yet is left out."""
+    pairs: dict[str, str] = {
+        "step": f"{progress.step}/{progress.total_steps}",
+        "epoch": f"{progress.epoch}/{progress.total_epochs}",
+    }
+    if (speed := progress.speed) is not None:
+        pairs |= {
+            "eta": _clock(speed.remaining_seconds),
+            "steps_per_s": f"{speed.steps_per_second:.3g}",
+            "images_per_s": f"{speed.images_per_second:.3g}",
+            "waiting": f"{speed.waiting:.2f}",
+        }
+    if validated is not None:
+        pairs |= {
+            "validation": f"{validated.value:.4g}",
+            "best": f"{validated.best:.4g}",
+            "best_step": f"{validated.best_step}",
+        }
+    pairs |= {name: f"{value:.4g}" for name, value in progress.losses.items()}
+    return " ".join(f"{name}={value}" for name, value in pairs.items())
+
+
+def _clock(seconds: float) -> str:
+    """Return ``H:MM:SS``, with any number of hours."""
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}"
+
+
+def _pace(steps_per_second: float) -> str:
+    if steps_per_second < 1:
+        return f"{_figure(1 / steps_per_second)} s/step"
+    return f"{_figure(steps_per_second)} steps/s"
+
+
+def _figure(value: float) -> str:
+    """Return three significant digits, without an exponent for large values."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def _domains(settings: Settings) -> str:
+    """Return ``horses → zebras and back``; the domains of pairs may have no names."""
+    names = (settings.data.name_a, settings.data.name_b)
+    a, b = (name.upper() if name in ("a", "b") else name for name in names)
+    back = " and back" if isinstance(settings.method, CycleGanConfig) else ""
+    return f"{a} → {b}{back}"
+
+
+def _is_slow(event: events.Started) -> bool:
+    """Return whether a new training on a CPU is as large as the paper's, and long."""
+    settings = event.settings
     return (
-        f"epoch {event.epoch}/{event.total_epochs} eta {_duration(event.remaining_seconds)} "
-        f"{event.images_per_second:.1f} img/s data {event.waiting:.0%} {losses}"
-    ).rstrip()
+        event.report is not None
+        and event.device.endswith("cpu")
+        and event.total_steps >= LONG
+        and settings.data.crop_size >= PAPER.data.crop_size
+        and settings.generator.base_channels >= PAPER.generator.base_channels
+    )
 
 
-def _validated(event: events.Validated) -> str:
-    return f"validation {event.value:.3g} (best {event.best:.3g} at step {event.best_step})"
+def _say_ending(outcome: events.TrainResult, settings: Settings) -> None:
+    """Say what was learnt, how well, and the next commands."""
+    run, back = shlex.quote(str(outcome.run)), isinstance(settings.method, CycleGanConfig)
+    steps = counted(outcome.step, "step")
+    if outcome.first_step:
+        steps += f", the last {outcome.step - outcome.first_step:,}"
+    say(f"learnt   {_domains(settings)}, {steps} in {in_words(outcome.seconds)}")
+    if outcome.best is not None:
+        say(f"best     step {outcome.best_step:,}, validation {_figure(outcome.best)}")
+    if outcome.report is not None:
+        say(f"report   {outcome.report}", whole=True)
+    judge = f"cycle-check --run {run}" if back else f"evaluate {run}"
+    say(f"judge    imgtranslate {judge}", whole=True)
+    say(f"use      imgtranslate translate in.jpg --model {run}", whole=True)
 
 
-def _forecast(event: events.Forecast) -> str:
-    line = f"about {_duration(event.seconds)} in all, {event.seconds_per_step:.2g} s a step"
-    if event.device == "cpu" and event.seconds > DAY:
-        line += ". For a CPU there is --preset fast"
+def _bar(done: int, total: int, label: str) -> Table:
+    line = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    line.add_column(ratio=1)
+    line.add_column(no_wrap=True)
+    line.add_row(ProgressBar(total=total, completed=done), label)
     return line
 
 
-def _duration(seconds: float) -> str:
-    if seconds >= DAY:
-        return f"{seconds / DAY:.1f} days"
-    return str(timedelta(seconds=round(seconds)))
+def _figures(
+    progress: events.Progress, validated: events.Validated | None, *, reporting: bool, width: int
+) -> Group:
+    """Draw the bar, the time and speed, the validation, and below them the losses."""
+    step, total = f"{progress.step:,}", f"{progress.total_steps:,}"
+    label = (
+        f"step {step:>{len(total)}} of {total}{GAP}"
+        f"epoch {progress.epoch} of {progress.total_epochs}"
+    )
+    parts: list[RenderableType] = [_bar(progress.step, progress.total_steps, label)]
+    if reporting:
+        parts.append(Text("writing the report"))
+    elif (speed := progress.speed) is not None:
+        parts.append(Text(_speed(speed)))
+    if validated is not None:
+        parts.append(Text(_validated(validated)))
+    return Group(*parts, *_losses(progress.losses, width=width))
+
+
+def _speed(speed: events.Speed) -> str:
+    left, pictures = speed.remaining_seconds, _figure(speed.images_per_second)
+    eta = in_words(left) if left >= DAY else str(timedelta(seconds=round(left)))
+    figures = (f"ETA {eta}", _pace(speed.steps_per_second), f"{pictures} images/s")
+    waiting = f"{speed.waiting:.0%} waiting for pictures"
+    return GAP.join((*(figures if left else figures[1:]), waiting))
+
+
+def _validated(event: events.Validated) -> str:
+    line = f"validation {_figure(event.value)} at step {event.step:,}"
+    if event.best_step == event.step:
+        return f"{line}, the best so far"
+    return f"{line}{GAP}best {_figure(event.best)} at step {event.best_step:,}"
+
+
+def _losses(losses: Mapping[str, float], *, width: int) -> Iterator[Text]:
+    """Lay losses out in columns; those of the two directions stand one below the other."""
+    cells = [(name, _figure(value)) for name, value in losses.items()]
+    columns: list[list[tuple[str, str]]] = []
+    for rows in (*((1,) if len(cells) <= 4 else ()), 2, *range(4, len(cells) + 2, 2)):
+        columns = [cells[first : first + rows] for first in range(0, len(cells), rows)]
+        if sum(map(sum, map(_widths, columns))) + len(columns) * (1 + len(GAP)) <= width:
+            break
+    for row in range(max(map(len, columns), default=0)):
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for column in (column for column in columns if row < len(column)):
+            (name, value), (wide, long) = column[row], _widths(column)
+            line.append(f"{name:<{wide}} ", style="dim").append(f"{value:>{long}}{GAP}")
+        yield line
+
+
+def _widths(column: Sequence[tuple[str, str]]) -> tuple[int, int]:
+    return max(len(name) for name, _ in column), max(len(value) for _, value in column)

@@ -18,6 +18,7 @@ class Place:
     """The device of this process, and its place among those that train together."""
 
     device: str
+    options: str  # that choose the same device on a resume; each begins with a space
     launch: "Launch"
 
 
@@ -32,14 +33,18 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
     gpus = [number.strip() for number in gpu.split(",")] if gpu is not None else []
     if len(set(gpus)) < len(gpus):
         raise UsageError(f"--gpu {gpu}: names a GPU twice. Name each once")
+    options = f" --gpu {','.join(gpus)}" if gpus else ""
+    options += f" --device {device}" if device != "auto" else ""
     launched = launch_of(os.environ)
     if launched.name:
-        return Place(device=device_of_rank(device, gpus, launched.local_rank), launch=launched)
+        own = device_of_rank(device, gpus, launched.local_rank)
+        return Place(device=own, options=options, launch=launched)
     if len(gpus) > 1:
         for number in gpus:
             choose_device(device_of_gpu(number))
         raise typer.Exit(launch(arguments, processes=len(gpus)))
-    return Place(device=device_of_gpu(gpus[0]) if gpus else device, launch=launched)
+    own = device_of_gpu(gpus[0]) if gpus else device
+    return Place(device=own, options=options, launch=launched)
 
 
 def device_of_rank(device: str, gpus: Sequence[str], local_rank: int) -> str:

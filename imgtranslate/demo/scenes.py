@@ -126,13 +126,13 @@ def write_demo_data(
     """Write both training folders, and the held-out scenes with their truth."""
     held_out = folder / "held_out"
     data = DemoData(
-        folder / "paintings", folder / "stitches", held_out / "paintings", held_out / "truth"
+        folder / "paintings", folder / "embroideries", held_out / "paintings", held_out / "truth"
     )
     for index in range(train_count):
         painting = render_painting(draw_scene(seed, "paintings", index, size))
         _save(painting, data.paintings / f"painting-{index:04d}.png")
         stitches = render_stitches(draw_scene(seed, "stitches", index, size))
-        _save(stitches, data.stitches / f"stitches-{index:04d}.png")
+        _save(stitches, data.stitches / f"embroidery-{index:04d}.png")
     for index in range(test_count):
         scene, name = draw_scene(seed, "held_out", index, size), f"scene-{index:04d}.png"
         _save(render_painting(scene), data.held_out / name)

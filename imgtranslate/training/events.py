@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgtranslate.data_check.check import DataReport
+from imgtranslate.settings.config import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,18 @@ class Started:
     total_steps: int
     total_epochs: int
     parameters: int
+    settings: Settings
     report: DataReport | None  # None on a resume
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """The measured speed of the last steps, in this process."""
+
+    steps_per_second: float
+    images_per_second: float  # of both domains together
+    waiting: float  # share of the time spent waiting for pictures, 0 to 1
+    remaining_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +50,16 @@ class Progress:
     total_epochs: int
     losses: Mapping[str, float]
     logged: bool  # whether the losses are new
-    images_per_second: float  # of both domains together
-    waiting: float  # share of the time spent waiting for data
-    remaining_seconds: float
+    speed: Speed | None  # None in the first steps, which are slower than the rest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """The duration of the rest of the schedule at the pace of the first steps."""
+    """The duration of the remaining steps, at the measured speed of the first ones."""
 
+    steps: int
     seconds: float
     seconds_per_step: float
-    device: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +101,16 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """The result of a training: its run and how far it went."""
+    """The result of a training: its run, the steps made, and the best of them."""
 
     run: Path
     step: int
     total_steps: int
+    first_step: int = 0  # the step at which this process began; above 0 after a resume
+    seconds: float = 0.0  # in this process
+    best: float | None = None  # the best validation so far; None without one
+    best_step: int | None = None
+    report: Path | None = None  # the page of the finished run
 
     @property
     def finished(self) -> bool:

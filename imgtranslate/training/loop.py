@@ -10,7 +10,7 @@ from imgtranslate.data.cache import open_caches
 from imgtranslate.data.folders import Domains
 from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
 from imgtranslate.data_check.check import DataReport
-from imgtranslate.methods.learner import Learner, parameter_count
+from imgtranslate.methods.learner import Learner, best_of, parameter_count
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.schedule import Schedule, build_schedule
 from imgtranslate.runs.folder import Run
@@ -20,6 +20,7 @@ from imgtranslate.training.events import (
     Progress,
     Report,
     Saved,
+    Speed,
     Started,
     Stop,
     TrainResult,
@@ -55,7 +56,7 @@ def learn(
     group, every = learner.group, settings.train
     schedule = build_schedule(settings, longer_side=max(len(d.files) for d in domains))
     total = schedule.total_steps()
-    report(_started(run, learner, schedule, checked))
+    report(_started(run, learner, settings, schedule, checked))
 
     # Data, log and measures
     workers = choose_workers(settings, learner.device)
@@ -64,7 +65,8 @@ def learn(
     validation = Validation(settings=settings, domains=domains)
     log = MetricsLog(run=run, schedule=schedule, settings=settings, report=report)
     recovery = Recovery(run=run, settings=settings, dataset=dataset)
-    pace, forecast, saved_at = Pace(), False, time.monotonic()
+    first, began = learner.steps_done, time.monotonic()
+    pace, forecast, saved_at = Pace(), False, began
     losses: dict[str, float] = {}
 
     for batch in pace.waiting_for(_batches(dataset, learner, settings, total, workers)):
@@ -86,7 +88,7 @@ def learn(
         row = learner.take_mean_losses() | learner.measures(batch) if logging else {}
         losses = row or losses
         if validating:
-            row |= validation.measure(learner) if group.leads else {}
+            row = row | (validation.measure(learner) if group.leads else {})
             group.wait()  # with a long timeout: small messages have a short one
             learner.validations = _broadcast(learner.validations, group)
         log.write(row, learner, learning_rate=rate)
@@ -99,7 +101,7 @@ def learn(
         report(_progress(done, schedule, losses, logging, pace))
         if not forecast and pace.is_steady():
             forecast = True
-            report(_forecast(pace, total - done, learner))
+            report(_forecast(pace, total - done))
 
         # State: by the step, by the clock where steps are slow, and with every best. It comes
         # first: should a kill come between, a resume mends the best models.
@@ -121,39 +123,60 @@ def learn(
             group.wait()
         if stopping:
             break
-        pace.tick()
-    return TrainResult(run=run.folder, step=learner.steps_done, total_steps=total)
+        pace.tick(extra=validating or drawing or due)
+    best_index = best_of(learner.validations) if learner.validations else None
+    return TrainResult(
+        run=run.folder,
+        step=learner.steps_done,
+        total_steps=total,
+        first_step=first,
+        seconds=time.monotonic() - began,
+        best=None if best_index is None else learner.validations[best_index],
+        best_step=None if best_index is None else (best_index + 1) * every.validate_every,
+    )
 
 
 class Pace:
-    """Means over the last steps: seconds per step, and the share spent waiting for data."""
+    """The duration of a step, and the share of it spent waiting for data.
+
+    Both are means over the last steps. What is done every so many steps, such as a validation,
+    counts by its mean over all steps: so the time left does not jump with each.
+    """
 
     def __init__(self) -> None:
         self.steps = 0
         self._times: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # whole step, its waiting
-        self._began = time.monotonic()
+        self._extra = 0.0  # seconds of validations, samples and saved states
+        self._began = time.perf_counter()
         self._waited = 0.0
 
     def waiting_for(self, stream: Iterable[Item]) -> Iterator[Item]:
         """Pass ``stream`` on and measure how long each of its items took to come."""
-        asked = time.monotonic()
+        asked = time.perf_counter()
         for item in stream:
-            self._waited = time.monotonic() - asked
+            self._waited = time.perf_counter() - asked
             yield item
-            asked = time.monotonic()
+            asked = time.perf_counter()
 
-    def tick(self) -> None:
-        """Note that a step, with all that was written after it, has ended."""
-        now = time.monotonic()
+    def tick(self, *, extra: bool = False) -> None:
+        """Note that a step has ended; ``extra``: with work that most steps do not have."""
+        now = time.perf_counter()
         if self.steps == WARM_UP:
             self._times.clear()
-        self._times.append((now - self._began, self._waited))
+        if extra and self.is_known():
+            self._extra += max(0.0, now - self._began - self._mean())
+        else:
+            self._times.append((now - self._began, self._waited))
         self._began = now
         self.steps += 1
 
+    def is_known(self) -> bool:
+        """Return whether a step after the slow first ones has been measured."""
+        return self.steps > WARM_UP
+
     def seconds_per_step(self) -> float:
         """Return the mean duration of a step."""
-        return sum(whole for whole, _ in self._times) / max(1, len(self._times))
+        return self._mean() + self._extra / max(1, self.steps)
 
     def waiting_share(self) -> float:
         """Return the share of the time in which the networks waited for pictures, 0 to 1."""
@@ -164,6 +187,9 @@ class Pace:
         """Return whether the pace forecasts the rest: soon where steps are slow, else later."""
         seconds = self.steps * self.seconds_per_step()
         return self.steps > FORECAST_STEPS and seconds > FORECAST_SECONDS
+
+    def _mean(self) -> float:
+        return sum(whole for whole, _ in self._times) / max(1, len(self._times))
 
 
 def _batches(
@@ -194,7 +220,13 @@ def _broadcast(numbers: list[float], group: ProcessGroup) -> list[float]:
     return list(array("d", group.broadcast(array("d", numbers).tobytes())))
 
 
-def _started(run: Run, learner: Learner, schedule: Schedule, checked: DataReport | None) -> Started:
+def _started(
+    run: Run,
+    learner: Learner,
+    settings: Settings,
+    schedule: Schedule,
+    checked: DataReport | None,
+) -> Started:
     device, size = learner.device, learner.group.size
     return Started(
         run=run.folder,
@@ -203,6 +235,7 @@ def _started(run: Run, learner: Learner, schedule: Schedule, checked: DataReport
         total_steps=schedule.total_steps(),
         total_epochs=schedule.total_epochs(),
         parameters=parameter_count(learner),
+        settings=settings,
         report=checked,
     )
 
@@ -210,7 +243,7 @@ def _started(run: Run, learner: Learner, schedule: Schedule, checked: DataReport
 def _progress(
     done: int, schedule: Schedule, losses: Mapping[str, float], logged: bool, pace: Pace
 ) -> Progress:
-    seconds, total = pace.seconds_per_step(), schedule.total_steps()
+    total = schedule.total_steps()
     return Progress(
         step=done,
         total_steps=total,
@@ -218,15 +251,23 @@ def _progress(
         total_epochs=schedule.total_epochs(),
         losses=losses,
         logged=logged,
-        images_per_second=2 * schedule.batch_size / seconds if seconds else 0.0,
+        speed=_speed(pace, total - done, batch_size=schedule.batch_size),
+    )
+
+
+def _speed(pace: Pace, steps: int, *, batch_size: int) -> Speed | None:
+    """Describe the pace, with ``steps`` left; None in the first steps."""
+    if not pace.is_known():
+        return None
+    seconds = pace.seconds_per_step()
+    return Speed(
+        steps_per_second=1 / seconds,
+        images_per_second=2 * batch_size / seconds,
         waiting=pace.waiting_share(),
-        remaining_seconds=(total - done) * seconds,
+        remaining_seconds=steps * seconds,
     )
 
 
-def _forecast(pace: Pace, steps: int, learner: Learner) -> Forecast:
-    return Forecast(
-        seconds=steps * pace.seconds_per_step(),
-        seconds_per_step=pace.seconds_per_step(),
-        device=learner.device.type,
-    )
+def _forecast(pace: Pace, steps: int) -> Forecast:
+    seconds = pace.seconds_per_step()
+    return Forecast(steps=steps, seconds=steps * seconds, seconds_per_step=seconds)

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +172,7 @@ def start(
         result = learn(
             run, learner, settings, checked.domains, checked=checked, report=report, stop=stop
         )
-    _write_page(result, report, device=str(plan.device))
-    return result
+    return _with_page(result, report, device=str(plan.device))
 
 
 def resume(
@@ -219,8 +218,7 @@ def resume(
         mend_best(folder, learner, changed)
         send_run(group, folder, learner, changed, record | fingerprints(domains))
         result = learn(folder, learner, changed, domains, checked=None, report=report, stop=stop)
-    _write_page(result, report, device=str(chosen))
-    return result
+    return _with_page(result, report, device=str(chosen))
 
 
 def follow(group: ProcessGroup, *, device: str = "auto", stop: Stop = never) -> TrainResult:
@@ -258,10 +256,12 @@ def failures_explained(run: Run) -> Iterator[None]:
         raise
 
 
-def _write_page(result: TrainResult, report: Report, *, device: str) -> None:
+def _with_page(result: TrainResult, report: Report, *, device: str) -> TrainResult:
     """Write the page of a finished run; a run whose page cannot be written is complete."""
-    if result.finished:
-        try:
-            write_report(result.run, count=FEWER, device=device)
-        except ImgTranslateError as error:
-            report(Notice(text=f"no report: {error}"))
+    if not result.finished:
+        return result
+    try:
+        return replace(result, report=write_report(result.run, count=FEWER, device=device))
+    except ImgTranslateError as error:
+        report(Notice(text=f"no report: {error}"))
+        return result
