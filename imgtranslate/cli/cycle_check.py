@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgtranslate.cli.report import save
-from imgtranslate.cli.terminal import examples, is_terminal, result, say
+from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def cycle_check(
         fail_on=verdicts,
     )
     for failure in report.failures:
-        say(f"failed: {failure.path}: {failure.reason}")
+        say_error(f"failed: {failure.path}: {failure.reason}")
     document = report.document()
     result(json.dumps(document.to_json()) if as_json else "\n".join(table(report)))
     if run is not None and not inputs:

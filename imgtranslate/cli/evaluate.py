@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgtranslate.cli.report import save
-from imgtranslate.cli.terminal import examples, is_terminal, result, say
+from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def evaluate(
         _save(runs, found, device=chosen)
     failures = [failure for column in found for one in column for failure in one.failures]
     for failure in failures:
-        say(f"failed: {failure.path}: {failure.reason}")
+        say_error(f"failed: {failure.path}: {failure.reason}")
     unmeasured = [one for column in found for one in column if not one.estimates]
     for one in unmeasured:
         what = f"{one.subject.name}, {one.direction}"

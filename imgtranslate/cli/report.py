@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import examples, is_terminal, result, say
+from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error
 from imgtranslate.errors import ImgTranslateError
 
 if TYPE_CHECKING:
@@ -63,4 +63,4 @@ def save(run: Path, check: "Document", *, device: str) -> None:
     try:
         say(f"wrote {save_check(run, check, device=device)}")
     except ImgTranslateError as error:
-        say(f"not kept: {error}")
+        say_error(f"not kept: {error}")

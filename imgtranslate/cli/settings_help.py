@@ -75,10 +75,10 @@ def print_settings(*, as_json: bool) -> None:
         return
     say("Set any of them with --set NAME=VALUE, or in a TOML file for --config.")
     for section in SECTIONS:
-        result(f"\n{typer.style(section, bold=True)}: {explain_section(section)}")
+        result(f"\n{typer.style(section, bold=True)}: {explain_section(section)}", styled=True)
         for setting in settings:
             if setting.section == section:
-                result("\n".join(_lines(setting)))
+                result("\n".join(_lines(setting)), styled=True)
 
 
 def page() -> str:

@@ -22,7 +22,7 @@ class Verbosity:
 
 
 VERBOSITY = Verbosity()
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", metavar="", help="Print results and errors only.")]
 
 
 def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
@@ -38,11 +38,11 @@ def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
             VERBOSITY.quiet = before
 
     signature = inspect.signature(command)
-    option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    option = inspect.Parameter("quiet", kind, default=False, annotation=Quiet)
     quietable.__signature__ = signature.replace(  # type: ignore[attr-defined]  # typer reads it
         parameters=[*signature.parameters.values(), option]
     )
-    quietable.__annotations__ = {**command.__annotations__, "quiet": Quiet}
     return quietable
 
 
@@ -60,10 +60,10 @@ def say_error(line: str) -> None:
     _write(fitted(line))
 
 
-def result(line: str) -> None:
-    """Print a result to stdout; only a terminal gets its control codes escaped."""
-    lines = map(printable, line.split("\n")) if sys.stdout.isatty() else [line]
-    typer.echo("\n".join(lines))
+def result(text: str, *, styled: bool = False) -> None:
+    """Print a result to stdout; a terminal gets control codes escaped, unless they are ours."""
+    lines = text.split("\n")
+    typer.echo("\n".join(map(printable, lines)) if sys.stdout.isatty() and not styled else text)
 
 
 def fitted(line: str) -> str:
