@@ -98,7 +98,7 @@ class TrainingDisplay:
             say(f"stopped  at step {step:,} of {total:,}, saved in {outcome.run}")
             say(f"resume   imgtranslate train --resume {run}{device}", whole=True)
         elif self.started is not None and outcome.first_step < outcome.step:
-            _say_ending(outcome, self.started.settings)
+            say_ending(outcome, self.started.settings)
 
     def _plain(self, line: str, *, due: bool = False) -> None:
         """Print a line of figures now and then, where no live block shows them."""
@@ -144,7 +144,7 @@ class TrainingDisplay:
     def _block(self) -> RenderableType:
         """Draw the figures that are known by now."""
         if self.progress is not None:
-            return _figures(
+            return figures(
                 self.progress, self.validated, reporting=self.reporting, width=self.console.width
             )
         if self.started is not None and self.started.step < self.started.total_steps:
@@ -216,7 +216,7 @@ def _is_slow(event: events.Started) -> bool:
     )
 
 
-def _say_ending(outcome: events.TrainResult, settings: Settings) -> None:
+def say_ending(outcome: events.TrainResult, settings: Settings) -> None:
     """Say what was learnt, how well, and the next commands."""
     run, back = shlex.quote(str(outcome.run)), isinstance(settings.method, CycleGanConfig)
     steps = counted(outcome.step, "step")
@@ -240,7 +240,7 @@ def _bar(done: int, total: int, label: str) -> Table:
     return line
 
 
-def _figures(
+def figures(
     progress: events.Progress, validated: events.Validated | None, *, reporting: bool, width: int
 ) -> Group:
     """Draw the bar, the time and speed, the validation, and below them the losses."""

@@ -1,0 +1,141 @@
+"""Output to the terminal: wrapping, counting, and ``--quiet`` of every command."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from fixtures.pictures import save_soft_pictures
+from rich.cells import cell_len
+
+from imgtranslate import cli
+from imgtranslate.cli.terminal import counted, in_words, result, say, say_error, with_quiet
+
+COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+
+
+class Terminal(io.StringIO):
+    def __init__(self, encoding: str = "utf-8") -> None:
+        super().__init__()
+        self.of_terminal = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.of_terminal
+
+    def isatty(self) -> bool:
+        return True
+
+
+def said_in_40_columns(monkeypatch: pytest.MonkeyPatch, line: str, *, whole: bool = False) -> str:
+    terminal = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setenv("COLUMNS", "40")
+        patch.setattr(sys, "stderr", terminal)
+        say(line, whole=whole)
+    return terminal.getvalue()
+
+
+def test_a_long_line_is_wrapped_at_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "warning: 7 pictures, n02381460_1486.jpg the first, are grey among colour pictures"
+    lines = said_in_40_columns(monkeypatch, line).splitlines()
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 40
+    assert all(each.startswith("  ") for each in lines[1:])
+    assert " ".join(each.strip() for each in lines) == line
+
+
+def test_wide_characters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = said_in_40_columns(monkeypatch, "走る馬 " * 12).splitlines()
+    assert max(map(cell_len, lines)) <= 40
+
+
+def test_a_long_word_and_a_command_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    word, command = "x" * 60, f"use   imgtranslate translate in.jpg --model {'y' * 60}"
+    assert said_in_40_columns(monkeypatch, f"wrote {word}").split() == ["wrote", word]
+    assert said_in_40_columns(monkeypatch, command, whole=True) == f"{command}\n"
+
+
+def test_a_pipe_gets_lines_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    say("word " * 100)
+    assert capsys.readouterr().err == "word " * 100 + "\n"
+
+
+def test_an_arrow_that_cannot_be_encoded_is_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal("cp1252")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    say("horses → zebras")
+    assert terminal.getvalue() == "horses -> zebras\n"
+
+
+def test_results_are_harmless_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stdout", shown)
+    result("a\x1b[31m\nb")
+    assert shown.getvalue() == "a\\x1b[31m\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 steps"), (1, "1 step"), (2, "2 steps"), (2000, "2,000 steps")]
+)
+def test_nouns_agree_with_their_numbers(number: int, said: str) -> None:
+    assert counted(number, "step") == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.7, "1 min 0 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 0 min"),
+        (86_399, "23 h 59 min"),
+        (86_400, "1.0 days"),
+        (1_564_680, "18.1 days"),
+    ],
+)
+def test_durations_are_read_at_a_glance(seconds: float, said: str) -> None:
+    assert in_words(seconds) == said
+
+
+# --quiet
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_can_be_quiet(name: str) -> None:
+    options = {opt: param for param in COMMANDS[name].params for opt in param.opts}
+    assert options["--quiet"].help == "Print results and errors only."
+
+
+def test_quiet_leaves_results_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    def inner() -> None:
+        say("progress of the inner command")
+
+    def outer() -> None:
+        say("progress")
+        result("result")
+        say_error("error: no")
+        with_quiet(inner)(quiet=False)  # a command within a quiet command is quiet
+
+    with_quiet(outer)(quiet=True)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("result\n", "error: no\n")
+    say("afterwards")
+    assert capsys.readouterr().err == "afterwards\n"
+
+
+def test_a_quiet_training_prints_its_run_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = (save_soft_pictures(tmp_path / side) for side in ("horses", "zebras"))
+    out = tmp_path / "run"
+    command = ["train", "--a", str(a), "--b", str(b), "--out", str(out), "--preset", "tiny"]
+    options = ["--size", "16", "--base-channels", "2", "--steps", "2", "--device", "cpu"]
+    blocks = ["--set", "generator.num_blocks=0", "--set", "discriminator.num_layers=1"]
+    assert cli.run([*command, *options, *blocks, "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (f"{out}\n", "")
+    assert cli.run([*command, "--quiet"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
