@@ -29,11 +29,6 @@ def choose_device(name: str) -> torch.device:
             return torch.device(found)
 
 
-def device_of_gpu(gpu: str) -> str:
-    """Turn the value of ``--gpu`` (``0``) into a name for ``choose_device`` (``cuda:0``)."""
-    return f"cuda:{gpu.strip()}"
-
-
 def _best() -> str:
     if torch.cuda.is_available():
         return "cuda:0"

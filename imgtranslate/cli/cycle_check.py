@@ -1,21 +1,20 @@
 """``imgtranslate cycle-check``."""
 
 import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imgtranslate.cli.options import Device, Gpu, device_of, directions_from
 from imgtranslate.cli.report import save
-from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error
+from imgtranslate.cli.terminal import examples, progress_bar, result, say, say_error
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.evaluation.cycle_check.check import CycleSource, Letter
-    from imgtranslate.evaluation.cycle_check.scores import CycleFailure, CycleScore
+    from imgtranslate.evaluation.cycle_check.check import CycleSource
+    from imgtranslate.evaluation.cycle_check.scores import CycleScore
     from imgtranslate.evaluation.cycle_check.verdicts import Verdict
-    from imgtranslate.model_files.checkpoint import Direction
     from imgtranslate.translation.translator import Translator
 
 EPILOG = examples(
@@ -74,8 +73,8 @@ def cycle_check(
             "repeatable.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+    device: Device = "auto",
+    gpu: Gpu = None,
 ) -> None:
     """Translate pictures there and back, measure what came back, and say what is wrong.
 
@@ -88,31 +87,49 @@ def cycle_check(
     failed, the limit is passed or a verdict of --fail-on is found.
     """
     from imgtranslate.cli.cycle_check_display import table
-    from imgtranslate.evaluation.cycle_check.check import check_sources, refuse_output
-    from imgtranslate.evaluation.cycle_check.results import CycleReport
+    from imgtranslate.evaluation.cycle_check.check import (
+        check_sources,
+        identity_errors,
+        refuse_output,
+    )
+    from imgtranslate.evaluation.cycle_check.results import results_of
 
-    _check_limit(fail_above)
-    verdicts = tuple(_verdict(name) for name in fail_on or [])
+    if fail_above is not None and not 0 <= fail_above <= 1:
+        raise UsageError(
+            f"--fail-above {fail_above:g}: not a share of the full range. Give 0 to 1, as in 0.05"
+        )
+    verdicts = [_verdict(name) for name in fail_on or []]
     models = _models(run, ab, ba)
     sources = _sources(inputs or [], run, start, models)
     if output is not None:
         refuse_output(output, sources)
-    forward, backward = _load(models, device=device, gpu=gpu)
-    outcomes = check_sources(sources, ab=forward, ba=backward, output=output)
-    report = CycleReport(
-        outcomes=tuple(_followed(outcomes, total=len(sources))),
-        identities=_identities(sources, run, forward, backward),
+    forward, backward = _load(models, device=device_of(device, gpu))
+
+    scores: list[CycleScore] = []
+    with progress_bar("checking") as show:
+        for score in check_sources(sources, ab=forward, ba=backward, output=output):
+            scores.append(score)
+            show(len(scores), len(sources))
+
+    # Of pictures of one side alone, the identity errors are measured on the run's other side
+    ways, identities = {source.direction for source in sources}, {}
+    if run is not None and len(ways) == 1:
+        (way,) = ways
+        identities[way] = identity_errors(run, translator=forward if way == "ab" else backward)
+    found = results_of(
+        scores,
+        identities=identities,
         steps={model.header.direction: model.header.step for model in (forward, backward)},
         fail_above=fail_above,
         fail_on=verdicts,
     )
-    for failure in report.failures:
-        say_error(f"failed: {failure.path}: {failure.reason}")
-    document = report.document()
-    result(json.dumps(document.to_json()) if as_json else "\n".join(table(report)))
+    for row in found.images:
+        if row.error is not None:
+            say_error(f"failed: {row.path}: {row.error}")
+    result(json.dumps(found.to_json()) if as_json else "\n".join(table(found)))
     if run is not None and not inputs:
-        save(run, document, device=str(forward.device))
-    if report.failures or report.shortfalls:
+        save(run, found, device=str(forward.device))
+    if found.summary.failed or found.summary.shortfalls:
         raise typer.Exit(1)
 
 
@@ -124,13 +141,6 @@ def _verdict(name: str) -> "Verdict":
     spelled = {verdict.replace(" ", "-"): verdict for verdict in VERDICTS}
     dashed = "-".join(name.lower().replace("_", " ").replace("-", " ").split())
     return spelled[nearest(dashed, spelled, what="--fail-on")]
-
-
-def _check_limit(fail_above: float | None) -> None:
-    if fail_above is not None and not 0 <= fail_above <= 1:
-        raise UsageError(
-            f"--fail-above {fail_above:g}: not a share of the full range. Give 0 to 1, as in 0.05"
-        )
 
 
 def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, Path]:
@@ -149,71 +159,26 @@ def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, P
 def _sources(
     inputs: list[str], run: Path | None, start: str | None, models: tuple[Path, Path]
 ) -> list["CycleSource"]:
+    """Find the pictures to check: the inputs, or those that the run held out."""
     from imgtranslate.evaluation.cycle_check.check import find_sources, held_out_sources
     from imgtranslate.model_files.checkpoint import read_model_header
 
-    letter = _letter(start)
+    directions = directions_from(start)
     if inputs:
-        header = read_model_header(models[1 if letter == "b" else 0])
-        return find_sources(inputs, letter=letter or "a", channels=header.in_channels)
+        header = read_model_header(models[0 if directions[0] == "ab" else 1])
+        return find_sources(inputs, direction=directions[0], channels=header.in_channels)
     if run is None:
         raise UsageError("INPUT: not given. Name pictures or a folder of them")
-    return held_out_sources(run, letters=[letter] if letter else ["a", "b"])
+    return held_out_sources(run, directions=directions)
 
 
-def _letter(start: str | None) -> "Letter | None":
-    from imgtranslate.errors import nearest
-
-    match start and nearest(start.lower(), ("a", "b"), what="--from"):
-        case "a":
-            return "a"
-        case "b":
-            return "b"
-        case _:
-            return None
-
-
-def _load(
-    models: tuple[Path, Path], *, device: str, gpu: str | None
-) -> tuple["Translator", "Translator"]:
+def _load(models: tuple[Path, Path], *, device: str) -> tuple["Translator", "Translator"]:
     """Refuse two models that are not a pair by their headers alone, then load both."""
     from imgtranslate.evaluation.cycle_check.check import refuse_unless_pair
     from imgtranslate.model_files.checkpoint import read_model_header
     from imgtranslate.translation.translator import load
 
     refuse_unless_pair(read_model_header(models[0]), read_model_header(models[1]))
-    chosen = f"cuda:{gpu.strip()}" if gpu is not None else device
-    ab, ba = load(models[0], device=chosen), load(models[1], device=chosen)
-    header = ab.header
-    say(f"{header.source} <-> {header.target} on {ab.device}")
+    ab, ba = load(models[0], device=device), load(models[1], device=device)
+    say(f"{ab.header.source} <-> {ab.header.target} on {ab.device}")
     return ab, ba
-
-
-def _identities(
-    sources: list["CycleSource"], run: Path | None, ab: "Translator", ba: "Translator"
-) -> dict["Direction", list[float]]:
-    """Measure the identity errors of the way there, where the pictures are of one side only."""
-    from imgtranslate.evaluation.cycle_check.check import identity_errors
-
-    directions = {source.direction for source in sources}
-    if run is None or len(directions) != 1:
-        return {}
-    (direction,) = directions
-    return {direction: identity_errors(run, translator=ab if direction == "ab" else ba)}
-
-
-def _followed(
-    outcomes: Iterator["CycleScore | CycleFailure"], *, total: int
-) -> Iterable["CycleScore | CycleFailure"]:
-    """Pass on each outcome, with a progress bar in a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(
-        outcomes,
-        description="checking",
-        total=total,
-        console=Console(stderr=True),
-        transient=True,
-        disable=total == 1 or not is_terminal(),
-    )

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error
+from imgtranslate.cli.options import Device, Gpu, RunFolder, device_of
+from imgtranslate.cli.terminal import examples, progress_bar, result, say, say_error
 from imgtranslate.errors import ImgTranslateError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ EPILOG = examples(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    run: RunFolder,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -29,29 +30,23 @@ def report(
         int,
         typer.Option(min=0, max=100, help="Held-out pictures of each side to translate and show."),
     ] = 24,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+    device: Device = "auto",
+    gpu: Gpu = None,
 ) -> None:
     """Write one page that shows what a run has learnt, and whether to trust it.
 
     Curves, samples over time, held-out pictures with their numbers, settings,
     data, warnings. One HTML file below 10 MB that needs no network.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from imgtranslate.device import device_of_gpu
     from imgtranslate.evaluation.report.report import write_report
 
-    chosen = device_of_gpu(gpu) if gpu is not None else device
-    with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal()) as bar:
-        task = bar.add_task("translating", total=None)
+    with progress_bar("translating") as progress:
         page = write_report(
             run,
             output=output,
             count=count,
-            device=chosen,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            device=device_of(device, gpu),
+            progress=progress,
         )
     result(str(page))
 

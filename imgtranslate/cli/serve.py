@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imgtranslate.cli.options import Device, Gpu, device_of
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result, say
 from imgtranslate.errors import UsageError
@@ -37,8 +38,8 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Accept this Host name too. Repeatable."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+    device: Device = "auto",
+    gpu: Gpu = None,
     queue: Annotated[
         int,
         typer.Option(min=0, max=1000, help="Requests that may wait.", rich_help_panel=LIMITS),
@@ -72,7 +73,7 @@ def serve(
         raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
     paths = list_models(model)
     with bind(host, port) as listener, stop_on_signals(STOPPING) as stopped:
-        models = load_models(paths, device=_device(device, gpu), notice=say)
+        models = load_models(paths, device=device_of(device, gpu), notice=say)
         for each in models:
             header = each.header
             say(f"{each.name}: {header.source} -> {header.target} on {each.translator.device}")
@@ -106,14 +107,6 @@ def _refuse_missing() -> None:
             f"serve: needs {error.name}. Run pip install 'imgtranslate[serve]'"
         ) from error
     del starlette, uvicorn
-
-
-def _device(device: str, gpu: str | None) -> str:
-    if gpu is None:
-        return device
-    from imgtranslate.device import device_of_gpu
-
-    return device_of_gpu(gpu)
 
 
 def _is_local(address: str) -> bool:

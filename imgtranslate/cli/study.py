@@ -1,15 +1,12 @@
 """``imgtranslate study``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import examples, is_terminal, result
-from imgtranslate.errors import nearest
-
-if TYPE_CHECKING:
-    from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.cli.options import Device, Gpu, RunFolder, device_of, directions_from
+from imgtranslate.cli.terminal import examples, progress_bar, result
 
 EPILOG = examples(
     "imgtranslate study runs/horses2zebras",
@@ -18,7 +15,7 @@ EPILOG = examples(
 
 
 def study(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    run: RunFolder,
     compare: Annotated[
         Path | None,
         typer.Option(metavar="RUN|FILE", help="Another model: which of the two is better?"),
@@ -34,36 +31,25 @@ def study(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+    device: Device = "auto",
+    gpu: Gpu = None,
 ) -> None:
     """Write a page on which people judge the translations blind.
 
     A real picture and a fake for one second: which was real? It ends in the
     share fooled, its interval and a CSV. Answers stay in the browser.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from imgtranslate.device import device_of_gpu
     from imgtranslate.evaluation.study import write_study
 
-    direction = _direction(start)
-    chosen = device_of_gpu(gpu) if gpu is not None else device
-    with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal()) as bar:
-        task = bar.add_task("translating", total=None)
+    with progress_bar("translating") as progress:
         page = write_study(
             run,
             compare=compare,
             output=output,
             count=count,
-            direction=direction,
+            direction=directions_from(start)[0],
             seed=seed,
-            device=chosen,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            device=device_of(device, gpu),
+            progress=progress,
         )
     result(str(page))
-
-
-def _direction(start: str) -> "Direction":
-    return "ab" if nearest(start.lower(), ("a", "b"), what="--from") == "a" else "ba"

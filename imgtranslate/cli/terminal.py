@@ -160,6 +160,17 @@ def is_terminal() -> bool:
     return can and not VERBOSITY.quiet
 
 
+@contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that shows how much is done, of how much, on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal()) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def examples(*commands: str) -> str:
     """Format the commands at the end of a help text; each runs as it stands."""
     return "\n".join(["Examples:", *(f"  [cyan]$ {command}[/cyan]" for command in commands)])

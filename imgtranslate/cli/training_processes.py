@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from imgtranslate.cli.options import device_of_gpu
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
 
     ``arguments``: the command line to start them with.
     """
-    from imgtranslate.device import choose_device, device_of_gpu
+    from imgtranslate.device import choose_device
     from imgtranslate.training.processes import launch, launch_of
 
     gpus = [number.strip() for number in gpu.split(",")] if gpu is not None else []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from imgtranslate.cli.options import Device, Gpu, device_of
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, say, stderr_to_ourselves
 from imgtranslate.cli.translate_display import Display
@@ -65,7 +66,7 @@ def translate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each picture, not its path.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     engine: Annotated[
         Literal["auto", "torch", "onnx", "openvino"],
         typer.Option(help="auto: by the model's file; openvino runs an .onnx too."),
@@ -73,7 +74,7 @@ def translate(
     precision: Annotated[
         Literal["fp32", "fp16"], typer.Option(help="Of the convolutions; fp16 on a GPU only.")
     ] = "fp32",
-    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+    gpu: Gpu = None,
     files_from: Annotated[
         str | None, folder_option(metavar="FILE|-", help="Read the inputs from this list.")
     ] = None,
@@ -318,12 +319,8 @@ def _shard(text: str | None) -> "Shard":
 
 
 def _device(device: str, gpu: str | None) -> str:
-    if gpu is not None:
-        from imgtranslate.device import device_of_gpu
-
-        return device_of_gpu(gpu)
-    if device == "auto" and "LOCAL_RANK" in os.environ:
+    if gpu is None and device == "auto" and "LOCAL_RANK" in os.environ:
         from imgtranslate.translation.partitions import device_of_process
 
         return device_of_process(os.environ)
-    return device
+    return device_of(device, gpu)

@@ -1,16 +1,15 @@
 """The cycle check of many pictures: find them, check each in its direction, draw figures."""
 
+import contextlib
 import itertools
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from imgtranslate.data.folders import Domain, evenly_spaced
 from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.evaluation.cycle_check.schema import Row
 from imgtranslate.evaluation.cycle_check.scores import (
-    CycleFailure,
     CycleResult,
     CycleScore,
     check_picture,
@@ -30,9 +29,6 @@ from imgtranslate.runs.data import held_out_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.translation.inputs import list_inputs
 from imgtranslate.translation.translator import Translator
-
-Letter = Literal["a", "b"]  # of a domain
-Outcomes = Iterator[CycleResult | CycleFailure]
 
 FIGURE_ROWS = 8
 IDENTITY_PICTURES = 32
@@ -55,14 +51,14 @@ class CycleSource:
 
 
 def find_sources(
-    inputs: Sequence[str | Path], *, letter: Letter, channels: int = 3
+    inputs: Sequence[str | Path], *, direction: Direction, channels: int = 3
 ) -> list[CycleSource]:
     """List the pictures that files, folders and globs name, each once and in their order.
 
     Strips of an earlier check are left out unless named. Raises ``UsageError`` for a name that
     leads to no picture.
     """
-    domain = Domain(letter=letter, name="", folder=Path(), files=(), held_out=())
+    domain = Domain(letter=direction[0], name="", folder=Path(), files=(), held_out=())
     distinct: dict[Path, CycleSource] = {}
     for found in list_inputs(
         inputs, channels=channels, ignore=lambda path: path.name.endswith(STRIP_SUFFIX)
@@ -72,14 +68,14 @@ def find_sources(
     return list(distinct.values())
 
 
-def held_out_sources(run: Path, *, letters: Sequence[str]) -> list[CycleSource]:
+def held_out_sources(run: Path, *, directions: Sequence[Direction]) -> list[CycleSource]:
     """List the pictures that a run held out; raises ``UsageError`` if there are none."""
     sources = [
         CycleSource(path=path, relative=Path(domain.letter, path.name), domain=domain)
         for domain in held_out_of_run(*Run(run).read_config())
-        if domain.letter in letters
         for path in domain.held_out
     ]
+    sources = [source for source in sources if source.direction in directions]
     if not sources:
         raise UsageError(
             f"{run}: no pictures were held out in this run. Name some, as in "
@@ -95,9 +91,11 @@ def identity_errors(run: Path, *, translator: Translator) -> list[float]:
     """
     a, b = held_out_of_run(*Run(run).read_config())
     target = b if translator.header.direction == "ab" else a
-    errors = (
-        _identity_of(path, target, translator) for path in target.held_out[:IDENTITY_PICTURES]
-    )
+    errors = []
+    for path in target.held_out[:IDENTITY_PICTURES]:
+        with contextlib.suppress(ImgTranslateError):
+            real = target.read(path, channels=translator.header.out_channels)
+            errors.append(identity_error(real, translator))
     return [error for error in errors if error is not None]
 
 
@@ -152,19 +150,14 @@ def strip_targets(sources: Sequence[CycleSource], folder: Path) -> list[Path]:
 
 def check_sources(
     sources: Sequence[CycleSource], *, ab: Translator, ba: Translator, output: Path | None = None
-) -> Iterator[CycleScore | CycleFailure]:
+) -> Iterator[CycleScore]:
     """Check each picture in its direction; draw a figure or strips if ``output`` names a place.
 
-    Raises ``UsageError`` if the two models are not a pair.
+    The first of a direction that can be measured is also checked turned. A picture whose strip
+    cannot be written has failed. Raises ``UsageError`` if the two models are not a pair.
     """
     refuse_unless_pair(ab.header, ba.header)
-    outcomes = _check_each(sources, ab=ab, ba=ba)
-    if output is not None and is_figure(output):
-        outcomes = _with_figure(outcomes, output, count=len(sources))
-    elif output is not None:
-        headers = {"ab": ab.header, "ba": ba.header}
-        outcomes = _with_strips(outcomes, strip_targets(sources, output), headers=headers)
-    return (outcome.score if isinstance(outcome, CycleResult) else outcome for outcome in outcomes)
+    return _check_each(sources, ab=ab, ba=ba, output=output)
 
 
 def strip(result: CycleResult, *, forward: ModelHeader) -> Pixels:
@@ -189,59 +182,45 @@ def figure(results: Sequence[CycleResult]) -> Pixels:
     )
 
 
-def _identity_of(path: Path, domain: Domain, translator: Translator) -> float | None:
-    try:
-        real = domain.read(path, channels=translator.header.out_channels)
-        return identity_error(real, translator)
-    except ImgTranslateError:
-        return None
-
-
-def _check_each(sources: Iterable[CycleSource], *, ab: Translator, ba: Translator) -> Outcomes:
-    """Check each picture; the first of a direction that can be measured also turned."""
+def _check_each(
+    sources: Sequence[CycleSource], *, ab: Translator, ba: Translator, output: Path | None
+) -> Iterator[CycleScore]:
+    draws_figure = output is not None and is_figure(output)
+    strips = strip_targets(sources, output) if output and not draws_figure else []
+    in_figure = evenly_spaced(range(len(sources)), FIGURE_ROWS) if draws_figure else []
+    shown: list[CycleResult] = []
     turned: set[Direction] = set()
-    for source in sources:
-        direction = source.direction
-        forward, backward = (ab, ba) if direction == "ab" else (ba, ab)
-        outcome = check_picture(
-            source.path,
-            source.domain,
-            forward=forward,
-            backward=backward,
-            turned=direction not in turned,
-        )
-        if isinstance(outcome, CycleResult):
-            turned.add(direction)
-        yield outcome
-
-
-def _with_figure(outcomes: Outcomes, path: Path, *, count: int) -> Outcomes:
-    """Draw some of the pictures, evenly spread, in one figure."""
-    places = set(evenly_spaced(range(count), FIGURE_ROWS))
-    shown = []
-    for place, outcome in enumerate(outcomes):
-        if place in places and isinstance(outcome, CycleResult):
-            shown.append(outcome)
-        yield outcome
-    if shown:
-        _save(path, figure(shown))
-
-
-def _with_strips(
-    outcomes: Outcomes, targets: Iterable[Path], *, headers: Mapping[str, ModelHeader]
-) -> Outcomes:
-    """Draw each picture; one whose strip cannot be written has failed."""
-    for outcome, target in zip(outcomes, targets, strict=True):
-        if isinstance(outcome, CycleFailure):
-            yield outcome
-            continue
-        path, direction = outcome.score.path, outcome.score.direction
+    for number, source in enumerate(sources):
+        way = source.direction
+        forward, backward = (ab, ba) if way == "ab" else (ba, ab)
         try:
-            _save(target, strip(outcome, forward=headers[direction]))
+            result = check_picture(
+                source.path,
+                source.domain,
+                forward=forward,
+                backward=backward,
+                turned=way not in turned,
+            )
+            turned.add(way)
+            if strips:
+                _save(strips[number], strip(result, forward=forward.header))
         except ImgTranslateError as error:
-            yield CycleFailure(path=path, direction=direction, reason=str(error))
-        else:
-            yield outcome
+            yield _failure(source.path, forward.header.direction, str(error))
+            continue
+        if number in in_figure:
+            shown.append(result)
+        yield result.score
+    if output is not None and shown:
+        _save(output, figure(shown))
+
+
+def _failure(path: Path, direction: Direction, error: str) -> CycleScore:
+    row = Row(
+        path=str(path), direction=direction,
+        mae=None, psnr=None, ssim=None, change=None, identity=None,
+        error=error.removeprefix(f"{path}: "),
+    )  # fmt: skip
+    return CycleScore(row=row)
 
 
 def _save(path: Path, pixels: Pixels) -> None:
@@ -268,12 +247,14 @@ def _row(result: CycleResult) -> list[Pixels]:
 
 
 def _caption(result: CycleResult) -> str:
-    score = result.score
-    ratio = "equal" if math.isinf(score.psnr) else f"{score.psnr:.1f} dB"
-    return f"{score.path.name} · error {score.mae:.4f} · {ratio}"
+    row = result.score.row
+    ratio = "equal" if row.psnr is None else f"{row.psnr:.1f} dB"
+    return f"{Path(row.path).name} · error {row.mae:.4f} · {ratio}"
 
 
 def _harm_caption(result: CycleResult) -> str:
-    harms = result.score.harms
-    errors = (f"after {kind}: error {harms[kind].mae:.4f}" for kind in result.recovered_after)
+    numbers = dict(result.score.row)
+    errors = (
+        f"after {kind}: error {numbers[f'mae_{kind}']:.4f}" for kind in result.recovered_after
+    )
     return "Recovered " + " · ".join(errors)

@@ -1,5 +1,6 @@
 """``cycle-check.json``, the object that `cycle-check --json` prints."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from pydantic import Field
@@ -20,6 +21,7 @@ TITLES = {  # of the figures of a direction, as a person reads them
     "change": "change",
     "brightness": "brightness agrees",
 }
+WORST = 5  # pictures
 
 
 class Spread(Document):
@@ -33,16 +35,20 @@ class Spread(Document):
 
 
 class Measured(Document, Generic[T]):
-    """All numbers of a cycle, by the names of ``docs/cycle-check.md``."""
+    """All numbers of a cycle; errors are means of |x - y| as fractions of the full range.
 
-    mae: T | None = None
-    psnr: T | None = None
+    ``mae_*`` is the error with a fake that was slightly harmed on its way, ``own_*`` how much the
+    harm changes the real picture or the fake themselves, the larger.
+    """
+
+    mae: T | None = None  # of the recovered picture, as are ``psnr`` and ``ssim``
+    psnr: T | None = None  # dB; None where nothing differs, so that it is infinite
     ssim: T | None = None
-    change: T | None = None
-    identity: T | None = None
-    brightness: T | None = None
-    mae_float: T | None = None
-    mae_png: T | None = None
+    change: T | None = None  # of the fake from the picture; None where the channels differ
+    identity: T | None = None  # of F(x) from x, F the way back; None where the channels differ
+    brightness: T | None = None  # of fake and picture, from -1, inverted, to 1; None where flat
+    mae_float: T | None = None  # with a fake that is not rounded to 8 bits
+    mae_png: T | None = None  # the rounding alone, so it is ``mae``
     mae_jpeg: T | None = None
     mae_noise: T | None = None
     mae_blur: T | None = None
@@ -50,6 +56,9 @@ class Measured(Document, Generic[T]):
     own_jpeg: T | None = None
     own_noise: T | None = None
     own_blur: T | None = None
+
+
+NUMBERS = tuple(Measured.model_fields)
 
 
 class _Place(Document):
@@ -80,7 +89,7 @@ class Figures(Measured[Spread], _Counted):
     worst: tuple[Worst, ...] = ()
 
 
-class FindingRow(Document):
+class Finding(Document):
     """A fault, and the figure that shows it."""
 
     verdict: str = ""
@@ -88,12 +97,21 @@ class FindingRow(Document):
     reason: str = ""
 
 
-class DirectionFigures(Figures):
-    """One direction; ``identity`` is that of its own generator."""
+class Judgement(Document):
+    """The verdict on one direction."""
 
-    verdict: str = ""  # the gravest
+    verdict: str = ""  # the gravest fault, or ``healthy``
     reason: str = ""
-    findings: tuple[FindingRow, ...] = ()
+    findings: tuple[Finding, ...] = ()  # the gravest first
+
+    @property
+    def verdicts(self) -> list[str]:
+        """Every fault, the gravest first, or ``healthy`` alone."""
+        return [finding.verdict for finding in self.findings] or [self.verdict]
+
+
+class DirectionFigures(Judgement, Figures):
+    """One direction; ``identity`` is that of its own generator."""
 
 
 class Summary(Figures):
@@ -101,7 +119,7 @@ class Summary(Figures):
 
     failed: Count = 0
     directions: dict[str, DirectionFigures] = Field(default_factory=dict)
-    shortfalls: tuple[str, ...] = ()
+    shortfalls: tuple[str, ...] = ()  # why this is not good enough, a line each
 
 
 class CycleCheckFile(Document):
@@ -113,3 +131,8 @@ class CycleCheckFile(Document):
     summary: Summary = Summary()
     steps: dict[str, Count] = Field(default_factory=dict)  # of the models, by direction
     verdict: str = ""
+
+
+def worst_of(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with the largest errors, the worst first; all must be measured."""
+    return sorted(rows, key=lambda row: -(row.mae or 0))[:WORST]

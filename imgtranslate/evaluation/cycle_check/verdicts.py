@@ -4,22 +4,22 @@ The limits were set with hand-made pairs (``tests/generator_pairs.py``), so that
 well on one side and faulty ones on the other; docs/cycle-check.md says them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtranslate.evaluation.cycle_check.scores import CycleScore, Thumbnails, mean_of
+from imgtranslate.evaluation.cycle_check.schema import Figures, Finding, Judgement
+from imgtranslate.evaluation.cycle_check.scores import Thumbnails
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.brightness import INVERTED
 
 Fault = Literal["hides information", "collapsed", "inverts brightness", "does nothing"]
 Verdict = Literal[Fault, "healthy", "not judged"]
+Seen = tuple[Thumbnails, ...]  # of one picture; of the first one also turned
 
-FAULTS: tuple[Fault, ...] = get_args(Fault)  # the gravest first
-VERDICTS: tuple[Verdict, ...] = (*FAULTS, "healthy", "not judged")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the gravest first
 
 SMALL_CHANGE = 0.03  # of the full range, over whole pictures
 SMALL_LOCAL_CHANGE = 0.1  # where a picture changes most, over a 64th of it
@@ -42,47 +42,28 @@ _HARMS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A fault, and the figure that shows it."""
-
-    verdict: Fault
-    figure: float
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """The verdict on one direction."""
-
-    findings: tuple[Finding, ...]  # the gravest first
-    reason: str
-
-    @property
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """Every fault, the gravest first, or ``healthy`` alone."""
-        return tuple(finding.verdict for finding in self.findings) or ("healthy",)
-
-    @property
-    def verdict(self) -> Verdict:
-        """The gravest fault, or ``healthy``."""
-        return self.verdicts[0]
-
-
-def judge(scores: Sequence[CycleScore]) -> Judgement:
-    """Judge one direction by all of its pictures, at least one."""
-    checks = (_hidden(scores), _collapsed(scores), _inverted(scores), _idle(scores))
+def judge(figures: Figures, thumbnails: Sequence[Seen]) -> Judgement:
+    """Judge one direction by the figures over its pictures, at least one, and by thumbnails."""
+    checks = (
+        _hidden(figures),
+        _collapsed(thumbnails),
+        _inverted(figures, thumbnails),
+        _idle(figures, thumbnails),
+    )
     findings = tuple(finding for finding in checks if finding is not None)
-    reason = "; ".join(finding.reason for finding in findings) or _praise(scores)
-    return Judgement(findings=findings, reason=reason)
+    return Judgement(
+        verdict=findings[0].verdict if findings else "healthy",
+        reason="; ".join(finding.reason for finding in findings) or _praise(figures),
+        findings=findings,
+    )
 
 
-def gravest(verdicts: Sequence[Verdict]) -> Verdict:
+def gravest(verdicts: Iterable[str]) -> str:
     """Return the gravest of several; ``not judged`` of none."""
     return min(verdicts, key=VERDICTS.index, default="not judged")
 
 
-def fragility(scores: Sequence[CycleScore]) -> tuple[float, str]:
+def fragility(figures: Figures) -> tuple[float, str]:
     """Return the growth of the error after the worst harm, as a multiple of the harm, and its kind.
 
     The worst is the nearest to its limit.
@@ -90,10 +71,11 @@ def fragility(scores: Sequence[CycleScore]) -> tuple[float, str]:
     An honest way back passes a harm on as it is, so about 1. One that reads an imperceptible
     signal (arXiv 1712.02950) loses the picture with it.
     """
-    base = _best_error(scores)
-    grown = {kind: _mean(scores, f"mae_{kind}") - base for kind in scores[0].harms}
-    own = {kind: max(_mean(scores, f"own_{kind}"), _LEVEL) for kind in grown}
-    times = {kind: grown[kind] / own[kind] for kind in grown}
+    base = _best_error(figures)
+    times = {
+        kind: (_mean(figures, f"mae_{kind}") - base) / max(_mean(figures, f"own_{kind}"), _LEVEL)
+        for kind in _HARMS
+    }
     worst = max(times, key=lambda kind: (times[kind] / _limit(kind), kind))
     return times[worst], worst
 
@@ -113,54 +95,57 @@ def share_of_twins(pairs: Sequence[tuple[Pixels, Pixels]]) -> float | None:
     return float(twins.max(axis=1)[differ.max(axis=1) > 0].mean())
 
 
-def _hidden(scores: Sequence[CycleScore]) -> Finding | None:
-    times, kind = fragility(scores)
-    base, after = _best_error(scores), _mean(scores, f"mae_{kind}")
+def _hidden(figures: Figures) -> Finding | None:
+    times, kind = fragility(figures)
+    base, after = _best_error(figures), _mean(figures, f"mae_{kind}")
     if times < _limit(kind) or after < WORSE * base:
         return None
     reason = (
         f"the error grows from {base:.3f} to {after:.3f} by {_HARMS[kind]}, {times:.0f} times what "
         "that does to the pictures themselves: the way back reads what nobody sees"
     )
-    return Finding(verdict="hides information", figure=times, reason=reason)
+    return _finding("hides information", times, reason)
 
 
-def _collapsed(scores: Sequence[CycleScore]) -> Finding | None:
-    found = [thumbnails for score in scores for thumbnails in score.thumbnails]
-    there = [(thumbnails.real, thumbnails.fake) for thumbnails in found]
-    back = [(thumbnails.fake, thumbnails.recovered) for thumbnails in found]
+def _collapsed(thumbnails: Sequence[Seen]) -> Finding | None:
+    found = [one for seen in thumbnails for one in seen]
+    there = [(one.real, one.fake) for one in found]
+    back = [(one.fake, one.recovered) for one in found]
     for name, pairs in (("translations", there), ("ways back", back)):
         share = share_of_twins(pairs)
         if share is not None and share >= TWINS:
             reason = f"{share:.0%} of the {name} look like another one, though the inputs differ"
-            return Finding(verdict="collapsed", figure=share, reason=reason)
+            return _finding("collapsed", share, reason)
     return None
 
 
-def _inverted(scores: Sequence[CycleScore]) -> Finding | None:
-    agreement = mean_of(scores, "brightness")
-    if agreement is None:
-        agreement = _agreement_of_flat(scores)
+def _inverted(figures: Figures, thumbnails: Sequence[Seen]) -> Finding | None:
+    brightness = figures.brightness
+    agreement = brightness.mean if brightness else _agreement_of_flat(thumbnails)
     if agreement is None or agreement > INVERTED:
         return None
     reason = f"bright and dark places agree by {agreement:.2f}, where -1 is the negative"
-    return Finding(verdict="inverts brightness", figure=agreement, reason=reason)
+    return _finding("inverts brightness", agreement, reason)
 
 
-def _idle(scores: Sequence[CycleScore]) -> Finding | None:
-    change = mean_of(scores, "change")
-    if change is None:
+def _idle(figures: Figures, thumbnails: Sequence[Seen]) -> Finding | None:
+    if figures.change is None:
         return None
-    local = float(np.mean([_largest_change(score.thumbnails[0]) for score in scores]))
+    change = figures.change.mean
+    local = float(np.mean([_largest_change(seen[0]) for seen in thumbnails]))
     if change > SMALL_CHANGE or local > SMALL_LOCAL_CHANGE:
         return None
     reason = f"the pictures change by {change:.3f}, nowhere by more than {local:.3f}"
-    return Finding(verdict="does nothing", figure=change, reason=reason)
+    return _finding("does nothing", change, reason)
 
 
-def _praise(scores: Sequence[CycleScore]) -> str:
-    change, error, (times, _) = mean_of(scores, "change"), _mean(scores, "mae"), fragility(scores)
-    changed = "" if change is None else f"changed by {change:.3f}, "
+def _finding(verdict: Fault, figure: float, reason: str) -> Finding:
+    return Finding(verdict=verdict, figure=figure, reason=reason)
+
+
+def _praise(figures: Figures) -> str:
+    change, error, (times, _) = figures.change, _mean(figures, "mae"), fragility(figures)
+    changed = f"changed by {change.mean:.3f}, " if change else ""
     back = f"{changed}back with an error of {error:.3f}"
     firm = f"slight harm to the translations adds {max(times, 0):.1f} times itself at most"
     return f"{back}{', which is large' if error > POOR_CYCLE else ''}; {firm}"
@@ -170,12 +155,14 @@ def _limit(kind: str) -> float:
     return FRAGILE_TO_BLUR if kind == "blur" else FRAGILE
 
 
-def _best_error(scores: Sequence[CycleScore]) -> float:
-    return min(_mean(scores, "mae_float"), _mean(scores, "mae"))
+def _best_error(figures: Figures) -> float:
+    return min(_mean(figures, "mae_float"), _mean(figures, "mae"))
 
 
-def _mean(scores: Sequence[CycleScore], name: str) -> float:
-    return mean_of(scores, name) or 0.0
+def _mean(figures: Figures, name: str) -> float:
+    """Return the mean of a number that every picture has."""
+    mean: float = dict(figures)[name].mean
+    return mean
 
 
 def _distances(thumbnails: Sequence[Pixels]) -> NDArray[np.float64]:
@@ -189,11 +176,11 @@ def _largest_change(thumbnails: Thumbnails) -> float:
     return float(np.abs(thumbnails.fake.astype(np.float64) - thumbnails.real).max()) * _LEVEL
 
 
-def _agreement_of_flat(scores: Sequence[CycleScore]) -> float | None:
+def _agreement_of_flat(thumbnails: Sequence[Seen]) -> float | None:
     """Correlate the brightness of flat pictures with that of their translations."""
-    if len(scores) < _FEW:
+    if len(thumbnails) < _FEW:
         return None
-    means = np.array([[s.thumbnails[0].real.mean(), s.thumbnails[0].fake.mean()] for s in scores])
+    means = np.array([[seen[0].real.mean(), seen[0].fake.mean()] for seen in thumbnails])
     if means.std(axis=0).min() < _DIFFERENT:
         return None
     return float(np.corrcoef(means.T)[0, 1])

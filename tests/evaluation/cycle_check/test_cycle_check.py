@@ -24,18 +24,12 @@ from imgtranslate.evaluation.cycle_check.check import (
 )
 from imgtranslate.evaluation.cycle_check.degradations import DEGRADATIONS as KINDS
 from imgtranslate.evaluation.cycle_check.degradations import degrade, seed_of
-from imgtranslate.evaluation.cycle_check.results import CycleReport, summarise
-from imgtranslate.evaluation.cycle_check.scores import (
-    CycleFailure,
-    CycleResult,
-    CycleScore,
-    Harm,
-    Thumbnails,
-    check_picture,
-)
+from imgtranslate.evaluation.cycle_check.results import results_of, summarise
+from imgtranslate.evaluation.cycle_check.schema import Figures, Row
+from imgtranslate.evaluation.cycle_check.scores import CycleScore, Thumbnails, check_picture
 from imgtranslate.images import Values, to_network, to_pixels
 from imgtranslate.metrics.ssim import ssim
-from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.model_files.checkpoint import Direction, ModelHeader
 from imgtranslate.runs.data import domains_of_run, held_out_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import DataSettings, Settings
@@ -43,6 +37,7 @@ from imgtranslate.translation.translator import Translator, load
 
 VERDICT = "collapsed"  # of networks whose weights are zero
 GREY = np.full((8, 8, 3), 100, np.uint8)
+HARMS = ("png", "jpeg", "noise", "blur")
 LEVEL = 2 / 255  # one of the 8-bit levels, in [-1, 1]
 
 
@@ -75,16 +70,14 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
-def only_score(path: Path, translators: dict[str, Translator]) -> CycleScore:
-    result = check_picture(path, side("a"), turned=True, **translators)
-    assert isinstance(result, CycleResult)
-    return result.score
+def only_row(path: Path, translators: dict[str, Translator]) -> Row:
+    return check_picture(path, side("a"), turned=True, **translators).score.row
 
 
-def score(path: str, *, mae: float, psnr: float = 20.0, direction: str = "ab") -> CycleScore:
-    harms = {kind: Harm(mae=mae, own=0.01) for kind in ("png", "jpeg", "noise", "blur")}
-    return CycleScore(
-        path=Path(path),
+def row(path: str, *, mae: float, psnr: float | None = 20.0, direction: Direction = "ab") -> Row:
+    harms = {f"{what}_{kind}": n for what, n in (("mae", mae), ("own", 0.01)) for kind in HARMS}
+    return Row(
+        path=path,
         direction=direction,
         mae=mae,
         psnr=psnr,
@@ -93,7 +86,14 @@ def score(path: str, *, mae: float, psnr: float = 20.0, direction: str = "ab") -
         identity=mae / 2,
         brightness=0.8,
         mae_float=mae,
-        harms=harms,
+        **harms,
+        error=None,
+    )
+
+
+def score(path: str, *, mae: float, direction: Direction = "ab") -> CycleScore:
+    return CycleScore(
+        row=row(path, mae=mae, direction=direction),
         thumbnails=(Thumbnails(real=GREY, fake=GREY + 99, recovered=GREY),),
     )
 
@@ -102,7 +102,7 @@ def score(path: str, *, mae: float, psnr: float = 20.0, direction: str = "ab") -
 
 
 def test_an_error_of_known_size(tmp_path: Path) -> None:
-    found = only_score(save_midtones(tmp_path / "x.png"), pair(brighter(10), brighter(-4)))
+    found = only_row(save_midtones(tmp_path / "x.png"), pair(brighter(10), brighter(-4)))
     assert found.direction == "ab"
     assert found.change == pytest.approx(10 / 255)
     assert found.mae == pytest.approx(6 / 255)
@@ -111,16 +111,15 @@ def test_an_error_of_known_size(tmp_path: Path) -> None:
 
 def test_the_fake_is_rounded_to_8_bits_in_between(tmp_path: Path) -> None:
     path = save_midtones(tmp_path / "x.png")
-    assert only_score(path, pair(brighter(0.4), brighter(0.4))).mae == 0  # else 0.8, so 1
+    assert only_row(path, pair(brighter(0.4), brighter(0.4))).mae == 0  # else 0.8, so 1
     hidden = pair(lambda x: x / 1000, lambda x: x * 1000)  # perfect in floats
-    assert only_score(path, hidden).mae > 0.1
+    assert only_row(path, hidden).mae > 0.1
 
 
 def test_equal_pictures_have_an_infinite_psnr_which_json_calls_null(tmp_path: Path) -> None:
-    found = only_score(save_midtones(tmp_path / "x.png"), pair(same, same))
-    assert (found.mae, found.psnr, found.change) == (0, math.inf, 0)
-    (row,) = CycleReport(outcomes=(found,)).document().to_json()["images"]
-    assert json.loads(json.dumps(row, allow_nan=False))["psnr"] is None
+    found = only_row(save_midtones(tmp_path / "x.png"), pair(same, same))
+    assert (found.mae, found.psnr, found.change) == (0, None, 0)
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["psnr"] is None
 
 
 def test_the_change_is_unknown_where_channels_differ(tmp_path: Path) -> None:
@@ -129,7 +128,7 @@ def test_the_change_is_unknown_where_channels_differ(tmp_path: Path) -> None:
         "forward": Translator(Formula(grey, lambda x: x.mean(axis=1, keepdims=True))),
         "backward": Translator(Formula(colour, lambda x: np.repeat(x, 3, axis=1))),
     }
-    found = only_score(save_midtones(tmp_path / "x.png"), translators)
+    found = only_row(save_midtones(tmp_path / "x.png"), translators)
     assert found.change is None
     assert found.mae > 0
 
@@ -143,10 +142,12 @@ def test_a_bad_file_is_named_and_does_not_stop_the_rest(tmp_path: Path) -> None:
     ]
     sources = [CycleSource(path=path, relative=path, domain=side("a")) for path in paths]
     ab, ba = pair(same, same).values()
-    outcomes = list(check_sources(sources, ab=ab, ba=ba))
-    assert [type(outcome) for outcome in outcomes] == [CycleScore, CycleFailure, CycleScore]
-    assert outcomes[1].path == tmp_path / "bad.png"
-    assert not outcomes[1].reason.startswith(str(tmp_path))
+    rows = [score.row for score in check_sources(sources, ab=ab, ba=ba)]
+    assert [row.error is None for row in rows] == [True, False, True]
+    assert [row.mae for row in rows] == [0, None, 0]
+    assert rows[1].path == str(tmp_path / "bad.png")
+    assert rows[1].error
+    assert not rows[1].error.startswith(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -166,15 +167,15 @@ def test_two_models_that_are_no_pair_are_refused_at_once(backward: ModelHeader, 
 
 def test_ssim_brightness_and_identity_are_those_of_the_definition(tmp_path: Path) -> None:
     path = save_midtones(tmp_path / "x.png", size=(40, 30))
-    found = only_score(path, pair(same, brighter(10)))
+    found = only_row(path, pair(same, brighter(10)))
     assert found.identity == pytest.approx(10 / 255)  # of the way back alone
     assert found.brightness == pytest.approx(1)
     real = pixels(path)
     assert found.ssim == pytest.approx(ssim(real, real + 10))
-    assert only_score(path, pair(lambda x: -x, same)).brightness == pytest.approx(-1)
+    assert only_row(path, pair(lambda x: -x, same)).brightness == pytest.approx(-1)
     flat = tmp_path / "flat.png"
     Image.new("RGB", (9, 9), (90, 80, 70)).save(flat)
-    assert only_score(flat, pair(same, same)).brightness is None
+    assert only_row(flat, pair(same, same)).brightness is None
 
 
 def test_each_harm_is_done_to_the_fake_before_it_goes_back(tmp_path: Path) -> None:
@@ -187,13 +188,13 @@ def test_each_harm_is_done_to_the_fake_before_it_goes_back(tmp_path: Path) -> No
     path = save_midtones(tmp_path / "x.png", size=(40, 32))
     translators = pair(brighter(20), back)
     result = check_picture(path, side("a"), **translators)
-    assert isinstance(result, CycleResult)
+    errors = dict(result.score.row)
     fake = to_network(result.fake)
     wanted = [to_network(degrade(result.fake, kind, seed=seed_of(result.real))) for kind in KINDS]
     assert all((a == b).all() for a, b in zip([fake, *wanted], seen, strict=False))
     for kind, values in zip(KINDS, wanted, strict=True):
         shift = np.abs(to_pixels(values).astype(int) - result.real).mean() / 255
-        assert result.score.harms[kind].mae == pytest.approx(shift)
+        assert errors[f"mae_{kind}"] == pytest.approx(shift)
         assert (result.recovered_after[kind] == to_pixels(values)).all()
 
 
@@ -207,45 +208,43 @@ def test_what_a_harm_does_by_itself_is_the_larger_of_both_pictures(tmp_path: Pat
 
     stronger = np.clip(2 * real.astype(int) - 128, 0, 255).astype(np.uint8)
     there = pair(lambda _: to_network(stronger)[None], same)
-    assert only_score(path, there).harms["blur"].own == pytest.approx(own(stronger))
-    assert only_score(path, pair(lambda x: x * 0, same)).harms["blur"].own == pytest.approx(
-        own(real)
-    )
+    assert only_row(path, there).own_blur == pytest.approx(own(stronger))
+    assert only_row(path, pair(lambda x: x * 0, same)).own_blur == pytest.approx(own(real))
 
 
 def test_what_rounding_costs_is_told_from_the_cycle_itself(tmp_path: Path) -> None:
     path = save_midtones(tmp_path / "x.png")
-    found = only_score(path, pair(lambda x: x / 1000, lambda x: x * 1000))
+    found = only_row(path, pair(lambda x: x / 1000, lambda x: x * 1000))
     assert found.mae_float < 0.001
-    assert found.harms["png"].mae == found.mae > 0.1
+    assert found.mae_png == found.mae > 0.1
 
 
 def test_the_same_picture_gives_the_same_figures_under_any_name(tmp_path: Path) -> None:
     first, second = save_midtones(tmp_path / "x.png"), save_midtones(tmp_path / "deep/other.png")
     translators = pair(same, lambda x: x * np.float32(0.9))
-    assert only_score(first, translators).numbers == only_score(second, translators).numbers
+    one, other = (only_row(path, translators).to_json() for path in (first, second))
+    assert one | {"path": ""} == other | {"path": ""}
 
 
 # What is said of many pictures
 
 
 def test_a_summary_counts_averages_and_names_the_worst() -> None:
-    scores = [score(f"{i}.png", mae=i / 100) for i in range(8)]
-    summary = summarise([*scores, score("equal.png", mae=0.09, psnr=math.inf)])
+    rows = [row(f"{i}.png", mae=i / 100) for i in range(8)]
+    summary = Figures(**summarise([*rows, row("equal.png", mae=0.09, psnr=None)]))
     assert summary.count == 9
-    mae, psnr = summary.numbers["mae"], summary.numbers["psnr"]
+    mae, psnr = summary.mae, summary.psnr
     assert mae is not None
     assert mae.mean == pytest.approx(0.37 / 9)
     assert mae.std == pytest.approx(np.std([i / 100 for i in range(8)] + [0.09]))
     assert 0 < mae.low < mae.mean < mae.high < 0.09
     assert psnr is not None
     assert (psnr.mean, psnr.std, psnr.count) == (20, 0, 8)  # infinity is left out
-    assert [s.path.stem for s in summary.worst] == ["equal", "7", "6", "5", "4"]
+    assert [Path(s.path).stem for s in summary.worst] == ["equal", "7", "6", "5", "4"]
 
 
 def test_a_summary_of_nothing_has_no_numbers() -> None:
-    summary = summarise([])
-    assert (summary.count, summary.numbers, summary.worst) == (0, {}, ())
+    assert summarise([]) == {"count": 0, "worst": ()}
 
 
 @pytest.mark.parametrize(
@@ -254,27 +253,26 @@ def test_a_summary_of_nothing_has_no_numbers() -> None:
 )
 def test_the_limit_holds_for_each_direction(limit: float | None, fallen: list[str]) -> None:
     scores = (score("x", mae=0.1), score("y", mae=0.3, direction="ba"))
-    assert CycleReport(outcomes=scores, fail_above=limit).shortfalls == fallen
+    assert list(results_of(scores, fail_above=limit).summary.shortfalls) == fallen
 
 
 def test_nothing_measured_is_not_judged_and_passes_no_gate() -> None:
-    assert CycleReport(outcomes=()).verdict == "not judged"
-    assert CycleReport(outcomes=()).shortfalls == []
-    assert CycleReport(outcomes=(), fail_above=1.0).shortfalls
-    assert CycleReport(outcomes=(), fail_on=("collapsed",)).shortfalls
+    assert results_of([]).verdict == "not judged"
+    assert results_of([]).summary.shortfalls == ()
+    assert results_of([], fail_above=1.0).summary.shortfalls
+    assert results_of([], fail_on=("collapsed",)).summary.shortfalls
 
 
 def test_a_direction_has_the_identity_error_of_its_own_generator() -> None:
     scores = (score("x", mae=0.1), score("y", mae=0.3, direction="ba"))
-    directions = CycleReport(outcomes=scores).directions
+    directions = results_of(scores).summary.directions
     assert directions["ab"].identity is not None
     assert directions["ba"].identity is not None
     assert directions["ab"].identity.mean == 0.15  # measured on the picture of b
     assert directions["ba"].identity.mean == 0.05
-    alone = CycleReport(outcomes=scores[:1])
-    assert alone.directions["ab"].identity is None
-    more = CycleReport(outcomes=scores[:1], identities={"ab": [0.2, 0.4]})
-    identity = more.document().summary.directions["ab"].identity
+    assert results_of(scores[:1]).summary.directions["ab"].identity is None
+    more = results_of(scores[:1], identities={"ab": [0.2, 0.4]})
+    identity = more.summary.directions["ab"].identity
     assert identity is not None
     assert identity.mean == pytest.approx(0.3)
 
@@ -286,7 +284,7 @@ def test_files_folders_and_globs_each_once(tmp_path: Path) -> None:
     first = save_midtones(tmp_path / "in/a.png")
     deep = save_midtones(tmp_path / "in/deep/b.jpg")
     inputs = [tmp_path / "in", str(tmp_path / "in/*.png"), first]
-    sources = find_sources(inputs, letter="a")
+    sources = find_sources(inputs, direction="ab")
     assert [s.path for s in sources] == [first, deep]
     assert [s.relative.as_posix() for s in sources] == ["a.png", "deep/b.jpg"]
 
@@ -295,15 +293,15 @@ def test_files_folders_and_globs_each_once(tmp_path: Path) -> None:
 def test_a_name_without_pictures_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"no such|nothing matches|no pictures"):
-        find_sources([tmp_path / name], letter="a")
+        find_sources([tmp_path / name], direction="ab")
 
 
 def test_a_runs_held_out_pictures_in_both_directions(tmp_path: Path) -> None:
     record = {"held_out_a": [str(tmp_path / "x.png")], "held_out_b": [str(tmp_path / "y.png")]}
     Run(tmp_path).write_config(Settings(data=DataSettings(a="a", b="b")), record)
-    sources = held_out_sources(tmp_path, letters=["a", "b"])
+    sources = held_out_sources(tmp_path, directions=["ab", "ba"])
     assert [(s.path.name, s.direction) for s in sources] == [("x.png", "ab"), ("y.png", "ba")]
-    assert [s.path.name for s in held_out_sources(tmp_path, letters=["b"])] == ["y.png"]
+    assert [s.path.name for s in held_out_sources(tmp_path, directions=["ba"])] == ["y.png"]
 
 
 def side_by_side(folder: Path, order: Literal["ab", "ba"]) -> Path:
@@ -331,9 +329,10 @@ def test_of_files_side_by_side_each_half_is_checked_in_its_direction(
         return x
 
     ab, ba = pair(watched, watched).values()
-    sources = held_out_sources(run, letters=["a", "b"])
-    scores = list(check_sources(sources, ab=ab, ba=ba))
-    assert [(s.path.name, s.direction) for s in scores] == [("x.png", "ab"), ("x.png", "ba")]
+    sources = held_out_sources(run, directions=["ab", "ba"])
+    rows = [score.row for score in check_sources(sources, ab=ab, ba=ba)]
+    names = [(Path(row.path).name, row.direction) for row in rows]
+    assert names == [("x.png", "ab"), ("x.png", "ba")]
     assert {values.shape[3] for values in seen} == {12}  # the files are 24 px wide
     first = seen[0].mean()
     assert (first < 0) == (order == "ab")
@@ -353,7 +352,7 @@ def test_held_out_pictures_are_found_though_those_trained_on_are_gone(tmp_path: 
 def test_a_run_without_held_out_pictures_asks_for_some(tmp_path: Path) -> None:
     Run(tmp_path).write_config(Settings(data=DataSettings(a="a", b="b")), {"held_out_a": []})
     with pytest.raises(UsageError, match="Name some"):
-        held_out_sources(tmp_path, letters=["a", "b"])
+        held_out_sources(tmp_path, directions=["ab", "ba"])
 
 
 # What is drawn
@@ -361,7 +360,7 @@ def test_a_run_without_held_out_pictures_asks_for_some(tmp_path: Path) -> None:
 
 def test_strips_keep_the_tree_and_never_share_a_name(tmp_path: Path) -> None:
     paths = ["x.jpg", "x.png", "X.gif", "sub/x.jpg", "x.2.jpg"]
-    sources = [find_sources([save_midtones(tmp_path / p)], letter="a")[0] for p in paths]
+    sources = [find_sources([save_midtones(tmp_path / p)], direction="ab")[0] for p in paths]
     sources = [replace(s, relative=Path(p)) for s, p in zip(sources, paths, strict=True)]
     targets = [t.relative_to(tmp_path).as_posix() for t in strip_targets(sources, tmp_path)]
     assert targets == [
@@ -373,9 +372,10 @@ def test_strips_keep_the_tree_and_never_share_a_name(tmp_path: Path) -> None:
     ]
 
 
-def check_folder(folder: Path, output: Path | None) -> list[CycleScore | CycleFailure]:
+def check_folder(folder: Path, output: Path | None) -> list[Row]:
     ab, ba = pair(same, brighter(100)).values()
-    return list(check_sources(find_sources([folder], letter="a"), ab=ab, ba=ba, output=output))
+    sources = find_sources([folder], direction="ab")
+    return [score.row for score in check_sources(sources, ab=ab, ba=ba, output=output)]
 
 
 def test_a_strip_of_each_picture(tmp_path: Path) -> None:
@@ -404,9 +404,10 @@ def test_a_strip_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     save_midtones(tmp_path / "in/b.png")
     (tmp_path / "out/a.cycle.png").mkdir(parents=True)
     failed, fine = check_folder(tmp_path / "in", tmp_path / "out")
-    assert isinstance(failed, CycleFailure)
-    assert "cannot be written" in failed.reason
-    assert isinstance(fine, CycleScore)
+    assert failed.error
+    assert "cannot be written" in failed.error
+    assert failed.mae is None
+    assert fine.error is None
 
 
 # The command

@@ -5,7 +5,6 @@ The limits in verdicts.py were chosen by a part of these (``CHOSEN_BY``) and hol
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +46,13 @@ from evaluation.cycle_check.generator_pairs import (
 from PIL import Image
 
 from imgtranslate.demo.scenes import draw_scene, render_painting, render_stitches
-from imgtranslate.evaluation.cycle_check.check import CycleSource, Letter, check_sources
-from imgtranslate.evaluation.cycle_check.results import CycleReport
+from imgtranslate.evaluation.cycle_check.check import CycleSource, check_sources
+from imgtranslate.evaluation.cycle_check.results import results_of
+from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile, Judgement
 from imgtranslate.evaluation.cycle_check.verdicts import (
     FRAGILE,
-    Judgement,
+    Verdict,
     gravest,
-    judge,
     share_of_twins,
 )
 
@@ -179,9 +178,10 @@ def report_of(
     pictures: Sequence[Path],
     engines: Pair,
     *,
-    letters: Sequence[Letter] = ("a",),
+    letters: str = "a",
     channels: tuple[int, int] = (3, 3),
-) -> CycleReport:
+    fail_on: Sequence[Verdict] = (),
+) -> CycleCheckFile:
     """What is found with two formulas of values in [-1, 1]."""
     ab, ba = translators(*engines, channels=channels)
     sources = [
@@ -189,12 +189,12 @@ def report_of(
         for letter in letters
         for path in pictures
     ]
-    return CycleReport(outcomes=tuple(check_sources(sources, ab=ab, ba=ba)))
+    return results_of(list(check_sources(sources, ab=ab, ba=ba)), fail_on=fail_on)
 
 
 def judged(pictures: Sequence[Path], pair: Pair) -> Judgement:
     there, back = map(on_bytes, pair)
-    return judge(report_of(pictures, (there, back)).scores)
+    return report_of(pictures, (there, back)).summary.directions["ab"]
 
 
 def cases(*tables: dict[str, dict[str, Pair]]) -> list[Any]:
@@ -222,7 +222,7 @@ def test_a_single_picture_is_enough(wanted: str, pair: Pair, scenes: list[Path])
 
 
 def test_what_is_fine_in_floats_and_gone_when_saved_is_hidden(scenes: list[Path]) -> None:
-    judgement = report_of(scenes, faint_in_floats(0.001)).directions["ab"].judgement
+    judgement = report_of(scenes, faint_in_floats(0.001)).summary.directions["ab"]
     assert judgement.verdict == "hides information"
     assert judgement.findings[0].figure > FRAGILE
 
@@ -260,20 +260,21 @@ def test_honest_pairs_are_healthy_on_texture(furs: list[Path], pair: Pair) -> No
 
 def test_a_pair_that_inverts_one_way_is_told_by_direction(scenes: list[Path]) -> None:
     engines = (on_bytes(negative), on_bytes(same))
-    report = report_of(scenes, engines, letters=("a", "b"))
-    assert report.directions["ab"].judgement.verdict == "inverts brightness"
-    assert report.directions["ba"].judgement.verdict == "does nothing"
+    report = report_of(scenes, engines, letters="ab")
+    assert report.summary.directions["ab"].verdict == "inverts brightness"
+    assert report.summary.directions["ba"].verdict == "does nothing"
     assert report.verdict == "inverts brightness"
 
 
 def test_one_direction_may_have_two_faults_and_a_gate_sees_both(scenes: list[Path]) -> None:
     report = report_of(scenes[:2], (on_bytes(low_bits(negative, 3)[0]), on_bytes(same)))
-    hidden = report_of(scenes[:2], tuple(map(on_bytes, low_bits(negative, 3))))
-    assert report.directions["ab"].judgement.verdicts == ("inverts brightness",)
-    assert hidden.directions["ab"].judgement.verdicts == ("hides information", "inverts brightness")
-    gated = replace(hidden, fail_on=("inverts brightness",))
-    assert gated.shortfalls == ["ab: inverts brightness"]
-    assert replace(hidden, fail_on=("collapsed", "healthy")).shortfalls == []
+    hider = tuple(map(on_bytes, low_bits(negative, 3)))
+    hidden = report_of(scenes[:2], hider, fail_on=("inverts brightness",))
+    assert report.summary.directions["ab"].verdicts == ["inverts brightness"]
+    assert hidden.summary.directions["ab"].verdicts == ["hides information", "inverts brightness"]
+    assert hidden.summary.shortfalls == ("ab: inverts brightness",)
+    passed = report_of(scenes[:2], hider, fail_on=("collapsed", "healthy"))
+    assert passed.summary.shortfalls == ()
 
 
 def test_channels_may_differ(scenes: list[Path]) -> None:
@@ -288,7 +289,7 @@ def test_channels_may_differ(scenes: list[Path]) -> None:
         back = on_bytes(lambda y, change=change: to_colour(change(y)))
         report = report_of(scenes, (there, back), channels=(3, 1))
         assert report.verdict == wanted
-        assert report.scores[0].change is report.scores[0].identity is None
+        assert report.images[0].change is report.images[0].identity is None
     constant_grey = on_bytes(lambda x: np.full((*x.shape[:2], 1), 9, np.uint8))
     dull = report_of(scenes, (constant_grey, on_bytes(to_colour)), channels=(3, 1))
     assert dull.verdict == "collapsed"
@@ -345,9 +346,7 @@ def test_on_grey_pictures_swapped_colours_are_nothing(tmp_path: Path, scenes: li
 
 def test_figures_are_the_same_each_time(scenes: list[Path]) -> None:
     engines = (on_bytes(embroidered), on_bytes(smoothed))
-    first, second = (
-        json.dumps(report_of(scenes[:2], engines).document().to_json()) for _ in range(2)
-    )
+    first, second = (json.dumps(report_of(scenes[:2], engines).to_json()) for _ in range(2))
     assert first == second
 
 
