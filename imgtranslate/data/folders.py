@@ -5,11 +5,19 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
-from imgtranslate.data.pairs import Half, Listing, list_folder, list_pairs, match_by_name
+from imgtranslate.data.pairs import (
+    Half,
+    Listing,
+    halves_of,
+    list_folder,
+    list_pairs,
+    match_by_name,
+)
 from imgtranslate.data.shards import names_shards, plain_shard
 from imgtranslate.errors import DataError, ImageError
 from imgtranslate.images import Picture, Pixels, eight_bits, read_image
@@ -29,7 +37,8 @@ class Domain:
     folder: Path
     files: Files
     held_out: Files
-    half: Half = "whole"  # of each file
+    half: Half = "whole"  # of each training file
+    held_out_half: Half = "whole"  # of each held-out file, as those may have another form
     aligned: bool = False  # the n-th files of both sides are a pair, held-out ones too
 
     def read(self, path: Path, *, channels: int) -> Pixels:
@@ -39,15 +48,24 @@ class Domain:
     def read_picture(self, path: Path, *, channels: int) -> Picture:
         """Read a picture of this side with its alpha and metadata. Raises ``ImageError``."""
         picture = eight_bits(read_image(path, channels=channels))
-        if self.half == "whole":
+        half = self.half_of(path)
+        if half == "whole":
             return picture
         middle = picture.pixels.shape[1] // 2
         if middle == 0:
             raise ImageError(f"{path}: one pixel wide, so it has no halves. Remove it")
         # the middle column of an odd width belongs to no half
-        columns = slice(None, middle) if self.half == "left" else slice(-middle, None)
+        columns = slice(None, middle) if half == "left" else slice(-middle, None)
         alpha = None if picture.alpha is None else picture.alpha[:, columns]
         return replace(picture, pixels=picture.pixels[:, columns], alpha=alpha)
+
+    def half_of(self, path: Path) -> Half:
+        """Tell which part of a file belongs to this side."""
+        return self.held_out_half if path in self._held_out else self.half
+
+    @cached_property
+    def _held_out(self) -> frozenset[Path]:
+        return frozenset(self.held_out)
 
     def fingerprint(self) -> str:
         """Return a digest of the names and sizes of all training pictures, in their order."""
@@ -87,13 +105,30 @@ def find_domains(
             files=rest,
             held_out=out,
             half=listing.half,
+            held_out_half=held_out_half,
             aligned=aligned,
         )
-        for letter, name, listing, rest, out in zip(
-            "ab", (settings.name_a, settings.name_b), (a, b), files, held_out, strict=True
+        for letter, name, listing, rest, out, held_out_half in zip(
+            "ab",
+            (settings.name_a, settings.name_b),
+            (a, b),
+            files,
+            held_out,
+            halves_of_held_out(settings),
+            strict=True,
         )
     )
     return domain_a, domain_b
+
+
+def halves_of_held_out(settings: DataSettings) -> tuple[Half, Half]:
+    """Tell which part of each held-out file belongs to A and which to B, listing nothing.
+
+    Held-out pairs may be side by side where those trained on are two files each, and vice versa.
+    """
+    apart = settings.held_out_a and settings.held_out_b
+    pairs = settings.held_out_pairs or ("" if apart else settings.pairs)
+    return halves_of(Path(pairs), order=settings.pair_order) if pairs else ("whole", "whole")
 
 
 def without(domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]]) -> Domains:

@@ -58,7 +58,7 @@ def thumbnails(scans: Iterable[ScannedPicture]) -> Pixels:
 def _scan(domain: Domain, path: Path, *, channels: int) -> ScannedPicture:
     try:
         picture = domain.read_picture(path, channels=channels)
-        digest = hashlib.sha256(content_of(path) + domain.half.encode()).hexdigest()
+        digest = hashlib.sha256(content_of(path) + domain.half_of(path).encode()).hexdigest()
     except (ImageError, OSError) as error:
         return ScannedPicture(letter=domain.letter, path=path, fault=str(error))
     pixels = picture.pixels

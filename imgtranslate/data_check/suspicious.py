@@ -43,9 +43,13 @@ def about_pictures(domain: Domain, scans: Scans, *, load_size: int) -> Iterator[
         title="mostly transparent",
     )
     yield from _about_colours(domain, scanned)
-    if domain.letter == "a" or domain.half == "whole":  # two halves are one file
-        held_out = [scans[domain.letter, path] for path in domain.held_out]
-        yield from _about_files(domain, [*scanned, *held_out])
+    held_out = [scans[domain.letter, path] for path in domain.held_out]
+    files = [
+        scan
+        for scan in (*scanned, *held_out)
+        if domain.letter == "a" or domain.half_of(scan.path) == "whole"  # two halves are one file
+    ]
+    yield from _about_files(domain, files)
 
 
 def _about_colours(domain: Domain, scanned: Sequence[ScannedPicture]) -> Iterator[Finding]:

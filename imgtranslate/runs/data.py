@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.data.folders import Domain, Domains, find_domains, without
+from imgtranslate.data.folders import Domain, Domains, find_domains, halves_of_held_out, without
 from imgtranslate.data.pairs import halves_of
 from imgtranslate.errors import DataError
 from imgtranslate.images.tar_archive import is_there
@@ -57,21 +57,21 @@ def held_out_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
     data = settings.data
     pairs = Path(data.pairs) if data.pairs else None
     halves = halves_of(pairs, order=data.pair_order) if pairs else ("whole", "whole")
-    a, b = (
-        Domain(
+    held_out_halves = halves_of_held_out(data)
+
+    def domain(side: int, letter: str, name: str, folder: str) -> Domain:
+        return Domain(
             letter=letter,
             name=name,
             folder=pairs or Path(folder),
             files=(),
             held_out=_held_out(record, letter),
-            half=half,
+            half=halves[side],
+            held_out_half=held_out_halves[side],
             aligned=is_paired(settings.method) or pairs is not None,
         )
-        for letter, name, folder, half in zip(
-            "ab", (data.name_a, data.name_b), (data.a, data.b), halves, strict=True
-        )
-    )
-    return a, b
+
+    return domain(0, "a", data.name_a, data.a), domain(1, "b", data.name_b, data.b)
 
 
 def fingerprints(domains: Iterable[Domain]) -> dict[str, str]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import imgtranslate
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, change_tone, random_crop, resize_shorter
 from imgtranslate.errors import DataError, UsageError
-from imgtranslate.runs.data import domains_of_run
-from imgtranslate.settings.config import DataSettings
+from imgtranslate.runs.data import domains_of_run, held_out_of_run
+from imgtranslate.settings.config import DataSettings, Settings
 from imgtranslate.settings.parsing import build_settings
 from imgtranslate.training.request import Request
 from imgtranslate.training.run_state import record_of
@@ -156,6 +157,49 @@ def test_pairs_are_held_out_together_and_never_trained_on(tmp_path: Path) -> Non
     assert len(a.held_out) == 3
     assert set(a.held_out).isdisjoint(a.files)
     assert [path.name for path in a.files] == [path.name for path in b.files]
+
+
+def csv_of_pairs(folder: Path, shades: tuple[int, int]) -> Path:
+    """Twelve pairs of two files each, listed in a CSV file."""
+    for side, shade in zip("ab", shades, strict=True):
+        for n in range(12):
+            save(folder / side / f"{n}.png", shade + n)
+    rows = "".join(f"a/{n}.png,b/{n}.png\n" for n in range(12))
+    (folder / "pairs.csv").write_text(rows)
+    return folder / "pairs.csv"
+
+
+def folder_of_pairs(folder: Path, shades: tuple[int, int]) -> Path:
+    """Twelve pairs side by side."""
+    for n in range(12):
+        side_by_side(folder / f"{n}.png", shades[0] + n, shades[1] + n)
+    return folder
+
+
+@pytest.mark.parametrize("held_out_form", [csv_of_pairs, folder_of_pairs])
+@pytest.mark.parametrize("form", [csv_of_pairs, folder_of_pairs])
+def test_held_out_pairs_may_have_another_form(
+    form: Any, held_out_form: Any, tmp_path: Path
+) -> None:
+    """Of files side by side each half belongs to its side, and of two files the whole."""
+    data = DataSettings(
+        pairs=str(form(tmp_path / "trained", (20, 220))),
+        held_out_pairs=str(held_out_form(tmp_path / "held_out", (60, 120))),
+    )
+    settings = Settings(data=data)
+    found = find_domains(data, paired=False)
+    for domain, trained, held_out in zip(found, (20, 220), (60, 120), strict=True):
+        files = [(trained, path) for path in domain.files]
+        files += [(held_out, path) for path in domain.held_out]
+        assert len(files) == 24
+        for shade, path in files:
+            pixels = domain.read(path, channels=3)
+            assert pixels.shape == (36, 40, 3)
+            assert (pixels == shade + int(path.stem)).all()
+    record = {f"held_out_{d.letter}": [str(path) for path in d.held_out] for d in found}
+    assert domains_of_run(settings, record) == found
+    for domain, alone in zip(found, held_out_of_run(settings, record), strict=True):
+        assert alone == replace(domain, files=(), folder=alone.folder)
 
 
 def test_one_unreadable_picture_takes_its_partner_along(tmp_path: Path) -> None:
