@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imgtranslate.evaluation.cycle_check.check import CycleSource
     from imgtranslate.evaluation.cycle_check.scores import CycleScore
     from imgtranslate.evaluation.cycle_check.verdicts import Verdict
-    from imgtranslate.translation.translator import Translator
+    from imgtranslate.model_files.checkpoint import ModelHeader
 
 EPILOG = examples(
     "imgtranslate cycle-check --run runs/horses2zebras",
@@ -91,8 +91,11 @@ def cycle_check(
         check_sources,
         identity_errors,
         refuse_output,
+        refuse_unless_pair,
     )
     from imgtranslate.evaluation.cycle_check.results import results_of
+    from imgtranslate.model_files.checkpoint import read_model_header
+    from imgtranslate.translation.translator import load
 
     if fail_above is not None and not 0 <= fail_above <= 1:
         raise UsageError(
@@ -100,10 +103,13 @@ def cycle_check(
         )
     verdicts = [_verdict(name) for name in fail_on or []]
     models = _models(run, ab, ba)
-    sources = _sources(inputs or [], run, start, models)
+    headers = tuple(read_model_header(model) for model in models)
+    sources = _sources(inputs or [], run, start, headers)
     if output is not None:
         refuse_output(output, sources)
-    forward, backward = _load(models, device=device_of(device, gpu))
+    refuse_unless_pair(*headers)
+    forward, backward = (load(model, device=device_of(device, gpu)) for model in models)
+    say(f"{forward.header.source} <-> {forward.header.target} on {forward.device}")
 
     scores: list[CycleScore] = []
     with progress_bar("checking") as show:
@@ -157,28 +163,15 @@ def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, P
 
 
 def _sources(
-    inputs: list[str], run: Path | None, start: str | None, models: tuple[Path, Path]
+    inputs: list[str], run: Path | None, start: str | None, headers: "tuple[ModelHeader, ...]"
 ) -> list["CycleSource"]:
     """Find the pictures to check: the inputs, or those that the run held out."""
     from imgtranslate.evaluation.cycle_check.check import find_sources, held_out_sources
-    from imgtranslate.model_files.checkpoint import read_model_header
 
     directions = directions_from(start)
     if inputs:
-        header = read_model_header(models[0 if directions[0] == "ab" else 1])
+        header = headers[0 if directions[0] == "ab" else 1]
         return find_sources(inputs, direction=directions[0], channels=header.in_channels)
     if run is None:
         raise UsageError("INPUT: not given. Name pictures or a folder of them")
     return held_out_sources(run, directions=directions)
-
-
-def _load(models: tuple[Path, Path], *, device: str) -> tuple["Translator", "Translator"]:
-    """Refuse two models that are not a pair by their headers alone, then load both."""
-    from imgtranslate.evaluation.cycle_check.check import refuse_unless_pair
-    from imgtranslate.model_files.checkpoint import read_model_header
-    from imgtranslate.translation.translator import load
-
-    refuse_unless_pair(read_model_header(models[0]), read_model_header(models[1]))
-    ab, ba = load(models[0], device=device), load(models[1], device=device)
-    say(f"{ab.header.source} <-> {ab.header.target} on {ab.device}")
-    return ab, ba

@@ -57,11 +57,8 @@ def _direction_lines(
 
 
 def _spread_line(said: str, spread: "Spread | None", width: int) -> str:
-    if spread is None:
-        return _cells(said, ("-", "-", "-"), width)
-    form = ".1f" if "dB" in said else ".4f"
-    interval = f"{spread.low:{form}} to {spread.high:{form}}"
-    return _cells(said, (f"{spread.mean:{form}}", f"{spread.std:{form}}", interval), width)
+    cells = spread.cells(".1f" if "dB" in said else ".4f") if spread else ["-", "-", "-"]
+    return _cells(said, cells, width)
 
 
 def _row_line(row: "Row", width: int) -> str:

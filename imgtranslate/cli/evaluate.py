@@ -1,21 +1,17 @@
 """``imgtranslate evaluate``."""
 
 import json
-from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from imgtranslate.cli.options import Device, Gpu, device_of, directions_from
 from imgtranslate.cli.report import save
 from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error
-from imgtranslate.errors import UsageError
-
-if TYPE_CHECKING:
-    from imgtranslate.evaluation.evaluate.evaluation import Evaluation
-    from imgtranslate.evaluation.evaluate.measures import Options
-    from imgtranslate.evaluation.evaluate.subjects import Places, Subject
-    from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.errors import UsageError, nearest
 
 EPILOG = examples(
     "imgtranslate evaluate runs/horses2zebras",
@@ -23,10 +19,10 @@ EPILOG = examples(
     "imgtranslate evaluate runs/labels2photos --train-segmenter segmenter.safetensors",
     "imgtranslate evaluate --model ab.safetensors --a ./horses --b ./zebras --json",
 )
-PICTURES = "Pictures, instead of those held out"
-OUTSIDE = "Networks and palettes"
 MOST_SUBJECTS = 2
 TOLD_EVERY = 50  # steps of the segmenter
+picture_option = partial(typer.Option, rich_help_panel="Pictures, instead of those held out")
+outside_option = partial(typer.Option, rich_help_panel="Networks and palettes")
 
 
 def evaluate(
@@ -37,28 +33,14 @@ def evaluate(
         list[Path] | None,
         typer.Option(metavar="FILE", help="A model file; twice for two side by side."),
     ] = None,
-    a: Annotated[
-        Path | None,
-        typer.Option("--a", metavar="DIR", help="Pictures of A.", rich_help_panel=PICTURES),
-    ] = None,
-    b: Annotated[
-        Path | None,
-        typer.Option("--b", metavar="DIR", help="Pictures of B.", rich_help_panel=PICTURES),
-    ] = None,
+    a: Annotated[Path | None, picture_option("--a", metavar="DIR", help="Pictures of A.")] = None,
+    b: Annotated[Path | None, picture_option("--b", metavar="DIR", help="Pictures of B.")] = None,
     pairs: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR|FILE.csv", help="Pairs side by side.", rich_help_panel=PICTURES),
+        Path | None, picture_option(metavar="DIR|FILE.csv", help="Pairs side by side.")
     ] = None,
-    pair_order: Annotated[
-        str, typer.Option(help="ab: A is the left half.", rich_help_panel=PICTURES)
-    ] = "ab",
+    pair_order: Annotated[str, picture_option(help="ab: A is the left half.")] = "ab",
     paired: Annotated[
-        bool,
-        typer.Option(
-            "--paired",
-            help="Equal names in --a and --b belong together.",
-            rich_help_panel=PICTURES,
-        ),
+        bool, picture_option("--paired", help="Equal names in --a and --b belong together.")
     ] = False,
     start: Annotated[
         str | None,
@@ -77,38 +59,28 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of all that is drawn.", min=0)] = 0,
     palette: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Label colours, one a line: 0 0 255.", rich_help_panel=OUTSIDE
-        ),
+        outside_option(metavar="FILE", help="Label colours, one a line: 0 0 255."),
     ] = None,
     segmenter: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Reads classes from photos.", rich_help_panel=OUTSIDE),
+        Path | None, outside_option(metavar="FILE", help="Reads classes from photos.")
     ] = None,
     train_segmenter: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Train one on the run's real pairs, keep it here, use it.",
-            rich_help_panel=OUTSIDE,
+        outside_option(
+            metavar="FILE", help="Train one on the run's real pairs, keep it here, use it."
         ),
     ] = None,
-    segmenter_steps: Annotated[
-        int, typer.Option(help="How long to train it.", min=1, rich_help_panel=OUTSIDE)
-    ] = 1000,
+    segmenter_steps: Annotated[int, outside_option(help="How long to train it.", min=1)] = 1000,
     inception: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.pth", help="Inception weights, for FID and KID.", rich_help_panel=OUTSIDE
-        ),
+        outside_option(metavar="FILE.pth", help="Inception weights, for FID and KID."),
     ] = None,
     lpips: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.pth", help="AlexNet, for LPIPS.", rich_help_panel=OUTSIDE),
+        Path | None, outside_option(metavar="FILE.pth", help="AlexNet, for LPIPS.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    gpu: Annotated[str | None, typer.Option(help="Number of the GPU.")] = None,
+    device: Device = "auto",
+    gpu: Gpu = None,
 ) -> None:
     """Measure how good a run or a model is on pictures it did not learn from.
 
@@ -117,33 +89,72 @@ def evaluate(
     interval. Figures of the pictures that a run held out stay in the run, on
     its report.html. The exit status is 1 if a picture failed.
     """
-    from imgtranslate.evaluation.evaluate.evaluation import evaluate as measure
-    from imgtranslate.evaluation.evaluate.measures import Options
-    from imgtranslate.evaluation.evaluate.subjects import Places
+    from imgtranslate.cli.evaluate_display import write_tables
+    from imgtranslate.evaluation.evaluate import evaluation, measures, subjects
+    from imgtranslate.evaluation.evaluate.label_sides import train_on
+    from imgtranslate.metrics.inception import load_inception
+    from imgtranslate.metrics.lpips import load_lpips
+    from imgtranslate.metrics.segmenter import load_segmenter
 
     _check(runs or [], model or [], segmenter=segmenter, train_segmenter=train_segmenter)
-    places = Places(a=a, b=b, pairs=pairs, pair_order=_order(pair_order), paired=paired)
-    chosen = f"cuda:{gpu.strip()}" if gpu is not None else device
-    columns = [
-        *(_of_run(run, places, start, resize=resize, device=chosen) for run in runs or []),
-        *(_of_model(file, places, start, resize=resize, device=chosen) for file in model or []),
-    ]
-    options = Options(limit=limit, samples=samples, seed=seed, palette=palette)
-    options = _with_weights(options, inception=inception, lpips=lpips)
-    options = _with_segmenter(
-        options, columns[0][0], given=segmenter, place=train_segmenter, steps=segmenter_steps
+
+    # What to measure: the directions of each run, or that of each model
+    order = nearest(pair_order, ("ab", "ba"), what="--pair-order")
+    places = subjects.Places(
+        a=a, b=b, pairs=pairs, pair_order="ba" if order == "ba" else "ab", paired=paired
     )
-    found = [[measure(subject, options, tell=_tell) for subject in column] for column in columns]
-    _show(found, as_json=as_json)
+    ways, chosen = directions_from(start), device_of(device, gpu)
+    columns = [
+        subjects.subjects_of_run(run, places, directions=ways, resize=resize, device=chosen)
+        for run in runs or []
+    ]
+    for file in model or []:
+        column = subjects.subjects_of_model(file, places, resize=resize, device=chosen)
+        if column[0].header.direction not in ways:
+            raise UsageError(f"--from {start}: {file} translates the other way. Leave --from out")
+        columns.append(column)
+
+    # With what
+    options = measures.Options(
+        limit=limit,
+        samples=samples,
+        seed=seed,
+        palette=palette,
+        inception=load_inception(inception) if inception else None,
+        lpips=load_lpips(lpips) if lpips else None,
+        segmenter=load_segmenter(segmenter) if segmenter else None,
+    )
+    if train_segmenter is not None:
+
+        def tell_loss(step: int, loss: float) -> None:
+            if step % TOLD_EVERY == 0 or step == segmenter_steps:
+                say(f"segmenter: step {step} of {segmenter_steps}, loss {loss:.3f}")
+
+        network = train_on(
+            columns[0][0], steps=segmenter_steps, palette=palette, seed=seed, tell=tell_loss
+        )
+        network.save(train_segmenter)
+        say(f"wrote {train_segmenter}: {len(network.palette)} classes")
+        options = replace(options, segmenter=network)
+
+    found = [
+        [evaluation.evaluate(subject, options, tell=_tell) for subject in column]
+        for column in columns
+    ]
+    if as_json:
+        result(json.dumps(evaluation.document(found).to_json()))
+    else:
+        write_tables(found)
     if runs and not places.given:
-        _save(runs, found, device=chosen)
-    failures = [failure for column in found for one in column for failure in one.failures]
+        for run, own in zip(runs, found, strict=True):
+            save(run, evaluation.document([own]), device=chosen)
+    figures = [one.figures for column in found for one in column]
+    failures = [failure for one in figures for failure in one.failed]
     for failure in failures:
         say_error(f"failed: {failure.path}: {failure.reason}")
-    unmeasured = [one for column in found for one in column if not one.estimates]
-    for one in unmeasured:
-        what = f"{one.subject.name}, {one.direction}"
-        say(f"{what}: nothing could be measured. See what was left out")
+    for one in figures:
+        if not one.measures:
+            say(f"{one.name}, {one.direction}: nothing could be measured. See what was left out")
     if failures:
         raise typer.Exit(1)
 
@@ -171,106 +182,6 @@ def _check(
             raise UsageError(f"{run}: a file, not a run. Give it with --model")
 
 
-def _order(pair_order: str) -> "Direction":
-    from imgtranslate.errors import nearest
-
-    return "ba" if nearest(pair_order, ("ab", "ba"), what="--pair-order") == "ba" else "ab"
-
-
-def _of_run(
-    run: Path, places: "Places", start: str | None, *, resize: int, device: str
-) -> list["Subject"]:
-    from imgtranslate.evaluation.evaluate.subjects import subjects_of_run
-
-    return subjects_of_run(run, places, directions=_directions(start), resize=resize, device=device)
-
-
-def _of_model(
-    file: Path, places: "Places", start: str | None, *, resize: int, device: str
-) -> list["Subject"]:
-    from imgtranslate.evaluation.evaluate.subjects import subjects_of_model
-
-    subjects = subjects_of_model(file, places, resize=resize, device=device)
-    if subjects[0].header.direction not in _directions(start):
-        raise UsageError(f"--from {start}: {file} translates the other way. Leave --from out")
-    return subjects
-
-
-def _directions(start: str | None) -> list["Direction"]:
-    from imgtranslate.errors import nearest
-
-    match start and nearest(start.lower(), ("a", "b"), what="--from"):
-        case "a":
-            return ["ab"]
-        case "b":
-            return ["ba"]
-        case _:
-            return ["ab", "ba"]
-
-
-def _with_weights(options: "Options", *, inception: Path | None, lpips: Path | None) -> "Options":
-    """Return the options with the pretrained networks."""
-    from dataclasses import replace
-
-    if inception is not None:
-        from imgtranslate.metrics.inception import load_inception
-
-        options = replace(options, inception=load_inception(inception))
-    if lpips is not None:
-        from imgtranslate.metrics.lpips import load_lpips
-
-        options = replace(options, lpips=load_lpips(lpips))
-    return options
-
-
-def _with_segmenter(
-    options: "Options", subject: "Subject", *, given: Path | None, place: Path | None, steps: int
-) -> "Options":
-    """Return the options with a segmenter that is read, or trained and saved."""
-    from dataclasses import replace
-
-    if given is not None:
-        from imgtranslate.metrics.segmenter import load_segmenter
-
-        return replace(options, segmenter=load_segmenter(given))
-    if place is None:
-        return options
-    from imgtranslate.evaluation.evaluate.label_sides import train_on
-
-    segmenter = train_on(
-        subject, steps=steps, palette=options.palette, seed=options.seed, tell=_told_of(steps)
-    )
-    segmenter.save(place)
-    say(f"wrote {place}: {len(segmenter.palette)} classes")
-    return replace(options, segmenter=segmenter)
-
-
-def _told_of(steps: int) -> Callable[[int, float], None]:
-    def tell(step: int, loss: float) -> None:
-        if step % TOLD_EVERY == 0 or step == steps:
-            say(f"segmenter: step {step} of {steps}, loss {loss:.3f}")
-
-    return tell
-
-
 def _tell(line: str) -> None:
     if is_terminal():
         say(line)
-
-
-def _show(found: list[list["Evaluation"]], *, as_json: bool) -> None:
-    from imgtranslate.cli.evaluate_display import write_tables
-    from imgtranslate.evaluation.evaluate.evaluation import document
-
-    if as_json:
-        result(json.dumps(document(found).to_json()))
-    else:
-        write_tables(found)
-
-
-def _save(runs: list[Path], found: list[list["Evaluation"]], *, device: str) -> None:
-    """Save each run's own column in the run."""
-    from imgtranslate.evaluation.evaluate.evaluation import document
-
-    for run, column in zip(runs, found, strict=True):
-        save(run, document([column]), device=device)

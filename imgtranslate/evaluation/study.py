@@ -1,8 +1,9 @@
 """The blind study: a page on which people tell real from fake, or the better of two models."""
 
 import base64
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,17 +27,8 @@ COUNT, PRACTICE = 40, 10  # pairs, as in the papers
 SIDE, QUALITY = 256, 90  # px of a picture on the page; of its WebP
 Progress = Callable[[int, int], None]
 Trial = tuple[Pixels, ...]  # the right answer, the other, and in a comparison their input
+Read = Callable[[Domain, int, int], Pixels]  # the n-th held-out picture, and its channels
 Mode = Literal["fooled", "better"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """The domains of a translation: its inputs, and the pictures that it should look like."""
-
-    source: Domain
-    target: Domain
-    paired: bool
-    limit: int  # px of a picture before it is shrunk
 
 
 def write_study(
@@ -58,45 +50,43 @@ def write_study(
     """
     folder = Run(Path(run))
     mode: Mode = "fooled" if compare is None else "better"
-    target = _target(folder, output, mode)
-    sources = _sources(folder, direction)
-    model = load(folder.folder, device=device, direction=direction)
-    if compare is None:
-        wanted, trials = count + PRACTICE, _against_real(model, sources, seed)
-    else:
-        other = load(compare, device=device, direction=direction)
-        _refuse_unlike(model.header, other.header, Path(compare))
-        wanted, trials = count, _against_other(model, other, sources, seed)
-    made = _first(trials, wanted, progress)
-    if not made:
-        raise UsageError(f"{folder.folder}: no held-out picture can be read. Restore them")
-    practice = _practice(len(made), count) if mode == "fooled" else 0
-    names = [str(folder.folder), str(compare or "")]
-    page = _page(made, mode, practice, model.header, names=names, seed=seed)
-    title = f"{model.header.source} to {model.header.target}: a blind study"
-    write_text(target, render("study", page, title=title))
-    return target
-
-
-def _target(run: Run, output: Path | str | None, mode: Mode) -> Path:
     name = "study.html" if mode == "fooled" else "study-compare.html"
-    target = Path(output) if output is not None else run.folder / name
-    if target.is_dir():
-        raise UsageError(f"-o {target}: a folder. Name a file, as in -o {name}")
-    return target
+    page = Path(output) if output is not None else folder.folder / name
+    if page.is_dir():
+        raise UsageError(f"-o {page}: a folder. Name a file, as in -o {name}")
 
-
-def _sources(run: Run, direction: Direction) -> Sources:
-    settings, record = run.read_config()
+    settings, record = folder.read_config()
     a, b = domains_of_run(settings, record)
     if not (a.held_out and b.held_out):
         raise UsageError(
-            f"{run.folder}: no pictures were held out in this run, so none are new to its models. "
-            "Train with data.held_out of 1 or more"
+            f"{folder.folder}: no pictures were held out in this run, so none are new to its "
+            "models. Train with data.held_out of 1 or more"
         )
     source, target = (a, b) if direction == "ab" else (b, a)
-    paired = is_paired(settings.method)
-    return Sources(source=source, target=target, paired=paired, limit=most_pixels(settings))
+    read = partial(_read, limit=most_pixels(settings))
+    model = load(folder.folder, device=device, direction=direction)
+    if compare is None:
+        wanted, paired = count + PRACTICE, is_paired(settings.method)
+        trials = _against_real(model, source, target, read, paired=paired, seed=seed)
+    else:
+        other = load(compare, device=device, direction=direction)
+        _refuse_unlike(model.header, other.header, Path(compare))
+        wanted, trials = count, _against_other(model, other, source, read, seed=seed)
+    made: list[Trial] = []
+    for trial in itertools.islice(trials, wanted):
+        made.append(trial)
+        if progress is not None:
+            progress(len(made), wanted)
+    if not made:
+        raise UsageError(f"{folder.folder}: no held-out picture can be read. Restore them")
+
+    # For practice: the pairs beyond ``count``; of few, one in five
+    practice = max(len(made) - count, min(PRACTICE, len(made) // 5)) if mode == "fooled" else 0
+    names = [str(folder.folder), str(compare or "")]
+    data = _page(made, mode, practice, model.header, names=names, seed=seed)
+    title = f"{model.header.source} to {model.header.target}: a blind study"
+    write_text(page, render("study", data, title=title))
+    return page
 
 
 def _refuse_unlike(header: ModelHeader, other: ModelHeader, path: Path) -> None:
@@ -109,54 +99,36 @@ def _refuse_unlike(header: ModelHeader, other: ModelHeader, path: Path) -> None:
         )
 
 
-def _against_real(model: Translator, sources: Sources, seed: int) -> Iterator[Trial]:
+def _against_real(
+    model: Translator, source: Domain, target: Domain, read: Read, *, paired: bool, seed: int
+) -> Iterator[Trial]:
     """Yield a real picture of the target and a fake; of pairs, of the same scene."""
     rng = np.random.default_rng(seed)
-    begun, real = sources.source.held_out, sources.target.held_out
-    order_begun = rng.permutation(len(begun))
-    order_real = order_begun if sources.paired else rng.permutation(len(real))
-    for x, y in zip(order_begun, order_real, strict=False):
+    order = rng.permutation(len(source.held_out))
+    order_real = order if paired else rng.permutation(len(target.held_out))
+    for x, y in zip(order, order_real, strict=False):
         try:
-            truth = _read(sources.target, real[y], model.header.out_channels, sources)
-            fake = model.translate_pixels(
-                _read(sources.source, begun[x], model.header.in_channels, sources)
-            )
+            truth = read(target, y, model.header.out_channels)
+            fake = model.translate_pixels(read(source, x, model.header.in_channels))
         except ImgTranslateError:
             continue  # a picture that cannot be read is no trial
         yield truth, fake
 
 
 def _against_other(
-    model: Translator, other: Translator, sources: Sources, seed: int
+    model: Translator, other: Translator, source: Domain, read: Read, *, seed: int
 ) -> Iterator[Trial]:
     """Yield the translations of one picture by two models, and the picture."""
-    files = sources.source.held_out
-    for place in np.random.default_rng(seed).permutation(len(files)):
+    for place in np.random.default_rng(seed).permutation(len(source.held_out)):
         try:
-            real = _read(sources.source, files[place], model.header.in_channels, sources)
+            real = read(source, place, model.header.in_channels)
             yield model.translate_pixels(real), other.translate_pixels(real), real
         except ImgTranslateError:
             continue
 
 
-def _read(domain: Domain, path: Path, channels: int, sources: Sources) -> Pixels:
-    return shrunk(domain.read(path, channels=channels), limit=sources.limit)
-
-
-def _first(trials: Iterator[Trial], count: int, progress: Progress | None) -> list[Trial]:
-    made: list[Trial] = []
-    for trial in trials:
-        made.append(trial)
-        if progress is not None:
-            progress(len(made), count)
-        if len(made) == count:
-            break
-    return made
-
-
-def _practice(made: int, count: int) -> int:
-    """Return how many pairs are for practice: those beyond ``count``; of few, one in five."""
-    return max(made - count, min(PRACTICE, made // 5))
+def _read(domain: Domain, place: int, channels: int, *, limit: int) -> Pixels:
+    return shrunk(domain.read(domain.held_out[place], channels=channels), limit=limit)
 
 
 def _page(
@@ -177,6 +149,8 @@ def _page(
     for place, content in zip(places, pictures, strict=True):
         addresses[place] = to_address(content.ljust(longest, b"\0"))
     sides = rng.integers(0, 2, len(trials))  # 0: the right answer is on the left
+    mask = rng.integers(0, 256, len(sides), np.uint8)  # so that the source tells nobody the answers
+    masked = mask ^ sides.astype(np.uint8)
     shown_at = places.reshape(len(trials), -1).tolist()
     return {
         "mode": mode,
@@ -189,7 +163,7 @@ def _page(
             [first, second, *rest] if side == 0 else [second, first, *rest]
             for (first, second, *rest), side in zip(shown_at, sides, strict=True)
         ],
-        "key": _masked(sides.astype(np.uint8), rng),
+        "key": [base64.b64encode(part.tobytes()).decode() for part in (mask, masked)],
     }
 
 
@@ -201,9 +175,3 @@ def _square(pixels: Pixels) -> bytes:
     image = displayed(pixels[top : top + side, left : left + side])
     resized = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     return to_webp(resized, side=SIDE, most_bytes=SIDE**2 * 3, quality=QUALITY)
-
-
-def _masked(sides: np.ndarray, rng: np.random.Generator) -> list[str]:
-    """Mask the answers, so that nobody reads them off the page's source."""
-    mask = rng.integers(0, 256, len(sides), np.uint8)
-    return [base64.b64encode(part.tobytes()).decode() for part in (mask, mask ^ sides)]

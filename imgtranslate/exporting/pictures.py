@@ -15,7 +15,7 @@ from imgtranslate.data.folders import Domain, evenly_spaced
 from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
 from imgtranslate.exporting.network import SourceModel
 from imgtranslate.images import Pixels, eight_bits, list_images, read_image
-from imgtranslate.runs.data import held_out_of_run, read_run_data, run_of_model
+from imgtranslate.runs.data import domains_of_run, held_out_of_run, run_of_model
 
 PAINTED = "a painted picture"
 MOST, MOST_JUDGED = 16, 8  # pictures; more change nothing and cost time
@@ -120,7 +120,7 @@ def _calibration_domain(model: SourceModel) -> Domain:
     run = run_of_model(model.path)
     if run is not None:
         try:
-            domain = read_run_data(run)["ab".index(model.letter)]
+            domain = domains_of_run(*run.read_config())["ab".index(model.letter)]
         except ImgTranslateError as error:
             raise UsageError(
                 f"`calibrate`: not given, and the pictures of {run.folder} cannot be read: {error}"

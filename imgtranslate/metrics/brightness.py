@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Pixels = NDArray[np.uint8]
+from imgtranslate.images import Pixels
+
 Values = NDArray[np.float64]
 
 INVERTED = -0.3  # mean agreement or correlation from which translations count as negatives

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from imgtranslate.errors import CheckpointError, UsageError
@@ -21,7 +20,6 @@ from imgtranslate.model_files.foreign_weights import read_weights
 WANTED = "weights-inception-2015-12-05-6726825d.pth of torch-fidelity"
 SIDE = 299  # px
 _OPTION = "--inception"
-Distance = Callable[[Values, Values], float]
 
 
 def load_inception(path: Path) -> nn.Module:
@@ -102,9 +100,15 @@ def inception_features(network: nn.Module, read: Callable[[int], Pixels], count:
 
 def inception_distances(real: Values, fake: Values, *, seed: int = 0) -> dict[str, Estimate]:
     """Estimate FID and KID of as many features of both sets, (count, features) each."""
+    halves = half_samples(len(real), seed=seed)
+
+    def estimated(distance: Callable[[Values, Values], float], *, least: float) -> Estimate:
+        parts = [distance(real[mine], fake[theirs]) for mine, theirs in halves]
+        return distance_of(np.array([distance(real, fake), *parts]), len(real), least=least)
+
     return {
-        "fid": _estimated(frechet_distance, real, fake, seed=seed, least=0.0),
-        "kid": _estimated(kernel_distance, real, fake, seed=seed, least=-np.inf),
+        "fid": estimated(frechet_distance, least=0.0),
+        "kid": estimated(kernel_distance, least=-np.inf),
     }
 
 
@@ -135,11 +139,3 @@ def kernel_distance(real: Values, fake: Values) -> float:
         for k in (kernel(real, real), kernel(fake, fake))
     ]
     return float(within[0] + within[1] - 2 * kernel(real, fake).mean())
-
-
-def _estimated(
-    distance: Distance, real: Values, fake: Values, *, seed: int, least: float
-) -> Estimate:
-    halves: NDArray[np.bool_] = half_samples(len(real), seed=seed)
-    parts = [distance(real[mine], fake[theirs]) for mine, theirs in halves]
-    return distance_of(np.array([distance(real, fake), *parts]), len(real), least=least)

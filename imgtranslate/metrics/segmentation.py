@@ -39,13 +39,13 @@ def class_iou(confusions: Values) -> Values:
 
 
 SCORES: dict[str, Callable[[Values], Values]] = {
-    "pixel accuracy": pixel_accuracy,
-    "class accuracy": class_accuracy,
-    "class IoU": class_iou,
+    "pixel_accuracy": pixel_accuracy,
+    "class_accuracy": class_accuracy,
+    "class_iou": class_iou,
 }
 
 
-def segmentation_scores(confusions: Sequence[Values]) -> dict[str, Estimate]:
+def segmentation_scores(confusions: Sequence[Values], *, prefix: str = "") -> dict[str, Estimate]:
     """Estimate the three scores over all pictures together, of one confusion matrix each."""
     stacked = np.stack(confusions)
 
@@ -56,7 +56,7 @@ def segmentation_scores(confusions: Sequence[Values]) -> dict[str, Estimate]:
             better="higher",
         )
 
-    return {name: of(score) for name, score in SCORES.items()}
+    return {f"{prefix}{name}": of(score) for name, score in SCORES.items()}
 
 
 def _hits(confusions: Values) -> Values:

@@ -4,11 +4,10 @@ The file is safetensors with a JSON header, as models are: which torchvision net
 colours of its classes. Nothing is downloaded: the weights begin at random.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Literal, final
 
 import numpy as np
 import torch
@@ -17,12 +16,11 @@ from annotated_types import Interval, Len
 from torch import Tensor, nn
 
 from imgtranslate.errors import CheckpointError
-from imgtranslate.files import replacing
 from imgtranslate.images import Pixels, to_network
 from imgtranslate.metrics.palette import MOST_COLOURS, Palette
 from imgtranslate.metrics.segmentation import Classes
-from imgtranslate.model_files.checkpoint import METADATA_KEY, load_tensors
-from imgtranslate.settings.config import Section, to_tree
+from imgtranslate.model_files.checkpoint import METADATA_KEY, load_tensors, save
+from imgtranslate.settings.config import Section
 
 Pair = tuple[Pixels, Classes]  # a photo (h, w, 3) and its classes (h, w)
 Level = Annotated[int, Interval(ge=0, le=255)]
@@ -40,7 +38,7 @@ class SegmenterHeader(Section):
     """The header of the file."""
 
     kind: Literal["segmenter"] = "segmenter"
-    network: Literal["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"]
+    network: Literal["lraspp_mobilenet_v3_large"] = "lraspp_mobilenet_v3_large"
     colours: Annotated[tuple[tuple[Level, ...], ...], Len(2, MOST_COLOURS)]  # of the classes
     side: Annotated[int, Interval(ge=32, le=4096)]  # px, of the shorter side as trained
 
@@ -70,20 +68,25 @@ class Segmenter:
 
     def save(self, path: Path) -> None:
         """Write the file whole, then rename it into place."""
-        from safetensors.torch import save as serialise
-
-        tensors = {n: t.contiguous() for n, t in self._network.state_dict().items()}
-        text = json.dumps(to_tree(self.header), sort_keys=True)
-        content = serialise(tensors, metadata={METADATA_KEY: text})
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+        save(path, self._network.state_dict(), self.header)
 
 
 def load_segmenter(path: Path) -> Segmenter:
     """Read a segmenter. Raises ``CheckpointError`` if it is missing, damaged or another file."""
+    from pydantic import TypeAdapter, ValidationError
+    from safetensors import safe_open
+
     tensors = load_tensors(path)
-    header = _parse(_read_metadata(path), path)
-    network = _build(header)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+    try:
+        header = TypeAdapter(SegmenterHeader).validate_json(metadata.get(METADATA_KEY, ""))
+    except ValidationError as error:
+        raise CheckpointError(
+            f"--segmenter {path}: not a segmenter of ours. "
+            "Train one with imgtranslate evaluate RUN --train-segmenter FILE"
+        ) from error
+    network = _build(classes=len(header.colours))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -108,13 +111,13 @@ def train_segmenter(
     Squares of 3/4 to the whole of the shorter side are cut, mirrored at random and resized to
     ``SIDE``; the rate falls to zero along a line. ``tell`` is called after each step with its loss.
     """
-    header = SegmenterHeader(
-        network="lraspp_mobilenet_v3_large", colours=palette.colours, side=SIDE
-    )
+    header = SegmenterHeader(colours=palette.colours, side=SIDE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _build(header).train()
-        _follow_faster(network)
+        network = _build(classes=len(palette)).train()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = _MOMENTUM
         optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
         rate = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
         for step, (photos, truth) in enumerate(_batches(pair, count, steps=steps, seed=seed), 1):
@@ -125,12 +128,6 @@ def train_segmenter(
             rate.step()
             tell(step, loss.item())
     return Segmenter(network, header)
-
-
-def _follow_faster(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = _MOMENTUM
 
 
 def _batches(
@@ -162,35 +159,10 @@ def _resized(values: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(values, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def _build(header: SegmenterHeader) -> nn.Module:
+def _build(*, classes: int) -> nn.Module:
     from torchvision.models import segmentation  # type: ignore[import-untyped]
 
-    classes = len(header.colours)
-    match header.network:
-        case "lraspp_mobilenet_v3_large":
-            build = segmentation.lraspp_mobilenet_v3_large
-        case "deeplabv3_mobilenet_v3_large":
-            build = segmentation.deeplabv3_mobilenet_v3_large
-    network: nn.Module = build(weights=None, weights_backbone=None, num_classes=classes)
+    network: nn.Module = segmentation.lraspp_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=classes
+    )
     return network
-
-
-def _read_metadata(path: Path) -> Mapping[str, Any]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        metadata: Mapping[str, Any] = file.metadata() or {}
-    return metadata
-
-
-def _parse(metadata: Mapping[str, Any], path: Path) -> SegmenterHeader:
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        header = TypeAdapter(SegmenterHeader).validate_json(metadata.get(METADATA_KEY, ""))
-    except ValidationError as error:
-        raise CheckpointError(
-            f"--segmenter {path}: not a segmenter of ours. "
-            "Train one with imgtranslate evaluate RUN --train-segmenter FILE"
-        ) from error
-    return header

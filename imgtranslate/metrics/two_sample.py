@@ -7,6 +7,7 @@ that each picture is classified once by a network that never saw it. 0.5 is the 
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -58,13 +59,7 @@ def _estimate(right: Values) -> Estimate:
     """Estimate the accuracy from (pictures, 2): 1 where the real, or the fake, one was right."""
     shares = right.mean(1)
     drawn = pooled(lambda counts: counts @ shares / counts.sum(-1), len(shares), better="lower")
-    return Estimate(
-        value=drawn.value,
-        interval=wilson(drawn.value, right.size),
-        replicates=drawn.replicates,
-        count=len(shares),
-        better="lower",
-    )
+    return replace(drawn, interval=wilson(drawn.value, right.size))
 
 
 def _learn(crops: Pixels, *, channels: int, seed: int, steps: int) -> nn.Module:

@@ -133,12 +133,12 @@ def read_state_header(path: Path) -> StateHeader:
     return header
 
 
-def header_json(header: ModelHeader | StateHeader) -> str:
+def header_json(header: Section) -> str:
     """Write the header as JSON; the same header gives the same bytes."""
     return json.dumps(to_tree(header), sort_keys=True)
 
 
-def save(path: Path, tensors: Mapping[str, "Tensor"], header: ModelHeader | StateHeader) -> None:
+def save(path: Path, tensors: Mapping[str, "Tensor"], header: Section) -> None:
     """Write a whole checkpoint, then rename it into place.
 
     Raises ``ImgTranslateError`` if it cannot be written; a file at ``path`` then stays as it was.

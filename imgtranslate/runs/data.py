@@ -21,14 +21,6 @@ def run_of_model(path: Path) -> Run | None:
     return next((run for run in runs if run.config.is_file()), None)
 
 
-def read_run_data(run: Run) -> Domains:
-    """List the pictures that a run was begun with, in their order.
-
-    Raises ``CheckpointError`` if this is no run, ``DataError`` if pictures are missing.
-    """
-    return domains_of_run(*run.read_config())
-
-
 def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
     """List the pictures that a run with this ``config.toml`` was begun with, in their order.
 

@@ -120,8 +120,7 @@ class Run:
         """Yield an empty folder that takes the place of ``best`` at once, on success."""
         fresh, old = self.folder / FRESH_BEST, self.folder / OLD_BEST
         with explained(self.best):
-            for half in (fresh, old):
-                shutil.rmtree(half, ignore_errors=True)
+            self._remove_half_best()
             fresh.mkdir()
             yield Run(fresh)
             if self.best.exists():
@@ -131,10 +130,13 @@ class Run:
 
     def remove_leftovers(self) -> None:
         """Remove the half-written files of a killed process."""
-        for half in (self.folder / FRESH_BEST, self.folder / OLD_BEST):
-            shutil.rmtree(half, ignore_errors=True)
+        self._remove_half_best()
         remove_leftovers(self.folder)
         remove_leftovers(self.samples)
+
+    def _remove_half_best(self) -> None:
+        for half in (FRESH_BEST, OLD_BEST):
+            shutil.rmtree(self.folder / half, ignore_errors=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,9 +211,7 @@ def begin(out: Path) -> Run:
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "samples").mkdir(parents=True)
     except OSError as error:
-        raise UsageError(
-            f"{out}: cannot be made: {error.strerror}. Choose another place with --out"
-        ) from error
+        raise _cannot_be_made(out, error) from error
     return Run(folder)
 
 
@@ -221,7 +221,9 @@ def publish(run: Run, out: Path) -> Run:
         run.folder.rename(out)
     except OSError as error:
         shutil.rmtree(run.folder, ignore_errors=True)
-        raise UsageError(
-            f"{out}: cannot be made: {error.strerror}. Choose another place with --out"
-        ) from error
+        raise _cannot_be_made(out, error) from error
     return Run(out)
+
+
+def _cannot_be_made(out: Path, error: OSError) -> UsageError:
+    return UsageError(f"{out}: cannot be made: {error.strerror}. Choose another place with --out")

@@ -93,6 +93,7 @@ def _run(path: Path) -> Info:
     settings, record = run.read_config()
     header = read_state_header(run.state)
     data = settings.data
+    models = sorted(p for p in path.rglob("*.safetensors") if p.name != "state.safetensors")
     facts = {
         "learns": f"{data.name_a} to {data.name_b}, by {settings.method.kind}",
         "step": f"{header.step:,}",
@@ -100,17 +101,13 @@ def _run(path: Path) -> Info:
         "size": f"{data.crop_size} px, cut from {data.load_size} px",
         "seed": str(settings.train.seed),
         "made with": f"imgtranslate {record.get('imgtranslate')}, torch {record.get('torch')}",
-        "models": ", ".join(p.relative_to(path).as_posix() for p in _models(path)),
+        "models": ", ".join(file.relative_to(path).as_posix() for file in models),
     }
     use = (
         f"imgtranslate translate in.jpg --model {quote(str(path))}",
         f"imgtranslate train --resume {quote(str(path))}",
     )
     return Info(path=path, kind="run", facts=facts, use=use, header=to_tree(settings))
-
-
-def _models(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*.safetensors") if p.name != "state.safetensors")
 
 
 def _megabytes(path: Path) -> str:

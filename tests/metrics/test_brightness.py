@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from imgtranslate.demo.scenes import draw_scene, render_painting
-from imgtranslate.metrics.brightness import Pixels, brightness_agreement
+from imgtranslate.images import Pixels
+from imgtranslate.metrics.brightness import brightness_agreement
 
 
 def scene(seed: int = 0) -> Pixels:

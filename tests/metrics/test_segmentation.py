@@ -49,9 +49,9 @@ def test_scores_by_hand() -> None:
     values = {name: score.value for name, score in scores.items()}
     assert values == pytest.approx(
         {
-            "pixel accuracy": 3 / 4,
-            "class accuracy": (2 / 3 + 1) / 2,
-            "class IoU": (2 / 3 + 1 / 2) / 2,
+            "pixel_accuracy": 3 / 4,
+            "class_accuracy": (2 / 3 + 1) / 2,
+            "class_iou": (2 / 3 + 1 / 2) / 2,
         }
     )
 
@@ -59,8 +59,8 @@ def test_scores_by_hand() -> None:
 def test_a_class_without_pixels_counts_as_nothing_found() -> None:
     same = np.array([[0, 1]])
     scores = segmentation_scores([confusion(same, same, classes=4)])
-    assert scores["pixel accuracy"].value == 1
-    assert scores["class accuracy"].value == scores["class IoU"].value == 0.5
+    assert scores["pixel_accuracy"].value == 1
+    assert scores["class_accuracy"].value == scores["class_iou"].value == 0.5
 
 
 def test_rows_are_the_truth() -> None:
@@ -74,8 +74,8 @@ def test_scores_are_of_all_pixels_together() -> None:
     one = confusion(np.zeros((2, 2), int), np.zeros((2, 2), int), classes=2)
     other = confusion(np.ones((2, 2), int), np.zeros((2, 2), int), classes=2)
     scores = segmentation_scores([one, other])
-    assert scores["class IoU"].value == pytest.approx((4 / 8 + 0) / 2)
-    low, high = scores["pixel accuracy"].interval
+    assert scores["class_iou"].value == pytest.approx((4 / 8 + 0) / 2)
+    low, high = scores["pixel_accuracy"].interval
     assert low == 0
     assert high == 1
 

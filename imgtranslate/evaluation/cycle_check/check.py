@@ -140,10 +140,12 @@ def strip_targets(sources: Sequence[CycleSource], folder: Path) -> list[Path]:
     taken: set[str] = set()
     targets = []
     for source in sources:
-        names = (f"{source.relative.stem}{mark}{STRIP_SUFFIX}" for mark in _marks())
-        candidates = (folder / source.relative.with_name(name) for name in names)
-        target = next(c for c in candidates if _folded(c) not in taken)
-        taken.add(_folded(target))
+        stem = source.relative.stem
+        for mark in itertools.chain([""], (f".{number}" for number in itertools.count(2))):
+            target = folder / source.relative.with_name(f"{stem}{mark}{STRIP_SUFFIX}")
+            if str(target).casefold() not in taken:  # where case does not count, they are one file
+                break
+        taken.add(str(target).casefold())
         targets.append(target)
     return targets
 
@@ -166,11 +168,14 @@ def strip(result: CycleResult, *, forward: ModelHeader) -> Pixels:
     Below: what is recovered after the fake was harmed.
     """
     longest = max(result.real.shape[:2])
-    cell = min(max(longest, _SMALLEST_CELL), _LARGEST_CELL)
-    titles = [f"Real {forward.source}", f"Fake {forward.target}", f"Recovered {forward.source}"]
-    rows = [_row(result), list(result.recovered_after.values())]
-    captions = [_caption(result), _harm_caption(result)]
-    return comparison(rows, titles=titles, captions=captions, cell=cell)
+    numbers = dict(result.score.row)
+    harms = (f"after {kind}: error {numbers[f'mae_{kind}']:.4f}" for kind in result.recovered_after)
+    return comparison(
+        [_row(result), [*result.recovered_after.values()]],
+        titles=[f"Real {forward.source}", f"Fake {forward.target}", f"Recovered {forward.source}"],
+        captions=[_caption(result), "Recovered " + " · ".join(harms)],
+        cell=min(max(longest, _SMALLEST_CELL), _LARGEST_CELL),
+    )
 
 
 def figure(results: Sequence[CycleResult]) -> Pixels:
@@ -229,15 +234,6 @@ def _save(path: Path, pixels: Pixels) -> None:
     write_image(path, Picture(pixels=pixels))
 
 
-def _marks() -> Iterator[str]:
-    return itertools.chain([""], (f".{number}" for number in itertools.count(2)))
-
-
-def _folded(path: Path) -> str:
-    """Map names to one that are one file where case does not count."""
-    return str(path).casefold()
-
-
 def _way(header: ModelHeader) -> str:
     return f"{header.source} to {header.target} ({header.direction})"
 
@@ -250,11 +246,3 @@ def _caption(result: CycleResult) -> str:
     row = result.score.row
     ratio = "equal" if row.psnr is None else f"{row.psnr:.1f} dB"
     return f"{Path(row.path).name} · error {row.mae:.4f} · {ratio}"
-
-
-def _harm_caption(result: CycleResult) -> str:
-    numbers = dict(result.score.row)
-    errors = (
-        f"after {kind}: error {numbers[f'mae_{kind}']:.4f}" for kind in result.recovered_after
-    )
-    return "Recovered " + " · ".join(errors)

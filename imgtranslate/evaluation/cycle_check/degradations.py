@@ -5,17 +5,16 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from imgtranslate.errors import ImageError
-
-Pixels = NDArray[np.uint8]
+from imgtranslate.images import Pixels
 
 DEGRADATIONS = ("jpeg", "noise", "blur")
 JPEG_QUALITY = 90
 NOISE = 2.0  # levels of 255, one standard deviation
 BLUR = 0.7  # px, one standard deviation
+_BLUR = ImageFilter.GaussianBlur(BLUR)
 _LONGEST_JPEG = 65_500  # px, of a side
 
 
@@ -31,7 +30,7 @@ def degrade(pixels: Pixels, kind: str, *, seed: int) -> Pixels:
         case "noise":
             return _with_noise(pixels, seed=seed)
         case "blur":
-            return _for_each_plane(pixels, _blurred)
+            return _for_each_plane(pixels, lambda plane: plane.filter(_BLUR))
         case _:
             raise ValueError(f"{kind}: one of {', '.join(DEGRADATIONS)} is needed")
 
@@ -61,10 +60,6 @@ def _with_noise(pixels: Pixels, *, seed: int) -> Pixels:
     noise = np.random.default_rng(seed).standard_normal(pixels.shape, dtype=np.float32)
     noisy: Pixels = np.rint(np.clip(pixels + NOISE * noise, 0, 255)).astype(np.uint8)
     return noisy
-
-
-def _blurred(image: Image.Image) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(BLUR))
 
 
 def _for_each_plane(pixels: Pixels, harm: Callable[[Image.Image], Image.Image]) -> Pixels:

@@ -21,8 +21,6 @@ from imgtranslate.evaluation.cycle_check.verdicts import Verdict, gravest, judge
 from imgtranslate.metrics.estimate import bootstrap_interval
 from imgtranslate.model_files.checkpoint import Direction
 
-_OPPOSITE: Mapping[Direction, Direction] = {"ab": "ba", "ba": "ab"}
-
 
 def results_of(
     scores: Sequence[CycleScore],
@@ -42,8 +40,11 @@ def results_of(
     directions: dict[Direction, DirectionFigures] = {}
     for way in sorted({score.row.direction for score in measured}):
         there = [score for score in measured if score.row.direction == way]
-        opposite = [s.row.identity for s in measured if s.row.direction == _OPPOSITE[way]]
-        directions[way] = _direction(there, [*opposite, *(identities or {}).get(way, ())])
+        opposite = [s.row.identity for s in measured if s.row.direction != way]
+        identity = spread_of([*opposite, *(identities or {}).get(way, ())])
+        figures = summarise([score.row for score in there])
+        judgement = judge(Figures(**figures), [score.thumbnails for score in there])
+        directions[way] = DirectionFigures(**figures | {"identity": identity}, **dict(judgement))
     if not measured and (fail_above is not None or fail_on):
         shortfalls = ["nothing could be measured"]
     else:
@@ -79,14 +80,6 @@ def spread_of(numbers: Iterable[float | None]) -> Spread | None:
     low, high = bootstrap_interval(values)
     mean, std = float(values.mean()), float(values.std())
     return Spread(mean=mean, std=std, low=low, high=high, count=values.size)
-
-
-def _direction(
-    scores: Sequence[CycleScore], identities: Iterable[float | None]
-) -> DirectionFigures:
-    fields = summarise([score.row for score in scores])
-    judgement = judge(Figures(**fields), [score.thumbnails for score in scores])
-    return DirectionFigures(**fields | {"identity": spread_of(identities)}, **dict(judgement))
 
 
 def _shortfalls(

@@ -1,5 +1,6 @@
 """``cycle-check.json``, the object that `cycle-check --json` prints."""
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
@@ -32,6 +33,12 @@ class Spread(Document):
     low: Number  # of the 95 % bootstrap interval of the mean
     high: Number
     count: Count = 0  # pictures that have this number
+
+    def cells(self, form: str) -> list[str]:
+        """Write mean, spread and interval in a number format, as in ``.4f``."""
+        numbers = (self.mean, self.std, self.low, self.high)
+        mean, std, low, high = (f"{n:{form}}" if math.isfinite(n) else "-" for n in numbers)
+        return [mean, std, f"{low} to {high}"]
 
 
 class Measured(Document, Generic[T]):

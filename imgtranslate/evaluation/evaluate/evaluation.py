@@ -14,7 +14,7 @@ from imgtranslate.evaluation.evaluate.schema import (
     EvaluationFile,
     FailedPicture,
     Figure,
-    FigureDifference,
+    Interval,
     Resize,
 )
 from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject
@@ -26,45 +26,11 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """The figures of one direction of one model."""
+    """The results of one direction of one model."""
 
-    translated: Translated
-    estimates: Mapping[str, Estimate]
-    left_out: Mapping[str, str]  # measure: why, and what to do
-    failures: tuple[FailedPicture, ...]
-
-    @property
-    def direction(self) -> str:
-        """``ab`` or ``ba``."""
-        return self.subject.header.direction
-
-    @property
-    def subject(self) -> Subject:
-        """The model, with the pictures that were measured."""
-        return self.translated.subject
-
-    def figures(self) -> DirectionFigures:
-        """Return all of it as `evaluate --json` prints it."""
-        header, source, target = self.subject.header, self.subject.source, self.subject.target
-        resize = Resize(shorter_side=source.side, method=source.resample)
-        return DirectionFigures(
-            name=self.subject.name,
-            direction=header.direction,
-            source=header.source,
-            target=header.target,
-            step=header.step,
-            paired=self.subject.paired,
-            counts=Counts(
-                translated=len(self.translated.fakes),
-                real=len(target) if target else 0,
-                failed=len(self.failures),
-            ),
-            sizes=tuple(f"{width}x{height}" for width, height in self.translated.sizes),
-            resize=resize if source.side else None,
-            measures={name: _figure(estimate) for name, estimate in self.estimates.items()},
-            left_out=dict(self.left_out),
-            failed=self.failures,
-        )
+    figures: DirectionFigures  # as `evaluate --json` prints them
+    estimates: Mapping[str, Estimate]  # the measures among them, to compare with others
+    files: tuple[Path, ...]  # that were translated
 
 
 def evaluate(subject: Subject, options: Options, *, tell: Tell) -> Evaluation:
@@ -72,18 +38,31 @@ def evaluate(subject: Subject, options: Options, *, tell: Tell) -> Evaluation:
 
     Pictures are translated once, saved as they would be by ``translate`` and read again for each
     measure, so that memory does not grow with their number. One that fails is reported and left out
-    together with its partner. Raises ``ImgTranslateError`` if
-    none is left.
+    together with its partner. Raises ``ImgTranslateError`` if none is left.
     """
     with tempfile.TemporaryDirectory(prefix="imgtranslate-") as folder:
         translated, failures = _translate(subject, options, folder=Path(folder), tell=tell)
         estimates, left_out = measure(translated, options, tell=tell)
-    return Evaluation(
-        translated=translated,
-        estimates=estimates,
+    header, fakes = subject.header, translated.fakes
+    source, target = translated.subject.source, translated.subject.target
+    figures = DirectionFigures(
+        name=subject.name,
+        direction=header.direction,
+        source=header.source,
+        target=header.target,
+        step=header.step,
+        paired=subject.paired,
+        counts=Counts(translated=len(fakes), real=len(target or ()), failed=len(failures)),
+        sizes=tuple(f"{width}x{height}" for width, height in translated.sizes),
+        resize=Resize(shorter_side=source.side, method=source.resample) if source.side else None,
+        measures={
+            name: Figure.model_validate(estimate, from_attributes=True)
+            for name, estimate in estimates.items()
+        },
         left_out=left_out,
-        failures=tuple(failures),
+        failed=tuple(failures),
     )
+    return Evaluation(figures=figures, estimates=estimates, files=source.files)
 
 
 def side_by_side(runs: Sequence[Sequence[Evaluation]]) -> list[list[Evaluation]]:
@@ -91,35 +70,31 @@ def side_by_side(runs: Sequence[Sequence[Evaluation]]) -> list[list[Evaluation]]
 
     Raises ``UsageError`` if the two share no direction.
     """
-    rows = [
-        [one, *(other for run in runs[1:] for other in run if other.direction == one.direction)]
-        for one in runs[0]
-    ]
-    full = [row for row in rows if len(row) == len(runs)]
-    if not full:
+    by_way = [{one.figures.direction: one for one in run} for run in runs]
+    shared = [way for way in by_way[0] if all(way in ways for ways in by_way)]
+    if not shared:
         raise UsageError("RUN: the two translate opposite ways. Name two that share a direction")
-    return full
+    return [[ways[way] for ways in by_way] for way in shared]
 
 
 def document(runs: Sequence[Sequence[Evaluation]]) -> EvaluationFile:
     """Return the evaluations of one or two runs as `evaluate --json` prints them."""
-    figures = tuple(tuple(one.figures() for one in run) for run in runs)
+    figures = tuple(tuple(one.figures for one in run) for run in runs)
     if len(runs) < 2:
         return EvaluationFile(runs=figures)
-    found = {first.direction: differences(first, second) for first, second in side_by_side(runs)}
-    plain = {
-        direction: {
-            name: FigureDifference(value=one.value, interval=one.interval)
-            for name, one in measures.items()
+    found = {
+        str(first.figures.direction): {
+            name: Interval.model_validate(one, from_attributes=True)
+            for name, one in differences(first, second).items()
         }
-        for direction, measures in found.items()
+        for first, second in side_by_side(runs)
     }
-    return EvaluationFile(runs=figures, differences=plain)
+    return EvaluationFile(runs=figures, differences=found)
 
 
 def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
     """Subtract the figures of the first from those of the second, where both have them."""
-    same = first.subject.source.files == second.subject.source.files
+    same = first.files == second.files
     return {
         name: difference(estimate, second.estimates[name], same_pictures=same)
         for name, estimate in first.estimates.items()
@@ -197,12 +172,3 @@ def _saved(pixels: Pixels, folder: Path, number: int) -> Path:
 
 def _failure(path: Path, error: ImgTranslateError) -> FailedPicture:
     return FailedPicture(path=str(path), reason=str(error).removeprefix(f"{path}: "))
-
-
-def _figure(estimate: Estimate) -> Figure:
-    return Figure(
-        value=estimate.value,
-        interval=estimate.interval,
-        count=estimate.count,
-        better=estimate.better,
-    )

@@ -25,18 +25,12 @@ class LabelSides:
     why: str = _NOT_LABELS
 
 
-def find_sides(
-    sources: Gallery,
-    targets: Gallery | None,
-    learnt: tuple[Gallery, Gallery] | None,
-    given: Path | None,
-) -> LabelSides:
-    """Find the palettes of both sides, in the training pictures where they are at hand.
+def find_sides(sides: tuple[Gallery, Gallery | None], given: Path | None) -> LabelSides:
+    """Find the palettes of both sides, of source and target.
 
     A palette that is given belongs to the side whose pictures lie nearer to it. Raises
     ``UsageError`` if it cannot be read.
     """
-    sides = learnt or (sources, targets)
     if given is None:
         found = [
             find_palette(_some(side).pictures()) if side is not None else None for side in sides
@@ -68,7 +62,7 @@ def train_on(
         raise UsageError(
             "--train-segmenter: no real pairs to learn from. Name a run that was trained on pairs"
         )
-    sides = find_sides(*subject.learnt, subject.learnt, palette)
+    sides = find_sides(subject.learnt, palette)
     labels, photos = subject.learnt if sides.source else subject.learnt[::-1]
     labels = replace(labels, resample="nearest")
     classes = sides.source or sides.target

@@ -1,7 +1,8 @@
 """The measures of an evaluation, and the pictures that each applies to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,8 @@ from torch import nn
 from imgtranslate.evaluation.evaluate.label_sides import LabelSides, find_sides
 from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject
 from imgtranslate.images import Pixels
+from imgtranslate.metrics import inception, lpips
 from imgtranslate.metrics.estimate import Estimate, mean_of
-from imgtranslate.metrics.inception import WANTED as INCEPTION_WANTED
-from imgtranslate.metrics.inception import inception_distances, inception_features
-from imgtranslate.metrics.lpips import SMALLEST as LPIPS_SMALLEST
-from imgtranslate.metrics.lpips import WANTED as LPIPS_WANTED
-from imgtranslate.metrics.lpips import lpips
 from imgtranslate.metrics.palette import Palette
 from imgtranslate.metrics.pixels import mean_absolute_error, psnr
 from imgtranslate.metrics.segmentation import confusion, segmentation_scores
@@ -24,6 +21,8 @@ from imgtranslate.metrics.sliced_wasserstein import SMALLEST, sliced_wasserstein
 from imgtranslate.metrics.ssim import ssim
 from imgtranslate.metrics.two_sample import LEAST_PICTURES, two_sample_test
 
+NOT_PAIRED = "the pictures are not paired. Give --pairs, or --paired with --a and --b"
+NO_TARGET = "no real pictures of the target. Give both --a and --b"
 LEAST_FEATURES = 4  # pictures of either kind, for FID and KID
 Found = dict[str, Estimate] | str  # figures, or why there are none and what to do
 
@@ -50,6 +49,11 @@ class Translated:
     sizes: tuple[tuple[int, int], ...]  # width, height of what is compared
 
     @property
+    def truths(self) -> Gallery | None:
+        """The real pictures that belong to the fakes, one each; None where they are not paired."""
+        return self.subject.target if self.subject.paired else None
+
+    @property
     def common(self) -> int:
         """The number of fakes that can be compared with as many real pictures."""
         return min(len(self.fakes), len(self.subject.target or ()))
@@ -64,39 +68,35 @@ def measure(
     made: Translated, options: Options, *, tell: Callable[[str], None]
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
     """Take every measure that applies; return the figures, and why the others are left out."""
+    subject = made.subject  # labels are found in the training pictures where those are at hand
+    sides = find_sides(subject.learnt or (subject.source, subject.target), options.palette)
+    found = {
+        "L1, PSNR, SSIM": _pair_errors(made),
+        "FCN score": _fcn_score(made, sides, options),
+        "label colours": _label_colours(made, sides),
+    }
+    tell("sliced Wasserstein distance")
+    found["sliced Wasserstein distance"] = _wasserstein(made, options)
+    tell("two-sample test")
+    found["two-sample test"] = _two_sample(made, options)
+    found["diversity"] = _diversity(made, options)
+    found["FID, KID"] = _inception(made, options)
+    found |= _lpips(made, options)
+
     figures: dict[str, Estimate] = {}
     left_out: dict[str, str] = {}
-    for name, found in _each(made, options, tell=tell):
-        if isinstance(found, str):
-            left_out[name] = found
+    for name, figures_or_why in found.items():
+        if isinstance(figures_or_why, str):
+            left_out[name] = figures_or_why
         else:
-            figures |= found
+            figures |= figures_or_why
     return figures, left_out
 
 
-def _each(
-    made: Translated, options: Options, *, tell: Callable[[str], None]
-) -> Iterator[tuple[str, Found]]:
-    yield "L1, PSNR, SSIM", _pair_errors(made)
-    sides = find_sides(
-        made.subject.source, made.subject.target, made.subject.learnt, options.palette
-    )
-    yield "FCN score", _fcn_score(made, sides, options)
-    yield "label colours", _label_colours(made, sides)
-    tell("sliced Wasserstein distance")
-    yield "sliced Wasserstein distance", _wasserstein(made, options)
-    tell("two-sample test")
-    yield "two-sample test", _two_sample(made, options)
-    yield "diversity", _diversity(made, options)
-    yield "FID, KID", _inception(made, options)
-    yield "LPIPS", _lpips(made, options)
-    yield "diversity, LPIPS", _lpips_diversity(made, options)
-
-
 def _pair_errors(made: Translated) -> Found:
-    if made.subject.target is None or not made.subject.paired:
-        return "the pictures are not paired. Give --pairs, or --paired with --a and --b"
-    pairs = list(zip(made.fakes.pictures(), made.subject.target.pictures(), strict=True))
+    if made.truths is None:
+        return NOT_PAIRED
+    pairs = list(zip(made.fakes.pictures(), made.truths.pictures(), strict=True))
     ratios = [ratio for x, y in pairs if np.isfinite(ratio := psnr(x, y))]
     found = {
         "l1": mean_of([mean_absolute_error(x, y) for x, y in pairs], better="lower"),
@@ -120,10 +120,8 @@ def _fcn_score(made: Translated, sides: LabelSides, options: Options) -> Found:
     if len(palette.colours[0]) != made.subject.source.channels:
         return "the segmenter's classes have colours of other channels. Train another"
     found = _read_by(segmenter, palette, made.fakes, made.subject.source, prefix="fcn_")
-    if made.subject.target is not None and made.subject.paired:
-        found |= _read_by(
-            segmenter, palette, made.subject.target, made.subject.source, prefix="fcn_real_"
-        )
+    if made.truths is not None:
+        found |= _read_by(segmenter, palette, made.truths, made.subject.source, prefix="fcn_real_")
     return found
 
 
@@ -136,31 +134,27 @@ def _read_by(
         truth = palette.classes(label)
         found = segmenter.classes(photo, size=(truth.shape[0], truth.shape[1]))
         confusions.append(confusion(truth, found, classes=len(palette)))
-    return _named(segmentation_scores(confusions), prefix)
+    return segmentation_scores(confusions, prefix=prefix)
 
 
 def _label_colours(made: Translated, sides: LabelSides) -> Found:
     """Score photo to labels: classes by the nearest label colour, here and in the true labels."""
     if sides.target is None:
         return f"the results are not label pictures: {sides.why}"
-    if made.subject.target is None or not made.subject.paired:
+    if made.truths is None:
         return "the labels are not paired with the pictures. Give --pairs"
     palette = sides.target
-    labels = replace(made.subject.target, resample="nearest")
+    labels = replace(made.truths, resample="nearest")
     confusions = [
         confusion(palette.classes(truth), palette.classes(fake), classes=len(palette))
         for fake, truth in zip(made.fakes.pictures(), labels.pictures(), strict=True)
     ]
-    return _named(segmentation_scores(confusions), "label_")
-
-
-def _named(scores: dict[str, Estimate], prefix: str) -> dict[str, Estimate]:
-    return {prefix + name.lower().replace(" ", "_"): score for name, score in scores.items()}
+    return segmentation_scores(confusions, prefix="label_")
 
 
 def _wasserstein(made: Translated, options: Options) -> Found:
     if made.subject.target is None:
-        return "no real pictures of the target. Give both --a and --b"
+        return NO_TARGET
     if made.common < 2 or made.shortest < SMALLEST:
         return (
             f"{made.common} picture(s) of {made.shortest} px at least. It takes 2 of {SMALLEST} px"
@@ -178,7 +172,7 @@ def _wasserstein(made: Translated, options: Options) -> Found:
 
 def _two_sample(made: Translated, options: Options) -> Found:
     if made.subject.target is None:
-        return "no real pictures of the target. Give both --a and --b"
+        return NO_TARGET
     if made.common < LEAST_PICTURES:
         return f"{made.common} picture(s) of either kind. It takes {LEAST_PICTURES}"
     estimate = two_sample_test(
@@ -204,13 +198,11 @@ def _mean_apart(
     made: Translated, options: Options, distance: Callable[[Pixels, Pixels], float]
 ) -> Estimate:
     """Measure the mean distance between all pairs of translations of a picture."""
-    means = []
+    translator, means = made.subject.translator, []
+    seeds = range(options.seed, options.seed + options.samples)
     for real in made.subject.source.pictures():
         samples = [
-            made.subject.translator.translate_pixels(
-                real, z=made.subject.translator.draw(seed, real)
-            )
-            for seed in range(options.seed, options.seed + options.samples)
+            translator.translate_pixels(real, z=translator.draw(seed, real)) for seed in seeds
         ]
         pairs = [(x, y) for n, x in enumerate(samples) for y in samples[:n]]
         means.append(float(np.mean([distance(x, y) for x, y in pairs])))
@@ -219,42 +211,32 @@ def _mean_apart(
 
 def _inception(made: Translated, options: Options) -> Found:
     if options.inception is None:
-        return f"no weights. Give --inception FILE, {INCEPTION_WANTED}"
+        return f"no weights. Give --inception FILE, {inception.WANTED}"
     if made.subject.target is None or made.common < LEAST_FEATURES:
         return f"{made.common} picture(s) of either kind. It takes {LEAST_FEATURES}"
     if made.fakes.channels != 3:
         return f"it reads 3 channels, not {made.fakes.channels}"
     real, fake = (
-        inception_features(options.inception, gallery.read, made.common)
+        inception.inception_features(options.inception, gallery.read, made.common)
         for gallery in (made.subject.target, made.fakes)
     )
-    return inception_distances(real, fake, seed=options.seed)
+    return inception.inception_distances(real, fake, seed=options.seed)
 
 
-def _lpips(made: Translated, options: Options) -> Found:
-    network = _lpips_network(made, options)
-    if isinstance(network, str):
-        return network
-    if made.subject.target is None or not made.subject.paired:
-        return "the pictures are not paired. Give --pairs, or --paired with --a and --b"
-    pairs = zip(made.fakes.pictures(), made.subject.target.pictures(), strict=True)
-    return {"lpips": mean_of([lpips(network, x, y) for x, y in pairs], better="lower")}
-
-
-def _lpips_diversity(made: Translated, options: Options) -> Found:
-    network = _lpips_network(made, options)
-    if isinstance(network, str):
-        return network
-    if not made.subject.translator.latent_dim or options.samples < 2:
-        return "it takes a model with a code, and --samples 2 or more"
-    apart = _mean_apart(made, options, lambda x, y: lpips(network, x, y))
-    return {"diversity_lpips": apart}
-
-
-def _lpips_network(made: Translated, options: Options) -> nn.Module | str:
-    """Return the network, or why it cannot be used."""
-    if options.lpips is None:
-        return f"no weights. Give --lpips FILE, {LPIPS_WANTED}"
-    if made.fakes.channels != 3 or made.shortest < LPIPS_SMALLEST:
-        return f"it reads pictures of 3 channels and {LPIPS_SMALLEST} px or more"
-    return options.lpips
+def _lpips(made: Translated, options: Options) -> dict[str, Found]:
+    """Measure LPIPS to the truth, and between translations of a picture."""
+    paired: Found = NOT_PAIRED
+    diverse: Found = "it takes a model with a code, and --samples 2 or more"
+    network = options.lpips
+    if network is None:
+        paired = diverse = f"no weights. Give --lpips FILE, {lpips.WANTED}"
+    elif made.fakes.channels != 3 or made.shortest < lpips.SMALLEST:
+        paired = diverse = f"it reads pictures of 3 channels and {lpips.SMALLEST} px or more"
+    else:
+        distance = partial(lpips.lpips, network)
+        if made.truths is not None:
+            pairs = zip(made.fakes.pictures(), made.truths.pictures(), strict=True)
+            paired = {"lpips": mean_of([distance(x, y) for x, y in pairs], better="lower")}
+        if made.subject.translator.latent_dim and options.samples >= 2:
+            diverse = {"diversity_lpips": _mean_apart(made, options, distance)}
+    return {"LPIPS": paired, "diversity, LPIPS": diverse}

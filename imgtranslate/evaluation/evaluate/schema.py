@@ -31,20 +31,18 @@ _TITLES = {
 }
 
 
-class Figure(Document):
-    """A figure with its 95 % interval."""
+class Interval(Document):
+    """A number with its 95 % interval."""
 
     value: Number
     interval: tuple[Number, ...] = ()
+
+
+class Figure(Interval):
+    """The figure of a measure."""
+
     count: Count = 0  # pictures
     better: str = ""  # lower or higher
-
-
-class FigureDifference(Document):
-    """The figure of the second run less that of the first."""
-
-    value: Number
-    interval: tuple[Number, ...] = ()
 
 
 class Counts(Document):
@@ -92,7 +90,7 @@ class EvaluationFile(Document):
     FILE: ClassVar[str] = "evaluate.json"
 
     runs: tuple[tuple[DirectionFigures, ...], ...] = ()
-    differences: dict[str, dict[str, FigureDifference]] = Field(default_factory=dict)
+    differences: dict[str, dict[str, Interval]] = Field(default_factory=dict)
 
 
 def title_of(name: str, *, better: str) -> str:

@@ -1,25 +1,31 @@
 """The subjects of an evaluation: a model, its inputs, and real pictures to compare with."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from imgtranslate.data.folders import Domain
+from imgtranslate.data.folders import Domain, Domains, Files
 from imgtranslate.data.loader import resize_shorter
 from imgtranslate.data.pairs import Listing, list_folder, list_pairs, match_by_name
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
-from imgtranslate.runs.data import read_run_data
+from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import Resample, Settings, is_paired
-from imgtranslate.translation.translator import Translator, find_model, load
+from imgtranslate.settings.config import DataSettings, Resample, is_paired
+from imgtranslate.translation.translator import Translator, load
+
+Sides = tuple[Domain | None, Domain | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Pictures of the user's own, instead of those that a run held out."""
+    """Pictures of the user's own, instead of those that a run held out.
+
+    Raises ``UsageError`` if they contradict each other.
+    """
 
     a: Path | None = None
     b: Path | None = None
@@ -27,10 +33,27 @@ class Places:
     pair_order: Literal["ab", "ba"] = "ab"
     paired: bool = False  # the pictures of ``a`` and ``b`` with equal names belong together
 
+    def __post_init__(self) -> None:
+        """Refuse what contradicts each other."""
+        if self.pairs and (self.a or self.b):
+            raise UsageError("--pairs: given together with --a or --b. Give one or the other")
+        if self.paired and not (self.a and self.b):
+            raise UsageError("--paired: needs both --a and --b. Give both, or --pairs")
+        if self.pairs and not self.pairs.exists():
+            raise DataError(
+                f"--pairs {self.pairs}: no such folder or file. Name a folder of pictures side by "
+                "side, or a CSV file"
+            )
+
     @property
     def given(self) -> bool:
         """Tell whether any are given."""
         return bool(self.a or self.b or self.pairs)
+
+    @property
+    def pairs_given(self) -> bool:
+        """Tell whether those that are given are pairs."""
+        return self.paired or bool(self.pairs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +61,7 @@ class Gallery:
     """Pictures of a domain in their order, read one by one and resized alike."""
 
     domain: Domain  # tells which half of each file
-    files: tuple[Path, ...]
+    files: Files
     channels: int
     side: int = 0  # px, of the shorter side after reading; 0: as in the file
     resample: Resample = "bicubic"
@@ -88,24 +111,25 @@ def subjects_of_run(
     device: str = "auto",
 ) -> list[Subject]:
     """List the directions that a run has learnt. Raises ``UsageError`` if pictures are missing."""
-    refuse_unclear(places)
     run = Run(folder)
-    settings, _ = run.read_config()
+    settings, record = run.read_config()
     paired = is_paired(settings.method) or bool(settings.data.pairs)
-    learnt = _domains(run, places)
-    domains = _own_domains(places, settings, paired=paired) if places.given else learnt
-    found = [d for d in directions if d == "ab" or run.model(d).is_file()]
+    learnt: Domains | None = None
+    with contextlib.suppress(DataError) if places.given else contextlib.nullcontext():
+        learnt = domains_of_run(settings, record)
+    domains = _own_domains(places, settings.data, paired=paired) if places.given else learnt
+    ways = [way for way in directions if way == "ab" or run.model(way).is_file()]
     return [
         _subject(
             str(folder),
-            load(find_model(folder, direction=direction), device=device),
-            domains,
+            load(folder, device=device, direction=way),
+            domains or (None, None),
             learnt=learnt,
-            paired=places.paired or bool(places.pairs) or paired,
-            settings=settings,
+            paired=paired or places.pairs_given,
+            data=settings.data,
             resize=resize,
         )
-        for direction in found
+        for way in ways or directions  # without any, loading tells why
     ]
 
 
@@ -113,7 +137,6 @@ def subjects_of_model(
     file: Path, places: Places, *, resize: int = 0, device: str = "auto"
 ) -> list[Subject]:
     """Return the one direction of a model file, on pictures that the user names."""
-    refuse_unclear(places)
     if not places.given:
         raise UsageError(
             "--a: not given, and a model file has no held-out pictures. "
@@ -121,55 +144,38 @@ def subjects_of_model(
         )
     translator = load(file, device=device)
     header = translator.header
+    sides = [(header.source, header.in_channels), (header.target, header.out_channels)]
+    (name_a, channels_a), (name_b, channels_b) = sides if header.direction == "ab" else sides[::-1]
+    data = DataSettings(name_a=name_a, name_b=name_b, channels_a=channels_a, channels_b=channels_b)
     paired = header.method != "cyclegan" and bool(places.a and places.b)
-    domains = _own_domains(places, header, paired=paired)
-    paired = paired or places.paired or bool(places.pairs)
     return [
         _subject(
-            str(file), translator, domains, learnt=None, paired=paired, settings=None, resize=resize
+            str(file),
+            translator,
+            _own_domains(places, data, paired=paired),
+            learnt=None,
+            paired=paired or places.pairs_given,
+            data=data,
+            resize=resize,
         )
     ]
 
 
-def refuse_unclear(places: Places) -> None:
-    """Raise ``UsageError`` for places that contradict each other."""
-    if places.pairs and (places.a or places.b):
-        raise UsageError("--pairs: given together with --a or --b. Give one or the other")
-    if places.paired and not (places.a and places.b):
-        raise UsageError("--paired: needs both --a and --b. Give both, or --pairs")
-    if places.pairs and not places.pairs.exists():
-        raise DataError(
-            f"--pairs {places.pairs}: no such folder or file. Name a folder of pictures side by "
-            "side, or a CSV file"
-        )
-
-
-def _domains(run: Run, places: Places) -> tuple[Domain, Domain] | None:
-    """List a run's own pictures; None if they are gone and others are named."""
-    try:
-        return read_run_data(run)
-    except DataError:
-        if places.given:
-            return None
-        raise
-
-
-Sides = tuple[Domain | None, Domain | None]
-
-
-def _own_domains(places: Places, of: Settings | ModelHeader, *, paired: bool) -> Sides:
+def _own_domains(places: Places, data: DataSettings, *, paired: bool) -> Sides:
     """Return domains whose held-out pictures are those that the user names."""
-    names, channels = _names(of), _channels(of)
+    a: Listing | None
+    b: Listing | None
     if places.pairs:
-        a, b = list_pairs("--pairs", places.pairs, order=places.pair_order, channels=max(channels))
-        return _domain("a", names[0], a), _domain("b", names[1], b)
-    side_a = list_folder("--a", places.a, channels=channels[0]) if places.a else None
-    side_b = list_folder("--b", places.b, channels=channels[1]) if places.b else None
-    if side_a and side_b and (paired or places.paired):
-        side_a, side_b = match_by_name(side_a, side_b)
+        channels = max(data.channels_a, data.channels_b)
+        a, b = list_pairs("--pairs", places.pairs, order=places.pair_order, channels=channels)
+    else:
+        a = list_folder("--a", places.a, channels=data.channels_a) if places.a else None
+        b = list_folder("--b", places.b, channels=data.channels_b) if places.b else None
+        if a and b and (paired or places.paired):
+            a, b = match_by_name(a, b)
     return (
-        _domain("a", names[0], side_a) if side_a else None,
-        _domain("b", names[1], side_b) if side_b else None,
+        _domain("a", data.name_a, a) if a else None,
+        _domain("b", data.name_b, b) if b else None,
     )
 
 
@@ -180,69 +186,50 @@ def _domain(letter: str, name: str, listing: Listing) -> Domain:
         folder=listing.folder,
         files=(),
         held_out=listing.files,
-        half=listing.half,
+        held_out_half=listing.half,
     )
-
-
-def _names(of: Settings | ModelHeader) -> tuple[str, str]:
-    if isinstance(of, Settings):
-        return of.data.name_a, of.data.name_b
-    return (of.source, of.target) if of.direction == "ab" else (of.target, of.source)
-
-
-def _channels(of: Settings | ModelHeader) -> tuple[int, int]:
-    if isinstance(of, Settings):
-        return of.data.channels_a, of.data.channels_b
-    sides = of.in_channels, of.out_channels
-    return sides if of.direction == "ab" else sides[::-1]
 
 
 def _subject(
     name: str,
     translator: Translator,
-    domains: Sides | None,
+    domains: Sides,
     *,
-    learnt: tuple[Domain, Domain] | None,
+    learnt: Domains | None,
     paired: bool,
-    settings: Settings | None,
+    data: DataSettings,
     resize: int,
 ) -> Subject:
-    order = (0, 1) if translator.header.direction == "ab" else (1, 0)
-
-    def gallery(domain: Domain, files: tuple[Path, ...]) -> Gallery:
-        of = settings or translator.header
-        data = settings.data if settings else None
-        return Gallery(
-            domain=domain,
-            files=files,
-            channels=_channels(of)["ab".index(domain.letter)],
-            side=resize,
-            resample=(data.resample_a, data.resample_b)["ab".index(domain.letter)]
-            if data
-            else "bicubic",
+    first, second = (0, 1) if translator.header.direction == "ab" else (1, 0)
+    source, target = domains[first], domains[second]
+    if source is None:
+        letter = "ab"[first]
+        raise UsageError(
+            f"--{letter}: not given, and the model translates pictures of {letter.upper()}. "
+            f"Name a folder of them with --{letter}"
         )
-
-    source, target = (domains[place] if domains else None for place in order)
-    if source is None or not source.held_out:
-        raise _without_pictures(name, "ab"[order[0]], held_out=domains is learnt)
-    trained = [gallery(learnt[place], learnt[place].files) for place in order] if learnt else None
+    if not source.held_out:  # the user's own listings are never empty
+        raise UsageError(
+            f"{name}: no pictures of {source.letter.upper()} were held out in this run. "
+            "Name some with --a and --b, or --pairs"
+        )
+    real = None
+    if target is not None and target.held_out:
+        real = _gallery(target, target.held_out, data, resize)
+    trained = [_gallery(domain, domain.files, data, resize) for domain in learnt or ()]
     return Subject(
         name=name,
         translator=translator,
-        source=gallery(source, source.held_out),
-        target=gallery(target, target.held_out) if target and target.held_out else None,
+        source=_gallery(source, source.held_out, data, resize),
+        target=real,
         paired=paired and target is not None,
-        learnt=(trained[0], trained[1]) if trained else None,
+        learnt=(trained[first], trained[second]) if trained else None,
     )
 
 
-def _without_pictures(name: str, letter: str, *, held_out: bool) -> UsageError:
-    if held_out:
-        return UsageError(
-            f"{name}: no pictures of {letter.upper()} were held out in this run. "
-            "Name some with --a and --b, or --pairs"
-        )
-    return UsageError(
-        f"--{letter}: not given, and the model translates pictures of {letter.upper()}. "
-        f"Name a folder of them with --{letter}"
-    )
+def _gallery(domain: Domain, files: Files, data: DataSettings, resize: int) -> Gallery:
+    if domain.letter == "a":
+        channels, resample = data.channels_a, data.resample_a
+    else:
+        channels, resample = data.channels_b, data.resample_b
+    return Gallery(domain=domain, files=files, channels=channels, side=resize, resample=resample)

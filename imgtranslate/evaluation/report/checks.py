@@ -45,7 +45,7 @@ def verdicts_of(check: CycleCheckFile) -> list[dict[str, Any]]:
     return [
         {
             "direction": way,
-            "verdicts": [shown(verdict) for verdict in _verdicts(found)],
+            "verdicts": [shown(verdict) for verdict in found.verdicts[:8]],
             "reason": shown(found.reason, limit=LONGEST_LINE),
             "count": found.count,
             "step": check.steps.get(way),
@@ -99,10 +99,6 @@ def _directions(check: CycleCheckFile) -> list[tuple[Direction, cycle.DirectionF
     return [(way, found[way]) for way in DIRECTIONS if way in found]
 
 
-def _verdicts(found: cycle.DirectionFigures) -> list[str]:
-    return [finding.verdict for finding in found.findings[:8]] or [found.verdict]
-
-
 def _cycle_table(name: str, found: cycle.DirectionFigures) -> dict[str, Any]:
     figures, titles = dict(found), {**cycle.TITLES, "identity": "identity"}
     spreads = ((key, title, figures[key]) for key, title in titles.items())
@@ -110,18 +106,12 @@ def _cycle_table(name: str, found: cycle.DirectionFigures) -> dict[str, Any]:
         "title": f"cycle-check, {name} and back",
         "heads": [f"mean of {found.count:,}", "mean", "spread", "95 % interval"],
         "rows": [
-            [title, *_cells(spread, ".1f" if key == "psnr" else ".4f")]
+            [title, *spread.cells(".1f" if key == "psnr" else ".4f")]
             for key, title, spread in spreads
             if spread is not None
         ],
         "notes": [],
     }
-
-
-def _cells(spread: cycle.Spread, form: str) -> list[str]:
-    numbers = (spread.mean, spread.std, spread.low, spread.high)
-    mean, std, low, high = (f"{n:{form}}" if math.isfinite(n) else "-" for n in numbers)
-    return [mean, std, f"{low} to {high}"]
 
 
 def _evaluations(evaluated: EvaluationFile) -> list[evaluate.DirectionFigures]:

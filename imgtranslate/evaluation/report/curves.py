@@ -13,36 +13,41 @@ POINTS = 400  # of a curve
 CURVES, NOTES = 40, 50  # at most, whatever a file holds
 
 
-@dataclass(kw_only=True)
-class _Series:
-    """All values of one number, as logged."""
-
-    steps: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    not_finite: list[int] = field(default_factory=list)  # steps
-
-
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A number over the steps; of many rows the mean, lowest and highest of each few."""
+    """All values of one number, as logged."""
 
     name: str
-    steps: list[int]
-    mean: list[float]
-    low: list[float]
-    high: list[float]
-    rows: int
-    not_finite: list[int]  # steps
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    not_finite: list[int] = field(default_factory=list)  # steps without a value
+
+    def add(self, step: int, value: float) -> None:
+        """Add the value of a step."""
+        if math.isfinite(value):
+            self.steps.append(step)
+            self.values.append(value)
+        else:
+            self.not_finite.append(step)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; ``low`` and ``high`` are empty where nothing was thinned."""
-        thinned = self.rows > len(self.mean)
+        """Cut the curve into at most ``POINTS`` even parts: mean, lowest and highest of each.
+
+        ``low`` and ``high`` are empty where each part is one value.
+        """
+        count, values = len(self.values), np.array(self.values)
+        starts = np.unique(np.linspace(0, count, min(POINTS, count), endpoint=False).astype(int))
+        ends = np.array([*starts[1:], count])
+        means = np.add.reduceat(values, starts) / (ends - starts)
+        thinned = len(starts) < count
+        lowest = np.minimum.reduceat(values, starts) if thinned else ()
+        highest = np.maximum.reduceat(values, starts) if thinned else ()
         return {
             "name": shown(self.name),
-            "steps": self.steps,
-            "mean": [number(value) for value in self.mean],
-            "low": [number(value) for value in self.low] if thinned else [],
-            "high": [number(value) for value in self.high] if thinned else [],
+            "steps": np.array(self.steps)[ends - 1].tolist(),
+            "mean": [number(float(value)) for value in means],
+            "low": [number(float(value)) for value in lowest],
+            "high": [number(float(value)) for value in highest],
         }
 
 
@@ -55,56 +60,16 @@ class Log:
     rows: int
     last_step: int
 
-    @property
-    def not_finite(self) -> dict[str, list[int]]:
-        """The steps at which a number was not finite, by its name."""
-        return {curve.name: curve.not_finite for curve in self.curves if curve.not_finite}
-
 
 def read_log(run: Run) -> Log:
     """Read the curves of a run and its warnings; empty where nothing has been logged."""
-    series: dict[str, _Series] = {}
+    curves: dict[str, Curve] = {}
     notes: list[tuple[int, str]] = []
     rows, last = 0, 0
     for row in run.read_metrics():
         rows, last = rows + 1, max(last, row.step)
         for name, value in row.numbers.items():
-            if name != "epoch" and (name in series or len(series) < CURVES):
-                _add(series.setdefault(name, _Series()), row.step, value)
+            if name != "epoch" and (name in curves or len(curves) < CURVES):
+                curves.setdefault(name, Curve(name=name)).add(row.step, value)
         notes += [(row.step, text) for text in row.health.values()][: NOTES - len(notes)]
-    curves = [_thinned(name, one) for name, one in series.items()]
-    return Log(curves=curves, notes=notes, rows=rows, last_step=last)
-
-
-def _add(series: _Series, step: int, value: float) -> None:
-    if math.isfinite(value):
-        series.steps.append(step)
-        series.values.append(value)
-    else:
-        series.not_finite.append(step)
-
-
-def _thinned(name: str, series: _Series) -> Curve:
-    """Cut a series into at most ``POINTS`` even parts: mean, lowest and highest of each."""
-    count = len(series.values)
-    steps, values = np.array(series.steps), np.array(series.values)
-    starts = np.unique(np.linspace(0, count, min(POINTS, count), endpoint=False).astype(int))
-    lengths = np.diff([*starts, count])
-    if not count:
-        starts, lengths = np.zeros(0, int), np.ones(0)
-    return Curve(
-        name=name,
-        steps=steps[starts + lengths.astype(int) - 1].tolist() if count else [],
-        mean=_by_part(np.add, values, starts, divisor=lengths),
-        low=_by_part(np.minimum, values, starts),
-        high=_by_part(np.maximum, values, starts),
-        rows=count,
-        not_finite=series.not_finite,
-    )
-
-
-def _by_part(reduce: np.ufunc, values: Any, starts: Any, *, divisor: Any = 1.0) -> list[float]:
-    if not len(starts):
-        return []
-    parts: list[float] = (reduce.reduceat(values / 1.0, starts) / divisor).tolist()
-    return parts
+    return Log(curves=list(curves.values()), notes=notes, rows=rows, last_step=last)

@@ -5,10 +5,10 @@ from imgtranslate.errors import ImageError
 from imgtranslate.evaluation.cycle_check.degradations import (
     DEGRADATIONS,
     NOISE,
-    Pixels,
     degrade,
     seed_of,
 )
+from imgtranslate.images import Pixels
 
 
 def smooth(*, channels: int = 3, size: tuple[int, int] = (40, 56)) -> Pixels:
