@@ -19,7 +19,6 @@ EPILOG = examples(
     "imgtranslate evaluate runs/labels2photos --train-segmenter segmenter.safetensors",
     "imgtranslate evaluate --model ab.safetensors --a ./horses --b ./zebras --json",
 )
-MOST_SUBJECTS = 2
 TOLD_EVERY = 50  # steps of the segmenter
 picture_option = partial(typer.Option, rich_help_panel="Pictures, instead of those held out")
 outside_option = partial(typer.Option, rich_help_panel="Networks and palettes")
@@ -166,10 +165,9 @@ def _check(
         raise UsageError("--model: given together with a run. Give one or the other")
     if not runs and not models:
         raise UsageError("RUN: not given. Name a run's folder, or a file with --model")
-    if len(runs) + len(models) > MOST_SUBJECTS:
-        raise UsageError(
-            f"RUN: {len(runs) + len(models)} given. Name one, or two to compare side by side"
-        )
+    count = len(runs) + len(models)
+    if count > 2:
+        raise UsageError(f"RUN: {count} given. Name one, or two to compare side by side")
     if segmenter and train_segmenter:
         raise UsageError("--train-segmenter: given together with --segmenter. Give one of them")
     if train_segmenter is not None and train_segmenter.suffix != ".safetensors":

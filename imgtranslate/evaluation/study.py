@@ -12,7 +12,7 @@ from PIL import Image
 
 from imgtranslate.data.folders import Domain
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.evaluation.report.pictures import most_pixels, shrunk
+from imgtranslate.evaluation.report.pictures import Progress, most_pixels, shrunk
 from imgtranslate.files import write_text
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import Direction, ModelHeader
@@ -25,7 +25,6 @@ from imgtranslate.translation.translator import Translator, load
 
 COUNT, PRACTICE = 40, 10  # pairs, as in the papers
 SIDE, QUALITY = 256, 90  # px of a picture on the page; of its WebP
-Progress = Callable[[int, int], None]
 Trial = tuple[Pixels, ...]  # the right answer, the other, and in a comparison their input
 Read = Callable[[Domain, int, int], Pixels]  # the n-th held-out picture, and its channels
 Mode = Literal["fooled", "better"]
@@ -70,7 +69,7 @@ def write_study(
         trials = _against_real(model, source, target, read, paired=paired, seed=seed)
     else:
         other = load(compare, device=device, direction=direction)
-        _refuse_unlike(model.header, other.header, Path(compare))
+        _refuse_unlike(model.header, other.header, compare)
         wanted, trials = count, _against_other(model, other, source, read, seed=seed)
     made: list[Trial] = []
     for trial in itertools.islice(trials, wanted):
@@ -89,7 +88,7 @@ def write_study(
     return page
 
 
-def _refuse_unlike(header: ModelHeader, other: ModelHeader, path: Path) -> None:
+def _refuse_unlike(header: ModelHeader, other: ModelHeader, path: Path | str) -> None:
     ways = [(h.direction, h.in_channels, h.out_channels) for h in (header, other)]
     if ways[0] != ways[1]:
         raise UsageError(

@@ -26,7 +26,6 @@ Pair = tuple[Pixels, Classes]  # a photo (h, w, 3) and its classes (h, w)
 Level = Annotated[int, Interval(ge=0, le=255)]
 
 SIDE = 128  # px, of the square that the network sees
-STEPS = 1000
 _BATCH = 8
 _RATE = 2e-3
 _MOMENTUM = 0.1  # of the norms; with MobileNetV3's 0.01 they lag behind a short training
@@ -102,7 +101,7 @@ def train_segmenter(
     *,
     count: int,
     palette: Palette,
-    steps: int = STEPS,
+    steps: int,
     seed: int = 0,
     tell: Callable[[int, float], None],
 ) -> Segmenter:

@@ -222,6 +222,7 @@ def test_figures_of_held_out_pictures_stay_in_each_run(
     assert (status, (tmp_path / "one/evaluate.json").exists()) == (0, False)
     status, out, err = evaluate("one", "two", "--json", capsys=capsys)
     assert status == 0
+    assert evaluate("one", "--from", "b", capsys=capsys)[:2] == (2, "")  # it learnt one way only
     for column, name in zip(json.loads(out)["runs"], ("one", "two"), strict=True):
         assert json.loads((tmp_path / name / "evaluate.json").read_text()) == {"runs": [column]}
         assert "wrote " + str(Path(name, "report.html")) in err

@@ -32,6 +32,7 @@ from imgtranslate.translation.translator import Translator
 
 FIGURE_ROWS = 8
 IDENTITY_PICTURES = 32
+TITLES = ("Real", "Fake", "Recovered")
 STRIP_SUFFIX = ".cycle.png"
 _SMALLEST_CELL, _LARGEST_CELL = 256, 1024  # px, of a strip
 
@@ -178,15 +179,6 @@ def strip(result: CycleResult, *, forward: ModelHeader) -> Pixels:
     )
 
 
-def figure(results: Sequence[CycleResult]) -> Pixels:
-    """Draw Real | Fake | Recovered, one row for each picture."""
-    return comparison(
-        [_row(result) for result in results],
-        titles=["Real", "Fake", "Recovered"],
-        captions=[_caption(result) for result in results],
-    )
-
-
 def _check_each(
     sources: Sequence[CycleSource], *, ab: Translator, ba: Translator, output: Path | None
 ) -> Iterator[CycleScore]:
@@ -216,7 +208,8 @@ def _check_each(
             shown.append(result)
         yield result.score
     if output is not None and shown:
-        _save(output, figure(shown))
+        captions = [_caption(result) for result in shown]
+        _save(output, comparison([_row(r) for r in shown], titles=TITLES, captions=captions))
 
 
 def _failure(path: Path, direction: Direction, error: str) -> CycleScore:

@@ -17,7 +17,7 @@ from imgtranslate.metrics.brightness import INVERTED
 
 Fault = Literal["hides information", "collapsed", "inverts brightness", "does nothing"]
 Verdict = Literal[Fault, "healthy", "not judged"]
-Seen = tuple[Thumbnails, ...]  # of one picture; of the first one also turned
+Views = tuple[Thumbnails, ...]  # of one picture; of the first one also turned
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the gravest first
 
@@ -42,7 +42,7 @@ _HARMS = {
 }
 
 
-def judge(figures: Figures, thumbnails: Sequence[Seen]) -> Judgement:
+def judge(figures: Figures, thumbnails: Sequence[Views]) -> Judgement:
     """Judge one direction by the figures over its pictures, at least one, and by thumbnails."""
     checks = (
         _hidden(figures),
@@ -107,8 +107,8 @@ def _hidden(figures: Figures) -> Finding | None:
     return _finding("hides information", times, reason)
 
 
-def _collapsed(thumbnails: Sequence[Seen]) -> Finding | None:
-    found = [one for seen in thumbnails for one in seen]
+def _collapsed(thumbnails: Sequence[Views]) -> Finding | None:
+    found = [one for views in thumbnails for one in views]
     there = [(one.real, one.fake) for one in found]
     back = [(one.fake, one.recovered) for one in found]
     for name, pairs in (("translations", there), ("ways back", back)):
@@ -119,7 +119,7 @@ def _collapsed(thumbnails: Sequence[Seen]) -> Finding | None:
     return None
 
 
-def _inverted(figures: Figures, thumbnails: Sequence[Seen]) -> Finding | None:
+def _inverted(figures: Figures, thumbnails: Sequence[Views]) -> Finding | None:
     brightness = figures.brightness
     agreement = brightness.mean if brightness else _agreement_of_flat(thumbnails)
     if agreement is None or agreement > INVERTED:
@@ -128,11 +128,11 @@ def _inverted(figures: Figures, thumbnails: Sequence[Seen]) -> Finding | None:
     return _finding("inverts brightness", agreement, reason)
 
 
-def _idle(figures: Figures, thumbnails: Sequence[Seen]) -> Finding | None:
+def _idle(figures: Figures, thumbnails: Sequence[Views]) -> Finding | None:
     if figures.change is None:
         return None
     change = figures.change.mean
-    local = float(np.mean([_largest_change(seen[0]) for seen in thumbnails]))
+    local = float(np.mean([_largest_change(views[0]) for views in thumbnails]))
     if change > SMALL_CHANGE or local > SMALL_LOCAL_CHANGE:
         return None
     reason = f"the pictures change by {change:.3f}, nowhere by more than {local:.3f}"
@@ -176,11 +176,11 @@ def _largest_change(thumbnails: Thumbnails) -> float:
     return float(np.abs(thumbnails.fake.astype(np.float64) - thumbnails.real).max()) * _LEVEL
 
 
-def _agreement_of_flat(thumbnails: Sequence[Seen]) -> float | None:
+def _agreement_of_flat(thumbnails: Sequence[Views]) -> float | None:
     """Correlate the brightness of flat pictures with that of their translations."""
     if len(thumbnails) < _FEW:
         return None
-    means = np.array([[seen[0].real.mean(), seen[0].fake.mean()] for seen in thumbnails])
+    means = np.array([[views[0].real.mean(), views[0].fake.mean()] for views in thumbnails])
     if means.std(axis=0).min() < _DIFFERENT:
         return None
     return float(np.corrcoef(means.T)[0, 1])

@@ -1,6 +1,5 @@
 """The subjects of an evaluation: a model, its inputs, and real pictures to compare with."""
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,8 +114,11 @@ def subjects_of_run(
     settings, record = run.read_config()
     paired = is_paired(settings.method) or bool(settings.data.pairs)
     learnt: Domains | None = None
-    with contextlib.suppress(DataError) if places.given else contextlib.nullcontext():
+    try:
         learnt = domains_of_run(settings, record)
+    except DataError:  # needed only where no other pictures are named
+        if not places.given:
+            raise
     domains = _own_domains(places, settings.data, paired=paired) if places.given else learnt
     ways = [way for way in directions if way == "ab" or run.model(way).is_file()]
     return [

@@ -100,16 +100,14 @@ def _directions(check: CycleCheckFile) -> list[tuple[Direction, cycle.DirectionF
 
 
 def _cycle_table(name: str, found: cycle.DirectionFigures) -> dict[str, Any]:
-    figures, titles = dict(found), {**cycle.TITLES, "identity": "identity"}
-    spreads = ((key, title, figures[key]) for key, title in titles.items())
+    figures, rows = dict(found), []
+    for key, title in (cycle.TITLES | {"identity": "identity"}).items():
+        if figures[key] is not None:
+            rows.append([title, *figures[key].cells(".1f" if key == "psnr" else ".4f")])
     return {
         "title": f"cycle-check, {name} and back",
         "heads": [f"mean of {found.count:,}", "mean", "spread", "95 % interval"],
-        "rows": [
-            [title, *spread.cells(".1f" if key == "psnr" else ".4f")]
-            for key, title, spread in spreads
-            if spread is not None
-        ],
+        "rows": rows,
         "notes": [],
     }
 
