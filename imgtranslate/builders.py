@@ -73,8 +73,6 @@ def build_encoder(config: EncoderConfig, *, in_channels: int, latent_dim: int) -
             return Resnet18Encoder(**arguments)
 
 
-def _arguments(
-    config: GeneratorConfig | DiscriminatorConfig | EncoderConfig,
-) -> dict[str, Any]:
+def _arguments(config: GeneratorConfig | DiscriminatorConfig | EncoderConfig) -> dict[str, Any]:
     """Return all settings but ``kind``, which chose the network."""
     return {name: value for name, value in dataclasses.asdict(config).items() if name != "kind"}

@@ -277,7 +277,7 @@ def _check(request: "Request", place: Place, *, init: Path | None, sheet: Path |
             init=init,
             sheet=sheet,
             fresh=False,
-            processes=place.launch.size,
+            launch=place.launch,
             report=display.show,
         )
         if sheet is not None:
@@ -300,8 +300,7 @@ def _train(request: "Request", place: Place, *, init: Path | None) -> None:
             request,
             device=place.device,
             init=init,
-            processes=place.launch.size,
-            launch=place.launch.name,
+            launch=place.launch,
             report=report,
         )
         return start(plan, group=group, report=report, stop=stop)

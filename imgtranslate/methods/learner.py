@@ -27,7 +27,6 @@ from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_res
 from imgtranslate.settings.config import (
     BicycleGanConfig,
     CycleGanConfig,
-    InitSettings,
     OptimizerSettings,
     Pix2PixConfig,
     Settings,
@@ -69,7 +68,14 @@ class Learner:
         self.method: Method = build_method(settings)
         optimized = {name: part for name, part in self.method.optimized().items() if part}
         self.networks: Networks = {n: m for part in optimized.values() for n, m in part.items()}
-        _initialise(self.networks, settings.init, seed=self.seed, device=device)
+        for index, network in enumerate(self.networks.values()):  # drawn alike for every device
+            rng = torch.Generator().manual_seed(integer_at(self.seed, Purpose.WEIGHTS, index))
+            if isinstance(network, Resnet18Encoder):
+                initialise_as_resnet(network, generator=rng)
+            else:
+                init = settings.init
+                initialise(network, init=init.kind, gain=init.gain, generator=rng)
+            network.to(device)  # contiguous: channels-last is no faster (docs/performance.md)
         self.averages = {
             name: copy.deepcopy(self.networks[name]).requires_grad_(False)
             for names in self.method.models().values()
@@ -259,22 +265,6 @@ def best_of(validations: Sequence[float]) -> int:
 def parameter_count(learner: Learner) -> int:
     """Count the weights that learn."""
     return sum(p.numel() for network in learner.networks.values() for p in network.parameters())
-
-
-def _initialise(
-    networks: Mapping[str, nn.Module], settings: InitSettings, *, seed: int, device: torch.device
-) -> None:
-    """Draw weights on the CPU, so that they are the same on every device.
-
-    The layout stays contiguous: on a CPU channels-last measured no faster (docs/performance.md).
-    """
-    for index, network in enumerate(networks.values()):
-        generator = torch.Generator().manual_seed(integer_at(seed, Purpose.WEIGHTS, index))
-        if isinstance(network, Resnet18Encoder):
-            initialise_as_resnet(network, generator=generator)
-        else:
-            initialise(network, init=settings.kind, gain=settings.gain, generator=generator)
-        network.to(device)
 
 
 def _build_optimizer(networks: Networks, settings: OptimizerSettings) -> torch.optim.Optimizer:

@@ -41,8 +41,7 @@ class Sign:
     name: str
     shows: bool
     text: str
-    bearable: int = 0  # steps
-    threshold: float = 0.0  # tells two signs of one name apart
+    bearable: int = 0  # steps; tells two signs of one name apart
 
 
 @dataclass(kw_only=True)
@@ -52,14 +51,14 @@ class Health:
     settings: Settings
     last_step: int = 0
     validations: list[tuple[float, int]] = field(default_factory=list)  # value, step
-    since: dict[tuple[str, float], int] = field(default_factory=dict)
+    since: dict[tuple[str, int], int] = field(default_factory=dict)
     warned: dict[str, int] = field(default_factory=dict)  # at which step
 
     def see(self, row: Mapping[str, Any]) -> Warnings:
         """Take in one row and return its warnings."""
         step, warnings = int(row["step"]), Warnings()
         for sign in self._signs(row, step):
-            key = (sign.name, sign.threshold)
+            key = (sign.name, sign.bearable)
             if not sign.shows:
                 self.since.pop(key, None)
                 continue
@@ -87,7 +86,17 @@ class Health:
             )
         if "validation" in row:
             self.validations.append((row["validation"], step))
-            yield _gain_sign(self.validations)
+            values = [value for value, _ in self.validations]
+            best = values.index(min(values))
+            yield Sign(
+                name="no_gain",
+                shows=len(values) - 1 - best >= NO_GAIN,
+                text=(
+                    f"no better validation since step {self.validations[best][1]}: "
+                    f"{values[best]:.3g} there, {values[-1]:.3g} now. More steps may not help; "
+                    "best/ keeps the models of that step"
+                ),
+            )
 
 
 @dataclass(kw_only=True)
@@ -170,7 +179,6 @@ def _won(winner: str, name: str, loss: float, draw: float, loser: str) -> Iterat
     for share, steps in WON:
         yield Sign(
             name=f"{name}_won",
-            threshold=share,
             bearable=steps,
             shows=loss < share * draw,
             text=(
@@ -214,16 +222,3 @@ def _fake_signs(row: Mapping[str, Any], direction: str) -> Iterator[Sign]:
                 "with cyclegan a higher method.lambda_identity keeps colours"
             ),
         )
-
-
-def _gain_sign(validations: list[tuple[float, int]]) -> Sign:
-    best = min(range(len(validations)), key=lambda place: validations[place])
-    (least, at), (now, _) = validations[best], validations[-1]
-    return Sign(
-        name="no_gain",
-        shows=len(validations) - 1 - best >= NO_GAIN,
-        text=(
-            f"no better validation since step {at}: {least:.3g} there, {now:.3g} now. More steps "
-            "may not help; best/ keeps the models of that step"
-        ),
-    )

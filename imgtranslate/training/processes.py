@@ -58,6 +58,9 @@ class Launch:
     attempt: int = 0  # how often the launcher has restarted them
 
 
+ALONE = Launch()
+
+
 def launch(arguments: Sequence[str], *, processes: int) -> int:
     """Run ``imgtranslate`` with ``arguments`` in so many processes; return the exit status.
 
@@ -95,7 +98,7 @@ def launch(arguments: Sequence[str], *, processes: int) -> int:
 def launch_of(environment: Mapping[str, str]) -> Launch:
     """Read the launcher's variables."""
     if not (environment.get("RANK") and environment.get("MASTER_ADDR")):
-        return Launch()
+        return ALONE
     try:
         rank, size, _ = (int(environment[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
         local = int(environment.get("LOCAL_RANK") or rank)
@@ -147,14 +150,9 @@ def joined(launch: Launch, *, device: str) -> Iterator[ProcessGroup]:
     dist.destroy_process_group()  # not after an error: it would wait for those who have ended
 
 
-def send_run(
-    group: ProcessGroup,
-    run: Run,
-    learner: Learner,
-    settings: Settings,
-    record: Mapping[str, Any],
-) -> None:
+def send_run(run: Run, learner: Learner, settings: Settings, record: Mapping[str, Any]) -> None:
     """Send the run to the other ranks, which wait in ``receive_run``."""
+    group = learner.group
     group.wait(LONGEST_TIMEOUT)
     group.broadcast(str(run.folder).encode())
     group.broadcast(config_text(settings, record).encode())

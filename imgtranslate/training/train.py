@@ -23,25 +23,12 @@ from imgtranslate.runs.data import domains_of_run, fingerprints, has_changed
 from imgtranslate.runs.folder import Run, begin, publish, refuse_existing
 from imgtranslate.settings.compatibility import check_sharing
 from imgtranslate.settings.config import CycleGanConfig, Settings, is_paired
-from imgtranslate.training.events import (
-    Checking,
-    Notice,
-    Report,
-    Stop,
-    TrainResult,
-    ignore,
-    never,
-)
+from imgtranslate.training.events import Checking, Notice, Report, Stop, TrainResult, ignore, never
 from imgtranslate.training.initial_weights import check_initial, load_initial
 from imgtranslate.training.loop import learn
-from imgtranslate.training.processes import receive_run, send_run
+from imgtranslate.training.processes import ALONE, Launch, receive_run, send_run
 from imgtranslate.training.request import LAUNCH, Request, change_settings
-from imgtranslate.training.run_state import (
-    mend_best,
-    record_of,
-    restore_run,
-    save_run,
-)
+from imgtranslate.training.run_state import mend_best, record_of, restore_run, save_run
 
 COMPILING = ("torch._dynamo", "torch._inductor")  # where errors of torch.compile are defined
 
@@ -99,23 +86,23 @@ def plan_training(
     init: Path | str | None = None,
     sheet: Path | str | None = None,
     fresh: bool = True,
-    processes: int = 1,
-    launch: str = "",
+    launch: Launch = ALONE,
     report: Report = ignore,
 ) -> Plan:
     """Resolve the settings and check device, folder and pictures; nothing is written.
 
     ``sheet``: the file that ``write_sheet`` will write, refused early if it cannot. ``fresh``:
-    refuse a folder that is taken. ``processes``: how many train together. ``launch``: the name of
-    the launch that starts them, for the record. Raises ``UsageError`` with one line.
+    refuse a folder that is taken. ``launch``: the processes that train together. Raises
+    ``UsageError`` with one line.
     """
     # Settings and files
     settings, out = request.resolve()
-    check_sharing(settings, processes)
+    check_sharing(settings, launch.size)
     if fresh:
         refuse_existing(out)
-    if init is not None:
-        check_initial(Path(init))
+    source = Path(init) if init is not None else None
+    if source is not None:
+        check_initial(source)
     if sheet is not None:
         refuse_sheet(Path(sheet), settings.data)
 
@@ -143,8 +130,8 @@ def plan_training(
         out=out,
         device=chosen,
         report=found,
-        init=Path(init) if init is not None else None,
-        launch=launch,
+        init=source,
+        launch=launch.name,
     )
 
 
@@ -168,7 +155,7 @@ def start(
         raise
     run = publish(run, plan.out)
     with run.only_one(), failures_explained(run):
-        send_run(group, run, learner, settings, record)
+        send_run(run, learner, settings, record)
         result = learn(
             run, learner, settings, checked.domains, checked=checked, report=report, stop=stop
         )
@@ -216,7 +203,7 @@ def resume(
         folder.remove_leftovers()
         folder.rewind_metrics(header.step)
         mend_best(folder, learner, changed)
-        send_run(group, folder, learner, changed, record | fingerprints(domains))
+        send_run(folder, learner, changed, record | fingerprints(domains))
         result = learn(folder, learner, changed, domains, checked=None, report=report, stop=stop)
     return _with_page(result, report, device=str(chosen))
 

@@ -47,7 +47,11 @@ class Validation:
         """
         if not all(domain.held_out for domain in self.domains):
             return {}
-        self._read(learner.device)
+        for domain in self.domains if not self.reals else ():
+            crops = held_out_crops(domain, self.settings, count=VALIDATION_PICTURES)
+            reals = [to_tensor(pixels, learner.device) for pixels in crops]
+            self.reals[domain.letter] = reals
+            self.bands[domain.letter] = validation_distance.describe(reals)
         models = learner.models()
         with evaluating(*(n for pair in models.values() for n in pair if n is not None)):
             numbers = (
@@ -57,13 +61,6 @@ class Validation:
             )
         learner.validations.append(numbers["validation"])
         return numbers
-
-    def _read(self, device: torch.device) -> None:
-        for domain in self.domains if not self.reals else ():
-            crops = held_out_crops(domain, self.settings, count=VALIDATION_PICTURES)
-            reals = [to_tensor(pixels, device) for pixels in crops]
-            self.reals[domain.letter] = reals
-            self.bands[domain.letter] = validation_distance.describe(reals)
 
     def _of_cycles(self, ab: nn.Module, ba: nn.Module) -> Numbers:
         numbers: Numbers = {}
@@ -111,7 +108,7 @@ class Validation:
         """
         needed = min(_spread(self.reals[letter]) for letter in direction)
         spread = _spread(fakes) / needed if needed > validation_distance.LEAST_SPREAD else 1.0
-        brightness = _mean(map(_correlation, map(_grey, fakes), map(_grey, like)))
+        brightness = _mean(map(_brightness_correlation, fakes, like))
         return {f"spread_{direction}": spread, f"brightness_{direction}": brightness}
 
 
@@ -144,13 +141,10 @@ def _spread(pictures: Pictures) -> float:
     return float((stacked - stacked.mean(dim=0)).abs().mean())
 
 
-def _grey(picture: Tensor) -> Tensor:
-    height, width = (min(GREY_GRID, side) for side in picture.shape[-2:])
-    return F.adaptive_avg_pool2d(picture.mean(dim=1), (height, width)).flatten()
-
-
-def _correlation(x: Tensor, y: Tensor) -> Tensor:
-    """Return Pearson's correlation; 0 where one of them is flat."""
+def _brightness_correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Return Pearson's correlation of two small grey pictures; 0 where one of them is flat."""
+    height, width = (min(GREY_GRID, side) for side in x.shape[-2:])
+    x, y = (F.adaptive_avg_pool2d(z.mean(dim=1), (height, width)).flatten() for z in (x, y))
     return F.cosine_similarity(x - x.mean(), y - y.mean(), dim=0)
 
 

@@ -115,7 +115,7 @@ def test_what_the_leader_tells_of_changed_pictures_is_what_others_find(
     told: list[Any] = []
     monkeypatch.setattr("imgtranslate.training.train.send_run", lambda *all: told.append(all))
     resume(tmp_path / "run", settings={"train.steps": 2}, device="cpu")
-    ((_, _, _, settings, record),) = told
+    ((_, _, settings, record),) = told
     assert not any(has_changed(domain, record) for domain in domains_of_run(settings, record))
 
 
