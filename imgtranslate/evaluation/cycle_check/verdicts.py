@@ -1,6 +1,6 @@
 """Verdicts on a pair of generators, and the limits that they rest on.
 
-The limits were set with hand-made pairs (``tests/generator_pairs.py``), so that honest ones lie
+The limits were set with hand-made pairs (``generator_pairs.py`` of its tests), so that honest ones lie
 well on one side and faulty ones on the other; docs/cycle-check.md says them.
 """
 
