@@ -1,7 +1,7 @@
 """Verdicts on a pair of generators, and the limits that they rest on.
 
-The limits were set with hand-made pairs (``generator_pairs.py`` of its tests), so that honest ones lie
-well on one side and faulty ones on the other; docs/cycle-check.md says them.
+The limits were set with the hand-made pairs of the tests (``generator_pairs.py``): honest pairs lie
+well on one side and faulty pairs on the other. docs/cycle-check.md lists them.
 """
 
 from collections.abc import Iterable, Sequence
