@@ -36,10 +36,10 @@ def write_image(target: Path, picture: Frames, *, quality: int | None = None) ->
     """Write a picture, or frames, in the format of the suffix, whole or not at all.
 
     Depth, profile, EXIF and XMP are kept where the format has them; else the nearest that it has,
-    and alpha is laid over white. ``quality``: 1 to 100 for JPEG and AVIF (95 unless given), JPEG
-    2000 and WebP (without loss unless given). Raises ``UsageError`` for a suffix that cannot be
-    written, ``ImgTranslateError`` if the disk refuses, ``ImageError`` if the format cannot hold
-    such a picture (a JPEG of 70,000 px) or several.
+    and alpha is laid over white. ``quality``: 1 to 100 for JPEG and AVIF (95 unless given) and
+    WebP (without loss unless given). Raises ``UsageError`` for a suffix that cannot be written,
+    ``ImgTranslateError`` if the disk refuses, ``ImageError`` if the format cannot hold the picture
+    (a JPEG of 70,000 px) or several.
     """
     writer = _writer_of(target.suffix, quality=quality)
     frames = _fitting_frames(str(target), target.suffix, writer, picture)

@@ -59,7 +59,7 @@ class Query(BaseModel):
     z: str | Absent = Field(None, description="Latent code: its numbers between commas")
     format: str | Absent = Field(None, description="Format of the answer; else by Accept, or png")
     resize: Side | Absent = Field(None, description="Shorter side in px before translation")
-    quality: Quality | Absent = Field(None, description="Quality of JPEG, WebP, AVIF, JPEG 2000")
+    quality: Quality | Absent = Field(None, description="Quality of JPEG, WebP and AVIF")
     alpha: Alpha = Field("keep", description="Keep, drop or matte transparency")
 
 
