@@ -79,7 +79,7 @@ class AlternatingCycleGan:
             lambda_gan, lambda_there, lambda_back = (
                 config.lambda_gan_ba, config.lambda_b, config.lambda_a,
             )  # fmt: skip
-        lambda_identity = config.lambda_identity * lambda_back * joint.identity
+        lambda_identity = joint.lambda_identity(lambda_back)
         from_identity = config.cycle_from_identity and lambda_back > 0
         fake = generator(real) if discriminator is not None or lambda_there else None
         idt = generator(target) if lambda_identity or from_identity else None

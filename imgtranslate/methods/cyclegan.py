@@ -79,8 +79,8 @@ class CycleGan:
     def generator_losses(self, batch: MicroBatch) -> tuple[Losses, Fakes]:
         """Return the weighted terms of both generators: equations 1 to 3, identity section 5.2."""
         config, (real_a, real_b) = self.config, (batch.real_a, batch.real_b)
-        lambda_idt_a = config.lambda_identity * config.lambda_a * self.identity
-        lambda_idt_b = config.lambda_identity * config.lambda_b * self.identity
+        lambda_idt_a = self.lambda_identity(config.lambda_a)
+        lambda_idt_b = self.lambda_identity(config.lambda_b)
 
         # Translations; a weight of 0 leaves out those that no other term needs
         fake_b, idt_b = self._translate(
@@ -113,6 +113,10 @@ class CycleGan:
         if idt_b is not None:
             losses["identity_b"] = l1(idt_b, real_b) * lambda_idt_b
         return losses, Fakes(fake_a=detached(fake_a), fake_b=detached(fake_b))
+
+    def lambda_identity(self, lambda_cycle: float) -> float:
+        """Return the weight of the identity loss of a domain, relative to that of its cycle."""
+        return self.config.lambda_identity * lambda_cycle * self.identity
 
     def discriminator_losses(
         self, batch: MicroBatch, fakes: Fakes, *, group: ProcessGroup = SINGLE_PROCESS
