@@ -86,14 +86,15 @@ def held_out_sources(run: Path, *, directions: Sequence[Direction]) -> list[Cycl
 
 
 def identity_errors(run: Path, *, translator: Translator) -> list[float]:
-    """Measure how much a generator changes held-out pictures of its target, at most 32 of them.
+    """Measure how much a generator changes held-out pictures of its target.
 
-    Empty where the run has no such pictures, they cannot be read, or the channels differ.
+    At most 32 of them, evenly spaced. Empty where the run has no such pictures, they cannot be
+    read, or the channels differ.
     """
     a, b = held_out_of_run(*Run(run).read_config())
     target = b if translator.header.direction == "ab" else a
     errors = []
-    for path in target.held_out[:IDENTITY_PICTURES]:
+    for path in evenly_spaced(target.held_out, IDENTITY_PICTURES):
         with contextlib.suppress(ImgTranslateError):
             real = target.read(path, channels=translator.header.out_channels)
             errors.append(identity_error(real, translator))
