@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
-from imgtranslate.cli.terminal import is_terminal, printable, result, say, say_error
+from imgtranslate.cli.terminal import is_terminal, printable, result, say, say_error, with_flags
 
 if TYPE_CHECKING:
     from imgtranslate.translation.stages import Outcome
@@ -70,7 +70,7 @@ class Display:
         """Count and show the outcome of one picture."""
         self._counts[outcome.status] += 1
         if outcome.status == "failed":
-            say_error(f"failed: {outcome.input}: {outcome.reason}")
+            say_error(f"failed: {outcome.input}: {with_flags(outcome.reason)}")
         elif outcome.status == "written" and outcome.reason:
             self.say(f"{outcome.input}: {outcome.reason}")
         if self._as_json:

@@ -1,20 +1,15 @@
-"""A padded picture of any size: whole while it fits into memory, otherwise in strips or tiles."""
+"""A padded picture of any size: whole while it fits into memory, otherwise in strips."""
 
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
-from imgtranslate.engines.engine import Parts, ReadPixels, Tiling
-from imgtranslate.errors import MemoryShortageError
+from imgtranslate.engines.engine import Parts, ReadPixels
+from imgtranslate.errors import ImageError, MemoryShortageError
 from imgtranslate.images import Codes
 from imgtranslate.memory import Tile, available_memory, free_space, scratch_folder
 from imgtranslate.model_files.checkpoint import ModelHeader
-from imgtranslate.settings.config import (
-    GeneratorConfig,
-    ResnetConfig,
-    UnetConfig,
-    size_multiple,
-)
+from imgtranslate.settings.config import GeneratorConfig, ResnetConfig, UnetConfig
 
 if TYPE_CHECKING:
     from imgtranslate.engines.torch_engine import TorchEngine
@@ -55,8 +50,9 @@ class AnySize:
     def run(self, read: ReadPixels, z: Codes | None = None, *, size: tuple[int, int]) -> Parts:
         """Yield the rows of the result from the top down; after a shortage from the top again.
 
-        ``size``: the height and width of what ``read`` gives. Raises ``MemoryShortageError`` if
-        the smallest parts are still too large.
+        ``size``: the height and width of what ``read`` gives. Raises ``ImageError`` before any
+        strip if the disk lacks room for the maps between stages, ``MemoryShortageError`` if the
+        smallest strips are still too large.
         """
         height, width = size
         if self._is_whole(size):
@@ -79,17 +75,13 @@ class AnySize:
         return pixels < self._too_big and pixels * self._pixel_bytes <= self._budget
 
     def _run_parts(self, read: ReadPixels, z: Codes | None, *, size: tuple[int, int]) -> Parts:
-        sampled = self._has_no_scratch(size)
+        self._check_scratch(size)
         while True:
             strip = self._strip_bytes(size)
             try:
-                if sampled:
-                    tiling = tiling_of(self._config, pixels=COPIES * strip // self._pixel_bytes)
-                    yield from self._engine.run_sampled(read, z, size=size, tiling=tiling)
-                else:
-                    yield from self._engine.run_strips(
-                        read, z, size=size, strip_bytes=strip, kept_bytes=self._kept_bytes
-                    )
+                yield from self._engine.run_strips(
+                    read, z, size=size, strip_bytes=strip, kept_bytes=self._kept_bytes
+                )
                 return
             except MemoryShortageError:
                 if strip <= SMALLEST_STRIP:
@@ -97,17 +89,14 @@ class AnySize:
             self._largest_strip = strip // 2
             self._notice(f"{_spelled(size)} ran out of memory in strips: run in smaller ones")
 
-    def _has_no_scratch(self, size: tuple[int, int]) -> bool:
-        """Tell, also to ``notice``, whether the maps between stages fit neither memory nor disk."""
-        needed = scratch_bytes(self._config, size)
-        folder = scratch_folder()
-        if needed <= self._kept_bytes or needed <= (free := free_space(folder)):
-            return False
-        self._notice(
-            f"{_spelled(size)} need {needed / GB:.1f} GB in {folder}, which has {free / GB:.1f}: "
-            "colours are only estimated, from samples. Set TMPDIR to a larger disk"
-        )
-        return True
+    def _check_scratch(self, size: tuple[int, int]) -> None:
+        """Raise ``ImageError`` if the maps between stages fit neither memory nor disk."""
+        needed, folder = scratch_bytes(self._config, size), scratch_folder()
+        if needed > self._kept_bytes and needed > (free := free_space(folder)):
+            raise ImageError(
+                f"{_spelled(size)} need {needed / GB:.3g} GB in {folder}, which has "
+                f"{free / GB:.3g} GB. Set TMPDIR to a larger disk, or give more `memory`"
+            )
 
     def _strip_bytes(self, size: tuple[int, int]) -> int:
         if isinstance(self._tile, int):
@@ -130,26 +119,6 @@ def whole_bytes(header: ModelHeader) -> int:
 def scratch_bytes(config: GeneratorConfig, size: tuple[int, int]) -> int:
     """Give the most that strips keep at a time, in both families: three quarters of a full map."""
     return 3 * config.base_channels * size[0] * size[1]
-
-
-def tiling_of(config: GeneratorConfig, *, pixels: int) -> Tiling:
-    """Cut into tiles that have about ``pixels`` with their margins."""
-    unit = size_multiple(config)
-    if isinstance(config, UnetConfig):
-        margin, sample = unit, _up(256, unit)  # a UNet sees far: its samples are large
-    else:
-        margin, sample = 8 * config.num_blocks + 40, _up(64, unit)  # the margin is its whole field
-    core = (math.isqrt(pixels) - 2 * margin) // unit * unit
-    return Tiling(
-        core=max(core, _up(64, unit)),
-        margin=margin,
-        sample=sample,
-        samples=min(max(math.isqrt(pixels) // sample, 1), 16),
-    )
-
-
-def _up(side: int, unit: int) -> int:
-    return -(-side // unit) * unit
 
 
 def _spelled(size: tuple[int, int]) -> str:

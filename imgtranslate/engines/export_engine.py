@@ -21,7 +21,6 @@ from imgtranslate.model_files.export_header import (
     border_of,
     read_export_form,
 )
-from imgtranslate.model_files.onnx_file import refuse_outside_tensors
 from imgtranslate.settings.config import latent_dim
 
 if TYPE_CHECKING:
@@ -40,13 +39,13 @@ class ExportEngine:
         header: ModelHeader,
         form: ExportForm,
         path: Path,
-        encoder: "ExportEngine | None" = None,
     ) -> None:
+        self.header = header
+        self.device = runtime.device
         self._runtime = runtime
-        self._header = header
         self._form = form
         self._path = path
-        self._encoder = encoder
+        self._encoder: ExportEngine | None = None
 
     @classmethod
     def load(cls, path: Path, *, device: str = "auto", openvino: bool = False) -> "ExportEngine":
@@ -57,7 +56,13 @@ class ExportEngine:
         header, form = read_model_header(path), read_export_form(path)
         if form.what == "generator":
             header = replace(header, encoder=None)  # a generator's export has none inside
-        _refuse_outside_tensors(path)
+        try:
+            refuse_foreign_graph(path)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: not what `imgtranslate export` writes: {error}. "
+                "Use another copy of the file"
+            ) from error
         loaded = _load_runtime(path, device=device, openvino=openvino)
         if _described(loaded.ports, form) != _expected(header, form):
             raise CheckpointError(
@@ -82,7 +87,7 @@ class ExportEngine:
             generator = cls.load(path, device=device, openvino=openvino)
             if generator._form.what == "encoder":
                 raise CheckpointError(
-                    f"{path}: an encoder: it reads looks, and translates nothing. Name a "
+                    f"{path}: an encoder: it reads codes, and translates nothing. Name a "
                     "generator's export"
                 )
             return generator
@@ -103,19 +108,9 @@ class ExportEngine:
                 f"`encoder` {encoder}: its codes or pictures are not those of {path}. "
                 "Export both from one model"
             )
-        header = replace(generator.header, encoder=reader.header.encoder)
-        form = generator._form
-        return cls(generator._runtime, header=header, form=form, path=path, encoder=reader)
-
-    @property
-    def header(self) -> ModelHeader:
-        """The header of the export."""
-        return self._header
-
-    @property
-    def device(self) -> str:
-        """The device that computes, as in ``cpu`` or ``cuda:0``."""
-        return self._runtime.device
+        generator.header = replace(generator.header, encoder=reader.header.encoder)
+        generator._encoder = reader
+        return generator
 
     def run(self, values: Values, z: Codes | None = None) -> Values:
         """Map (n, in, h, w) in [-1, 1] to (n, out, h, w). ``z``: (n, latent_dim).
@@ -125,15 +120,15 @@ class ExportEngine:
         output: Values = self._answer(values, {} if z is None else {CODE: z})[TRANSLATED]
         if self._form.io == "uint8":
             output = np.stack([to_network(picture) for picture in output])
-        if output.shape != (len(values), self._header.out_channels, *values.shape[-2:]):
+        if output.shape != (len(values), self.header.out_channels, *values.shape[-2:]):
             raise self._failed("its graph gives pictures of another size")
         return output
 
     def encode(self, values: Values) -> Codes:
         """Read the codes (n, latent_dim) of pictures of the target: the means, without noise."""
-        return (self._encoder or self).read_looks(values)[0]
+        return (self._encoder or self).encode_distribution(values)[0]
 
-    def read_looks(self, values: Values) -> tuple[Codes, Codes]:
+    def encode_distribution(self, values: Values) -> tuple[Codes, Codes]:
         """Read mean and log variance of the codes, (n, latent_dim) each.
 
         Raises ``CheckpointError`` if this is a generator.
@@ -176,18 +171,6 @@ def _load_runtime(path: Path, *, device: str, openvino: bool) -> "OnnxRuntime | 
     from imgtranslate.engines.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime.load(path, device=device)
-
-
-def _refuse_outside_tensors(path: Path) -> None:
-    try:
-        if is_onnx(path):
-            refuse_outside_tensors(path)
-        else:
-            refuse_foreign_graph(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: not what `imgtranslate export` writes: {error}. Use another copy of the file"
-        ) from error
 
 
 Described = dict[str, tuple[Any, int, str]]  # channels or numbers, rank and dtype by name

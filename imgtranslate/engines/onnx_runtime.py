@@ -30,12 +30,15 @@ _FAULTS = (
 
 @final
 class OnnxRuntime:
-    """A session of ONNX Runtime."""
+    """A session of ONNX Runtime.
+
+    ``ports``: shapes and dtypes of the inputs and outputs by name.
+    """
 
     def __init__(self, session: Any, *, ports: Ports, device: str) -> None:
+        self.ports = ports
+        self.device = device
         self._session = session
-        self._ports = ports
-        self._device = device
 
     @classmethod
     def load(cls, path: Path, *, device: str = "auto") -> "OnnxRuntime":
@@ -56,19 +59,9 @@ class OnnxRuntime:
             ) from error
         return cls(session, ports=ports, device=chosen)
 
-    @property
-    def device(self) -> str:
-        """The device that computes, as in ``cpu`` or ``cuda:0``."""
-        return self._device
-
-    @property
-    def ports(self) -> Ports:
-        """Shapes and dtypes of the inputs and outputs by name."""
-        return self._ports
-
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Compute the outputs by name. Raises ``RuntimeError``."""
-        names = [name for name in self._ports if name not in inputs]
+        names = [name for name in self.ports if name not in inputs]
         try:
             return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
         except _FAULTS as error:

@@ -11,11 +11,10 @@ from torch import nn
 
 from imgtranslate.builders import build_encoder, build_generator
 from imgtranslate.device import choose_device
-from imgtranslate.engines.engine import Parts, ReadPixels, Tiling
+from imgtranslate.engines.engine import Parts, ReadPixels
 from imgtranslate.engines.strips.generators import run_generator
 from imgtranslate.engines.strips.layer_runner import LayerRunner
 from imgtranslate.engines.strips.maps import picture
-from imgtranslate.engines.strips.sampled import run_sampled
 from imgtranslate.engines.strips.scratch import Scratch
 from imgtranslate.errors import CheckpointError, MemoryShortageError, UsageError
 from imgtranslate.images import Codes, Values
@@ -49,7 +48,8 @@ class TorchEngine:
         if half:
             self._network.to(memory_format=torch.channels_last)  # what 16-bit units compute in
         self._encoder = encoder and encoder.to(device).eval().requires_grad_(False)
-        self._header = header
+        self.header = header
+        self.device = str(device)
         self._device = device
         self._half = half
 
@@ -78,16 +78,6 @@ class TorchEngine:
             encoder.load_state_dict(parts, assign=True)
         network.load_state_dict(tensors, assign=True)
         return cls(network, header=header, device=chosen, encoder=encoder, half=half)
-
-    @property
-    def header(self) -> ModelHeader:
-        """The header of the model file."""
-        return self._header
-
-    @property
-    def device(self) -> str:
-        """The device that computes, as in ``cpu`` or ``cuda:0``."""
-        return str(self._device)
 
     @torch.inference_mode()
     def run(self, values: Values, z: Codes | None = None) -> Values:
@@ -118,26 +108,16 @@ class TorchEngine:
         about ``strip_bytes``; maps between stages take ``kept_bytes`` of memory, then the disk.
         Raises ``ImageError`` if that is full.
         """
-        heaviest = self._header.generator.base_channels * size[0] * size[1] // 2
+        heaviest = self.header.generator.base_channels * size[0] * size[1] // 2
         scratch = Scratch(memory=kept_bytes, device=self._device)
         runner = LayerRunner(scratch, strip_bytes=strip_bytes, heaviest=heaviest)
-        channels, code = self._header.in_channels, self._code(z)
+        channels = self.header.in_channels
         with _explaining(size):
             image = picture(read, channels=channels, size=size, device=self._device)
+            code = None if z is None else torch.tensor(z, device=self._device)
             output = run_generator(self._network, image, code, runner=runner)
             for start, rows in runner.strips(output):
                 yield start, rows[0].cpu().numpy()
-
-    @torch.inference_mode()
-    def run_sampled(
-        self, read: ReadPixels, z: Codes | None = None, *, size: tuple[int, int], tiling: Tiling
-    ) -> Parts:
-        """Yield bands of rows that are near ``run``, from tiles and without a scratch."""
-        code = self._code(z)
-        with _explaining(size):
-            yield from run_sampled(
-                self._network, read, code, size=size, tiling=tiling, device=self._device
-            )
 
     def free_memory(self) -> int:
         """Count the bytes free on the device."""
@@ -159,9 +139,6 @@ class TorchEngine:
             mean, _ = self._encoder(torch.tensor(values, device=self._device))
         codes: Codes = mean.cpu().numpy()
         return codes
-
-    def _code(self, z: Codes | None) -> torch.Tensor | None:
-        return None if z is None else torch.tensor(z, device=self._device)
 
 
 @contextlib.contextmanager

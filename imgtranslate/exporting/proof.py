@@ -109,7 +109,7 @@ class Exported(Protocol):
         """Map (n, in, h, w) in [-1, 1] to (n, out, h, w)."""
         ...
 
-    def read_looks(self, values: Values) -> tuple[Codes, Codes]:
+    def encode_distribution(self, values: Values) -> tuple[Codes, Codes]:
         """Map images of the target domain to mean and log variance, (n, latent_dim) each."""
         ...
 
@@ -175,7 +175,7 @@ def answer_of_export(exported: Exported, model: SourceModel, pictures: Pixels) -
     """Run the export on the same pictures with the same latent codes."""
     values = np.stack([to_network(picture) for picture in pictures])
     if model.form.what == "encoder":
-        return np.stack(exported.read_looks(values), axis=1)
+        return np.stack(exported.encode_distribution(values), axis=1)
     translator = model.translator
     codes = np.stack([translator.draw(0, picture) for picture in pictures])
     output = exported.run(values, codes if translator.latent_dim else None)

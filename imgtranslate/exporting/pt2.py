@@ -42,7 +42,7 @@ class Pt2:
         return np.stack([to_network(picture) for picture in output])
 
     @torch.inference_mode()
-    def read_looks(self, values: Values) -> tuple[Codes, Codes]:
+    def encode_distribution(self, values: Values) -> tuple[Codes, Codes]:
         """Map images of the target domain to mean and log variance, (n, latent_dim) each."""
         mean, log_variance = self._module(self._image(values))
         return mean.numpy(), log_variance.numpy()

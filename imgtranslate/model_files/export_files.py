@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from imgtranslate.model_files.onnx_file import read_onnx_metadata
+from imgtranslate.model_files.onnx_file import read_onnx_metadata, refuse_outside_tensors
 
 GRAPH, WEIGHTS = "model.xml", "model.bin"  # of an OpenVINO folder
 METADATA = "imgtranslate.json"
@@ -48,11 +48,14 @@ def read_export_metadata(path: Path) -> dict[str, str]:
 
 
 def refuse_foreign_graph(path: Path) -> None:
-    """Raise ``ValueError`` if a folder's graph is not OpenVINO's own, or its weights are no file.
+    """Raise ``ValueError`` if the graph of an .onnx file or OpenVINO folder reads other files.
 
     OpenVINO goes by the content, whatever the name: it would take an ONNX graph, whose tensors
     may lie in any other file.
     """
+    if is_onnx(path):
+        refuse_outside_tensors(path)
+        return
     _refuse_special(path / WEIGHTS)
     with (path / GRAPH).open("rb") as file:
         if not _OPENVINO_BEGINNING.match(file.read(200)):

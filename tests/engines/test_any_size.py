@@ -14,9 +14,8 @@ from PIL import Image
 from torch import nn
 
 from imgtranslate import cli
-from imgtranslate.engines.any_size import SMALLEST_STRIP, AnySize, tiling_of, whole_bytes
-from imgtranslate.engines.engine import Tiling
-from imgtranslate.errors import MemoryShortageError
+from imgtranslate.engines.any_size import SMALLEST_STRIP, AnySize, whole_bytes
+from imgtranslate.errors import ImageError, MemoryShortageError
 from imgtranslate.images import Codes, Values, to_network
 from imgtranslate.memory import Tile
 from imgtranslate.settings.config import GeneratorConfig
@@ -113,10 +112,6 @@ class Parts:
         yield 0, np.zeros((3, 1, 1), np.float32)
         if strip_bytes > self.strip:
             raise MemoryShortageError("too big")
-
-    def run_sampled(self, *_: object, tiling: Tiling, **__: object) -> Iterator[tuple[int, Values]]:
-        self.asked.append(tiling)
-        yield 0, np.zeros((3, 1, 1), np.float32)
 
 
 def black(rows: slice, columns: slice) -> Values:
@@ -222,28 +217,15 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imgtranslate.engines.any_size.free_space", lambda _: 1000)
 
 
-def smooth(width: int, height: int) -> Image.Image:
-    return noise(width // 8, height // 8).resize((width, height), Image.Resampling.BICUBIC)
-
-
 @pytest.mark.usefixtures("full")
-@pytest.mark.parametrize("name", ["resnet", "unet", "coded"])
-def test_without_a_scratch_the_norms_are_sampled_and_it_says_so(folder: Path, name: str) -> None:
-    path, image, lines = folder / f"{name}.safetensors", smooth(700, 500), list[str]()
-    whole = load(path, device="cpu", tile="off")(image)
-    sampled = load(path, device="cpu", tile=700, memory=1000, notice=lines.append)(image)
-    assert len(lines) == 1
-    assert "colours are only estimated, from samples. Set TMPDIR" in lines[0]
-    assert levels_apart(whole, sampled)[0] < 8
-    assert np.asarray(whole, int).std() > 16
-
-
-@pytest.mark.usefixtures("full")
-def test_without_a_scratch_nor_statistics_a_resnet_is_exact(tmp_path: Path) -> None:
-    path = save_model(tmp_path / "m.safetensors", model_header(replace(RESNET, norm="none")))
-    image = smooth(300, 500)
-    whole = load(path, device="cpu", tile="off")(image)
-    assert levels_apart(whole, load(path, device="cpu", memory=1000)(image))[1] <= 1
+@pytest.mark.parametrize("tile", ["auto", 16])
+def test_without_room_for_the_scratch_nothing_is_run(tile: Tile) -> None:
+    engine = Parts()
+    with pytest.raises(
+        ImageError, match=r"^10000 x 10000 px need 1\.2 GB in .*, which has 1e-06 GB\. Set TMPDIR"
+    ):
+        asked(engine, 10_000, tile=tile, memory=10**8)
+    assert engine.asked == []
 
 
 @pytest.mark.usefixtures("full")
@@ -254,15 +236,22 @@ def test_a_scratch_in_memory_needs_no_disk(folder: Path) -> None:
     assert lines == []
 
 
-@pytest.mark.parametrize("pixels", [1, 10**5, 10**7])
-@pytest.mark.parametrize("config", [RESNET, UNET, replace(UNET, depth=8)])
-def test_tiles_fit_the_network_and_the_memory(config: GeneratorConfig, pixels: int) -> None:
-    tiling = tiling_of(config, pixels=pixels)
-    unit = 4 if config is RESNET else 2**config.depth  # type: ignore[union-attr]
-    assert (tiling.core % unit, tiling.margin % unit, tiling.sample % unit) == (0, 0, 0)
-    least = (unit + 2 * tiling.margin + 64) ** 2
-    assert (tiling.core + 2 * tiling.margin) ** 2 <= max(pixels, least)
-    assert (tiling.sample * tiling.samples) ** 2 <= max(pixels, tiling.sample**2)
+@pytest.mark.usefixtures("full")
+def test_a_picture_without_room_fails_alone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, output = tmp_path / "in", tmp_path / "out"
+    pictures.mkdir()
+    for name, side in {"a.png": 8, "b.png": 1800, "c.png": 8}.items():
+        Image.new("RGB", (side, side)).save(pictures / name)
+    model = str(folder / "resnet.safetensors")
+    common = ["translate", str(pictures), "--model", model, "--memory", "64M"]
+    assert cli.run([*common, "-o", str(output)]) == 1
+    shown = capsys.readouterr().err
+    assert f"failed: {pictures / 'b.png'}: 1800 x 1800 px need 0.0389 GB in " in shown
+    assert "Set TMPDIR to a larger disk, or give more --memory\n" in shown
+    assert "2 written, 0 skipped, 1 failed" in shown
+    assert [path.name for path in sorted(output.iterdir())] == ["a.png", "c.png"]
 
 
 # From the command line

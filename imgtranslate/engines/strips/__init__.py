@@ -2,5 +2,5 @@
 
 ``maps``: feature maps that are computed by rows. ``scratch``: storage of maps, in memory or files.
 ``layer_runner``: layers with the norms of the whole picture. ``generators``: the forward passes of
-the two families. ``sampled``: tiles, for when there is no room for a scratch.
+the two families.
 """

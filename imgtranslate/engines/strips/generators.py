@@ -34,13 +34,8 @@ def run_generator(network: Generator, image: Map, z: Tensor | None, *, runner: L
             return _run_unet(network, image, z, runner=runner)
 
 
-def _run_resnet(network: ResnetGenerator, image: Map, *, runner: LayerRunner) -> Map:
-    x = _run_layer(network.stem, image, runner=runner)
-    for layer in network.down:
-        x = _run_layer(layer, x, runner=runner)
-    for layer in network.blocks:
-        x = _run_layer(layer, x, runner=runner)
-    for layer in network.up:
+def _run_resnet(network: ResnetGenerator, x: Map, *, runner: LayerRunner) -> Map:
+    for layer in (network.stem, *network.down, *network.blocks, *network.up):
         x = _run_layer(layer, x, runner=runner)
     return pointwise(local(x, network.head), torch.tanh)
 

@@ -1,7 +1,7 @@
 """Feature maps of a whole picture, of which only the requested rows are computed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -59,21 +59,14 @@ def picture(read: ReadPixels, *, channels: int, size: tuple[int, int], device: t
 
 def pointwise(x: Map, function: Callable[[Tensor], Tensor]) -> Map:
     """Apply ``function``, which must not work in place, to every value."""
-    return Map(
-        channels=x.channels,
-        height=x.height,
-        width=x.width,
-        rows=lambda start, stop: function(x.rows(start, stop)),
-        row_bytes=x.row_bytes,
-    )
+    return replace(x, rows=lambda start, stop: function(x.rows(start, stop)))
 
 
 def combined(a: Map, b: Map, function: Callable[[Tensor, Tensor], Tensor], *, channels: int) -> Map:
     """Apply ``function`` to the same rows of two maps of one size."""
-    return Map(
+    return replace(
+        a,
         channels=channels,
-        height=a.height,
-        width=a.width,
         rows=lambda start, stop: function(a.rows(start, stop), b.rows(start, stop)),
         row_bytes=max(a.row_bytes + b.row_bytes, 4 * channels * a.width),
     )
