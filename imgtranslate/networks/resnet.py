@@ -130,7 +130,8 @@ class ResnetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.recompute = recompute
-        c, mode = base_channels, _padding_mode(padding)
+        c = base_channels
+        mode: PaddingMode = "reflect" if padding == "reflect" else "zeros"
         self.stem = ConvLayer(
             in_channels=in_channels,
             out_channels=c,
@@ -148,7 +149,15 @@ class ResnetGenerator(nn.Module):
         )
         self.up = nn.Sequential(
             *(
-                _blurred_up(w, norm) if antialias else _up(w, norm, upsample, mode)
+                _blurred_up(w, norm)
+                if antialias
+                else UpLayer(
+                    in_channels=w,
+                    out_channels=w // 2,
+                    upsample=upsample,
+                    padding_mode=mode,
+                    norm=norm,
+                )
                 for w in (4 * c, 2 * c)
             )
         )
@@ -167,10 +176,6 @@ class ResnetGenerator(nn.Module):
             return y
         found: Tensor = layer(x)
         return found
-
-
-def _padding_mode(padding: Padding) -> PaddingMode:
-    return "reflect" if padding == "reflect" else "zeros"
 
 
 def _down(channels: int, norm: Norm, antialias: bool) -> list[nn.Module]:
@@ -195,13 +200,3 @@ def _blurred_up(channels: int, norm: Norm) -> nn.Module:
         norm=norm,
     )
     return nn.Sequential(BlurUp(), layer)
-
-
-def _up(channels: int, norm: Norm, upsample: Upsample, padding_mode: PaddingMode) -> UpLayer:
-    return UpLayer(
-        in_channels=channels,
-        out_channels=channels // 2,
-        upsample=upsample,
-        padding_mode=padding_mode,
-        norm=norm,
-    )
