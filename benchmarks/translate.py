@@ -29,10 +29,10 @@ from imgtranslate.model_files.checkpoint import ModelHeader, load_tensors, read_
 from imgtranslate.model_files.export_header import ExportForm
 from imgtranslate.networks import initialise
 from imgtranslate.settings.config import ResnetConfig
-from imgtranslate.translation.codes import Samples, choose_codes
+from imgtranslate.translation.codes import Model
 from imgtranslate.translation.outputs import Output
-from imgtranslate.translation.plan import Selection, plan_translation
-from imgtranslate.translation.stages import Model, Options
+from imgtranslate.translation.plan import plan_translation
+from imgtranslate.translation.stages import Options
 from imgtranslate.translation.translate import run_jobs
 from imgtranslate.translation.translator import load
 
@@ -109,7 +109,7 @@ def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float],
     model = setting.model or save(network, setting, folder / "ab.safetensors")
     arrays = draw(setting, folder / "in")
     translator = load(_exported(model, setting, folder), device=setting.device)
-    loaded = Model(translator=translator, codes=choose_codes(Samples(), translator))
+    loaded = Model(translator=translator)
     textbook, ours = [], []
     for run in range(-1, runs):  # one to warm up
         seconds = loop_over(network, arrays, device=setting.device)
@@ -148,7 +148,7 @@ def translate(model: Model, folder: Path, output: Path) -> float:
         [folder],
         models=[model.translator.header],
         output=Output(text=str(output)),
-        selection=Selection(existing="overwrite"),
+        existing="overwrite",
     )
     outcomes = list(run_jobs(jobs, models=[model], options=Options(existing="overwrite")))
     seconds = time.perf_counter() - start

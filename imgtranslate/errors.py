@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
 
 
 class ImgTranslateError(Exception):
@@ -37,11 +38,14 @@ class CheckpointError(UsageError):
     """A model file or training state that is damaged, foreign or does not fit."""
 
 
-def nearest(name: str, allowed: Iterable[str], *, what: str) -> str:
+Name = TypeVar("Name", bound=str)
+
+
+def nearest(name: str, allowed: Iterable[Name], *, what: str) -> Name:
     """Return ``name`` if it is allowed, else raise ``UsageError`` with the nearest allowed name."""
     names = list(allowed)
     if name in names:
-        return name
+        return names[names.index(name)]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]}?" if close else f"Choose from {', '.join(names)}"
     raise UsageError(f"{what} {name}: no such name. {hint}")

@@ -45,19 +45,18 @@ def import_(
     them. No code in the file is run.
     """
     from imgtranslate.model_files.checkpoint import Direction
-    from imgtranslate.model_files.import_weights import Statistics, import_weights
+    from imgtranslate.model_files.import_weights import import_weights
 
-    statistics: dict[str, Statistics] = {"training": "training", "picture": "picture"}
-    directions: dict[str | None, Direction | None] = {None: None, "ab": "ab", "ba": "ba"}
+    direction_found: Direction | None = None
     if direction is not None:
-        nearest(direction, ("ab", "ba"), what="--direction")
+        direction_found = nearest(direction, ("ab", "ba"), what="--direction")
     header = import_weights(
         file,
         output,
         encoder=encoder,
         latent_dim=latent_dim,
-        statistics=statistics[nearest(norm_statistics, statistics, what="--norm-statistics")],
-        direction=directions[direction],
+        statistics=nearest(norm_statistics, ("training", "picture"), what="--norm-statistics"),
+        direction=direction_found,
         source=source,
         target=target,
         overwrite=overwrite,

@@ -65,8 +65,8 @@ def serve(
     """
     _refuse_missing()
     from imgtranslate.serving.app import Limits
-    from imgtranslate.serving.models import list_models, load_models
-    from imgtranslate.serving.server import address_of, bind, fitting_limits
+    from imgtranslate.serving.models import list_models, load_models, pixels_in_memory
+    from imgtranslate.serving.server import address_of, bind
     from imgtranslate.serving.server import serve as serve_models
 
     if not model:
@@ -77,17 +77,18 @@ def serve(
         for each in models:
             header = each.header
             say(f"{each.name}: {header.source} -> {header.target} on {each.translator.device}")
-        asked = Limits(queue=queue, max_bytes=max_bytes, max_pixels=max_pixels, timeout=timeout)
-        limits = fitting_limits(asked, models)
-        if limits != asked:
-            say(f"--max-pixels: {limits.max_pixels:,}, as the memory holds no more")
+        if (most := pixels_in_memory(models)) < max_pixels:
+            max_pixels = most
+            say(f"--max-pixels: {max_pixels:,}, as the memory holds no more")
         if not _is_local(listener.getsockname()[0]):
             say(f"--host {host}: other machines can use it, without a password")
         try:
             serve_models(
                 models,
                 listener,
-                limits=limits,
+                limits=Limits(
+                    queue=queue, max_bytes=max_bytes, max_pixels=max_pixels, timeout=timeout
+                ),
                 names=allow_host or (),
                 stop=stopped.is_set,
                 ready=lambda: result(address_of(listener)),

@@ -16,9 +16,7 @@ from imgtranslate.cli.translate_display import Display
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.translation.codes import Samples
     from imgtranslate.translation.inputs import Input
-    from imgtranslate.translation.partitions import Shard
     from imgtranslate.translation.plan import Existing
 
 EPILOG = examples(
@@ -152,31 +150,46 @@ def translate(
     """
     from imgtranslate.memory import parse_memory, parse_tile
     from imgtranslate.model_files.checkpoint import read_model_header
-    from imgtranslate.translation.codes import choose_codes, refuse_unfit
+    from imgtranslate.translation.codes import (
+        Samples,
+        parse_codes,
+        read_codes,
+        refuse_unfit,
+        with_samples,
+    )
     from imgtranslate.translation.outputs import Output, pipe_suffix
-    from imgtranslate.translation.plan import Selection, plan_translation
-    from imgtranslate.translation.stages import Model, Options
+    from imgtranslate.translation.partitions import device_of_process, parse_shard, shard_of_process
+    from imgtranslate.translation.plan import plan_translation
+    from imgtranslate.translation.stages import Options
     from imgtranslate.translation.translate import run_jobs
     from imgtranslate.translation.translator import find_model, load
 
     # What is requested
 
-    requested = _requested_codes(
-        samples=samples,
-        seed=seed,
+    ways = {"--style": style, "--z": z, "--z-file": z_file, "--interpolate": interpolate}
+    drawn = {"--samples": samples, "--seed": seed, "--sync": sync or None}
+    given = [name for name, value in ways.items() if value is not None]
+    given += [name for name, value in drawn.items() if value is not None][:1]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]}, {given[1]}: both choose the code. Give one of them")
+    if frames is not None and interpolate is None:
+        raise UsageError("--frames: counts the codes of --interpolate. Give both")
+    requested = Samples(
+        options=(*given, *(["--grid"] if grid else [])),
+        samples=samples or 1,
+        seed=seed or 0,
         sync=sync,
+        codes=parse_codes(z) if z is not None else read_codes(z_file) if z_file else (),
         style=style,
-        z=z,
-        z_file=z_file,
         path=interpolate,
-        frames=frames,
-        grid=grid,
+        frames=frames or 8,
     )
     rows = parse_tile(tile)
     memory_bytes = None if memory is None else parse_memory(memory)
     if skip_existing and overwrite:
         raise UsageError("--skip-existing, --overwrite: contradict each other. Choose one")
     existing: Existing = "skip" if skip_existing else "overwrite" if overwrite else "refuse"
+    inputs = inputs or []
     listed = _listed(files_from, inputs, zero=zero)
     if not model:
         raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
@@ -189,17 +202,19 @@ def translate(
         refuse_unfit(requested, header)
     if not inputs and listed is None:
         raise UsageError("INPUT: not given. Name a picture, a folder, a glob, or - for stdin")
-    if "-" in (inputs or ()) and sys.stdin.isatty():
+    if "-" in inputs and sys.stdin.isatty():
         raise UsageError("-: stdin is a terminal. Pipe a picture into it, or name a file")
     out = Output(text=output, file_format=file_format)
     jobs = plan_translation(
-        inputs or [],
+        inputs,
         models=headers,
         output=out,
         listed=listed or (),
         samples=requested.count,
         grid=grid,
-        selection=Selection(shard=_shard(shard), limit=limit, existing=existing),
+        shard=shard_of_process(os.environ) if shard is None else parse_shard(shard),
+        limit=limit,
+        existing=existing,
         notice=say,
     )
     piped = any(job.target == "-" for job in jobs)
@@ -209,11 +224,14 @@ def translate(
     # Load and translate
 
     display = Display(total=len(jobs), as_json=as_json, pictures_on_stdout=piped)
+    chosen = device_of(device, gpu)
+    if chosen == "auto":
+        chosen = device_of_process(os.environ)
     models = []
     for path in paths:
         translator = load(
             path,
-            device=_device(device, gpu),
+            device=chosen,
             tile=rows,
             memory=memory_bytes,
             encoder=encoder,
@@ -222,9 +240,7 @@ def translate(
             notice=display.say,
         )
         name = str(path) if len(paths) > 1 else None
-        models.append(
-            Model(translator=translator, codes=choose_codes(requested, translator), name=name)
-        )
+        models.append(with_samples(translator, requested, name=name))
         header = translator.header
         say(f"{header.source} -> {header.target} on {translator.device}")
     options = Options(
@@ -253,45 +269,7 @@ def translate(
         raise typer.Exit(1)
 
 
-def _requested_codes(
-    *,
-    samples: int | None,
-    seed: int | None,
-    sync: bool,
-    style: Path | None,
-    z: str | None,
-    z_file: Path | None,
-    path: tuple[Path, Path] | None,
-    frames: int | None,
-    grid: bool,
-) -> "Samples":
-    """Collect the options that choose codes; refuse two that contradict each other."""
-    from imgtranslate.translation.codes import Samples, parse_codes, read_codes
-
-    ways = {"--style": style, "--z": z, "--z-file": z_file, "--interpolate": path}
-    drawn = {"--samples": samples, "--seed": seed, "--sync": sync or None}
-    given = [name for name, value in ways.items() if value is not None]
-    given += [name for name, value in drawn.items() if value is not None][:1]
-    if len(given) > 1:
-        raise UsageError(f"{given[0]}, {given[1]}: both choose the code. Give one of them")
-    if frames is not None and path is None:
-        raise UsageError("--frames: counts the codes of --interpolate. Give both")
-    codes = parse_codes(z) if z is not None else read_codes(z_file) if z_file else ()
-    return Samples(
-        options=(*given, *(["--grid"] if grid else [])),
-        samples=samples or 1,
-        seed=seed or 0,
-        sync=sync,
-        codes=codes,
-        style=style,
-        path=path,
-        frames=frames or 8,
-    )
-
-
-def _listed(
-    files_from: str | None, inputs: list[str] | None, *, zero: bool
-) -> "list[Input] | None":
+def _listed(files_from: str | None, inputs: list[str], *, zero: bool) -> "list[Input] | None":
     """Read the list of inputs; None without ``--files-from``."""
     from imgtranslate.translation.inputs import read_list
 
@@ -299,7 +277,7 @@ def _listed(
         if zero:
             raise UsageError("-0: says how a list is written. Give one by --files-from")
         return None
-    if files_from == "-" and "-" in (inputs or ()):
+    if files_from == "-" and "-" in inputs:
         raise UsageError("-: stdin is the list of --files-from already. Name the picture in it")
     if files_from == "-":
         return read_list(sys.stdin.buffer, zero=zero)
@@ -310,17 +288,3 @@ def _listed(
         raise UsageError(
             f"--files-from {files_from}: cannot be read: {error.strerror}. Check the name"
         ) from error
-
-
-def _shard(text: str | None) -> "Shard":
-    from imgtranslate.translation.partitions import parse_shard, shard_of_process
-
-    return shard_of_process(os.environ) if text is None else parse_shard(text)
-
-
-def _device(device: str, gpu: str | None) -> str:
-    if gpu is None and device == "auto" and "LOCAL_RANK" in os.environ:
-        from imgtranslate.translation.partitions import device_of_process
-
-        return device_of_process(os.environ)
-    return device_of(device, gpu)

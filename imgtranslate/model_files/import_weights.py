@@ -23,7 +23,6 @@ from imgtranslate.model_files.checkpoint import (
 )
 from imgtranslate.model_files.foreign_weights import read_weights
 from imgtranslate.model_files.published import (
-    PublishedGenerator,
     recognise_encoder,
     recognise_generator,
     with_picture_statistics,
@@ -56,7 +55,11 @@ def import_weights(
     """
     path, place = Path(file), Path(output)
     _refuse_output(place, overwrite=overwrite)
-    published = _recognised(path, latent_dim=latent_dim, statistics=statistics)
+    state = read_weights(path, wanted=_WANTED)
+    with _explained(path):
+        published = recognise_generator(state, latent_dim=latent_dim)
+        if statistics == "picture":
+            published = with_picture_statistics(published)
     header = ModelHeader(
         generator=published.config,
         in_channels=published.in_channels,
@@ -79,15 +82,6 @@ def import_weights(
         place.parent.mkdir(parents=True, exist_ok=True)
     save(place, tensors, header)
     return header
-
-
-def _recognised(
-    path: Path, *, latent_dim: int | None, statistics: Statistics
-) -> PublishedGenerator:
-    state = read_weights(path, wanted=_WANTED)
-    with _explained(path):
-        published = recognise_generator(state, latent_dim=latent_dim)
-        return published if statistics == "training" else with_picture_statistics(published)
 
 
 def _with_encoder(

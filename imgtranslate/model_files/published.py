@@ -6,7 +6,7 @@ n-th published layer is our n-th layer.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,6 +24,8 @@ from imgtranslate.settings.config import (
 from imgtranslate.settings.config import latent_dim as latent_dim_of
 
 Tensors = dict[str, Tensor]
+
+_GIVE = "Give the latest_net_G….pth, or net_E, of a reference repository"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +79,31 @@ def recognise_generator(
         raise CheckpointError("no weights of a generator in it. Give a latest_net_G….pth")
     if layers[0].name == "model.0":
         raise CheckpointError("a discriminator, which translates nothing. Give its net_G")
-    if layers[0].weight.shape[-1] == 7:
-        return _resnet(layers, antialias=any(name.endswith("filt") for name in state))
-    return _unet(layers, latent_dim=latent_dim)
+    convolutions = [layer.weight for layer in layers if not layer.is_norm]
+    config: GeneratorConfig
+    if convolutions[0].shape[-1] == 7:
+        config = _resnet(layers, antialias=any(name.endswith("filt") for name in state))
+        method = "cut" if config.antialias else "cyclegan"
+        out_channels = convolutions[-1].shape[0]
+    else:
+        config = _unet(layers, latent_dim=latent_dim)
+        method = "bicyclegan" if config.skip_order == "up_first" else "pix2pix"
+        out_channels = convolutions[-1].shape[1]  # transposed
+    in_channels = convolutions[0].shape[1] - latent_dim_of(config)
+    if in_channels < 1:
+        raise CheckpointError(
+            f"its first layer takes {convolutions[0].shape[1]} channels, no more than the code "
+            "has. Give `latent_dim`"
+        )
+    with torch.device("meta"):  # a foreign file's claims are checked before memory is allocated
+        network = build_generator(config, in_channels=in_channels, out_channels=out_channels)
+    return PublishedGenerator(
+        config=config,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        method=method,
+        tensors=_renamed(layers, network),
+    )
 
 
 def recognise_encoder(state: Mapping[str, Tensor]) -> PublishedEncoder:
@@ -96,12 +120,12 @@ def recognise_encoder(state: Mapping[str, Tensor]) -> PublishedEncoder:
         base_channels=first.shape[0], num_blocks=len(shortcuts), norm=_norm(layers)
     )
     latent_dim = heads[0].weight.shape[0]
-    network = _on_meta(
-        lambda: build_encoder(config, in_channels=first.shape[1], latent_dim=latent_dim)
-    )
+    in_channels = first.shape[1]
+    with torch.device("meta"):
+        network = build_encoder(config, in_channels=in_channels, latent_dim=latent_dim)
     return PublishedEncoder(
         config=config,
-        in_channels=first.shape[1],
+        in_channels=in_channels,
         latent_dim=latent_dim,
         tensors=_renamed(layers, network),
     )
@@ -147,8 +171,7 @@ def _place(name: str) -> list[int]:
     return [int(p) if p.isdecimal() else places.get(p, len(places)) for p in name.split(".")]
 
 
-def _resnet(layers: list[Layer], *, antialias: bool) -> PublishedGenerator:
-    first, last = layers[0].weight, layers[-1].weight
+def _resnet(layers: list[Layer], *, antialias: bool) -> ResnetConfig:
     blocks: dict[str, list[int]] = {}
     for layer in layers:
         inside = re.search(r"^(.*)\.conv_block\.(\d+)$", layer.name)
@@ -160,20 +183,16 @@ def _resnet(layers: list[Layer], *, antialias: bool) -> PublishedGenerator:
             "its blocks pad with zeros and its ends by reflection, which no setting here does. "
             f"{_GIVE}"
         )
-    config = ResnetConfig(
-        base_channels=first.shape[0],
+    return ResnetConfig(
+        base_channels=layers[0].weight.shape[0],
         num_blocks=len(blocks),
         norm=_norm(layers),
         dropout=places[1] - places[0] == 5,  # conv, norm, ReLU, dropout, padding, conv
         antialias=antialias,
     )
-    return _published(
-        config, layers, in_channels=first.shape[1], method="cut" if antialias else "cyclegan",
-        out_channels=last.shape[0],
-    )  # fmt: skip
 
 
-def _unet(layers: list[Layer], *, latent_dim: int | None) -> PublishedGenerator:
+def _unet(layers: list[Layer], *, latent_dim: int | None) -> UnetConfig:
     convolutions = [layer for layer in layers if not layer.is_norm]
     if len(convolutions) % 2 or convolutions[0].weight.shape[-1] != 4:
         raise CheckpointError(
@@ -191,7 +210,7 @@ def _unet(layers: list[Layer], *, latent_dim: int | None) -> PublishedGenerator:
         numbers = latent_dim
     always_biased = "bias" in convolutions[1].tensors and any(layer.is_norm for layer in layers)
     bicyclegan = numbers > 0 or always_biased
-    config = UnetConfig(
+    return UnetConfig(
         base_channels=width,
         depth=depth,
         norm=_norm(layers),
@@ -200,11 +219,6 @@ def _unet(layers: list[Layer], *, latent_dim: int | None) -> PublishedGenerator:
         latent_dim=numbers,
         z_at="all" if appended else "input" if numbers else "none",
     )
-    return _published(
-        config, layers, in_channels=first.shape[1] - numbers,
-        method="bicyclegan" if bicyclegan else "pix2pix",
-        out_channels=convolutions[-1].weight.shape[1],  # transposed
-    )  # fmt: skip
 
 
 def _norm(layers: list[Layer]) -> Norm:
@@ -212,37 +226,6 @@ def _norm(layers: list[Layer]) -> Norm:
     if any(layer.is_norm for layer in layers):
         return "batch"
     return "instance" if "bias" in layers[1].tensors else "none"
-
-
-def _published(
-    config: GeneratorConfig,
-    layers: list[Layer],
-    *,
-    in_channels: int,
-    out_channels: int,
-    method: str,
-) -> PublishedGenerator:
-    if in_channels < 1:
-        raise CheckpointError(
-            f"its first layer takes {in_channels + latent_dim_of(config)} channels, no more than "
-            "the code has. Give `latent_dim`"
-        )
-    network = _on_meta(
-        lambda: build_generator(config, in_channels=in_channels, out_channels=out_channels)
-    )
-    return PublishedGenerator(
-        config=config,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        method=method,
-        tensors=_renamed(layers, network),
-    )
-
-
-def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build without memory, so that a foreign file's claims are checked before it is allocated."""
-    with torch.device("meta"):
-        return build()
 
 
 def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
@@ -267,9 +250,6 @@ def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
                 )
             tensors[f"{name}.{part}"] = found.to(expected.dtype).contiguous()
     return tensors
-
-
-_GIVE = "Give the latest_net_G….pth, or net_E, of a reference repository"
 
 
 def _fits(found: Tensor, expected: Tensor) -> bool:

@@ -121,7 +121,7 @@ class Service:
     async def translate(self, request: Request) -> Response:
         """Answer ``POST /translate``."""
         try:
-            wanted = parse_request(
+            parsed = parse_request(
                 request.query_params,
                 request.headers,
                 models=self._models,
@@ -129,7 +129,7 @@ class Service:
             )
             with self._queue.place():
                 body = await self._read_body(request)
-                work = functools.partial(translate_bytes, body, wanted)
+                work = functools.partial(translate_bytes, body, parsed)
                 content, answered = await self._queue.run(work, gone=_disconnect(request.receive))
         except ClientDisconnect:
             self._report(Answered(status=499, reason="the client hung up"))
@@ -141,7 +141,7 @@ class Service:
         self._report(answered)
         return StreamingResponse(
             _pieces(content),
-            media_type=wanted.media_type,
+            media_type=parsed.media_type,
             headers={
                 "content-length": str(len(content)),
                 "server-timing": f"translate;dur={answered.seconds * 1000:.0f}",
@@ -181,7 +181,7 @@ def translate_bytes(
         all_frames=holds_frames(options.pipe_suffix),
     )
     frames_wanted = itertools.takewhile(lambda _: wanted(), frames)
-    made = list(translate_frames(frames_wanted, model, look=0))
+    made = list(translate_frames(frames_wanted, model, sample=0))
     if len(made) < len(frames):
         raise ClientDisconnect
     encoded = encode_image(made, suffix=options.pipe_suffix, quality=options.quality)

@@ -17,9 +17,9 @@ from imgtranslate.images import Alpha
 from imgtranslate.pages import shown
 from imgtranslate.serving.errors import RequestError
 from imgtranslate.serving.models import ServedModel
-from imgtranslate.translation.codes import Samples, choose_codes, parse_codes
-from imgtranslate.translation.outputs import Output, pipe_suffix
-from imgtranslate.translation.stages import Model, Options
+from imgtranslate.translation.codes import Model, Samples, parse_codes, with_samples
+from imgtranslate.translation.outputs import SYNONYMS, Output, pipe_suffix
+from imgtranslate.translation.stages import Options
 
 MEDIA_TYPES = {
     ".png": "image/png",
@@ -31,7 +31,7 @@ MEDIA_TYPES = {
     ".bmp": "image/bmp",
     ".jp2": "image/jp2",
 }
-_SAME = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".apng": ".png"}
+_SAME = {**SYNONYMS, ".apng": ".png"}
 _BYTES = "application/octet-stream"
 _FORM = "application/x-www-form-urlencoded"  # what curl --data-binary sends for any file
 _LONGEST_VALUE = 2**14  # characters
@@ -90,11 +90,9 @@ def parse_request(
     values = parse_query(query)
     served = _find_model(values.model, models)
     _check_content(headers)
-    translator = served.translator
-    codes = choose_codes(_looks(values), translator)
-    channels = translator.header.out_channels
+    channels = served.header.out_channels
     return TranslateRequest(
-        model=Model(translator=translator, codes=codes, name=served.name),
+        model=with_samples(served.translator, _samples(values), name=served.name),
         options=Options(
             alpha=values.alpha,
             max_pixels=max_pixels,
@@ -142,7 +140,7 @@ def _find_model(name: str | None, models: Sequence[ServedModel]) -> ServedModel:
     raise RequestError(HTTPStatus.NOT_FOUND, line)
 
 
-def _looks(values: Query) -> Samples:
+def _samples(values: Query) -> Samples:
     if values.seed is not None and values.z is not None:
         raise UsageError("seed, z: both choose the look. Give one of them")
     if values.seed is not None:

@@ -5,7 +5,6 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import replace
 from typing import Literal, final
 
 import uvicorn
@@ -14,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from imgtranslate.errors import UsageError
 from imgtranslate.serving.app import Answered, Limits, Service
 from imgtranslate.serving.middleware import is_address
-from imgtranslate.serving.models import ServedModel, pixels_in_memory
+from imgtranslate.serving.models import ServedModel
 
 HEAD_SECONDS = 10.0  # for the head of a request
 WRITE_SECONDS = 30.0  # for a client to take the next 64 KB or so of a response
@@ -49,11 +48,6 @@ def address_of(listener: socket.socket) -> str:
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-def fitting_limits(limits: Limits, models: Sequence[ServedModel]) -> Limits:
-    """Lower ``max_pixels`` to what the memory holds, so that no picture spills to a file."""
-    return replace(limits, max_pixels=min(limits.max_pixels, pixels_in_memory(models)))
 
 
 def serve(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from imgtranslate.errors import ImageError, UsageError
-from imgtranslate.images import Codes, Picture, Pixels, eight_bits, read_image
+from imgtranslate.images import Codes, Picture, eight_bits, read_image
 from imgtranslate.images.figures import comparison
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.settings.config import latent_dim
@@ -40,32 +40,33 @@ class Samples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentCodes:
-    """The codes of the requested samples, for a model with a code."""
+class Model:
+    """A loaded model and the latent codes of the requested samples."""
 
-    samples: Samples
+    translator: Translator
+    samples: Samples = Samples()
     codes: tuple[Codes, ...] = ()  # empty where they are drawn for each picture
+    name: str | None = None  # where there are several models
 
-    def code(self, sample: int, pixels: Pixels, translator: Translator) -> Codes:
-        """Return the code of one sample of a picture."""
+    def code(self, picture: Picture, sample: int) -> Codes | None:
+        """Return the code of one sample of a picture; None for a model without a code."""
+        if not self.translator.latent_dim:
+            return None
         if self.codes:
             return self.codes[sample]
-        seed = self.samples.seed + sample
-        return translator.draw(seed, None if self.samples.sync else pixels)
+        pixels = None if self.samples.sync else picture.pixels
+        return self.translator.draw(self.samples.seed + sample, pixels)
 
     def seed(self, sample: int) -> int | None:
         """Return the seed of a sample's code; None where the code is not drawn."""
-        return None if self.codes else self.samples.seed + sample
+        if self.codes or not self.translator.latent_dim:
+            return None
+        return self.samples.seed + sample
 
 
-def choose_codes(samples: Samples, translator: Translator) -> LatentCodes | None:
-    """Read styles and check codes; None for a model without a code.
-
-    Raises ``UsageError`` before any picture is translated.
-    """
+def with_samples(translator: Translator, samples: Samples, *, name: str | None = None) -> Model:
+    """Read styles and check codes. Raises ``UsageError`` before any picture is translated."""
     refuse_unfit(samples, translator.header)
-    if not translator.latent_dim:
-        return None
     codes: Sequence[Codes] = ()
     if samples.style is not None:
         codes = [_read_style(samples.style, samples, translator)]
@@ -73,16 +74,16 @@ def choose_codes(samples: Samples, translator: Translator) -> LatentCodes | None
         first, last = (_read_style(path, samples, translator) for path in samples.path)
         codes = [interpolate(first, last, share) for share in np.linspace(0, 1, samples.frames)]
     elif samples.codes:
-        name, several = _named(samples), len(samples.codes) > 1
+        where = _named(samples)
         codes = [
             to_code(
                 code,
                 translator.latent_dim,
-                where=f"{name}, code {number}" if several else name,
+                where=f"{where}, code {number}" if len(samples.codes) > 1 else where,
             )
             for number, code in enumerate(samples.codes, 1)
         ]
-    return LatentCodes(samples=samples, codes=tuple(codes))
+    return Model(translator=translator, samples=samples, codes=tuple(codes), name=name)
 
 
 def refuse_unfit(samples: Samples, header: ModelHeader) -> None:
@@ -115,14 +116,16 @@ def interpolate(first: Codes, last: Codes, share: float) -> Codes:
     return mixed.astype(np.float32)
 
 
-def draw_grid(picture: Picture, codes: Sequence[Codes | None], translator: Translator) -> Picture:
+def draw_grid(picture: Picture, model: Model) -> Picture:
     """Draw the picture and its samples in one row, each at its own size up to 1024 px."""
-    picture = eight_bits(picture)
-    samples = [translator.translate_pixels(picture.pixels, z=code) for code in codes]
-    header = translator.header
+    header, pixels = model.translator.header, eight_bits(picture).pixels
+    samples = [
+        model.translator.translate_pixels(pixels, z=model.code(picture, number))
+        for number in range(model.samples.count)
+    ]
     titles = [header.source, *(f"{header.target} {number + 1}" for number in range(len(samples)))]
-    side = min(max(*picture.pixels.shape[:2], _SMALLEST_CELL), _LARGEST_CELL)
-    return Picture(pixels=comparison([[picture.pixels, *samples]], titles=titles, cell=side))
+    side = min(max(*pixels.shape[:2], _SMALLEST_CELL), _LARGEST_CELL)
+    return Picture(pixels=comparison([[pixels, *samples]], titles=titles, cell=side))
 
 
 def parse_codes(text: str) -> tuple[tuple[float, ...], ...]:

@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,15 +34,11 @@ class Input:
         return PIPE if self.found == "piped" else self.path
 
 
-def _nothing(_: Path) -> bool:
-    return False
-
-
 def list_inputs(
     names: Sequence[str | Path],
     *,
     channels: int = 3,
-    ignore: Callable[[Path], bool] = _nothing,
+    ignore: Callable[[Path], bool] = lambda _: False,
     output: Path | None = None,
     pipe: bool = False,
 ) -> list[Input]:
@@ -54,12 +50,27 @@ def list_inputs(
     """
     found: list[Input] = []
     for name in names:
+        path = Path(name)
         if name == PIPE:
-            found.append(_piped(pipe=pipe))
-        elif os.path.lexists(name):
-            found += _existing(Path(name), ignore, output, channels)
+            if not pipe:
+                raise UsageError(
+                    "-: this command does not read from a pipe. Name a file or a folder"
+                )
+            found.append(Input(path=PIPE_NAME, relative=PIPE_NAME, found="piped"))
+        elif os.path.lexists(name) and not path.is_dir():
+            found.append(Input(path=path, relative=Path(path.name), found="named"))
         else:
-            found += _matching(str(name), ignore, output, channels)
+            if path.is_dir():
+                base, pictures = path, _in_folder(path, Path(), channels)
+                fault = "no pictures in this folder. Name one that holds some"
+            else:
+                base, pictures = _matching(str(name), channels)
+                fault = "nothing matches this pattern. Check it"
+            in_output = _test_of_folder(output, base=base)
+            kept = [p for p in pictures if not (ignore(p.path) or in_output(p.path.parent))]
+            if not kept:
+                raise UsageError(f"{name}: {fault}")
+            found += kept
     return found
 
 
@@ -91,69 +102,36 @@ def real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _piped(*, pipe: bool) -> Input:
-    if not pipe:
-        raise UsageError("-: this command does not read from a pipe. Name a file or a folder")
-    return Input(path=PIPE_NAME, relative=PIPE_NAME, found="piped")
-
-
-def _existing(
-    path: Path, ignore: Callable[[Path], bool], output: Path | None, channels: int
-) -> list[Input]:
-    if not path.is_dir():
-        return [Input(path=path, relative=Path(path.name), found="named")]
-    own = _inside(output, base=path)
-    pictures = [p for p in _pictures(path, Path(), channels) if not _left_out(p, ignore, own)]
-    if not pictures:
-        raise UsageError(f"{path}: no pictures in this folder. Name one that holds some")
-    return pictures
-
-
-def _matching(
-    pattern: str, ignore: Callable[[Path], bool], output: Path | None, channels: int
-) -> list[Input]:
-    """Expand a pattern as a shell does; the tree below its first wildcard is kept."""
-    if not glob.has_magic(pattern):
-        raise UsageError(f"{pattern}: no such file or folder. Check the name")
-    base = _fixed_part(pattern)
-    own = _inside(output, base=base)
-    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute ones too
-    found = [
-        picture
-        for match in map(Path, matches)
-        for picture in _matched(match, base, channels, whole="**" not in pattern)
-        if not _left_out(picture, ignore, own)
-    ]
-    if not found:
-        raise UsageError(f"{pattern}: nothing matches this pattern. Check it")
-    return found
-
-
-def _matched(match: Path, base: Path, channels: int, *, whole: bool) -> Iterable[Input]:
-    """List a matching file, or a folder's pictures unless ``**`` has matched them already."""
-    place = below_root(match.relative_to(base))
-    if not match.is_dir():
-        return [Input(path=match, relative=place, found="pattern")]
-    return _pictures(match, place, channels) if whole else ()
-
-
-def _pictures(folder: Path, place: Path, channels: int) -> Iterator[Input]:
+def _in_folder(folder: Path, place: Path, channels: int) -> Iterator[Input]:
     for path in list_images(folder, channels=channels):
         yield Input(path=path, relative=place / path.relative_to(folder), found="folder")
 
 
-def _fixed_part(pattern: str) -> Path:
-    """Return the folder above the first wildcard."""
-    return Path(re.split(r"[^/]*[*?[]", pattern.replace(os.sep, "/"), maxsplit=1)[0])
+def _matching(pattern: str, channels: int) -> tuple[Path, Iterator[Input]]:
+    """Expand a pattern as a shell does; return the folder above its first wildcard, too.
+
+    The tree below that folder is kept. A matching folder stands for its pictures, unless ``**``
+    has matched them already.
+    """
+    if not glob.has_magic(pattern):
+        raise UsageError(f"{pattern}: no such file or folder. Check the name")
+    base = Path(re.split(r"[^/]*[*?[]", pattern.replace(os.sep, "/"), maxsplit=1)[0])
+
+    def pictures() -> Iterator[Input]:
+        for name in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - absolute ones too
+            match = Path(name)
+            place = below_root(match.relative_to(base))
+            if not match.is_dir():
+                yield Input(path=match, relative=place, found="pattern")
+            elif "**" not in pattern:
+                yield from _in_folder(match, place, channels)
+
+    return base, pictures()
 
 
-def _left_out(picture: Input, ignore: Callable[[Path], bool], own: Callable[[Path], bool]) -> bool:
-    return ignore(picture.path) or own(picture.path.parent)
-
-
-def _inside(output: Path | None, *, base: Path) -> Callable[[Path], bool]:
+def _test_of_folder(output: Path | None, *, base: Path) -> Callable[[Path], bool]:
     """Give a test for folders in the output folder, if that lies below ``base``."""
     if output is None or real(base) not in real(output).parents:
-        return _nothing
+        return lambda _: False
     place = real(output)
     return lru_cache(maxsize=1024)(lambda folder: real(folder).is_relative_to(place))

@@ -4,7 +4,6 @@
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from imgtranslate.translation.inputs import PIPE, Input, Place, below_root
 
 FIELDS = ("dir", "stem", "name", "ext", "domain", "number")
 _FIELD = re.compile(r"\{([^{}/]*)\}")
-_SYNONYMS = ((".jpg", ".jpeg", ".jpe", ".jfif"), (".tif", ".tiff"))
+SYNONYMS = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ def check_output(output: Output, *, channels: int) -> None:
 
 
 def target_of(source: Input, naming: Naming, *, sample: int | None = None) -> Place:
-    """Find the place of a translation, where ``-o`` does not name one file.
+    """Find the place of a translation.
 
     ``sample``: the index of one of several, from 0. The format is by default the source's, if
     that can be written.
@@ -85,6 +84,8 @@ def target_of(source: Input, naming: Naming, *, sample: int | None = None) -> Pl
     output = naming.output
     if output.is_pipe:
         return PIPE
+    if output.text is not None and output.is_file:
+        return Path(output.text)
     stem, suffix = _stem(source), _suffix(source, naming)
     if output.text is not None and output.is_pattern:
         return _by_pattern(source, naming, sample=sample, suffix=suffix)
@@ -126,7 +127,12 @@ def suffix_of(file_format: str, *, channels: int) -> str:
 def _by_pattern(source: Input, naming: Naming, *, sample: int | None, suffix: str) -> Path:
     pattern, folder = str(naming.output.text), naming.output.folder
     ext, stem = suffix.removeprefix("."), _stem(source)
-    place = source.path.parent if folder is None else _place_in_tree(source)
+    if folder is None:
+        place = source.path.parent
+    elif source.found == "named":
+        place = below_root(source.path.parent)
+    else:
+        place = source.relative.parent  # in the tree where it was found
     fields = {
         "dir": place.as_posix(),
         "stem": stem,
@@ -135,7 +141,10 @@ def _by_pattern(source: Input, naming: Naming, *, sample: int | None, suffix: st
         "domain": safe_name(naming.domain),
         "number": str((sample or 0) + 1),
     }
-    path = _filled(pattern, fields, below=source.path.parent if folder is None else folder)
+    path = Path(_FIELD.sub(lambda field: fields[field[1]], pattern))
+    below = source.path.parent if folder is None else folder
+    if ".." in path.parts[len(below.parts) :]:
+        raise UsageError(f"-o {pattern}: {path} would leave {below}. Rename that input")
     if sample is not None and "{number}" not in pattern:
         return path.with_stem(f"{path.stem}.{sample + 1}")
     return path
@@ -157,19 +166,6 @@ def _fixed_folder(pattern: str) -> Path | None:
     return Path(fixed or slash)
 
 
-def _filled(pattern: str, fields: Mapping[str, str], *, below: Path) -> Path:
-    """Fill in the fields. Raises ``UsageError`` if a name would lead out of ``below``."""
-    path = Path(_FIELD.sub(lambda field: fields[field[1]], pattern))
-    if ".." in path.parts[len(below.parts) :]:
-        raise UsageError(f"-o {pattern}: {path} would leave {below}. Rename that input")
-    return path
-
-
-def _place_in_tree(source: Input) -> Path:
-    """Return the folder of a picture in the tree where it was found; its own if it was named."""
-    return below_root(source.path.parent) if source.found == "named" else source.relative.parent
-
-
 def _stem(source: Input) -> str:
     path = source.path
     return path.stem if _is_picture(path.suffix) else path.name
@@ -184,11 +180,13 @@ def _suffix(source: Input, naming: Naming) -> str:
 
 
 def _check_suffix(output: Output, suffix: str, *, channels: int) -> None:
-    asked = output.file_format and suffix_of(output.file_format, channels=channels)
-    if asked and suffix not in _same_format(asked):
-        raise UsageError(
-            f"-o {output.text}: not in the format of --format {output.file_format}. Leave one out"
-        )
+    if output.file_format is not None:
+        requested = suffix_of(output.file_format, channels=channels)
+        if SYNONYMS.get(suffix, suffix) != SYNONYMS.get(requested, requested):
+            raise UsageError(
+                f"-o {output.text}: not in the format of --format {output.file_format}. "
+                "Leave one out"
+            )
     if not holds(suffix, channels=channels):
         raise UsageError(f"-o {output.text}: {_cannot(suffix, channels)}")
 
@@ -204,7 +202,3 @@ def _best(channels: int) -> str:
 def _cannot(suffix: str, channels: int) -> str:
     several = f" with {channels} channels" if channels not in (1, 3) else ""
     return f"{suffix or 'no suffix'} cannot be written{several}. Use {_best(channels)}"
-
-
-def _same_format(suffix: str) -> tuple[str, ...]:
-    return next((group for group in _SYNONYMS if suffix in group), (suffix,))

@@ -29,6 +29,7 @@ class Shard:
 
 
 WHOLE = Shard(number=1, count=1)
+_RANKS = {"RANK", "WORLD_SIZE", "LOCAL_RANK"}  # that torchrun sets
 
 
 def parse_shard(text: str) -> Shard:
@@ -53,12 +54,8 @@ def shard_of_process(environment: Mapping[str, str]) -> Shard:
 
 def device_of_process(environment: Mapping[str, str]) -> str:
     """Return the GPU of a process that ``torchrun`` started; ``auto`` without GPUs."""
-    import torch
-
-    local = environment.get("LOCAL_RANK", "")
-    if not environment.keys() >= _RANKS or not torch.cuda.is_available():
+    if not environment.keys() >= _RANKS:
         return "auto"
-    return f"cuda:{local}"
+    import torch  # takes seconds
 
-
-_RANKS = {"RANK", "WORLD_SIZE", "LOCAL_RANK"}
+    return f"cuda:{environment['LOCAL_RANK']}" if torch.cuda.is_available() else "auto"

@@ -6,6 +6,7 @@ Threads suffice: Pillow, numpy and system calls release the interpreter's lock w
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -14,24 +15,24 @@ Result = TypeVar("Result")
 BUDGET = 2**28  # bytes of waiting decoded pictures, unless a single one has more
 
 
+@dataclass(kw_only=True)
 class Room:
     """The number of results that may wait, so that their memory stays within a budget."""
 
-    def __init__(self, *, most: int, budget: int = BUDGET) -> None:
-        self._most = most
-        self._budget = budget
-        self._largest = 0
+    most: int
+    budget: int = BUDGET  # bytes
+    largest: int = 0  # bytes of a result so far
 
     @property
     def places(self) -> int:
         """From 1 to ``most``, by the largest result so far; 1 before any is known."""
-        if not self._largest:
+        if not self.largest:
             return 1
-        return max(1, min(self._most, self._budget // self._largest))
+        return max(1, min(self.most, self.budget // self.largest))
 
     def seen(self, size: int) -> None:
         """Note the size of a result in bytes."""
-        self._largest = max(self._largest, size, 1)
+        self.largest = max(self.largest, size, 1)
 
 
 def read_ahead(
@@ -44,14 +45,20 @@ def read_ahead(
 ) -> Iterator[Result]:
     """Yield ``read(item)`` in order, while threads already read the next items."""
     waiting: deque[Future[Result]] = deque()
+
+    def first() -> Result:
+        result = waiting.popleft().result()
+        room.seen(size(result))
+        return result
+
     with ThreadPoolExecutor(workers, "read") as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(read, item))
                 while len(waiting) > room.places:
-                    yield _known(waiting.popleft().result(), size, room)
+                    yield first()
             while waiting:
-                yield _known(waiting.popleft().result(), size, room)
+                yield first()
         finally:
             for future in waiting:
                 future.cancel()
@@ -111,8 +118,3 @@ def in_order(items: Iterable[tuple[int, Item]]) -> Iterator[Item]:
         while wanted in early:
             yield early.pop(wanted)
             wanted += 1
-
-
-def _known(result: Result, size: Callable[[Result], int], room: Room) -> Result:
-    room.seen(size(result))
-    return result

@@ -25,18 +25,6 @@ class Job:
     model: int = 0  # index of the model
 
 
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """The inputs that are translated."""
-
-    shard: Shard = WHOLE
-    limit: int | None = None  # pictures
-    existing: Existing = "refuse"
-
-
-WHOLLY = Selection()
-
-
 def silent(_: str) -> None:
     """Drop a notice."""
 
@@ -49,14 +37,17 @@ def plan_translation(
     listed: Sequence[Input] = (),
     samples: int = 1,
     grid: bool = False,
-    selection: Selection = WHOLLY,
+    shard: Shard = WHOLE,
+    limit: int | None = None,
+    existing: Existing = "refuse",
     notice: Callable[[str], None] = silent,
 ) -> list[Job]:
     """Plan the outputs of all inputs, in order, and write nothing.
 
     ``inputs`` are files, folders, globs and ``-``; ``listed`` come after them. Each model gives
-    ``samples`` of each picture, a file each or all in one ``grid``. ``notice`` gets a line about
-    inputs that are left out.
+    ``samples`` of each picture, a file each or all in one ``grid``. Of the inputs those of the
+    ``shard`` are translated, up to ``limit`` pictures. ``notice`` gets a line about inputs that
+    are left out.
 
     Raises
     ------
@@ -66,7 +57,17 @@ def plan_translation(
     """
     if output.text is None and PIPE in inputs:
         output = replace(output, text=PIPE)
-    namings = _namings(models, output, channels=3 if grid else None)
+    namings = [
+        Naming(
+            output=output,
+            domain=header.target,
+            channels=3 if grid else header.out_channels,
+            several_models=len(models) > 1,
+        )
+        for header in models
+    ]
+    for naming in namings:
+        check_output(output, channels=naming.channels)
     channels = max(header.in_channels for header in models)
     found = list_inputs(inputs, channels=channels, output=output.folder, pipe=True)
     sources = [*found, *listed]
@@ -77,38 +78,12 @@ def plan_translation(
         for source in sources
         for model, naming in enumerate(namings)
         for sample in numbers
-        for target in [_target(source, naming, sample=sample if samples > 1 and not grid else None)]
+        for target in [target_of(source, naming, sample=sample if samples > 1 else None)]
     )
     planned = _without_own_outputs(planned, output, notice)
-    chosen = _chosen(planned, selection, notice)
-    _check_inputs_kept(chosen, planned, replaceable=_replaceable(output, selection.existing))
-    targets = [job.target for job in chosen if isinstance(job.target, Path)]
-    _check_targets(targets, output=output, existing=selection.existing)
-    return chosen
-
-
-def _namings(
-    models: Sequence[ModelHeader], output: Output, *, channels: int | None
-) -> list[Naming]:
-    namings = [
-        Naming(
-            output=output,
-            domain=header.target,
-            channels=channels or header.out_channels,
-            several_models=len(models) > 1,
-        )
-        for header in models
-    ]
-    for naming in namings:
-        check_output(output, channels=naming.channels)
-    return namings
-
-
-def _target(source: Input, naming: Naming, *, sample: int | None) -> Place:
-    output = naming.output
-    if output.is_file and output.text is not None:
-        return Path(output.text)
-    return target_of(source, naming, sample=sample)
+    jobs = _selected(planned, shard=shard, limit=limit, notice=notice)
+    _check_targets(jobs, planned, output=output, existing=existing)
+    return jobs
 
 
 def _check_single(output: Output, sources: Sequence[Input], *, samples: int, models: int) -> None:
@@ -171,11 +146,14 @@ def _without_own_outputs(
     return kept
 
 
-def _chosen(
-    pairs: list[tuple[Input, Job]], selection: Selection, notice: Callable[[str], None]
+def _selected(
+    pairs: list[tuple[Input, Job]],
+    *,
+    shard: Shard,
+    limit: int | None,
+    notice: Callable[[str], None],
 ) -> list[Job]:
     """Select the jobs of this shard, up to the limit of pictures."""
-    shard, limit = selection.shard, selection.limit
     mine = [job for source, job in pairs if shard.count == 1 or shard.holds(source.relative)]
     if shard.count > 1:
         notice(f"shard {shard}: {_pictures(mine)} of {_pictures(job for _, job in pairs)} pictures")
@@ -190,28 +168,27 @@ def _pictures(jobs: Iterable[Job]) -> int:
     return len({job.source for job in jobs})
 
 
-def _replaceable(output: Output, existing: Existing) -> bool:
-    """Tell whether an input may be replaced: only if it is also the named output."""
-    return output.is_file and existing == "overwrite"
-
-
-def _check_inputs_kept(
-    jobs: Iterable[Job], planned: Iterable[tuple[Input, Job]], *, replaceable: bool
+def _check_targets(
+    jobs: Sequence[Job],
+    planned: Iterable[tuple[Input, Job]],
+    *,
+    output: Output,
+    existing: Existing,
 ) -> None:
-    existing = [job.target for job in jobs if _there(job.target)]
-    inputs = {_identity(source.place) for source, _ in planned} if existing else set()
-    for target in existing:
-        if _identity(target) in inputs and not replaceable:
-            raise UsageError(
-                f"{target}: an input itself, which would be overwritten. Name another output by -o"
-            )
-
-
-def _check_targets(targets: Sequence[Path], *, output: Output, existing: Existing) -> None:
+    targets = [job.target for job in jobs if isinstance(job.target, Path)]
+    present = [target for target in targets if os.path.lexists(target)]
+    replaceable = output.is_file and existing == "overwrite"  # an input that is named by -o, too
+    if present and not replaceable:
+        inputs = {_identity(source.place) for source, _ in planned}
+        for target in present:
+            if _identity(target) in inputs:
+                raise UsageError(
+                    f"{target}: an input itself, which would be overwritten. "
+                    "Name another output by -o"
+                )
     root = None if output.folder is None else real(output.folder)
     for folder in dict.fromkeys(target.parent for target in targets):
         _check_folder(folder, root=root)
-    present = [target for target in targets if os.path.lexists(target)]
     for target in present:
         if target.is_dir():
             raise UsageError(f"{target}: a folder stands where a picture goes. Name another output")
@@ -231,10 +208,6 @@ def _check_folder(folder: Path, *, root: Path | None) -> None:
         )
     if not os.access(nearest_existing, os.W_OK | os.X_OK):
         raise UsageError(f"{nearest_existing}: no permission to write here. Name another output")
-
-
-def _there(target: Place) -> bool:
-    return isinstance(target, Path) and os.path.lexists(target)
 
 
 def _identity(place: Place) -> tuple[int, int] | str:

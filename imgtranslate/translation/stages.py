@@ -19,7 +19,6 @@ from imgtranslate.errors import ImageError, ImgTranslateError
 from imgtranslate.files import explained
 from imgtranslate.images import (
     Alpha,
-    Codes,
     Picture,
     encode_image,
     holds_frames,
@@ -28,29 +27,13 @@ from imgtranslate.images import (
     write_image,
 )
 from imgtranslate.images.opening import pixels_at_most
-from imgtranslate.translation.codes import LatentCodes, draw_grid
+from imgtranslate.translation.codes import Model, draw_grid
 from imgtranslate.translation.inputs import Place
 from imgtranslate.translation.plan import Existing, Job
-from imgtranslate.translation.translator import Translator
 
 _FAULTS = (ImgTranslateError, MemoryError)  # that end one picture, not the run
 Status = Literal["written", "skipped", "failed"]
 PIPE_LIMIT = 2**32  # bytes read from stdin
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """A loaded model and the latent codes of its samples."""
-
-    translator: Translator
-    codes: LatentCodes | None = None  # for a model with a code
-    name: str | None = None  # where there are several models
-
-    def code(self, picture: Picture, look: int) -> Codes | None:
-        """Return the latent code of one translation of ``picture``; None without a code."""
-        if self.codes is None:
-            return None
-        return self.codes.code(look, picture.pixels, self.translator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,17 +121,14 @@ def read_picture(
 
 
 def translate_frames(
-    frames: Iterable[Picture], model: Model, *, look: int | None
+    frames: Iterable[Picture], model: Model, *, sample: int | None
 ) -> Iterator[Picture]:
-    """Yield each frame translated; with ``look`` None one grid of all translations of the first."""
-    if look is not None:
-        for frame in frames:
-            yield model.translator.translate_picture(frame, z=model.code(frame, look))
+    """Yield one sample of each frame; with ``sample`` None a grid of all samples of the first."""
+    if sample is None:
+        yield draw_grid(next(iter(frames)), model)
         return
-    first = next(iter(frames))
-    count = model.codes.samples.count if model.codes else 1
-    codes = [model.code(first, number) for number in range(count)]
-    yield draw_grid(first, codes, model.translator)
+    for frame in frames:
+        yield model.translator.translate_picture(frame, z=model.code(frame, sample))
 
 
 def read_work(
@@ -180,9 +160,11 @@ def read_work(
 
 def translate_work(works: Sequence[Work], *, models: Sequence[Model]) -> list[Work]:
     """Translate pictures for one model; several run as one batch, or singly if that fails."""
+    if not works[0].frames:  # skipped or failed
+        return list(works)
     start = time.perf_counter()
     model = models[works[0].job.model]
-    made = _translate_together(works, model) if len(works) > 1 else []
+    made = _translate_batch(works, model) if len(works) > 1 else []
     made = made or [_translate_alone(work, model) for work in works]
     seconds = (time.perf_counter() - start) / len(works)
     return [replace(work, seconds=work.seconds + seconds) for work in made]
@@ -253,18 +235,18 @@ def _with_frames(
 
 def _translate_alone(work: Work, model: Model) -> Work:
     try:
-        made = tuple(translate_frames(work.frames, model, look=work.job.sample))
+        made = tuple(translate_frames(work.frames, model, sample=work.job.sample))
     except _FAULTS as error:
         return work.failed(error)
     return replace(work, frames=made)
 
 
-def _translate_together(works: Sequence[Work], model: Model) -> list[Work]:
+def _translate_batch(works: Sequence[Work], model: Model) -> list[Work]:
     """Translate in one batch; return nothing if the device is out of memory or a picture fails."""
     pictures = [work.frames[0] for work in works]
     codes = [model.code(work.frames[0], work.job.sample or 0) for work in works]
     try:
-        made = model.translator.translate_together(pictures, codes=codes)
+        made = model.translator.translate_batch(pictures, codes=codes)
     except (ImageError, MemoryError):
         return []
     return [replace(work, frames=(picture,)) for work, picture in zip(works, made, strict=True)]
@@ -283,7 +265,7 @@ def _write(work: Work, options: Options) -> None:
 
 
 def _outcome(work: Work, model: Model, *, seconds: float) -> Outcome:
-    look = work.job.sample
+    sample = work.job.sample
     height, width = work.frames[0].pixels.shape[:2] if work.frames else (0, 0)
     return Outcome(
         input=work.job.source,
@@ -292,7 +274,7 @@ def _outcome(work: Work, model: Model, *, seconds: float) -> Outcome:
         reason=work.reason,
         size=(width, height) if work.frames else None,
         seconds=round(seconds, 4) if work.frames else 0.0,
-        sample=None if look is None or model.codes is None else look + 1,
-        seed=model.codes.seed(look or 0) if model.codes else None,
+        sample=sample + 1 if sample is not None and model.translator.latent_dim else None,
+        seed=model.seed(sample or 0),
         model=model.name,
     )

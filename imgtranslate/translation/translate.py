@@ -12,13 +12,12 @@ import numpy as np
 
 from imgtranslate.files import remove_leftovers
 from imgtranslate.model_files.checkpoint import Direction
-from imgtranslate.translation.codes import Samples, choose_codes
+from imgtranslate.translation.codes import Model
 from imgtranslate.translation.outputs import Output
 from imgtranslate.translation.pipeline import Room, grouped, in_order, read_ahead, write_behind
-from imgtranslate.translation.plan import Existing, Job, Selection, plan_translation, silent
+from imgtranslate.translation.plan import Existing, Job, plan_translation, silent
 from imgtranslate.translation.stages import (
     PLAIN,
-    Model,
     Options,
     Outcome,
     Work,
@@ -56,14 +55,18 @@ def run_jobs(
     for folder in {job.target.parent for job in jobs if isinstance(job.target, Path)}:
         remove_leftovers(folder)
     tasks_read = read_ahead(
-        read, tasks, workers=workers, size=_size_of_all, room=Room(most=2 * workers)
+        read,
+        tasks,
+        workers=workers,
+        size=lambda works: max(work.size for work in works),
+        room=Room(most=2 * workers),
     )
     works = _while_not(stop, itertools.chain.from_iterable(tasks_read))
     if options.resize is None:
         works = _watched(works, models, notice)
     together = partial(_batch_size, models=models)
     groups = grouped(works, key=_kind, most=together, window=4 * BATCH)
-    made = (work for group in groups for work in _translated(group, models))
+    made = (work for group in groups for work in translate_work(group, models=models))
     written = write_behind(
         write, made, workers=workers, size=lambda work: work.size, room=Room(most=2 * workers)
     )
@@ -89,10 +92,9 @@ def translate_folder(
         [folder],
         models=[translator.header],
         output=Output(text=os.fspath(output), file_format=file_format),
-        selection=Selection(existing=existing),
+        existing=existing,
     )
-    models = [Model(translator=translator, codes=choose_codes(Samples(), translator))]
-    return run_jobs(jobs, models=models, options=Options(existing=existing))
+    return run_jobs(jobs, models=[Model(translator=translator)], options=Options(existing=existing))
 
 
 def _tasks(jobs: Sequence[Job], models: Sequence[Model]) -> Iterator[list[tuple[int, Job]]]:
@@ -139,11 +141,3 @@ def _batch_size(work: Work, *, models: Sequence[Model]) -> int:
         return 1
     pixels = math.prod(work.frames[0].pixels.shape[:2])
     return max(1, min(BATCH, _BATCH_PIXELS // pixels))
-
-
-def _translated(group: list[Work], models: Sequence[Model]) -> list[Work]:
-    return translate_work(group, models=models) if group[0].frames else group
-
-
-def _size_of_all(works: list[Work]) -> int:
-    return max(work.size for work in works)

@@ -131,7 +131,7 @@ class Translator:
             output[:, start : start + part.shape[1]] = part
         return output
 
-    def translate_together(
+    def translate_batch(
         self, pictures: Sequence[Picture], *, codes: Sequence[Codes | None]
     ) -> list[Picture]:
         """Translate 8-bit pictures of one size in one run of the network, as suits a GPU.

@@ -14,10 +14,9 @@ from PIL import Image
 from imgtranslate.cli.terminal import printable
 from imgtranslate.errors import UsageError
 from imgtranslate.translation import stages
-from imgtranslate.translation.codes import Samples, choose_codes
+from imgtranslate.translation.codes import Model
 from imgtranslate.translation.outputs import Output, safe_name
-from imgtranslate.translation.plan import Existing, Selection, plan_translation
-from imgtranslate.translation.stages import Model
+from imgtranslate.translation.plan import Existing, plan_translation
 from imgtranslate.translation.translate import run_jobs, translate_folder
 from imgtranslate.translation.translator import Translator, load
 
@@ -34,7 +33,7 @@ def plan(
         inputs,
         models=[HEADER],
         output=Output(text=output, file_format=file_format),
-        selection=Selection(existing=existing),
+        existing=existing,
     )
     return {Path(job.source).as_posix(): Path(job.target).as_posix() for job in jobs}
 
@@ -414,8 +413,7 @@ def test_an_identity_gives_back_a_tree_exactly(there: Path):
         save_picture(there / f"in/a.{suffix}", size=(13, 7))
     translator = Translator(Identity())
     jobs = plan_translation(["in"], models=[translator.header], output=Output(text="out"))
-    model = Model(translator=translator, codes=choose_codes(Samples(), translator))
-    for outcome in run_jobs(jobs, models=[model]):
+    for outcome in run_jobs(jobs, models=[Model(translator=translator)]):
         with Image.open(outcome.input) as before, Image.open(outcome.output) as after:
             assert after.format == before.format
             assert after.convert("RGB").tobytes() == before.convert("RGB").tobytes()

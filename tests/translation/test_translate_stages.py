@@ -21,12 +21,12 @@ from imgtranslate.errors import UsageError
 from imgtranslate.images import Values
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.translation import stages
-from imgtranslate.translation.codes import Samples, choose_codes
+from imgtranslate.translation.codes import Model
 from imgtranslate.translation.outputs import Output
 from imgtranslate.translation.partitions import WHOLE, Shard, parse_shard, shard_of_process
 from imgtranslate.translation.pipeline import Room, grouped, in_order, read_ahead, write_behind
 from imgtranslate.translation.plan import Job, plan_translation
-from imgtranslate.translation.stages import Model, Options, Outcome
+from imgtranslate.translation.stages import Options, Outcome
 from imgtranslate.translation.translate import BATCH, run_jobs
 from imgtranslate.translation.translator import Translator
 
@@ -139,8 +139,7 @@ class FakeEngine:
 
 
 def model_of(engine: FakeEngine) -> Model:
-    translator = Translator(engine)
-    return Model(translator=translator, codes=choose_codes(Samples(), translator))
+    return Model(translator=Translator(engine))
 
 
 def translated(engine: FakeEngine, folder: str, output: str) -> list[Outcome]:
