@@ -47,16 +47,14 @@ def import_(
     from imgtranslate.model_files.checkpoint import Direction
     from imgtranslate.model_files.import_weights import import_weights
 
-    direction_found: Direction | None = None
-    if direction is not None:
-        direction_found = nearest(direction, ("ab", "ba"), what="--direction")
+    directions: tuple[Direction, ...] = ("ab", "ba")
     header = import_weights(
         file,
         output,
         encoder=encoder,
         latent_dim=latent_dim,
         statistics=nearest(norm_statistics, ("training", "picture"), what="--norm-statistics"),
-        direction=direction_found,
+        direction=None if direction is None else nearest(direction, directions, what="--direction"),
         source=source,
         target=target,
         overwrite=overwrite,
