@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,7 @@ EPILOG = examples(
     "imgtranslate serve --model runs/horses2zebras --host 0.0.0.0 --allow-host pictures.local",
     "curl -X POST -T in.jpg http://127.0.0.1:8000/translate -o out.png",
 )
-LIMITS = "Limits"
+limit_option = partial(typer.Option, rich_help_panel="Limits")
 STOPPING = "stopping after this picture"
 
 
@@ -40,19 +41,11 @@ def serve(
     ] = None,
     device: Device = "auto",
     gpu: Gpu = None,
-    queue: Annotated[
-        int,
-        typer.Option(min=0, max=1000, help="Requests that may wait.", rich_help_panel=LIMITS),
-    ] = 16,
-    max_bytes: Annotated[
-        int, typer.Option(min=1, help="Bytes of a picture as sent.", rich_help_panel=LIMITS)
-    ] = 50_000_000,
-    max_pixels: Annotated[
-        int, typer.Option(min=1, help="Pixels of all frames.", rich_help_panel=LIMITS)
-    ] = 2**24,
+    queue: Annotated[int, limit_option(min=0, max=1000, help="Requests that may wait.")] = 16,
+    max_bytes: Annotated[int, limit_option(min=1, help="Bytes of a picture as sent.")] = 50_000_000,
+    max_pixels: Annotated[int, limit_option(min=1, help="Pixels of all frames.")] = 2**24,
     timeout: Annotated[
-        float,
-        typer.Option(min=0.1, max=86400, help="Seconds to send a picture.", rich_help_panel=LIMITS),
+        float, limit_option(min=0.1, max=86400, help="Seconds to send a picture.")
     ] = 30.0,
 ) -> None:
     r"""Translate pictures for a page in the browser and for other programs, over HTTP.

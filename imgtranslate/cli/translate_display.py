@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections import Counter
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import typer
@@ -46,12 +45,7 @@ class Display:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop drawing, restore the terminal and print the count."""
         self._bar.stop()
         say(self._summary())

@@ -167,10 +167,10 @@ def _load_runtime(path: Path, *, device: str, openvino: bool) -> "OnnxRuntime | 
     if openvino or not is_onnx(path):
         from imgtranslate.engines.openvino_runtime import OpenvinoRuntime
 
-        return OpenvinoRuntime.load(path, device=device)
+        return OpenvinoRuntime(path, device=device)
     from imgtranslate.engines.onnx_runtime import OnnxRuntime
 
-    return OnnxRuntime.load(path, device=device)
+    return OnnxRuntime(path, device=device)
 
 
 Described = dict[str, tuple[Any, int, str]]  # channels or numbers, rank and dtype by name

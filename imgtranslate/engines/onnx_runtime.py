@@ -35,29 +35,22 @@ class OnnxRuntime:
     ``ports``: shapes and dtypes of the inputs and outputs by name.
     """
 
-    def __init__(self, session: Any, *, ports: Ports, device: str) -> None:
-        self.ports = ports
-        self.device = device
-        self._session = session
-
-    @classmethod
-    def load(cls, path: Path, *, device: str = "auto") -> "OnnxRuntime":
+    def __init__(self, path: Path, *, device: str = "auto") -> None:
         """Load a graph. Raises ``CheckpointError``, and ``UsageError`` for the device."""
-        provider, chosen = _provider(device)
+        provider, self.device = _provider(device)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS
         try:
-            session = onnxruntime.InferenceSession(path, options, providers=[provider])
-            ports = {
+            self._session = onnxruntime.InferenceSession(path, options, providers=[provider])
+            self.ports: Ports = {
                 value.name: (tuple(value.shape), _DTYPES.get(value.type, value.type))
-                for value in (*session.get_inputs(), *session.get_outputs())
+                for value in (*self._session.get_inputs(), *self._session.get_outputs())
             }
         except _FAULTS as error:
             why = " ".join(str(error).split())[:200].rstrip(".")
             raise CheckpointError(
                 f"{path}: ONNX Runtime cannot load it: {why}. Export it again"
             ) from error
-        return cls(session, ports=ports, device=chosen)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Compute the outputs by name. Raises ``RuntimeError``."""

@@ -22,27 +22,22 @@ _DTYPES = {"f32": "float32", "u8": "uint8"}
 
 @final
 class OpenvinoRuntime:
-    """A graph that OpenVINO compiled."""
+    """A graph that OpenVINO compiled.
+
+    ``ports``: shapes and dtypes of the inputs and outputs by name.
+    """
 
     device = "cpu"
 
-    def __init__(self, compiled: Any) -> None:
-        self._compiled = compiled
-
-    @classmethod
-    def load(cls, path: Path, *, device: str = "auto") -> "OpenvinoRuntime":
+    def __init__(self, path: Path, *, device: str = "auto") -> None:
         """Load an .onnx export or a folder of ``--format openvino``.
 
         Raises ``CheckpointError``, and ``UsageError`` without OpenVINO or for another device.
         """
         if device not in ("auto", "cpu"):
             raise UsageError(f"`device` {device}: OpenVINO runs on the CPU here. Use `device` cpu")
-        return cls(compile_model(path if is_onnx(path) else path / GRAPH))
-
-    @property
-    def ports(self) -> Ports:
-        """Shapes and dtypes of the inputs and outputs by name."""
-        return {
+        self._compiled = compile_model(path if is_onnx(path) else path / GRAPH)
+        self.ports: Ports = {
             port.get_any_name(): _described(port)
             for port in (*self._compiled.inputs, *self._compiled.outputs)
         }

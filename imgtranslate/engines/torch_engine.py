@@ -21,14 +21,14 @@ from imgtranslate.images import Codes, Values
 from imgtranslate.memory import available_memory
 from imgtranslate.model_files.checkpoint import (
     ENCODER_PREFIX,
+    Layout,
     ModelHeader,
     load_tensors,
+    read_layout,
     read_model_header,
 )
 from imgtranslate.networks import ResnetGenerator, UnetGenerator
 from imgtranslate.settings.config import latent_dim
-
-Layout = dict[str, tuple[str, tuple[int, ...]]]  # name to dtype and shape
 
 
 @final
@@ -69,7 +69,7 @@ class TorchEngine:
         expected = _layout_of_network(network)
         if encoder is not None:
             expected |= {f"{ENCODER_PREFIX}{n}": e for n, e in _layout_of_network(encoder).items()}
-        _check_layout(path, expected=expected, found=_layout_of_file(path))
+        _check_layout(path, expected=expected, found=read_layout(path))
 
         tensors = load_tensors(path)
         if encoder is not None:
@@ -184,14 +184,6 @@ def _layout_of_network(network: nn.Module) -> Layout:
         name: (_DTYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape))
         for name, tensor in network.state_dict().items()
     }
-
-
-def _layout_of_file(path: Path) -> Layout:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        return {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
 
 
 def _check_layout(path: Path, *, expected: Layout, found: Layout) -> None:

@@ -5,9 +5,9 @@ There are two kinds: a model, to use (``ab.safetensors``), and a training state,
 tensor and without torch. No pickle is read or written.
 """
 
+import contextlib
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "imgtranslate"
 Direction = Literal["ab", "ba"]
+Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype, as safetensors names it, and shape
 FORMAT_VERSION = 1
 ENCODER_PREFIX = "encoder."  # of the tensors that read a code z from a picture of the target
 LICENCE_NOTE = (
@@ -151,16 +152,11 @@ def save(path: Path, tensors: Mapping[str, "Tensor"], header: Section) -> None:
         temporary.write_bytes(content)
 
 
-def parameters_of(path: Path) -> int:
-    """Count the numbers in a checkpoint's tensors by their shapes, without loading them."""
-    from safetensors import SafetensorError, safe_open
-
-    _refuse_special(path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return sum(math.prod(file.get_slice(n).get_shape()) for n in file.keys())  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from error
+def read_layout(path: Path) -> Layout:
+    """Read name, dtype and shape of a checkpoint's tensors, without loading them."""
+    with _opened(path) as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        return {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
 
 
 def kind_of(path: Path) -> Literal["model", "export", "state"]:
@@ -188,11 +184,15 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    _refuse_special(path)
-    try:
-        metadata = read_export_metadata(path) if is_export(path) else _safetensors_metadata(path)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    if is_export(path):
+        _refuse_special(path)
+        try:
+            metadata = read_export_metadata(path)
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from error
+    else:
+        with _opened(path) as file:
+            metadata = file.metadata() or {}
     if METADATA_KEY not in metadata:
         raise CheckpointError(
             f"{path}: not written by imgtranslate: it has no header of ours. "
@@ -201,14 +201,17 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     return _parse_json(metadata[METADATA_KEY], path)
 
 
-def _safetensors_metadata(path: Path) -> dict[str, str]:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file to read parts of it."""
     from safetensors import SafetensorError, safe_open
 
+    _refuse_special(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _parse_json(text: str, path: Path) -> dict[str, Any]:

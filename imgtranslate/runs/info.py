@@ -1,5 +1,6 @@
 """The description of a model, export, training state or run, from its header alone."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -8,7 +9,7 @@ from typing import Any
 from imgtranslate.errors import CheckpointError
 from imgtranslate.model_files.checkpoint import (
     kind_of,
-    parameters_of,
+    read_layout,
     read_model_header,
     read_state_header,
 )
@@ -61,7 +62,8 @@ def _model(path: Path, kind: str) -> Info:
     samples = " --samples 6" if latent_dim(header.generator) else ""
     use: tuple[str, ...] = (f"imgtranslate translate in.jpg --model {file}{samples}",)
     if kind == "model":
-        facts["parameters"] = f"{parameters_of(path):,}"
+        parameters = sum(math.prod(shape) for _, shape in read_layout(path).values())
+        facts["parameters"] = f"{parameters:,}"
         output = quote(f"{path.stem}.onnx")
         use += (f"imgtranslate export --model {file} --format onnx -o {output}",)
     else:

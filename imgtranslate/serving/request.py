@@ -130,14 +130,11 @@ def _why_invalid(name: str, value: str) -> str:
 
 
 def _find_model(name: str | None, models: Sequence[ServedModel]) -> ServedModel:
-    if name is None:
-        return models[0]
-    for model in models:
-        if model.name == name:
-            return model
-    names = ", ".join(model.name for model in models)
-    line = f"model {shown(name, limit=60)}: not served here. Choose from {names}"
-    raise RequestError(HTTPStatus.NOT_FOUND, line)
+    named = {model.name: model for model in models}
+    if name is not None and name not in named:
+        line = f"model {shown(name, limit=60)}: not served here. Choose from {', '.join(named)}"
+        raise RequestError(HTTPStatus.NOT_FOUND, line)
+    return models[0] if name is None else named[name]
 
 
 def _samples(values: Query) -> Samples:

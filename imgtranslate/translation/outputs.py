@@ -67,11 +67,12 @@ def check_output(output: Output, *, channels: int) -> None:
     """Raise ``UsageError`` for a file, pattern or format that cannot be written."""
     if output.file_format is not None:
         suffix_of(output.file_format, channels=channels)
-    if output.text is not None and output.is_pattern:
+    if output.text is None:
+        return
+    if output.is_pattern:
         _check_pattern(output.text)
-        if not output.text.endswith((".{ext}", "{name}")):
-            _check_suffix(output, Path(output.text).suffix.lower(), channels=channels)
-    if output.text is not None and output.is_file:
+    own_suffix = not output.text.endswith((".{ext}", "{name}"))
+    if output.is_file or (output.is_pattern and own_suffix):
         _check_suffix(output, Path(output.text).suffix.lower(), channels=channels)
 
 

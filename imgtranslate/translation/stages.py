@@ -135,27 +135,29 @@ def read_work(
     task: Sequence[tuple[int, Job]], *, models: Sequence[Model], options: Options
 ) -> list[Work]:
     """Read the picture that all jobs of a task share, unless every output exists already."""
-    works = [_begin(number, job, options) for number, job in task]
-    wanted = [work for work in works if work.status == "written"]
+    skipped: list[Work] = []
+    wanted: list[Work] = []
+    for number, job in task:
+        work = Work(number=number, job=job)
+        if options.existing == "skip" and _exists(job.target):
+            skipped.append(replace(work, status="skipped", reason="exists"))
+        else:
+            wanted.append(work)
     if not wanted:
-        return works
-    start, job = time.perf_counter(), wanted[0].job
+        return skipped
+    start, first = time.perf_counter(), wanted[0].job
     try:
         frames, more = read_picture(
-            job.source if isinstance(job.source, Path) else _piped(options),
-            channels=models[job.model].translator.header.in_channels,
+            first.source if isinstance(first.source, Path) else _piped(options),
+            channels=models[first.model].translator.header.in_channels,
             options=options,
             all_frames=any(_holds_frames(work.job, options) for work in wanted),
         )
     except _FAULTS as error:
-        return [work.failed(error) if work in wanted else work for work in works]
+        return [*skipped, *(work.failed(error) for work in wanted)]
     seconds = time.perf_counter() - start
-    return [
-        _with_frames(work, frames, options, more=more, seconds=seconds if work.job is job else 0)
-        if work.status == "written"
-        else work
-        for work in works
-    ]
+    read = [_with_frames(work, frames, options, more=more) for work in wanted]
+    return [*skipped, replace(read[0], seconds=seconds), *read[1:]]
 
 
 def translate_work(works: Sequence[Work], *, models: Sequence[Model]) -> list[Work]:
@@ -179,7 +181,19 @@ def write_work(work: Work, *, models: Sequence[Model], options: Options) -> tupl
         except _FAULTS as error:
             work = work.failed(error)
     seconds = work.seconds + time.perf_counter() - start
-    return work.number, _outcome(work, models[work.job.model], seconds=seconds)
+    model, sample = models[work.job.model], work.job.sample
+    height, width = work.frames[0].pixels.shape[:2] if work.frames else (0, 0)
+    return work.number, Outcome(
+        input=work.job.source,
+        output=work.job.target,
+        status=work.status,
+        reason=work.reason,
+        size=(width, height) if work.frames else None,
+        seconds=round(seconds, 4) if work.frames else 0.0,
+        sample=sample + 1 if sample is not None and model.translator.latent_dim else None,
+        seed=model.seed(sample or 0),
+        model=model.name,
+    )
 
 
 def _fitted(frames: Iterable[Picture], options: Options) -> Iterator[Picture]:
@@ -198,11 +212,8 @@ def _fitted(frames: Iterable[Picture], options: Options) -> Iterator[Picture]:
         yield fitting
 
 
-def _begin(number: int, job: Job, options: Options) -> Work:
-    exists = isinstance(job.target, Path) and os.path.exists(job.target)  # noqa: PTH110 - no error
-    if options.existing == "skip" and exists:
-        return Work(number=number, job=job, status="skipped", reason="exists")
-    return Work(number=number, job=job)
+def _exists(target: Place) -> bool:
+    return isinstance(target, Path) and os.path.exists(target)  # noqa: PTH110 - raises nothing
 
 
 def _piped(options: Options) -> BinaryIO:
@@ -222,15 +233,13 @@ def _suffix(job: Job, options: Options) -> str:
     return job.target.suffix if isinstance(job.target, Path) else options.pipe_suffix
 
 
-def _with_frames(
-    work: Work, frames: tuple[Picture, ...], options: Options, *, more: bool, seconds: float
-) -> Work:
+def _with_frames(work: Work, frames: tuple[Picture, ...], options: Options, *, more: bool) -> Work:
     """Give the work all frames, or the first with a note where its output holds one only."""
     if _holds_frames(work.job, options):
-        return replace(work, frames=frames, seconds=seconds)
+        return replace(work, frames=frames)
     more = more or len(frames) > 1
     reason = f"the first of several frames, as {_suffix(work.job, options)} holds one"
-    return replace(work, frames=frames[:1], reason=reason if more else "", seconds=seconds)
+    return replace(work, frames=frames[:1], reason=reason if more else "")
 
 
 def _translate_alone(work: Work, model: Model) -> Work:
@@ -262,19 +271,3 @@ def _write(work: Work, options: Options) -> None:
         content = encode_image(work.frames, suffix=options.pipe_suffix, quality=options.quality)
         options.stdout.write(content)
         options.stdout.flush()
-
-
-def _outcome(work: Work, model: Model, *, seconds: float) -> Outcome:
-    sample = work.job.sample
-    height, width = work.frames[0].pixels.shape[:2] if work.frames else (0, 0)
-    return Outcome(
-        input=work.job.source,
-        output=work.job.target,
-        status=work.status,
-        reason=work.reason,
-        size=(width, height) if work.frames else None,
-        seconds=round(seconds, 4) if work.frames else 0.0,
-        sample=sample + 1 if sample is not None and model.translator.latent_dim else None,
-        seed=model.seed(sample or 0),
-        model=model.name,
-    )

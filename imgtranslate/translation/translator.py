@@ -302,7 +302,15 @@ def load(
             f"{path}: only torch.export.load reads it, which may run code that a file carries. "
             "Use the .safetensors model or an .onnx export"
         )
-    _refuse_engine(engine, path)
+    fitting = {
+        "auto": True,
+        "torch": not is_export(path),
+        "onnx": is_onnx(path),
+        "openvino": is_onnx(path) or is_openvino(path),
+    }
+    if not fitting[engine]:
+        kind = "the .safetensors model" if engine == "torch" else f"an export: --format {engine}"
+        raise UsageError(f"`engine` {engine}: does not run {path}. Use {kind}")
 
     if is_export(path):
         from imgtranslate.engines.export_engine import ExportEngine
@@ -325,19 +333,6 @@ def load(
         raise UsageError(f"`encoder` {encoder}: goes with an .onnx model. Leave it out")
     loaded = TorchEngine.load(path, device=device, half=precision == "fp16")
     return Translator(loaded, sizes=AnySize(loaded, tile=tile, memory=memory, notice=notice))
-
-
-def _refuse_engine(engine: EngineName, path: Path) -> None:
-    """Raise ``UsageError`` if the engine does not run the file."""
-    fitting = {
-        "auto": True,
-        "torch": not is_export(path),
-        "onnx": is_onnx(path),
-        "openvino": is_onnx(path) or is_openvino(path),
-    }
-    if not fitting[engine]:
-        kind = "the .safetensors model" if engine == "torch" else f"an export: --format {engine}"
-        raise UsageError(f"`engine` {engine}: does not run {path}. Use {kind}")
 
 
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:

@@ -86,15 +86,13 @@ def _with_code(code: nn.Module, x: Map, z: Tensor | None) -> Map:
         return x
     if isinstance(code, PlaneCode):
         return joined(x, _plane(code, z, like=x))
-    return joined(x, _tiled(z, like=x))
 
-
-def _tiled(z: Tensor, *, like: Map) -> Map:
     def rows(start: int, stop: int) -> Tensor:
-        return z[:, :, None, None].expand(-1, -1, stop - start, like.width)
+        return z[:, :, None, None].expand(-1, -1, stop - start, x.width)
 
     channels = z.shape[1]
-    return replace(like, channels=channels, rows=rows, row_bytes=4 * channels * like.width)
+    tiled = replace(x, channels=channels, rows=rows, row_bytes=4 * channels * x.width)
+    return joined(x, tiled)
 
 
 def _plane(code: PlaneCode, z: Tensor, *, like: Map) -> Map:
