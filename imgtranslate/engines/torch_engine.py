@@ -61,7 +61,11 @@ class TorchEngine:
         follow from the header. Raises ``CheckpointError``, ``UsageError`` for the device.
         """
         header = read_model_header(path)
-        _check_range(header, path)
+        if header.value_range != (-1.0, 1.0):
+            raise CheckpointError(
+                f"{path}: made for values in {list(header.value_range)}, not [-1, 1]. "
+                "Use a model that `imgtranslate train` made"
+            )
         chosen = choose_device(device)
         if half and chosen.type == "cpu":
             raise UsageError("`precision` fp16: a CPU is slow at it. Use a GPU, or leave it out")
@@ -168,14 +172,6 @@ def _build(
         numbers = latent_dim(header.generator)
         return network, build_encoder(
             header.encoder, in_channels=header.out_channels, latent_dim=numbers
-        )
-
-
-def _check_range(header: ModelHeader, path: Path) -> None:
-    if header.value_range != (-1.0, 1.0):
-        raise CheckpointError(
-            f"{path}: made for values in {list(header.value_range)}, not [-1, 1]. "
-            "Use a model that `imgtranslate train` made"
         )
 
 

@@ -139,7 +139,7 @@ def _find_model(name: str | None, models: Sequence[ServedModel]) -> ServedModel:
 
 def _samples(values: Query) -> Samples:
     if values.seed is not None and values.z is not None:
-        raise UsageError("seed, z: both choose the look. Give one of them")
+        raise UsageError("seed, z: both choose the code. Give one of them")
     if values.seed is not None:
         return Samples(options=("seed",), seed=values.seed)
     if values.z is None:

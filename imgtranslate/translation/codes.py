@@ -90,11 +90,12 @@ def refuse_unfit(samples: Samples, header: ModelHeader) -> None:
     """Raise ``UsageError`` if the header shows that a model cannot give the samples."""
     if samples != Samples() and not latent_dim(header.generator):
         raise UsageError(
-            f"{_named(samples)}: the model has no code z, so a picture has one look. Leave it out"
+            f"{_named(samples)}: the model has no code z, so a picture has one translation. "
+            "Leave it out"
         )
     if (samples.style or samples.path) and header.encoder is None:
         raise UsageError(
-            f"{_named(samples)}: the model has no encoder to read a look with. Use --samples, or "
+            f"{_named(samples)}: the model has no encoder to read a style with. Use --samples, or "
             "--encoder beside an .onnx model"
         )
 

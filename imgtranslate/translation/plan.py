@@ -94,7 +94,7 @@ def _check_single(output: Output, sources: Sequence[Input], *, samples: int, mod
         raise UsageError(f"-o {output.text}: one file, {models} models. Name a folder")
     if samples > 1:
         raise UsageError(
-            f"-o {output.text}: one file, {samples} looks. Name a folder, or add --grid"
+            f"-o {output.text}: one file, {samples} samples. Name a folder, or add --grid"
         )
     if len(sources) != 1 or sources[0].found == "folder":
         raise UsageError(

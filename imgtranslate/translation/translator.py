@@ -174,7 +174,7 @@ class Translator:
         """Read the code (latent_dim,) of uint8 (h, w, out_channels)."""
         encoder = self.header.encoder
         if encoder is None:
-            raise UsageError("style: this model has no encoder to read a look with. Use a seed")
+            raise UsageError("style: this model has no encoder to read a style with. Use a seed")
         side = smallest_style(encoder)
         values = pad_to(to_network(pixels), multiple=side, least=side)
         code: Codes = self._engine.encode(values[None])[0]
@@ -193,7 +193,7 @@ class Translator:
         if not given:
             return None
         if len(given) > 1:
-            raise UsageError(f"{given[0]}, {given[1]}: both choose the look. Give one of them")
+            raise UsageError(f"{given[0]}, {given[1]}: both choose the code. Give one of them")
         if not self.latent_dim:
             raise _without_code(given[0])
         if style is not None:
@@ -267,7 +267,9 @@ def to_code(numbers: Sequence[float] | Codes | None, count: int, *, where: str =
 
 
 def _without_code(name: str) -> UsageError:
-    return UsageError(f"{name}: this model has no code z, it has one look. Leave it out")
+    return UsageError(
+        f"{name}: this model has no code z: a picture has one translation. Leave it out"
+    )
 
 
 def load(

@@ -168,7 +168,7 @@ REFUSED = {
     "?model=edges2shoes&seed=1.0": (400, "seed 1.0: not a whole number"),
     "?model=edges2shoes&seed=%2B1": (400, "seed +1: not a whole number"),
     "?model=edges2shoes&seed=99999999999999999999": (400, "not a whole number"),
-    "?model=edges2shoes&seed=1&z=1,2,3": (400, "seed, z: both choose the look"),
+    "?model=edges2shoes&seed=1&z=1,2,3": (400, "seed, z: both choose the code"),
     "?model=edges2shoes&z=1,2": (400, "z: 2 numbers. The code has 3"),
     "?model=edges2shoes&z=1,2,nan": (400, "z: 3 numbers. The code has 3, all finite"),
     "?model=edges2shoes&z=a": (400, "z: not numbers. Write them as in"),

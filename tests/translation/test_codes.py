@@ -1,4 +1,4 @@
-"""Models with a code z: many looks of one picture."""
+"""Models with a code z: many samples of one picture."""
 
 import json
 import os
@@ -263,7 +263,7 @@ class Payload:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--samples", "2", "-o", "one.png"), "-o one.png: one file, 2 looks"),
+        (("--samples", "2", "-o", "one.png"), "-o one.png: one file, 2 samples"),
         (("--z", "1,2"), "--z: 2 numbers. The code has 8"),
         (("--z", ""), "--z: 0 numbers. The code has 8"),
         (("--z", "-1"), "--z: 1 numbers. The code has 8"),
@@ -377,7 +377,7 @@ def test_a_model_without_a_code_has_one_look(
     save_model(pictures / "plain.safetensors", PLAIN)
     before = sorted(Path().iterdir())
     assert cli.run(["translate", "in.png", "--model", "plain.safetensors", *options]) == 2
-    wanted = f"error: {options[0]}: the model has no code z, so a picture has one look. "
+    wanted = f"error: {options[0]}: the model has no code z, so a picture has one translation. "
     assert capsys.readouterr().err == f"{wanted}Leave it out\n"
     assert sorted(Path().iterdir()) == before
 
