@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 
-/* An element; children that are no elements become text, so nothing from outside is markup. */
+/* Make an element. Children that are strings become text, so no text from outside is markup. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -11,11 +11,17 @@ function make(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null) element.setAttribute(name, value);
   }
-  element.append(...children.filter((child) => child !== null));
+  element.append(...children.filter((child) => child !== null && child !== ""));
   return element;
 }
 
-/* A picture that shows its pixels where it is enlarged much. */
+/* Text that may break after _ / . and -, so that a long name is not broken within a word, nor a number. */
+function named(text, attributes = {}) {
+  const parts = String(text).split(/(?<=[_/])|(?<=[.-])(?=[^\d\s])/).flatMap((part, i) => (i ? [make("wbr"), part] : [part]));
+  return make("span", { class: "name", dir: "auto", ...attributes }, ...parts);
+}
+
+/* An image; one of few pixels is enlarged without smoothing. */
 function picture(source, alt) {
   const image = make("img", { src: source, alt, decoding: "async" });
   image.addEventListener("load", () => {
@@ -25,4 +31,5 @@ function picture(source, alt) {
 }
 
 const whole = (value) => value.toLocaleString("en");
+const counted = (count, one, many = `${one}s`) => `${whole(count)} ${count === 1 ? one : many}`;
 const percent = (share) => `${Math.round(100 * share)}\u2009%`;

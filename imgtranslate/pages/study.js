@@ -4,15 +4,15 @@ const stage = at("stage");
 const better = data.mode === "better";
 const total = data.trials.length, scored = total - data.practice;
 const answers = [];
-let waiting = null; // what the next key does
+let waiting = null; // the action of each key
 
-/* 0 where the right answer is on the left, or the first model's picture. */
+/* Return 0 if the real picture, or the first model's, is on the left, else 1. */
 function sideOf(index) {
   const [mask, masked] = data.key.map((part) => atob(part).charCodeAt(index));
   return mask ^ masked;
 }
 
-/* The score interval of a share (Wilson 1927), 95 %. */
+/* Return the 95 % score interval of a proportion (Wilson 1927). */
 function wilson(hits, count) {
   const z = 1.959964, share = hits / count, wide = z * z / count;
   const middle = (share + wide / 2) / (1 + wide);
@@ -41,16 +41,16 @@ function intro() {
   answers.length = 0;
   const start = () => trial(0);
   const keys = make("p", {}, "Answer with the buttons, or with the keys ", make("kbd", {}, "←"), " and ", make("kbd", {}, "→"), ".");
-  const real = `One of each two pictures is a real ${data.target}; a computer made the other.`;
+  const real = `You see two pictures at a time. One is a real picture (${data.target}); a computer made the other.`;
   const lines = better
-    ? [`You see a picture (${data.source}) and two translations of it (to ${data.target}). Choose the better one: the more convincing ${data.target} that still shows the same scene.`,
-      `${whole(total)} in all. Take your time.`]
-    : [`${real} Both show for one second. Then say which was real.`,
-      (data.practice ? `First ${whole(data.practice)} to practise, with the answer shown. Then ${whole(scored)} that count.` : `${whole(scored)} in all.`)];
+    ? [`You see a picture (${data.source}) and two translations of it (${data.target}). Choose the better one: the one that looks more real and still shows the same scene.`,
+      `The study has ${counted(total, "question")}, without a time limit.`]
+    : [`${real} Both are shown for one second. Then choose the real one.`,
+      (data.practice ? `You start with ${counted(data.practice, "practice pair")}, which show the answer. Then ${counted(scored, "pair")} ${scored === 1 ? "counts" : "count"}.` : `The study has ${counted(scored, "pair")}.`)];
   show(
     make("h1", { class: "name" }, better ? "Which is better?" : "Which one is real?"),
     make("div", { class: "words name" }, ...lines.map((text) => make("p", {}, text)), keys,
-      make("p", { class: "pale" }, "Your answers stay in this browser. Nothing is sent.")),
+      make("p", { class: "pale" }, "Your answers stay in this browser. The page sends nothing.")),
     button("Start", start),
   );
   waiting = { Enter: start, " ": start };
@@ -62,12 +62,12 @@ function load(index) {
 }
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-/* Once the screen has been drawn; soon, where nothing is drawn. */
+/* Wait until the screen is drawn, at most 100 ms. */
 const painted = () => Promise.race([
   new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); }), pause(100),
 ]);
 
-function counted(index) {
+function positionOf(index) {
   if (index < data.practice) return `Practice ${index + 1} of ${data.practice}`;
   return `${index - data.practice + 1} of ${scored}`;
 }
@@ -78,7 +78,7 @@ async function trial(index) {
   const cross = make("div", { class: "cross", "aria-hidden": "true" }, "+");
   const ask = make("div", { class: "ask", "aria-live": "polite" });
   const pair = make("div", { class: "pair" }, ...cells, cross);
-  const parts = [make("p", { class: "count" }, counted(index)), pair, ask];
+  const parts = [make("p", { class: "count" }, positionOf(index)), pair, ask];
   const images = await Promise.all(data.trials[index].map(load));
   if (better) parts.splice(1, 0, make("div", { class: "cell" }, images[2]));
   show(...parts);
@@ -118,8 +118,8 @@ function feedback(index, { cells, images, ask, right }) {
   cells[sideOf(index)].classList.add("right");
   const go = () => next(index);
   ask.replaceChildren(
-    make("p", { class: "verdict" }, right ? "Right." : `No: the real one is ${sideOf(index) ? "on the right" : "on the left"}.`),
-    button("Go on", go));
+    make("p", { class: "verdict" }, right ? "Correct." : `Wrong: the real picture is on the ${sideOf(index) ? "right" : "left"}.`),
+    button("Next", go));
   waiting = { Enter: go, " ": go };
 }
 
@@ -127,7 +127,7 @@ function next(index) {
   if (index + 1 === total) return result();
   if (index + 1 === data.practice) {
     const go = () => trial(index + 1);
-    show(make("h1", {}, "Now it counts"), make("p", {}, `${whole(scored)} pairs, without answers.`), button("Go on", go));
+    show(make("h1", {}, "Practice is over"), make("p", {}, `The next ${scored === 1 ? "pair counts" : `${whole(scored)} pairs count`}. Answers are not shown.`), button("Next", go));
     waiting = { Enter: go, " ": go };
     return undefined;
   }
@@ -150,7 +150,7 @@ function scale(share, [low, high]) {
     part("line", { x1: x(0.5), x2: x(0.5), y1: 10, y2: 38, stroke: "var(--pale)", "stroke-dasharray": "3 3" }),
     part("circle", { cx: x(share), cy: 24, r: 8, fill: "var(--accent)" }),
     part("text", { x: 20, y: 56 }, "0\u2009%"),
-    part("text", { x: x(0.5), y: 56, "text-anchor": "middle" }, better ? "as good" : "chance: cannot be told apart"),
+    part("text", { x: x(0.5), y: 56, "text-anchor": "middle" }, better ? "equally good" : "chance"),
     part("text", { x: 460, y: 56, "text-anchor": "end" }, "100\u2009%"),
   );
   return make("div", { class: "scale" }, drawing);
@@ -163,16 +163,16 @@ function result() {
   const share = hits / counting.length, interval = wilson(hits, counting.length);
   const between = `95\u2009% interval ${percent(interval[0])} to ${percent(interval[1])}`;
   const words = better
-    ? `${data.models[0]} was preferred to ${data.models[1]} ${hits} times of ${counting.length}; ${between}.`
-    : `You took the fake for real ${hits} times of ${counting.length}; ${between}.`;
+    ? `You preferred ${data.models[0]} to ${data.models[1]} in ${whole(hits)} of ${counted(counting.length, "comparison")}; ${between}.`
+    : `You took the translation for the real picture in ${whole(hits)} of ${counted(counting.length, "pair")}; ${between}. At 50\u2009% nobody can tell them apart.`;
   stage.dataset.hits = hits;
   show(
-    make("h1", {}, better ? "The first model was preferred" : "Share fooled"),
+    make("h1", {}, better ? "Preference for the first model" : "Translations taken for real"),
     make("div", { class: "share" }, percent(share)),
     scale(share, interval),
     make("div", { class: "words name" }, make("p", {}, words),
-      make("p", { class: "pale" }, "One person on few pairs says little: collect the CSV of several.")),
-    make("div", { class: "row" }, button("Download CSV", download), button("Once more", intro, false)),
+      make("p", { class: "pale" }, "The answers of one person say little. Download the CSV file, and collect those of several people.")),
+    make("div", { class: "row" }, button("Download CSV", download), button("Start again", intro, false)),
   );
 }
 

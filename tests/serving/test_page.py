@@ -31,7 +31,7 @@ def test_the_page_translates_by_the_server(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(Image.open(made)), np.asarray(expected))
 
         page.tell("document.querySelectorAll('#ways button')[1].click()")
-        page.wait("!document.querySelector('#looks').hidden")
+        page.wait("!document.querySelector('#codes').hidden")
         page.wait("!document.querySelector('#download').hidden")
         page.tell("document.querySelector('#samples').click()")
         page.wait("document.querySelectorAll('#film button').length === 6")

@@ -1,4 +1,4 @@
-/* Numbers of normal(0, 1) that a seed names: mulberry32, then Box and Muller. */
+/* Draw a code from normal(0, 1), as a function of the seed: mulberry32, then Box-Muller. */
 export function draw(seed, count) {
   let state = (seed + 0x9e3779b9) >>> 0;
   const uniform = () => {
@@ -11,7 +11,7 @@ export function draw(seed, count) {
     Math.fround(Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform())));
 }
 
-/* From one code (share 0) to another (share 1) along the arc between them, as `translate` goes. */
+/* Interpolate along the arc from one code (share 0) to another (share 1), as `translate` does. */
 export function between(first, last, share) {
   const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
   const lengths = Math.sqrt(dot(first, first) * dot(last, last));

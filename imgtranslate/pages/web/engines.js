@@ -1,7 +1,7 @@
-/* What turns a picture into its translation: this browser, or the server that the page came from.
+/* The engines that translate a picture: this browser, or the server of the page.
 
-   engine.translate({ file, model, shorter, z }, tell) gives { blob, seconds, label, width, height },
-   `tell` hears of each stage, and engine.cancel() ends what runs: the promise then gives null. */
+   engine.translate({ file, model, shorter, z }, tell) resolves to { blob, seconds, label, width, height }
+   and calls `tell` at each stage. engine.cancel() ends it, and the promise resolves to null. */
 
 import { Fault } from "./picture.js";
 
@@ -24,13 +24,13 @@ export function browserEngine() {
         if (data.stage === "done") return end(data);
         if (data.stage !== "failed") return tell(data);
         finish = null;
-        stop(); // what ran out of memory cannot be used again
+        stop(); // a worker that ran out of memory cannot be used again
         reject(new Fault(data.fault));
       };
       worker.onerror = (event) => {
         finish = null;
         stop();
-        reject(new Fault(`This page cannot start its engine: ${event.message || "a file of it is missing"}. Export it again`));
+        reject(new Fault(`The engine cannot start: ${event.message || "a file of this page is missing"}. Export the page again`));
       };
       worker.postMessage(task);
     }),
@@ -41,7 +41,7 @@ export function browserEngine() {
   };
 }
 
-/* By way of a blob, so that the page's policy holds in the worker too. */
+/* Start the worker from a blob, so that it inherits the page's content security policy. */
 function startWorker() {
   const source = `import ${JSON.stringify(new URL("worker.js", import.meta.url).href)};`;
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
@@ -76,7 +76,7 @@ export function serverEngine() {
   };
 }
 
-/* The server's own line, of the first text in its answer. */
+/* Return the error line of the server's JSON answer. */
 async function reason(response) {
   try {
     const { error, detail } = await response.json();

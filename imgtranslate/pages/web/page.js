@@ -1,4 +1,4 @@
-/* The page: what a person does becomes a task for the engine, and what it gives is shown. */
+/* The page: turns input into tasks for the engine and shows the results. */
 
 import { between, draw } from "./codes.js";
 import { browserEngine, serverEngine } from "./engines.js";
@@ -9,12 +9,12 @@ const at = (id) => document.getElementById(id);
 const engine = config.engine === "server" ? serverEngine() : browserEngine();
 const LARGEST = 89_478_485; // pixels, the limit of `translate`
 const SIDES = [1024, 768, 512, 256]; // px of a shorter side to choose from
-const LOOKS = 6;
+const SAMPLES = 6;
 
 let model = config.models[0];
 let chosen = null; // { file, address, width, height }
-let running = null; // the task at hand
-let waiting = null; // the one that follows it
+let running = null; // the current task
+let waiting = null; // starts the next task
 let shownAddress = null;
 const pace = new Map(); // seconds per pixel, by a model's name
 
@@ -31,7 +31,7 @@ function tellFault(text) {
   show("fault", Boolean(text));
 }
 
-/* The picture comes in. */
+/* Input */
 
 async function take(file) {
   if (!file) return;
@@ -45,21 +45,21 @@ async function take(file) {
     URL.revokeObjectURL(address);
     return tellFault(error.message);
   }
-  clearLooks();
+  clearSamples();
   showChosen();
   start();
 }
 
-/* By the header alone: nothing is unpacked before its size is known. */
+/* Read the size from the header, before the picture is decoded. */
 async function measured(file, address) {
   const image = new Image();
   image.src = address;
   await new Promise((loaded, failed) => {
     image.onload = loaded;
-    image.onerror = () => failed(new Fault(`${file.name}: not a picture that this browser reads. Choose a JPEG, PNG or WebP`));
+    image.onerror = () => failed(new Fault(`${file.name}: this browser cannot read it as a picture. Choose a JPEG, PNG or WebP file`));
   });
   const { naturalWidth: width, naturalHeight: height } = image;
-  if (!width || !height) throw new Fault(`${file.name}: a drawing without a size of its own. Choose a JPEG, PNG or WebP`);
+  if (!width || !height) throw new Fault(`${file.name}: the drawing has no size of its own. Choose a JPEG, PNG or WebP file`);
   if (width * height > LARGEST) {
     throw new Fault(`${file.name}: ${whole(width * height)} pixels, more than the limit of ${whole(LARGEST)}. Shrink it first`);
   }
@@ -76,7 +76,7 @@ function showChosen() {
   showSizes();
 }
 
-/* As wide as the window allows; a small picture is enlarged, one of few pixels so that they show. */
+/* Fit the picture into the window. Enlarge a small one; below 128 px without smoothing. */
 function layOut({ width, height }) {
   const wide = width * Math.max(1, 480 / Math.max(width, height));
   at("slide").style.width = `min(100%, ${wide}px, ${(72 * width) / height}vh)`;
@@ -84,7 +84,7 @@ function layOut({ width, height }) {
   if (document.activeElement === document.body) at("view").focus();
 }
 
-/* The sizes that there are, and why the full one is not among them. */
+/* List the sizes that fit the model's limit, and say so if the full size does not. */
 function showSizes() {
   const most = model.max_pixels ?? Infinity;
   const options = [0, ...SIDES.filter((side) => side < Math.min(chosen.width, chosen.height))]
@@ -93,19 +93,19 @@ function showSizes() {
   const full = options[0]?.side === 0;
   if (!full) options.unshift(...fitting(most, options[0]));
   at("size").replaceChildren(...options.map(({ side, ...size }) => new Option(`${side ? "" : "full, "}${spelled(size)}`, side)));
-  at("limit").textContent = full ? "" : `${spelled(chosen)} need more memory than a page has here: `
-    + `this model takes up to ${(most / 1e6).toFixed(1)} million pixels. The picture is made smaller.`;
+  at("limit").textContent = full ? "" : `${spelled(chosen)} is too large for the memory of a page: `
+    + `this model takes up to ${(most / 1e6).toFixed(1)} million pixels. The picture is shrunk first.`;
   show("limit", !full);
 }
 
-/* The largest size that fits, where none of the round ones is near. */
+/* Return the largest size that fits, unless the next listed size is about as large. */
 function fitting(most, next) {
   const side = Math.floor(Math.sqrt(most / (chosen.width * chosen.height)) * Math.min(chosen.width, chosen.height));
   const size = shrunk(chosen, Math.max(side, 1));
   return next && side < next.side * 1.15 ? [] : [{ side: Math.max(side, 1), ...size }];
 }
 
-/* It is translated. */
+/* Translation */
 
 const codeNow = () => (model.latent_dim
   ? between(draw(Number(at("first").value), model.latent_dim), draw(Number(at("last").value), model.latent_dim), at("share").value / 100)
@@ -113,7 +113,7 @@ const codeNow = () => (model.latent_dim
 
 const taskNow = () => ({ file: chosen.file, model, shorter: Number(at("size").value), z: codeNow() });
 
-/* Only the last of what was asked for while the engine was busy is done. */
+/* While the engine is busy, only the latest request waits. */
 function start() {
   if (!chosen) return;
   if (running) waiting = start;
@@ -161,7 +161,7 @@ function showStage({ stage, share, label }) {
   }
 }
 
-/* A network says nothing of its progress: the last picture's pace does. */
+/* Estimate the progress from the speed of the previous picture: the network reports none. */
 function showClock() {
   if (!running?.since) return;
   const seconds = (performance.now() - running.since) / 1000;
@@ -192,7 +192,7 @@ function showResult(result, task) {
   say(`${spelled(result)} in ${inSeconds(result.seconds)}: ${result.label}`);
 }
 
-/* in.jpg becomes in.zebras.png, as `translate` names it. */
+/* Return in.zebras.png for in.jpg, as `translate` does. */
 function outputName({ file, model: { target } }) {
   const domain = target.replace(/[^\p{L}\p{N}_-]+/gu, "-").replace(/^[-_]+|[-_]+$/g, "").slice(0, 60) || "translated";
   return `${file.name.replace(/\.[^.]*$/, "") || "picture"}.${domain}.png`;
@@ -200,39 +200,39 @@ function outputName({ file, model: { target } }) {
 
 function moveEdge() {
   const { value } = at("edge");
-  const whole = at("translated").hidden; // each is cut: both may be transparent
+  const whole = at("translated").hidden; // clip both pictures: both may be transparent
   at("real").style.clipPath = whole ? "" : `inset(0 ${100 - value}% 0 0)`;
   at("translated").style.clipPath = `inset(0 0 0 ${value}%)`;
   at("slide").querySelector(".edge").style.left = `${value}%`;
 }
 
-/* Looks of a model with a code. */
+/* Samples of a model with a latent code */
 
-function clearLooks() {
+function clearSamples() {
   for (const image of at("film").querySelectorAll("img")) URL.revokeObjectURL(image.src);
   at("film").replaceChildren();
   show("film", false);
 }
 
-/* Six seeds from the first on, at the size that the model was trained at. */
+/* Translate with six seeds, from the first on, at the training size. */
 async function showSamples() {
   if (!chosen) return;
   engine.cancel();
   waiting = null;
-  clearLooks();
+  clearSamples();
   show("film", true);
   const from = Number(at("first").value);
-  for (let seed = from, { file } = chosen; seed < from + LOOKS; seed += 1) {
+  for (let seed = from, { file } = chosen; seed < from + SAMPLES; seed += 1) {
     while (running) await new Promise((done) => setTimeout(done, 20));
     if (chosen?.file !== file) return;
     const task = { file, model, shorter: Math.min(model.crop_size, Math.min(chosen.width, chosen.height)), z: draw(seed, model.latent_dim) };
-    const result = await perform(task, (found) => addLook(seed, found));
+    const result = await perform(task, (found) => addSample(seed, found));
     if (!result) return;
-    say(`${LOOKS} looks, at ${spelled(result)}`);
+    say(`${SAMPLES} samples of ${spelled(result)}`);
   }
 }
 
-function addLook(seed, { blob }) {
+function addSample(seed, { blob }) {
   const image = new Image();
   image.src = URL.createObjectURL(blob);
   image.alt = "";
@@ -253,13 +253,13 @@ async function copyCode() {
   const option = `--z ${codeNow().join(",")}`;
   try {
     await navigator.clipboard.writeText(option);
-    at("copied").textContent = "Copied, for imgtranslate translate";
+    at("copied").textContent = "Copied: an option of imgtranslate translate";
   } catch {
     at("copied").textContent = option;
   }
 }
 
-/* The camera. */
+/* Camera */
 
 async function openCamera() {
   tellFault("");
@@ -267,7 +267,7 @@ async function openCamera() {
     at("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } } });
     await at("video").play();
   } catch {
-    return tellFault("The camera cannot be used: there is none, or the browser was told not to. Allow it, or choose a file");
+    return tellFault("The camera is not available: none is connected, or the browser blocks it. Allow the camera, or choose a file");
   }
   show("viewfinder", true);
   at("snap").focus();
@@ -287,7 +287,7 @@ async function snap() {
   take(new File([await canvas.convertToBlob()], "camera.png", { type: "image/png" }));
 }
 
-/* What a person does. */
+/* Controls */
 
 function choose(next, buttons) {
   model = next;
@@ -296,31 +296,31 @@ function choose(next, buttons) {
   if (!chosen) return;
   engine.cancel();
   waiting = null;
-  clearLooks();
+  clearSamples();
   showResult(null);
   showSizes();
   start();
 }
 
 function showModel() {
-  show("looks", model.latent_dim > 0);
+  show("codes", model.latent_dim > 0);
   const loaded = config.engine === "server" ? "" : `, ${megabytes(model.size)}`;
-  at("foot").textContent = `${signOf(model)}, trained at ${model.crop_size} px${loaded}. Made with imgtranslate.`;
+  at("foot").textContent = `${labelOf(model)}, trained at ${model.crop_size} px${loaded}. Made with imgtranslate.`;
 }
 
-/* What a model is called; by its name too, where others go the same way. */
-function signOf({ source, target, name }) {
+/* Name a model by its direction, and also by its file where several share a direction. */
+function labelOf({ source, target, name }) {
   const alike = config.models.filter((each) => each.source === source && each.target === target);
   return `${source} → ${target}${alike.length > 1 ? ` (${name})` : ""}`;
 }
 
-function showWays() {
+function showDirections() {
   if (config.models.length < 2) return;
   const buttons = config.models.map((each) => {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "name";
-    button.textContent = signOf(each);
+    button.textContent = labelOf(each);
     button.setAttribute("aria-pressed", String(each === model));
     button.addEventListener("click", () => choose(each, buttons));
     return [button, each];
@@ -359,10 +359,10 @@ function listen() {
 }
 
 at("where").textContent = config.engine === "server"
-  ? `Pictures go to the server of this page, ${location.host}, and nowhere else.`
-  : "Pictures stay in this page: the model runs in your browser.";
+  ? `Pictures are sent to the server of this page, ${location.host}, and nowhere else.`
+  : "Pictures stay on this device: the model runs in your browser.";
 for (const id of ["camera", "rather"]) show(id, Boolean(navigator.mediaDevices?.getUserMedia));
-showWays();
+showDirections();
 showModel();
 moveEdge();
 listen();

@@ -1,8 +1,8 @@
-/* Files become pixels here, upright and in sRGB, without what a canvas does to transparency. */
+/* Decode files to upright sRGB pixels, without the premultiplied alpha of a canvas. */
 
-export class Fault extends Error {} // a line for the person who chose the file
+export class Fault extends Error {} // an error that the user can act on
 
-/* { width, height, pixels: (height, width, 4), opaque } of a file; `shorter` px, or its own size. */
+/* Decode a file to { width, height, pixels: (height, width, 4), opaque }, its shorter side `shorter` px unless 0. */
 export async function decode(file, shorter) {
   const bitmap = await decoded(file, shorter);
   const { width, height } = bitmap;
@@ -13,7 +13,7 @@ export async function decode(file, shorter) {
   return { width, height, pixels, opaque };
 }
 
-/* The size of which the shorter side is `shorter` px; the aspect is kept. */
+/* Return the size whose shorter side has `shorter` px, with the same aspect ratio. */
 export function shrunk({ width, height }, shorter) {
   const scale = shorter ? shorter / Math.min(width, height) : 1;
   if (scale >= 1) return { width, height };
@@ -31,11 +31,11 @@ async function decoded(file, shorter) {
       resizeWidth: width, resizeHeight: height, resizeQuality: "high",
     });
   } catch (error) {
-    throw new Fault(`${file.name}: damaged, this browser cannot read it to its end. Choose another copy`);
+    throw new Fault(`${file.name}: the file is damaged, or too large for this browser. Choose another copy`);
   }
 }
 
-/* A profile is applied. Without one the numbers mean sRGB, whatever else the file says of gamma. */
+/* Apply a colour profile. A file without one is sRGB, whatever its gamma chunk says. */
 async function conversion(file) {
   const start = new TextDecoder("latin1").decode(await file.slice(0, 1 << 20).arrayBuffer());
   return /iCCP|ICC_PROFILE|ICCP|colrprof|colrnclx/.test(start) ? "default" : "none";
@@ -44,7 +44,7 @@ async function conversion(file) {
 function byCanvas(bitmap) {
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
-  if (!context) throw new Fault(`${bitmap.width} × ${bitmap.height} px: too large for this browser. Make it smaller`);
+  if (!context) throw new Fault(`${bitmap.width} × ${bitmap.height} px: too large for this browser. Choose a smaller size`);
   context.drawImage(bitmap, 0, 0);
   return context.getImageData(0, 0, bitmap.width, bitmap.height, { colorSpace: "srgb" }).data;
 }
@@ -54,7 +54,7 @@ function isOpaque(pixels) {
   return true;
 }
 
-/* Colours below transparency as the file has them; null where there is no WebGL for the size. */
+/* Read the colours of transparent pixels unchanged; null if WebGL does not support the size. */
 function byTexture(bitmap) {
   const { width, height } = bitmap;
   const gl = new OffscreenCanvas(1, 1).getContext("webgl2", { premultipliedAlpha: false });
@@ -70,7 +70,7 @@ function byTexture(bitmap) {
   return gl.getError() === gl.NO_ERROR ? pixels : null;
 }
 
-/* What every page draws alike, to see whether a GPU computes as the exporter did: check_picture. */
+/* Draw the test picture on which a GPU must agree with the exporter (check_picture in Python). */
 export function pattern(side) {
   const pixels = new Uint8Array(side * side * 4).fill(255);
   for (let y = 0; y < side; y += 1) for (let x = 0; x < side; x += 1) for (let c = 0; c < 3; c += 1) {

@@ -1,4 +1,4 @@
-/* PNG without the canvas, which would multiply colours by alpha and lose what is transparent. */
+/* Encode PNG without a canvas, which would premultiply colours by alpha and lose transparent ones. */
 
 const TYPES = { 1: 0, 2: 4, 3: 2, 4: 6 }; // channels: grey, grey and alpha, colour, colour and alpha
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -6,7 +6,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return n;
 });
 
-/* A Blob of `pixels`, 8 bits, (height, width, channels). */
+/* Encode 8-bit pixels (height, width, channels) to a Blob. */
 export async function encodePng({ pixels, width, height, channels }) {
   const header = new DataView(new ArrayBuffer(13));
   header.setUint32(0, width);
@@ -23,7 +23,7 @@ export async function encodePng({ pixels, width, height, channels }) {
   return new Blob([Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10), ...parts], { type: "image/png" });
 }
 
-/* Each row as its difference from what its neighbours suggest: filter 4, Paeth. */
+/* Filter the rows by type 4, Paeth: the difference from a prediction by three neighbours. */
 function filtered(pixels, stride, height, step) {
   const rows = new Uint8Array((stride + 1) * height);
   for (let y = 0, to = 0; y < height; y += 1) {

@@ -1,10 +1,10 @@
-/* Decodes, runs the network and encodes, off the page's thread. One task at a time comes in. */
+/* Decode, run the network and encode, in a worker. One task runs at a time. */
 
 import { Fault, decode, pattern } from "./picture.js";
 import { encodePng } from "./png.js";
 
 const RUNTIME = new URL("runtime/", import.meta.url).href;
-const TOLERANCE = 2; // of 255 levels, of a GPU that computes as it should
+const TOLERANCE = 2; // of 255 levels, allowed between a GPU and the exporter
 const sessions = new Map(); // by a model's file
 let engine = null; // { ort, provider, label }
 
@@ -26,11 +26,11 @@ addEventListener("message", async ({ data: { file, model, shorter, z } }) => {
 function explained(error, file) {
   const text = String(error?.message ?? error).split("\n")[0].slice(0, 200);
   return /alloc|memory|RangeError|^\d+$/i.test(text)
-    ? `${file.name}: too little memory for its size. Choose a smaller size`
-    : `${file.name}: the network could not be run: ${text}`;
+    ? `${file.name}: out of memory at this size. Choose a smaller size`
+    : `${file.name}: the network failed: ${text}`;
 }
 
-/* The session of a model: on the GPU where it does there what it did when it was exported. */
+/* Open the session of a model, on the GPU if its results agree with the exporter's. */
 async function opened(model) {
   if (sessions.has(model.file)) return sessions.get(model.file);
   const bytes = await download(model);
@@ -39,7 +39,7 @@ async function opened(model) {
   let session = await create(bytes).catch((error) => error);
   if (engine.provider === "webgpu" && !(await agrees(session, model))) {
     sessions.clear();
-    engine = { ...(await cpu()), label: `${(await cpu()).label}; this GPU computes otherwise` };
+    engine = { ...(await cpu()), label: `${(await cpu()).label}; the GPU gave wrong results` };
     session = await create(bytes);
   }
   if (session instanceof Error) throw session;
@@ -72,7 +72,7 @@ const create = (bytes) =>
 
 async function download(model) {
   const response = await fetch(new URL(model.file, import.meta.url));
-  if (!response.ok) throw new Fault(`${model.file}: not found beside this page (${response.status}). Export the page again`);
+  if (!response.ok) throw new Fault(`${model.file}: missing beside this page (${response.status}). Export the page again`);
   const bytes = new Uint8Array(model.size);
   let count = 0;
   for (const reader = response.body.getReader(); ;) {
@@ -83,7 +83,7 @@ async function download(model) {
     count += value.length;
     postMessage({ stage: "loading", share: count / bytes.length });
   }
-  if (count !== bytes.length) throw new Fault(`${model.file}: not the file that this page was made with. Export the page again`);
+  if (count !== bytes.length) throw new Fault(`${model.file}: its size differs from the exported model's. Export the page again`);
   return bytes;
 }
 
@@ -98,8 +98,8 @@ async function translate(session, { width, height, pixels, opaque }, model, z) {
   for (let c = 0, from = 0; c < made; c += 1) {
     for (let i = c; from < plane * (c + 1); i += channels, from += 1) {
       const value = numbers[from];
-      if (value !== value) throw new Fault("The network answers with values that are not numbers. Export an earlier checkpoint of the run");
-      output[i] = (value + 1) * 127.5; // clamped, and rounded to nearest, by the array
+      if (value !== value) throw new Fault("The network's output has values that are not numbers. Export an earlier checkpoint of the run");
+      output[i] = (value + 1) * 127.5; // the array clamps and rounds to nearest
     }
   }
   if (!opaque) for (let i = 0; i < plane; i += 1) output[i * channels + made] = pixels[i * 4 + 3];
@@ -109,7 +109,7 @@ async function translate(session, { width, height, pixels, opaque }, model, z) {
 
 const tensor = (numbers, shape) => new engine.ort.Tensor("float32", numbers, shape);
 
-/* (height, width, 4) of 8 bits to (channels, height, width) in [-1, 1]; grey as Pillow mixes it. */
+/* Convert (height, width, 4) of 8 bits to (channels, height, width) in [-1, 1]; grey by Pillow's weights. */
 function values(pixels, plane, channels) {
   const numbers = new Float32Array(plane * channels);
   for (let i = 0, at = 0; i < plane; i += 1, at += 4) {
@@ -125,7 +125,7 @@ function values(pixels, plane, channels) {
   return numbers;
 }
 
-/* Whether a session gives what the exporter got for the picture that `pattern` draws. */
+/* Check that a session's result for `pattern` agrees with the exporter's. */
 async function agrees(session, model) {
   if (session instanceof Error) return false;
   const { side, expected } = model.check;
