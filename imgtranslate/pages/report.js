@@ -1,27 +1,31 @@
 
 const ways = { ab: `${data.names.a} → ${data.names.b}`, ba: `${data.names.b} → ${data.names.a}` };
+const cycles = { ab: `${ways.ab} → ${data.names.a}`, ba: `${ways.ba} → ${data.names.b}` };
+const fraction = (value) => value.toFixed(4);
+/* `better`: 1 where a higher number is better, -1 where a lower one is, 0 where neither is. */
 const measures = [
-  { key: "error", label: data.paired ? "Error" : "Cycle error", better: -1, text: (v) => v.toFixed(4) },
+  { key: "error", label: data.paired ? "Error" : "Cycle error", better: -1, text: fraction },
+  { key: "untouched", label: "Input error", better: 0, text: fraction },
   { key: "psnr", label: "PSNR", better: 1, text: (v) => `${v.toFixed(1)} dB` },
   { key: "ssim", label: "SSIM", better: 1, text: (v) => v.toFixed(3) },
-  { key: "change", label: "Change", better: 0, text: (v) => v.toFixed(4) },
+  { key: "change", label: "Change", better: 0, text: fraction },
+  { key: "diversity", label: "Diversity", better: 0, text: fraction },
 ];
 const isNumber = (value) => typeof value === "number";
 const textOf = (measure, row) => (isNumber(row[measure.key]) ? measure.text(row[measure.key]) : "–");
+const usedIn = (rows) => measures.filter(({ key }) => rows.some((row) => isNumber(row[key])));
 const body = (id) => at(id).querySelector(".body");
-const named = (text) => make("span", { class: "name", dir: "auto" }, text);
-const third = data.paired ? "Truth" : "Recovered";
-const titlesOf = (row) => {
-  const [from, to] = row.direction === "ab" ? [data.names.a, data.names.b] : [data.names.b, data.names.a];
-  return [`Real ${from}`, `Fake ${to}`, data.paired ? `True ${to}` : `Recovered ${from}`];
-};
+const note = (...content) => make("p", { class: "note" }, ...content);
+const titlesOf = ({ direction: [from, to] }) => [
+  `Real ${data.names[from]}`, `Fake ${data.names[to]}`, data.paired ? `True ${data.names[to]}` : `Recovered ${data.names[from]}`,
+];
 
 function mean(rows, key) {
   const values = rows.map((row) => row[key]).filter(isNumber);
   return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
 }
 
-/* Buttons of which one is pressed. */
+/* A group of buttons of which one is pressed. */
 function choice(label, options, chosen, choose) {
   const buttons = options.map(([value, text]) =>
     make("button", { type: "button", "aria-pressed": String(value === chosen), onclick: () => press(value) }, named(text)));
@@ -32,56 +36,93 @@ function choice(label, options, chosen, choose) {
   return make("div", { class: "choice", role: "group", "aria-label": label }, ...buttons);
 }
 
-function showHead() {
-  const { step, total } = data.progress;
-  const made = total && step < total ? `step ${whole(step)} of ${whole(total)}` : `step ${whole(step)}`;
-  const sign = data.paired ? "→" : "⇄";
-  const rows = measuredRows();
-  const tiles = [];
-  const add = (value, text) => tiles.push(make("div", { class: "tile" }, make("b", {}, value), make("span", { class: "name" }, text)));
-  for (const way of ["ab", "ba"]) {
-    const those = rows.filter((row) => row.direction === way && !row.fault);
-    if (!those.length) continue;
-    for (const measure of measures.filter(({ key }) => key !== "ssim" || data.paired)) {
-      const value = mean(those, measure.key);
-      if (value === null || (measure.key === "psnr" && !data.paired)) continue;
-      add(measure.text(value), `${measure.label}, ${ways[way]}`);
-    }
-  }
-  const last = data.curves.find((curve) => curve.name === "validation");
-  if (last) add(last.mean.at(-1).toPrecision(3), `validation at step ${whole(last.steps.at(-1))}`);
-  at("head").append(
-    make("h1", { class: "name", dir: "auto" }, `${data.names.a} ${sign} ${data.names.b}`),
-    make("p", { class: "pale name" }, `${data.method}, ${data.size} px, ${made}`),
-    make("div", { class: "tiles" }, ...tiles),
-  );
-  if (tiles.length) at("head").append(make("p", { class: "note" },
-    `Means over ${whole(rows.filter((row) => !row.fault).length)} held-out pictures, as shares of the full range. `
-    + (data.paired ? "Error: fake against truth." : "Cycle error: recovered against real. A small one with a small change is no praise: nothing was done.")));
+/* A command, and a button that copies it. */
+function copyable(command) {
+  const line = make("pre", {}, command);
+  const copy = make("button", { type: "button", onclick: async () => {
+    try { await navigator.clipboard.writeText(command); copy.textContent = "Copied"; }
+    catch { getSelection().selectAllChildren(line); copy.textContent = "Selected"; }
+  } }, "Copy");
+  return make("div", { class: "copy" }, line, copy);
 }
 
-/* A check has seen more pictures than the page, but perhaps of one way only. */
+/* The commands that add what a part of the page lacks. */
+function showMissing(part) {
+  const lacking = data.missing.filter((one) => one.part === part);
+  for (const { text, command } of lacking) body(part).append(make("div", { class: "missing" }, make("p", {}, named(text)), command && copyable(command)));
+  return lacking.length > 0;
+}
+
+/* A part without content is left out, unless a command can add it. */
+function leaveOut(part) {
+  if (!showMissing(part)) at(part).remove();
+}
+
+function showHead() {
+  const { step, total } = data.progress;
+  const progress = total && step < total ? `step ${whole(step)} of ${whole(total)}` : `step ${whole(step)}`;
+  const rows = measuredRows().filter((row) => !row.fault);
+  const tiles = [];
+  const add = (value, label, below = null) => tiles.push(make("div", { class: "tile" }, make("b", {}, value), named(label), below && named(below)));
+  for (const way of ["ab", "ba"]) {
+    const those = rows.filter((row) => row.direction === way);
+    const tell = (key, label, below) => {
+      const value = mean(those, key);
+      if (value !== null) add(measures.find((each) => each.key === key).text(value), label, below);
+    };
+    if (data.paired) {
+      const untouched = mean(those, "untouched");
+      tell("error", "error", untouched === null ? null : `untouched input ${fraction(untouched)}`);
+      tell("psnr", "PSNR");
+      tell("ssim", "SSIM");
+      tell("diversity", "diversity");
+    } else {
+      tell("error", `cycle error, ${cycles[way]}`);
+      tell("change", `change, ${ways[way]}`);
+    }
+  }
+  if (data.validation) {
+    const { first, best } = data.validation;
+    add(best.value.toPrecision(3), `best validation, step ${whole(best.step)}`,
+      best.step === first.step ? null : `first ${first.value.toPrecision(3)}, step ${whole(first.step)}`);
+  }
+  at("head").append(
+    make("h1", { class: "name", dir: "auto" }, `${data.names.a} ${data.paired ? "→" : "⇄"} ${data.names.b}`),
+    make("p", { class: "pale name" }, `${data.method}, ${data.size} px, ${progress}`),
+    make("div", { class: "tiles" }, ...tiles),
+  );
+  if (!rows.length) return;
+  at("head").append(note(
+    `Means over ${counted(rows.length, "held-out picture")}. Errors are mean absolute differences, as fractions of the full range. `
+    + (data.paired ? "Error: translation against truth."
+      : "Cycle error: recovered against real picture. A low cycle error with a low change only means that the generators change nothing."),
+    rows.some((row) => isNumber(row.diversity)) ? " Diversity: mean difference of two samples of one input. The other numbers are of seed 0." : ""));
+}
+
+/* A cycle check measured more pictures than the page shows, but perhaps in one direction only. */
 const measuredRows = () => {
   const checked = new Set(data.checked.map((row) => row.direction));
   return [...data.checked, ...data.pictures.filter((row) => !checked.has(row.direction))];
 };
 
 function showVerdict() {
-  if (!data.verdicts.length) return at("verdict").remove();
+  if (!data.verdicts.length) return leaveOut("verdict");
   const card = (one) => make("div", { class: "card" },
-    make("h3", { class: "name" }, `${ways[one.direction]} and back`),
-    make("p", { class: "badges" }, ...one.verdicts.map((text) => make("b", { class: `badge ${text === "healthy" ? "good" : "bad"}` }, text))),
-    make("p", { class: "name" }, one.reason),
-    make("p", { class: "note" }, [isNumber(one.count) && `${whole(one.count)} held-out pictures`, isNumber(one.step) && `models of step ${whole(one.step)}`].filter(Boolean).join(", ")));
-  body("verdict").append(make("div", { class: "sides" }, ...data.verdicts.map(card)));
+    make("h3", {}, named((data.paired ? ways : cycles)[one.direction])),
+    make("p", { class: "badges" }, ...one.verdicts.map((text) => make("b", { class: `badge ${one.good ? "good" : "bad"}` }, text))),
+    make("ul", { class: "reasons" }, ...one.reasons.map(({ text, bad }) => make("li", { class: bad ? "bad" : null }, named(text)))),
+    note([isNumber(one.count) && counted(one.count, data.paired ? "held-out pair" : "held-out picture"), isNumber(one.step) && `models of step ${whole(one.step)}`].filter(Boolean).join(", ")));
+  body("verdict").append(make("div", { class: "sides" }, ...data.verdicts.map(card)),
+    note("A verdict names faults that can be measured. It does not say whether translations look good: look at the pictures below."));
+  showMissing("verdict");
 }
 
 function showWarnings() {
   if (!data.warnings.length) return at("warnings").remove();
-  at("warnings").querySelector("ul").append(...data.warnings.map((text) => make("li", { dir: "auto" }, text)));
+  at("warnings").querySelector("ul").append(...data.warnings.map((text) => make("li", {}, named(text))));
 }
 
-/* Two pictures, one laid over the other up to an edge that moves. */
+/* Two pictures, one over the other up to an edge that moves. */
 function slide() {
   const under = picture("", ""), over = picture("", "");
   over.classList.add("over");
@@ -94,7 +135,7 @@ function slide() {
   }
   move();
   const element = make("div", { class: "slide" }, under, over, edge, ...tags, range);
-  function show(first, second, titles) {
+  function show([first, second], titles) {
     under.src = first; over.src = second;
     under.alt = titles[0]; over.alt = titles[1];
     tags[0].textContent = titles[0]; tags[1].textContent = titles[1];
@@ -104,6 +145,7 @@ function slide() {
 }
 
 const viewer = { pick: () => {}, rows: data.pictures.filter((row) => row.pictures) };
+const coded = viewer.rows.some((row) => row.samples.length);
 
 function panel(source, title) {
   return make("figure", {}, picture(source, title), make("figcaption", { class: "name" }, title));
@@ -111,19 +153,29 @@ function panel(source, title) {
 
 function showPictures() {
   const { rows } = viewer;
-  if (!rows.length) return at("pictures").remove();
-  let current = rows[0], compared = 1;
+  if (!rows.length) return leaveOut("pictures");
+  let current = rows[0], compared = [0, 1], seed = 0;
   const both = slide();
   const panels = make("div", { class: "panels" });
+  const samples = make("div", { class: "samples", role: "group", "aria-label": "Samples by seed" });
+  const numbers = make("div");
   const title = make("h3", { class: "name", dir: "auto" });
   const film = make("div", { class: "film", role: "group", "aria-label": "Pictures", onkeydown: turn });
   const directions = [...new Set(rows.map((row) => row.direction))];
   const way = make("div");
 
   function draw() {
+    const [real, fake, third] = current.pictures;
+    const fakes = [fake, ...current.samples];
+    seed = Math.min(seed, fakes.length - 1);
+    const shown = [real, fakes[seed], third];
     const titles = titlesOf(current);
-    both.show(current.pictures[0], current.pictures[compared], [titles[0], titles[compared]]);
-    panels.replaceChildren(...current.pictures.map((source, i) => panel(source, titles[i])), numbersOf(current));
+    if (coded) titles[1] += `, seed ${seed}`;
+    both.show(compared.map((i) => shown[i]), compared.map((i) => titles[i]));
+    panels.replaceChildren(...shown.map((source, i) => panel(source, titles[i])));
+    samples.replaceChildren(...(coded ? fakes.map((source, i) => make("button", { type: "button", "aria-pressed": String(i === seed), onclick: () => { seed = i; draw(); samples.children[i].focus(); } },
+      picture(source, `Seed ${i}`), `Seed ${i}`)) : []));
+    numbers.replaceChildren(numbersOf(current));
     title.textContent = current.name;
     for (const button of film.children) button.setAttribute("aria-pressed", String(button.row === current));
   }
@@ -155,37 +207,40 @@ function showPictures() {
   const chooser = () => (directions.length > 1
     ? [choice("Direction", directions.map((each) => [each, ways[each]]), current.direction, list)] : []);
   way.append(...chooser());
-  const pair = choice("Compare", [[1, "Real | Fake"], [2, data.paired ? "Real | Truth" : "Real | Recovered"]], 1,
-    (value) => { compared = value; draw(); });
+  const pairs = data.paired ? [["Real | Fake", [0, 1]], ["Real | Truth", [0, 2]], ["Fake | Truth", [1, 2]]]
+    : [["Real | Fake", [0, 1]], ["Real | Recovered", [0, 2]]];
+  const compare = choice("Compare", pairs.map(([text], i) => [i, text]), 0, (i) => { [, compared] = pairs[i]; draw(); });
   body("pictures").append(
-    make("div", { class: "bar" }, way, pair),
+    make("div", { class: "bar" }, ...(directions.length > 1 ? [way] : []), compare),
     make("div", { class: "card" },
-      make("div", { class: "viewer" }, both.element, make("div", {}, title, panels)), film),
+      make("div", { class: "viewer" }, both.element, make("div", {}, title, panels, samples, numbers)), film),
   );
+  if (coded) body("pictures").append(note("Each seed draws another latent code, and each code gives another translation of the input."));
+  showMissing("pictures");
   list(current.direction);
 }
 
 function numbersOf(row) {
-  const items = measures.map((measure) =>
+  const items = usedIn(viewer.rows).map((measure) =>
     make("div", {}, make("dt", {}, measure.label), make("dd", {}, textOf(measure, row))));
   return make("dl", { class: "numbers" }, ...items);
 }
 
 function showExtremes() {
-  const usable = measures.filter(({ key }) => viewer.rows.some((row) => isNumber(row[key])));
-  if (viewer.rows.length < 2 || !usable.length) return at("extremes").remove();
+  const usable = usedIn(viewer.rows).filter(({ key }) => key !== "untouched");
+  if (viewer.rows.length < 2 || !usable.length) return leaveOut("extremes");
   const ends = make("div", { class: "ends" });
   function draw(key) {
     const measure = measures.find((each) => each.key === key);
     const sign = measure.better || 1;
     const sorted = viewer.rows.filter((row) => isNumber(row[key])).sort((x, y) => sign * (y[key] - x[key]));
     const count = Math.min(3, Math.floor(sorted.length / 2));
-    const titles = measure.better ? ["Best", "Worst"] : ["Changed most", "Changed least"];
+    const titles = measure.better ? ["Best", "Worst"] : [`Highest ${measure.label.toLowerCase()}`, `Lowest ${measure.label.toLowerCase()}`];
     const end = (title, rows) => make("div", {}, make("h3", {}, title), ...rows.map((row) => triple(row, measure)));
-    ends.replaceChildren(end(titles[0], sorted.slice(0, count)), end(titles[1], sorted.slice(-count).reverse()));
+    ends.replaceChildren(end(titles[0], sorted.slice(0, count)), end(titles[1], count ? sorted.slice(-count).reverse() : []));
   }
   body("extremes").append(
-    make("div", { class: "bar" }, choice("By", usable.map(({ key, label }) => [key, label]), usable[0].key, draw)), ends);
+    make("div", { class: "bar" }, choice("Sort by", usable.map(({ key, label }) => [key, label]), usable[0].key, draw)), ends);
   draw(usable[0].key);
 }
 
@@ -193,18 +248,21 @@ function triple(row, measure) {
   const titles = titlesOf(row);
   return make("figure", { class: "triple" },
     make("div", { class: "panels" }, ...row.pictures.map((source, i) => picture(source, titles[i]))),
-    make("figcaption", {}, make("span", { class: "name" }, `${row.name}, ${ways[row.direction]}`),
-      make("b", {}, textOf(measure, row))));
+    make("figcaption", {}, named(`${row.name}, ${ways[row.direction]}`), make("b", {}, textOf(measure, row))));
 }
 
 function showTime() {
   const { samples } = data;
-  if (!samples.length) return at("time").remove();
+  if (!samples.length) return leaveOut("time");
   const last = samples.length - 1;
   const image = make("img", { alt: "" });
+  const strip = make("div", { class: "strip" }, image);
   const step = make("output", {});
   const range = make("input", { type: "range", min: 0, max: last, value: last, "aria-label": "Step", oninput: draw });
   const play = make("button", { type: "button", onclick: toggle, "aria-label": "Play" }, "▶");
+  const enlarge = make("button", { type: "button", class: "enlarge", "aria-pressed": "false", onclick: () => {
+    enlarge.setAttribute("aria-pressed", String(strip.classList.toggle("large")));
+  } }, "Enlarge");
   let timer = 0;
   function draw() {
     const now = samples[range.value];
@@ -232,46 +290,63 @@ function showTime() {
     play.setAttribute("aria-label", "Play");
   }
   draw();
-  body("time").append(make("div", { class: "strip" }, image));
-  if (last > 0) body("time").append(make("div", { class: "turn" }, play, range, step));
-  else body("time").append(make("p", { class: "note" }, step));
+  body("time").append(strip, make("div", { class: "turn" }, ...(last > 0 ? [play, range] : []), step, enlarge));
+  showMissing("time");
 }
 
 /* Curves */
 
+/* Losses of single steps are noisy and may be smoothed. A schedule and a measurement are drawn as they are. */
 const groups = [
-  ["Validation", /^valid/], ["Learning rate", /^lr$/], ["Discriminators", /^discriminator/],
-  ["Adversarial, generators", /^gan/], ["Cycle", /^cycle/], ["Identity", /^identity/], ["Others", /./],
+  { title: "Validation", pattern: /^validation/, smooth: false },
+  { title: "Spread, brightness, diversity", pattern: /^(spread|brightness|diversity)/, smooth: false },
+  { title: "Learning rate", pattern: /^lr$/, smooth: false },
+  { title: "Discriminators", pattern: /^discriminator/, smooth: true },
+  { title: "Generators", pattern: /^gan/, smooth: true },
+  { title: "Cycle loss", pattern: /^cycle/, smooth: true },
+  { title: "Identity loss", pattern: /^identity/, smooth: true },
+  { title: "Other losses", pattern: /./, smooth: true },
 ];
+const order = [4, 3, 5, 6, 7, 0, 1, 2].map((i) => groups[i].title);
 const look = { smoothing: 0.6, log: false };
 
+const words = { gan: "adversarial", lr: "learning rate", l1: "L1", kl: "KL", validation_l1: "L1", validation_ssim: "SSIM", validation_distance: "distance", validation_cycle: "cycle error" };
+const paths = { lr: "cLR-GAN", vae: "cVAE-GAN" };
+
+/* The name of a logged number, with the names of the domains: gan_ab becomes "adversarial, horses → zebras". */
+function spelled(name) {
+  const [, term, place] = /^(.+)_(ab|ba|a|b|lr|vae)$/.exec(name) ?? [null, name, null];
+  const where = place && (ways[place] ?? data.names[place] ?? paths[place]);
+  return [words[term] ?? term.replaceAll("_", " "), where].filter(Boolean).join(", ");
+}
+
 function showCurves() {
-  if (!data.curves.length) return at("curves").remove();
+  if (!data.curves.length) return leaveOut("curves");
   const left = [...data.curves];
   const charts = [];
-  for (const [title, pattern] of groups) {
+  for (const { title, pattern, smooth } of groups) {
     const mine = left.filter((curve) => pattern.test(curve.name));
     for (const curve of mine) left.splice(left.indexOf(curve), 1);
-    for (let i = 0; i < mine.length; i += 6) charts.push(chart(title, mine.slice(i, i + 6)));
+    for (let i = 0; i < mine.length; i += 6) charts.push(chart(title, mine.slice(i, i + 6), smooth));
   }
-  const order = ["Adversarial, generators", "Discriminators", "Cycle", "Identity", "Others", "Validation", "Learning rate"];
   charts.sort((x, y) => order.indexOf(x.title) - order.indexOf(y.title));
   const redraw = () => charts.forEach((each) => each.draw());
   const smoothing = make("input", { type: "range", min: 0, max: 0.98, step: 0.02, value: look.smoothing,
     oninput: (event) => { look.smoothing = Number(event.target.value); redraw(); } });
   const log = make("input", { type: "checkbox", onchange: (event) => { look.log = event.target.checked; redraw(); } });
   body("curves").append(
-    make("div", { class: "bar" }, make("label", { class: "control" }, "Smoothing", smoothing),
-      make("label", { class: "control" }, log, "Logarithmic")),
+    make("div", { class: "bar" }, make("label", { class: "control" }, "Smoothing of losses", smoothing),
+      make("label", { class: "control" }, log, "Logarithmic axis")),
     make("div", { class: "charts" }, ...charts.map((each) => each.element)),
-    make("p", { class: "note" }, "Point at a chart, or focus it and press the arrow keys, to read values. Press a name to hide its curve. Losses of adversaries need not fall: two that stay level are a good sign."),
+    note("Point at a chart, or focus it and press the arrow keys, to read values. Press a name to hide its curve. The losses of generator and discriminator oppose each other, so they need not fall: level curves are a good sign."),
   );
+  showMissing("curves");
   const observer = new ResizeObserver(redraw);
   observer.observe(body("curves"));
   redraw();
 }
 
-/* An exponential mean that is not drawn to 0 at the start. */
+/* Return the exponential moving average, corrected for its start at 0. */
 function smoothed(values, keep) {
   let sum = 0, weight = 0;
   return values.map((value) => {
@@ -304,19 +379,19 @@ function svg(tag, attributes, ...children) {
   return element;
 }
 
-function chart(title, curves) {
+function chart(title, curves, smooth) {
   const colour = (i) => `var(--c${i % 6})`;
   const on = curves.map(() => true);
   const keys = make("div", { class: "keys" });
   const place = make("span", { class: "pale", "aria-live": "polite" });
-  const plot = svg("svg", { tabindex: 0, role: "img", "aria-label": `${title}: ${curves.map((c) => c.name).join(", ")}` });
+  const plot = svg("svg", { tabindex: 0, role: "img", "aria-label": `${title}: ${curves.map((c) => spelled(c.name)).join("; ")}` });
   const element = make("div", { class: "card chart" }, make("header", {}, make("h3", {}, title), place), plot, keys);
   const steps = [...new Set(curves.flatMap((curve) => curve.steps))].sort((x, y) => x - y);
   const buttons = curves.map((curve, i) => {
     const swatch = make("i");
     swatch.style.background = colour(i);
-    return make("button", { type: "button", "aria-pressed": "true", onclick: () => { on[i] = !on[i]; buttons[i].setAttribute("aria-pressed", String(on[i])); draw(); } },
-      swatch, named(curve.name), " ", make("b"));
+    return make("button", { type: "button", title: curve.name, "aria-pressed": "true", onclick: () => { on[i] = !on[i]; buttons[i].setAttribute("aria-pressed", String(on[i])); draw(); } },
+      swatch, named(spelled(curve.name)), " ", make("b"));
   });
   keys.append(...buttons);
   let now = null, frame = null, cursor = null;
@@ -347,7 +422,6 @@ function chart(title, curves) {
     }
     const marks = last > first ? ticks(first, last, Math.max(4, Math.floor(width / 110))) : [first];
     for (const step of marks) plot.append(svg("text", { x: x(step), y: height - 5, "text-anchor": step > first + 0.93 * (last - first) ? "end" : "middle" }, short(step)));
-    const lines = curves.map((curve) => smoothed(curve.mean, look.smoothing));
     curves.forEach((curve, i) => {
       if (!on[i]) return;
       if (curve.low.length) {
@@ -356,7 +430,8 @@ function chart(title, curves) {
         spread.style.fill = colour(i);
         plot.append(spread);
       }
-      for (const [kind, values] of [["raw", curve.mean], ["smooth", lines[i]]]) {
+      const faint = smooth && look.smoothing > 0 ? [["raw", curve.mean]] : [];
+      for (const [kind, values] of [...faint, ["line", faint.length ? smoothed(curve.mean, look.smoothing) : curve.mean]]) {
         const path = svg("path", { class: kind, d: line(curve, values) });
         path.style.stroke = colour(i);
         plot.append(path);
@@ -420,13 +495,13 @@ const FIRST_ROWS = 25;
 
 function showTable() {
   const rows = measuredRows();
-  if (!rows.length) return at("table").remove();
+  if (!rows.length) return leaveOut("table");
   const both = new Set(rows.map((row) => row.direction)).size > 1;
-  const used = measures.filter(({ key }) => rows.some((row) => isNumber(row[key])));
-  const columns = [{ key: "name", label: "Picture" }, ...(both ? [{ key: "direction", label: "Way" }] : []), ...used];
+  const used = usedIn(rows);
+  const columns = [{ key: "name", label: "Picture" }, ...(both ? [{ key: "direction", label: "Direction" }] : []), ...used];
   const seen = new Map(viewer.rows.map((row) => [`${row.direction}/${row.name}`, row]));
   let order = { key: used[0]?.key ?? "name", down: true }, all = false;
-  const heads = columns.map((column) => make("th", { scope: "col", class: column.text ? "figure" : null },
+  const heads = columns.map((column) => make("th", { scope: "col", class: column.text ? "figure" : column.key },
     make("button", { type: "button", onclick: () => { order = { key: column.key, down: order.key === column.key ? !order.down : Boolean(column.text) }; draw(); } }, column.label)));
   const lines = make("tbody");
   const more = make("button", { type: "button", class: "more", onclick: () => { all = true; draw(); } });
@@ -440,9 +515,9 @@ function showTable() {
   function line(row) {
     const known = seen.get(`${row.direction}/${row.name}`);
     const name = known
-      ? make("button", { type: "button", class: "name", dir: "auto", onclick: () => viewer.pick(known) }, row.name) : named(row.name);
-    const cells = [make("td", {}, name)];
-    if (both) cells.push(make("td", { class: "way name" }, ways[row.direction]));
+      ? make("button", { type: "button", class: "name", onclick: () => viewer.pick(known) }, named(row.name)) : named(row.name);
+    const cells = [make("td", { class: both ? null : "alone" }, name)];
+    if (both) cells.push(make("td", { class: "direction name" }, ways[row.direction]));
     if (row.fault) cells.push(make("td", { class: "fault name", colspan: Math.max(1, used.length) }, row.fault));
     else cells.push(...used.map((measure) => make("td", { class: "figure" }, textOf(measure, row))));
     return make("tr", {}, ...cells);
@@ -455,21 +530,22 @@ function showTable() {
     more.textContent = `Show all ${whole(sorted.length)}`;
   }
   draw();
-  body("table").append(make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...heads)), lines)), more);
-  if (data.sizes) body("table").append(make("p", { class: "note" }, data.sizes));
+  body("table").append(make("div", { class: "scroll" }, make("table", { class: `stacked columns-${used.length}` }, make("thead", {}, make("tr", {}, ...heads)), lines)), more);
+  if (used.some(({ key }) => key === "untouched")) body("table").append(note("Input error: the untouched input against the truth. A translation should have a smaller error."));
 }
 
 function grid(heads, rows) {
   const head = heads.length ? [make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text))))] : [];
-  return make("div", { class: "scroll" }, make("table", {}, ...head, make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((text) => make("td", { class: "name", dir: "auto" }, text)))))));
+  return make("div", { class: "scroll" }, make("table", { class: `stacked columns-${(rows[0] ?? heads).length - 1}` }, ...head, make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((text) => make("td", {}, named(text))))))));
 }
 
 function showChecks() {
-  if (!data.checks.length) return at("checks").remove();
+  if (!data.checks.length) return leaveOut("checks");
   const leftOut = (notes) => (notes.length
-    ? make("details", {}, make("summary", {}, `${notes.length} left out`), make("ul", {}, ...notes.map((text) => make("li", { class: "name" }, text)))) : null);
-  body("checks").append(...data.checks.map((check) => make("div", { class: "check" }, make("h3", { class: "name" }, check.title),
+    ? make("details", {}, make("summary", {}, `${counted(notes.length, "measure")} left out`), make("ul", {}, ...notes.map((text) => make("li", {}, named(text))))) : null);
+  body("checks").append(...data.checks.map((check) => make("div", { class: "check" }, make("h3", {}, named(check.title)),
     grid(check.heads, check.rows), leftOut(check.notes))));
+  showMissing("checks");
 }
 
 function showData() {
@@ -479,43 +555,39 @@ function showData() {
       ["Held out", whole(one.held_out)], ["Left out", one.left_out ? whole(one.left_out) : null],
       ["Channels", String(one.channels)], ["Fingerprint", one.fingerprint || null],
     ].filter(([, value]) => value !== null);
-    return make("div", { class: "card" }, make("h3", { class: "name" }, `${one.letter}: ${one.name}`),
-      make("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
+    return make("div", { class: "card" }, make("h3", {}, named(`${one.letter}: ${one.name}`)),
+      make("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, named(value))])));
   };
   body("data-facts").append(make("div", { class: "sides" }, ...data.data.map(side)));
-  if (data.facts.length) body("data-facts").append(...data.facts.map((text) => make("p", { class: "note name" }, text)));
+  if (data.facts.length) body("data-facts").append(...data.facts.map((text) => note(named(text))));
 }
 
 function showSettings() {
   const differing = data.settings.filter((row) => row.differs), others = data.settings.filter((row) => !row.differs);
-  const heads = ["Setting", "Here", "Default"];
+  const heads = ["Setting", "Value", "Default"];
   const cells = (rows) => rows.map((row) => [row.name, row.value, row.usual || "–"]);
   body("settings").append(
-    differing.length ? grid(heads, cells(differing)) : make("p", {}, "All as the method's defaults."),
-    make("details", {}, make("summary", {}, `${others.length} more, as their defaults`), grid(heads.slice(0, 2), others.map((row) => [row.name, row.value]))),
+    differing.length ? grid(heads, cells(differing)) : make("p", {}, "All settings have their defaults."),
+    make("details", {}, make("summary", {}, `${counted(others.length, "setting")} with the default value`), grid(heads.slice(0, 2), others.map((row) => [row.name, row.value]))),
   );
 }
 
 function showAgain() {
   const { command, config } = data.recipe;
-  const copy = make("button", { type: "button", onclick: async () => {
-    try { await navigator.clipboard.writeText(command); copy.textContent = "Copied"; }
-    catch { getSelection().selectAllChildren(line); copy.textContent = "Selected"; }
-  } }, "Copy");
-  const line = make("pre", {}, command);
   body("again").append(
-    make("div", { class: "copy" }, line, copy),
-    make("p", { class: "note" }, "The same pictures, settings and versions on a CPU give the same weights, bit for bit. Weights given by --init are not recorded."),
+    copyable(command),
+    note("On a CPU the same pictures, settings and versions give the same weights, bit for bit. Initial weights from --init are not recorded."),
     make("details", {}, make("summary", {}, "config.toml"), make("pre", { class: "long" }, config)),
     make("details", { open: true }, make("summary", {}, "Versions"), grid([], data.versions)),
   );
+  showMissing("again");
 }
 
 function showNav() {
-  const titles = { verdict: "Verdict", pictures: "Pictures", extremes: "Best and worst", time: "Over time", curves: "Curves", table: "Table", checks: "Checks", "data-facts": "Data", settings: "Settings", again: "Do it again" };
+  const titles = { verdict: "Verdict", pictures: "Pictures", extremes: "Best and worst", time: "Training", curves: "Curves", table: "Table", checks: "Checks", "data-facts": "Data", settings: "Settings", again: "Reproduce" };
   const there = Object.entries(titles).filter(([id]) => at(id));
   at("nav").append(...there.map(([id, title]) => make("a", { href: `#${id}` }, title)));
-  at("foot").append(make("p", { class: "name" }, `Made ${data.made} from ${data.run}. This page needs no network and sends nothing.`));
+  at("foot").append(make("p", { class: "name" }, `Written ${data.made} from `, named(data.run), ". This page needs no network and sends nothing."));
 }
 
 addEventListener("beforeprint", () => document.querySelectorAll("#checks details, #settings details, #again details[open]").forEach((each) => { each.open = true; }));

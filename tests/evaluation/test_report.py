@@ -5,12 +5,13 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.models import save_both
+from fixtures.models import CODED_UNET, model_header, save_both, save_model
 from fixtures.pages import Tags, data_of
 from fixtures.pictures import save_picture
 from fixtures.runs import make_run
@@ -21,12 +22,14 @@ from imgtranslate.errors import CheckpointError, ImgTranslateError
 from imgtranslate.evaluation.evaluate.schema import EvaluationFile
 from imgtranslate.evaluation.report.checks import ROWS
 from imgtranslate.evaluation.report.curves import POINTS, read_log
+from imgtranslate.evaluation.report.pictures import CODES, PICTURES_BYTES, SAMPLES_BYTES
 from imgtranslate.evaluation.report.report import save_check, write_report
 from imgtranslate.pages import number, render, shown
 from imgtranslate.pages.embed import to_webp
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import Pix2PixConfig
+from imgtranslate.settings.config import BicycleGanConfig, Pix2PixConfig
 from imgtranslate.training import train as train_workflow
+from imgtranslate.translation.translator import load
 
 LIMIT = 10_000_000  # bytes
 HOSTILE = [
@@ -163,6 +166,57 @@ def test_pairs_are_held_against_their_truth(tmp_path: Path) -> None:
     assert base64.b64decode(data["pictures"][0]["pictures"][2].split(",")[1]) == wanted
 
 
+def test_the_verdict_of_a_pair_method_rests_on_the_truth(tmp_path: Path) -> None:
+    numbers = ({"validation": 0.5}, {"validation": 0.4, "health": {"x": "it is ill"}})
+    rows = [{"step": 10 * n, "lr": 0.1, **each} for n, each in enumerate(numbers, 1)]
+    run = make_run(tmp_path, method=Pix2PixConfig(), rows=rows)
+    (run / "ba.safetensors").unlink()
+    data = report(run)
+    (verdict,) = data["verdicts"]
+    assert (verdict["direction"], verdict["count"], verdict["step"]) == ("ab", 2, 1)
+    assert verdict["good"] is False
+    assert verdict["verdicts"] == ["too few pairs", "warned in training"]
+    error, untouched = (
+        sum(row[key] for row in data["pictures"]) / 2 for key in ("error", "untouched")
+    )
+    assert next(one["text"] for one in verdict["reasons"] if not one["bad"]) == (
+        f"The error against the truth is {error:.3f}, that of the untouched input {untouched:.3f}."
+    )
+    with Image.open(tmp_path / "held_a/1.png") as a, Image.open(tmp_path / "held_b/1.png") as b:
+        apart = np.abs(np.asarray(a).astype(float) - np.asarray(b)).mean() / 255
+    assert data["pictures"][0]["untouched"] == pytest.approx(apart, rel=1e-5)
+    assert data["validation"] == {
+        "first": {"step": 10, "value": 0.5},
+        "best": {"step": 20, "value": 0.4},
+    }
+    assert "verdict" not in lacking(data)  # there is no cycle to check
+
+
+def coded_run(folder: Path, **options: Any) -> Path:
+    run = make_run(folder, method=BicycleGanConfig(), **options)
+    (run / "ba.safetensors").unlink()
+    save_model(run / "ab.safetensors", model_header(CODED_UNET, load_size=32, crop_size=32))
+    return run
+
+
+def test_a_model_with_a_code_shows_samples_and_their_diversity(tmp_path: Path) -> None:
+    run = coded_run(tmp_path)
+    row = report(run)["pictures"][0]
+    model = load(run, device="cpu")
+    with Image.open(tmp_path / "held_a/1.png") as image:
+        real = np.asarray(image)
+    fakes = [model.translate_pixels(real, z=model.draw(seed, real)) for seed in range(CODES)]
+    shown_as = [row["pictures"][1], *row["samples"]]
+    for address, fake in zip(shown_as, fakes, strict=True):
+        wanted = to_webp(fake, side=360, most_bytes=10**6)
+        assert base64.b64decode(address.split(",")[1]) == wanted
+    apart = [
+        np.abs(x.astype(float) - y).mean() / 255 for n, x in enumerate(fakes) for y in fakes[:n]
+    ]
+    assert row["diversity"] == pytest.approx(float(np.mean(apart)), rel=1e-5)
+    assert report(make_run(tmp_path / "other"))["pictures"][0]["samples"] == []
+
+
 def test_settings_that_differ_stand_first(tmp_path: Path) -> None:
     rows = report(make_run(tmp_path))["settings"]
     assert [row["differs"] for row in rows] == sorted(
@@ -242,28 +296,69 @@ def test_what_other_checks_left_is_shown(tmp_path: Path) -> None:
     (verdict,) = data["verdicts"]
     assert verdict == {
         "direction": "ab",
+        "good": False,
         "verdicts": ["collapsed", "does <b>nothing"],
-        "reason": "all alike",
+        "reasons": [{"text": "all alike", "bad": False}],
         "count": 2,
         "step": 1,
     }
     cycle, evaluated = data["checks"]
-    assert cycle["title"] == "cycle-check, horses to zebras and back"
+    assert cycle["title"] == "cycle-check, horses → zebras and back"
+    assert cycle["heads"][0] == "2 pictures"
     assert ["error, fake saved as 8 bits", "0.2500", "0.1250", "0.2000 to 0.3000"] in cycle["rows"]
-    assert evaluated["title"] == "evaluate, zebras to horses"
+    assert evaluated["title"] == "evaluate, zebras → horses"
     assert evaluated["heads"][0] == "step 1, 12 pictures, 16x16 to 24x16 px"
     assert evaluated["rows"] == [["sliced Wasserstein distance ↓", "3.14", "0.5000 to 4.00", "12"]]
     assert evaluated["notes"] == ["LPIPS: no weights"]
     assert not data["warnings"]
 
 
-def test_a_check_of_other_models_is_called_old(tmp_path: Path) -> None:
+def lacking(data: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Part, sentence and command of all that a page says is missing."""
+    return {one["part"]: (one["text"], one["command"]) for one in data["missing"]}
+
+
+def test_the_page_says_which_command_adds_what_is_missing(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "with space")
+    assert lacking(report(run)) == {
+        "verdict": (
+            "cycle-check has not been run on the held-out pictures.",
+            f"imgtranslate cycle-check --run '{run}'",
+        ),
+        "checks": (
+            "evaluate has not been run on the held-out pictures.",
+            f"imgtranslate evaluate '{run}'",
+        ),
+        "curves": ("The training is at step 1 of 200.", f"imgtranslate train --resume '{run}'"),
+    }
+    assert lacking(report(leave(run))).keys() == {"curves"}
+
+
+def test_a_check_of_older_models_is_missing(tmp_path: Path) -> None:
     run = leave(make_run(tmp_path))
     save_both(run, step=9)
-    assert report(run)["warnings"] == [
-        f"{name}.json is of step 1, the models are of step 9. Run imgtranslate {name} again."
-        for name in FOUND
-    ]
+    found = lacking(report(run))
+    for part, name in (("verdict", "cycle-check"), ("checks", "evaluate")):
+        text, command = found[part]
+        assert text == f"{name} measured the models of step 1. The run now has step 9."
+        assert command.startswith(f"imgtranslate {name} ")
+
+
+@pytest.mark.parametrize(("held_out", "command"), [(0, True), (8, False)])
+def test_a_run_without_held_out_pictures_says_how_to_hold_some_out(
+    tmp_path: Path, held_out: int, command: bool
+) -> None:
+    run = Run(make_run(tmp_path, held_out=((), ())))
+    settings, record = run.read_config()
+    data = replace(settings.data, held_out=held_out)
+    run.write_config(replace(settings, data=data), record)
+    text, said = lacking(report(run.folder))["pictures"]
+    assert text.startswith("No pictures are held out")
+    again = f"--out {run.folder}-again"
+    assert said == (
+        f"imgtranslate train --config {run.config} --set data.held_out=8 {again}" if command else ""
+    )
+    assert ("10 or more" in text) is not command
 
 
 @pytest.mark.parametrize(
@@ -293,7 +388,7 @@ def test_a_check_is_kept_in_the_run_and_on_its_page(tmp_path: Path) -> None:
     page = save_check(run, check, device="cpu")
     assert page == run / "report.html"
     assert json.loads((run / "evaluate.json").read_text()) == FOUND["evaluate"]
-    assert data_of(page)["checks"][0]["title"] == "evaluate, zebras to horses"
+    assert data_of(page)["checks"][0]["title"] == "evaluate, zebras → horses"
 
 
 # Runs that lack something
@@ -307,7 +402,7 @@ def test_a_bare_run_has_a_page_that_says_so(tmp_path: Path) -> None:
     assert data["pictures"] == data["curves"] == data["samples"] == []
     text = " ".join(data["warnings"])
     assert "metrics.jsonl is missing" in text
-    assert "No pictures are held out" in text
+    assert "No pictures are held out" in lacking(data)["pictures"][0]
     assert "A sample cannot be shown" in text
 
 
@@ -320,7 +415,7 @@ def test_folders_models_and_pictures_may_be_gone(tmp_path: Path) -> None:
     (run / "ab.safetensors").unlink()
     assert "No pictures were translated" in " ".join(report(run)["warnings"])
     (tmp_path / "a/train.png").rename(tmp_path / "elsewhere.png")
-    assert "not where they were" in " ".join(report(run)["warnings"])
+    assert "have moved" in " ".join(report(run)["warnings"])
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
@@ -371,6 +466,20 @@ def test_5000_pictures_stay_below_the_limit(tmp_path: Path) -> None:
     assert len(data["checked"]) == ROWS == 5000
 
 
+def test_pictures_with_samples_stay_within_their_bytes(tmp_path: Path) -> None:
+    one = save_picture(tmp_path / "noise.png", size=(360, 360))
+    files = [tmp_path / f"many/{n:03}.png" for n in range(16)]
+    files[0].parent.mkdir()
+    for path in files:
+        path.hardlink_to(one)
+    page = write_report(coded_run(tmp_path, held_out=(files, files)), device="cpu", count=16)
+    assert page.stat().st_size < LIMIT
+    rows = data_of(page)["pictures"]
+    addresses = [address for row in rows for address in (*row["pictures"], *row["samples"])]
+    assert len(addresses) == 16 * (2 + CODES)
+    assert sum(map(len, addresses)) < (PICTURES_BYTES + SAMPLES_BYTES) * 1.34 + 100 * len(addresses)
+
+
 def test_a_picture_is_shrunk_until_it_fits() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     content = to_webp(noise, side=360, most_bytes=5000)
@@ -412,7 +521,7 @@ def test_what_is_no_number_is_told_and_left_out(tmp_path: Path) -> None:
     (run / "metrics.jsonl").write_text("\n".join([*lines, *more, "1" * 5000, "[" * 10**5]))
     data = report(run, count=0)
     assert [(c["name"], c["steps"], c["mean"]) for c in data["curves"]] == [("x", [3], [4])]
-    assert "x was no finite number at step 1, 2." in data["warnings"]
+    assert "x was not finite at step 1, 2." in data["warnings"]
 
 
 def test_many_rows_are_thinned_and_no_spike_is_lost(tmp_path: Path) -> None:
@@ -431,6 +540,18 @@ def test_many_rows_are_thinned_and_no_spike_is_lost(tmp_path: Path) -> None:
     assert max(plain["high"]) == 1000
     assert min(plain["low"]) == 1
     assert max(plain["mean"]) == pytest.approx(1 + 999 / 750)
+
+
+def test_a_schedule_keeps_its_values(tmp_path: Path) -> None:
+    """A mean over the step where the rate falls would be a rate that never was."""
+    rates = [1.0 if n < 500 else 0.1 for n in range(1, 1001)]
+    rows = (json.dumps({"step": n, "lr": rate, "x": rate}) for n, rate in enumerate(rates, 1))
+    (tmp_path / "metrics.jsonl").write_text("\n".join(rows))
+    rate, loss = (curve.to_json() for curve in read_log(Run(tmp_path)).curves)
+    assert len(rate["steps"]) == POINTS
+    assert rate["mean"] == [rates[step - 1] for step in rate["steps"]]
+    assert rate["low"] == rate["high"] == []
+    assert set(loss["mean"]) - {0.1, 1}
 
 
 # The commands

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.chromium import BROWSER
+from fixtures.chromium import BROWSER, browser
+from fixtures.models import CODED_UNET, model_header, save_model
 from fixtures.pictures import save_picture
 from fixtures.runs import make_run
 
 from imgtranslate.evaluation.report.report import write_report
 from imgtranslate.evaluation.study import write_study
+from imgtranslate.settings.config import BicycleGanConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no chromium here")]
 HOSTILE = "<img src=x onerror=\"document.title='gone'\">.png"
@@ -101,10 +103,126 @@ def test_a_bare_run_opens_too(tmp_path: Path) -> None:
     run = make_run(tmp_path, held_out=((), ()), rows=())
     found = browse(
         write_report(run, device="cpu"),
-        'seen.parts = text("section h2"); seen.links = text("nav a"); tell();',
+        """
+        seen.parts = text("section h2"); seen.links = text("nav a");
+        seen.texts = text(".missing p"); seen.commands = text(".missing pre");
+        tell();
+        """,
     )
-    assert found["parts"] == ["Warnings", "Data", "Settings", "Do it again"]
-    assert found["links"] == ["Data", "Settings", "Do it again"]
+    assert found["links"] == [
+        "Verdict", "Pictures", "Curves", "Checks", "Data", "Settings", "Reproduce",
+    ]  # fmt: skip
+    assert found["parts"] == [
+        "Warnings", "Verdict", "Held-out pictures", "Curves", "Checks", "Data", "Settings",
+        "Reproduce this run",
+    ]  # fmt: skip
+    assert found["commands"][:2] == [
+        f"imgtranslate cycle-check --run {run}",
+        f"imgtranslate train --resume {run}",
+    ]
+    assert found["texts"] == [
+        "cycle-check has not been run on the held-out pictures.",
+        "No pictures are held out, so nothing was measured on new pictures. "
+        "Train with 10 or more pictures of each side.",
+        "The training is at step 0 of 200.",
+        "evaluate has not been run on the held-out pictures.",
+    ]
+
+
+RATES = """
+const charts = [...document.querySelectorAll(".chart")];
+const pathsOf = (title) => {
+  const chart = charts.find((each) => each.querySelector("h3").textContent === title);
+  const paths = [...chart.querySelectorAll("path")];
+  return paths.map((path) => [path.getAttribute("class"), path.getAttribute("d")]);
+};
+const drawn = () => ["Learning rate", "Validation", "Generators"].map(pathsOf);
+const slider = document.querySelector("#curves input[type=range]");
+const smooth = (value) => { slider.value = value; slider.dispatchEvent(new Event("input")); };
+smooth(0); seen.exact = drawn();
+smooth(0.98); seen.smoothed = drawn();
+seen.names = text(".chart .keys .name");
+tell();
+"""
+
+
+def test_losses_are_smoothed_and_the_schedule_is_not(tmp_path: Path) -> None:
+    rows = [
+        {"step": n, "gan_ab": n % 3, "lr": 1 if n < 20 else 0.1, "validation": n % 5}
+        for n in range(1, 41)
+    ]
+    found = browse(write_report(make_run(tmp_path, rows=rows), device="cpu"), RATES)
+    for exact, smoothed in zip(found["exact"][:2], found["smoothed"][:2], strict=True):
+        assert exact == smoothed
+        assert [kind for kind, _ in smoothed] == ["line"]
+    (exact,), (raw, line) = found["exact"][2], found["smoothed"][2]
+    assert raw[1] == exact[1]
+    assert line[1] != exact[1]
+    assert found["names"] == ["adversarial, horses → zebras", "validation", "learning rate"]
+
+
+def coded_run(folder: Path, **options: Any) -> Path:
+    run = make_run(folder, method=BicycleGanConfig(), **options)
+    save_model(run / "ab.safetensors", model_header(CODED_UNET, load_size=32, crop_size=32))
+    return run
+
+
+def test_each_seed_shows_its_sample(tmp_path: Path) -> None:
+    found = browse(
+        write_report(coded_run(tmp_path), device="cpu"),
+        """
+        const over = document.querySelector(".slide .over");
+        const sample = () => [over.src, text("#pictures figcaption")[1]];
+        seen.count = text(".samples button");
+        seen.first = sample();
+        document.querySelectorAll(".samples button")[4].click();
+        seen.fifth = sample();
+        seen.wanted = [data.pictures[0].pictures[1], data.pictures[0].samples[3]];
+        const buttons = [...document.querySelectorAll(".samples button")];
+        seen.pressed = buttons.map((each) => each.getAttribute("aria-pressed"));
+        seen.numbers = text("#pictures dt");
+        tell();
+        """,
+    )
+    assert found["count"] == [f"Seed {n}" for n in range(6)]
+    assert found["first"] == [found["wanted"][0], "Fake zebras, seed 0"]
+    assert found["fifth"] == [found["wanted"][1], "Fake zebras, seed 4"]
+    assert found["pressed"] == ["false"] * 4 + ["true", "false"]
+    assert found["numbers"][-1] == "Diversity"
+
+
+CUT = """[...document.querySelectorAll("main *, header *, nav *")].filter((each) => {
+  if (each.closest(".film, details:not([open]), svg, .slide")) return false;
+  if (!each.checkVisibility()) return false;
+  const box = each.getBoundingClientRect();
+  const scrolls = getComputedStyle(each).overflowX !== "visible";
+  const hidden = scrolls && each.scrollWidth > each.clientWidth + 1;
+  return box.left < -0.5 || box.right > 400.5 || hidden;
+}).map((each) => each.outerHTML.slice(0, 120))"""
+FIGURES = """[...document.querySelectorAll("#table td.figure")].filter((each) => {
+  const box = each.getBoundingClientRect();
+  return each.textContent && box.width > 0 && box.height > 0 && box.left >= 0 && box.right <= 400;
+}).length"""
+LONG = "a long name without a place to break it, " + "x" * 60 + ".png"
+SPREAD = {"mean": 0.25, "std": 0.125, "low": 0.2, "high": 0.3, "count": 2}
+CHECKED = {"summary": {"directions": {"ab": {"mae": SPREAD, "verdict": "healthy"}}}}
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_nothing_is_cut_on_a_phone(tmp_path: Path, coded: bool) -> None:
+    files = [save_picture(tmp_path / "h" / name, seed=n) for n, name in enumerate((LONG, "b.png"))]
+    run = (coded_run if coded else make_run)(tmp_path, held_out=(files, files))
+    (run / "cycle-check.json").write_text(json.dumps(CHECKED))
+    page = write_report(run, device="cpu")
+    with browser(tmp_path / "profile") as tab:
+        tab.screenshot(tmp_path / "blank.png", width=400, height=800)
+        tab.open(page.as_uri())
+        assert tab.tell("innerWidth") == 400
+        assert tab.tell(CUT) == []
+        numbers = 6 if coded else 4  # of a picture
+        assert tab.tell(FIGURES) == numbers * (2 if coded else 4)
+        assert tab.tell("document.documentElement.scrollWidth") == 400
+        assert tab.faults() == []
 
 
 STUDY = """
@@ -142,7 +260,7 @@ def test_a_study_is_taken_with_the_keys(tmp_path: Path, answer: str, share: str)
     assert found["share"] == share
     assert found["hidden"] == 0
     assert found["showed"]
-    assert "6; 95" in found["words"]
+    assert "of 6 pairs; 95" in found["words"]
     assert all(995 <= time <= 1200 for time in found["exposure"])
     lines = found["csv"].strip().split("\r\n")
     assert lines[0] == "trial,scored,real,answer,fooled,shown_ms,answer_ms"

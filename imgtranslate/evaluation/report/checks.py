@@ -1,6 +1,7 @@
-"""The results of `cycle-check` and `evaluate` that lie in a run, as its report shows them."""
+"""The results of `cycle-check` and `evaluate` in a run, and the commands that add missing ones."""
 
 import math
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ D = TypeVar("D", bound=Document)
 Names = Mapping[Direction, str]  # of the directions, in words
 
 DIRECTIONS: tuple[Direction, Direction] = ("ab", "ba")
+HEALTHY = "healthy"  # the verdict of a cycle check that found no fault
 ROWS, NAMED = 5000, 100  # pictures of a cycle check; rows of any other table
 LONGEST_NAME, LONGEST_LINE = 64, 400  # characters
 MEASURES = {"error": "mae", "psnr": "psnr", "ssim": "ssim", "change": "change"}
@@ -36,7 +38,7 @@ def read_check(run: Run, kind: type[D], *, warn: Callable[[str], None]) -> D:
 
 
 def checked_rows(check: CycleCheckFile) -> list[dict[str, Any]]:
-    """Return the pictures of a cycle check, which are more than the report translates."""
+    """Return the pictures of a cycle check, which may be more than the report translates."""
     return [_checked_row(row) for row in check.images if row.path][:ROWS]
 
 
@@ -45,8 +47,9 @@ def verdicts_of(check: CycleCheckFile) -> list[dict[str, Any]]:
     return [
         {
             "direction": way,
+            "good": found.verdicts == [HEALTHY],
             "verdicts": [shown(verdict) for verdict in found.verdicts[:8]],
-            "reason": shown(found.reason, limit=LONGEST_LINE),
+            "reasons": [{"text": shown(found.reason, limit=LONGEST_LINE), "bad": False}],
             "count": found.count,
             "step": check.steps.get(way),
         }
@@ -57,31 +60,53 @@ def verdicts_of(check: CycleCheckFile) -> list[dict[str, Any]]:
 def tables_of(
     check: CycleCheckFile, evaluated: EvaluationFile, names: Names
 ) -> list[dict[str, Any]]:
-    """Return the figures of both checks, a table of each direction."""
+    """Return the figures of both checks, one table for each direction."""
     tables = [_cycle_table(names[way], found) for way, found in _directions(check)]
     tables += [_evaluation_table(names[one.direction], one) for one in _evaluations(evaluated)]
     return [table for table in tables if table["rows"]]
 
 
-def outdated(run: Run, check: CycleCheckFile, evaluated: EvaluationFile) -> Iterator[str]:
-    """Yield a line for each check of other models than those that the run holds now."""
+def missing_checks(
+    run: Run, check: CycleCheckFile, evaluated: EvaluationFile, *, paired: bool
+) -> Iterator[dict[str, str]]:
+    """Yield the part of the page, a sentence and the command for each check to run.
+
+    That is one that was not run, or measured other models than the run has now. Models that were
+    trained on pairs have no cycle.
+    """
     evaluated_steps = {one.direction: one.step for one in _evaluations(evaluated)}
-    for name, steps in (("cycle-check", check.steps), ("evaluate", evaluated_steps)):
-        for way in DIRECTIONS:
-            then, now = steps.get(way), _step_now(run, way)
+    for part, name, steps in (
+        ("verdict", "cycle-check", {way: check.steps.get(way) for way, _ in _directions(check)}),
+        ("checks", "evaluate", evaluated_steps),
+    ):
+        if paired and name == "cycle-check":
+            continue
+        text = f"{name} has not been run on the held-out pictures." if not steps else ""
+        for way, then in steps.items():
+            now = step_of_model(run, way)
             if then is not None and now is not None and then != now:
-                yield (
-                    f"{name}.json is of step {then:,}, the models are of step {now:,}. "
-                    f"Run imgtranslate {name} again."
-                )
-                break
+                text = f"{name} measured the models of step {then:,}. The run now has step {now:,}."
+        if text:
+            option = ["--run"] if name == "cycle-check" else []
+            yield missing(part, text, "imgtranslate", name, *option, str(run.folder))
 
 
-def _step_now(run: Run, way: Direction) -> int | None:
+def missing(part: str, text: str, *command: str) -> dict[str, str]:
+    """Describe something that a part of the page lacks, and the command that adds it, if any."""
+    return {"part": part, "text": text, "command": shown(shlex.join(command), limit=2000)}
+
+
+def step_of_model(run: Run, way: Direction) -> int | None:
+    """Return the step of a run's model; None if there is no such model."""
     try:
         return read_model_header(find_model(run.folder, direction=way)).step
     except ImgTranslateError:
         return None
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number with its noun in singular or plural."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _checked_row(row: cycle.Row) -> dict[str, Any]:
@@ -106,7 +131,7 @@ def _cycle_table(name: str, found: cycle.DirectionFigures) -> dict[str, Any]:
             rows.append([title, *figures[key].cells(".1f" if key == "psnr" else ".4f")])
     return {
         "title": f"cycle-check, {name} and back",
-        "heads": [f"mean of {found.count:,}", "mean", "spread", "95 % interval"],
+        "heads": [counted(found.count, "picture"), "mean", "spread", "95 % interval"],
         "rows": rows,
         "notes": [],
     }
@@ -124,7 +149,7 @@ def _evaluation_table(name: str, found: evaluate.DirectionFigures) -> dict[str, 
     return {
         "title": f"evaluate, {name}",
         "heads": [
-            shown(f"step {step:,}, {count:,} pictures, {between} px{resized}"),
+            shown(f"step {step:,}, {counted(count, 'picture')}, {between} px{resized}"),
             *("figure", "95 % interval", "pictures"),
         ],
         "rows": [_measure(name, one) for name, one in list(found.measures.items())[:NAMED]],

@@ -10,6 +10,7 @@ from imgtranslate.pages import number, shown
 from imgtranslate.runs.folder import Run
 
 POINTS = 400  # of a curve
+SCHEDULE = "lr"  # the curve that is no measurement
 CURVES, NOTES = 40, 50  # at most, whatever a file holds
 
 
@@ -33,13 +34,16 @@ class Curve:
     def to_json(self) -> dict[str, Any]:
         """Cut the curve into at most ``POINTS`` even parts: mean, lowest and highest of each.
 
-        ``low`` and ``high`` are empty where each part is one value.
+        ``low`` and ``high`` are empty where each part is one value. The learning rate is a
+        schedule: its values are those of the steps, not means.
         """
         count, values = len(self.values), np.array(self.values)
         starts = np.unique(np.linspace(0, count, min(POINTS, count), endpoint=False).astype(int))
         ends = np.array([*starts[1:], count])
         means = np.add.reduceat(values, starts) / (ends - starts)
-        thinned = len(starts) < count
+        thinned = len(starts) < count and self.name != SCHEDULE
+        if self.name == SCHEDULE:
+            means = values[ends - 1]
         lowest = np.minimum.reduceat(values, starts) if thinned else ()
         highest = np.maximum.reduceat(values, starts) if thinned else ()
         return {
@@ -59,6 +63,12 @@ class Log:
     notes: list[tuple[int, str]]
     rows: int
     last_step: int
+
+    @property
+    def validations(self) -> list[tuple[int, float]]:
+        """Steps and values of the validation; lower is better."""
+        found = [curve for curve in self.curves if curve.name == "validation"]
+        return list(zip(found[0].steps, found[0].values, strict=True)) if found else []
 
 
 def read_log(run: Run) -> Log:

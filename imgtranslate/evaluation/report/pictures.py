@@ -1,7 +1,8 @@
-"""The held-out pictures of a report, each translated anew, with its numbers."""
+"""The held-out pictures of a report, translated anew, and their numbers."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,33 @@ from PIL import Image
 
 from imgtranslate.data.folders import Domain, Domains, evenly_spaced
 from imgtranslate.errors import ImgTranslateError
+from imgtranslate.evaluation.report.pair_verdict import PairScore, score_pair
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.pixels import mean_absolute_error, psnr
 from imgtranslate.metrics.ssim import ssim
 from imgtranslate.pages import number, shown
 from imgtranslate.pages.embed import embed
 from imgtranslate.settings.config import Settings, is_paired
-from imgtranslate.translation.translator import load
+from imgtranslate.translation.translator import Translator, load
 
-SHORTEST_SIDE = 286  # px: pictures up to this are translated as they are
-PICTURE_SIDE = 360  # px, on the page
+SHORTEST_SIDE = 286  # px: smaller pictures are not shrunk
+PICTURE_SIDE, SAMPLE_SIDE = 360, 180  # px, on the page
+CODES = 6  # samples of a picture, of models with a latent code
 LONGEST_NAME = 64  # characters, of a file
 
-PICTURES_BYTES = 2_600_000  # of all together, before base64
+PICTURES_BYTES, SAMPLES_BYTES = 2_600_000, 1_200_000  # of all together, before base64
 Progress = Callable[[int, int], None]
 
 
-def picture_rows(
+@dataclass(frozen=True, kw_only=True)
+class ShownPicture:
+    """A held-out picture as the page shows it."""
+
+    row: dict[str, Any]  # plain values
+    score: PairScore | None = None  # of pairs, unless it failed
+
+
+def translate_held_out(
     run: Path,
     settings: Settings,
     domains: Domains,
@@ -34,12 +45,12 @@ def picture_rows(
     count: int,
     device: str,
     progress: Progress | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Translate up to ``count`` held-out pictures of each side, evenly spaced; a row of each.
+) -> Iterator[ShownPicture]:
+    """Translate up to ``count`` held-out pictures of each side, evenly spaced.
 
-    A picture of more px than 4:3 at the training's size, or at 286 px, is shrunk before. Of pairs
-    the third picture is the truth, else the recovered one. Nothing without held-out pictures;
-    raises ``ImgTranslateError`` without a model.
+    A picture of more px than 4:3 at the training's size, or at 286 px, is shrunk first. The third
+    picture of a row is the truth for pairs, else the recovered picture. With a latent code there
+    are ``CODES`` samples, of the seeds from 0 on. Raises ``ImgTranslateError`` without a model.
     """
     paired, limit = is_paired(settings.method), most_pixels(settings)
     sides = ((domains[0], domains[1]), (domains[1], domains[0]))[: 1 if paired else 2]
@@ -62,16 +73,25 @@ def picture_rows(
             row = {"name": shown(path.name, limit=LONGEST_NAME), "direction": header.direction}
             try:
                 real = read(source, place, header.in_channels)
-                fake = there.translate_pixels(real)
+                fakes = _samples(there, real)
                 if paired:
                     third = read(target, place, header.out_channels)
                 else:
-                    third = back.translate_pixels(fake)
+                    third = back.translate_pixels(fakes[0])
             except ImgTranslateError as error:
-                yield {**row, "fault": shown(str(error).removeprefix(f"{path}: "))}
+                yield ShownPicture(
+                    row={**row, "fault": shown(str(error).removeprefix(f"{path}: "))}
+                )
             else:
-                most_bytes = PICTURES_BYTES // (3 * total)
-                yield {**row, **_content(real, fake, third, paired=paired, most_bytes=most_bytes)}
+                score = score_pair(real, fakes, third) if paired else None
+                numbers = _numbers(real, fakes[0], third, paired=paired)
+                if score is not None:
+                    numbers |= {
+                        "untouched": number(score.untouched),
+                        "diversity": number(score.diversity),
+                    }
+                pictures = _embedded(real, fakes, third, share=total)
+                yield ShownPicture(row={**row, **numbers, **pictures}, score=score)
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -94,9 +114,15 @@ def shrunk(pixels: Pixels, *, limit: int) -> Pixels:
     return np.asarray(resized).reshape(size[1], size[0], channels)
 
 
-def _content(
-    real: Pixels, fake: Pixels, third: Pixels, *, paired: bool, most_bytes: int
-) -> dict[str, Any]:
+def _samples(translator: Translator, real: Pixels) -> list[Pixels]:
+    """Translate a picture, with a latent code ``CODES`` times."""
+    if not translator.latent_dim:
+        return [translator.translate_pixels(real)]
+    codes = [translator.draw(seed, real) for seed in range(CODES)]
+    return [translator.translate_pixels(real, z=z) for z in codes]
+
+
+def _numbers(real: Pixels, fake: Pixels, third: Pixels, *, paired: bool) -> dict[str, Any]:
     got, wanted = (fake, third) if paired else (third, real)
     alike = got.shape == wanted.shape
     return {
@@ -104,8 +130,18 @@ def _content(
         "psnr": number(psnr(got, wanted)) if alike else None,
         "ssim": number(ssim(got, wanted)) if alike else None,
         "change": number(mean_absolute_error(fake, real)) if fake.shape == real.shape else None,
-        "size": [real.shape[1], real.shape[0]],
+    }
+
+
+def _embedded(
+    real: Pixels, fakes: Sequence[Pixels], third: Pixels, *, share: int
+) -> dict[str, list[str]]:
+    """Encode one of ``share`` rows of pictures, within the bytes of the page."""
+    most_bytes = PICTURES_BYTES // (3 * share)
+    for_samples = SAMPLES_BYTES // ((CODES - 1) * share)
+    return {
         "pictures": [
-            embed(p, side=PICTURE_SIDE, most_bytes=most_bytes) for p in (real, fake, third)
+            embed(p, side=PICTURE_SIDE, most_bytes=most_bytes) for p in (real, fakes[0], third)
         ],
+        "samples": [embed(p, side=SAMPLE_SIDE, most_bytes=for_samples) for p in fakes[1:]],
     }

@@ -70,13 +70,17 @@ def versions_of(record: Mapping[str, Any]) -> list[list[str]]:
 
 def recipe_of(run: Run, settings: Settings) -> dict[str, str]:
     """Return the command that begins the same run anew, and the settings that it reads."""
-    again = run.folder.with_name(f"{run.folder.name}-again")
-    words = ["imgtranslate", "train", "--config", str(run.config), "--out", str(again)]
+    words = ["imgtranslate", "train", "--config", str(run.config), "--out", new_folder(run)]
     text = tomli_w.dumps(to_tree(settings))
     return {
         "command": shown(shlex.join(words), limit=2000),
         "config": "\n".join(shown(line, limit=2000) for line in text[:LONGEST_FILE].splitlines()),
     }
+
+
+def new_folder(run: Run) -> str:
+    """Name a folder beside a run, to train again in."""
+    return str(run.folder.with_name(f"{run.folder.name}-again"))
 
 
 def _defaults(settings: Settings) -> Settings:

@@ -1,7 +1,7 @@
-"""The report: one page with the curves, pictures, checks and settings of a run."""
+"""The report: one page with the verdicts, pictures, curves, checks and settings of a run."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,20 @@ from imgtranslate.evaluation.documents import Document
 from imgtranslate.evaluation.evaluate.schema import EvaluationFile
 from imgtranslate.evaluation.report.checks import (
     checked_rows,
-    outdated,
+    missing,
+    missing_checks,
     read_check,
+    step_of_model,
     tables_of,
     verdicts_of,
 )
 from imgtranslate.evaluation.report.curves import Log, read_log
-from imgtranslate.evaluation.report.pictures import Progress, picture_rows
+from imgtranslate.evaluation.report.pair_verdict import NO_FAULT, faults_of, judge_pairs
+from imgtranslate.evaluation.report.pictures import Progress, ShownPicture, translate_held_out
 from imgtranslate.evaluation.report.provenance import (
     data_of,
     lines_of,
+    new_folder,
     recipe_of,
     settings_of,
     versions_of,
@@ -53,16 +57,16 @@ def write_report(
 ) -> Path:
     """Write the page of a run, ``RUN/report.html`` unless ``output`` names another file.
 
-    Up to ``count`` held-out pictures of each side are translated anew. It also shows the results of
-    `cycle-check` and `evaluate` that the run holds, and warns of all that is missing or damaged.
-    Raises ``CheckpointError`` if ``run`` is no run.
+    Up to ``count`` held-out pictures of each side are translated anew. The page also shows the
+    results of `cycle-check` and `evaluate` in the run, names the commands that add missing ones,
+    and warns of damaged files. Raises ``CheckpointError`` if ``run`` is no run.
     """
     folder = Run(Path(run))
     target = Path(output) if output is not None else folder.folder / "report.html"
     if target.is_dir():
         raise UsageError(f"-o {target}: a folder. Name a file, as in -o report.html")
 
-    # What the training left
+    # Settings, log and data of the training
     settings, record = folder.read_config()
     data, log = settings.data, read_log(folder)
     warnings = lines_of(record, "warnings")
@@ -70,49 +74,49 @@ def write_report(
     try:
         domains = domains_of_run(settings, record)
     except ImgTranslateError as error:
-        warnings.append(shown(f"The training pictures are not where they were: {error}", limit=400))
+        warnings.append(shown(f"The training pictures have moved: {error}", limit=400))
     warnings += _warnings_of(log)
 
     # Held-out pictures, translated anew
-    pictures: list[dict[str, Any]] = []
+    pictures: list[ShownPicture] = []
     try:
         if domains is not None:
-            for row in picture_rows(
+            for picture in translate_held_out(
                 folder.folder, settings, domains, count=count, device=device, progress=progress
             ):
-                pictures.append(row)
-            if not pictures:
-                warnings.append(
-                    "No pictures are held out, so nothing here was measured on new ones."
-                )
+                pictures.append(picture)
     except ImgTranslateError as error:
         warnings.append(shown(f"No pictures were translated: {error}", limit=400))
 
     # Results of other commands
     cycle = read_check(folder, CycleCheckFile, warn=warnings.append)
     evaluated = read_check(folder, EvaluationFile, warn=warnings.append)
-    warnings += outdated(folder, cycle, evaluated)
+    paired, total = is_paired(settings.method), _total_steps(settings, domains)
+    verdicts = _pair_verdict(folder, log, pictures) if paired else verdicts_of(cycle)
+    lacking = [
+        *missing_checks(folder, cycle, evaluated, paired=paired),
+        *_missing_pictures(folder, settings, domains),
+        *_missing_steps(folder, log, total),
+    ]
 
     names = shown(data.name_a), shown(data.name_b)
-    ways: dict[Direction, str] = {"ab": " to ".join(names), "ba": " to ".join(names[::-1])}
+    ways: dict[Direction, str] = {"ab": " → ".join(names), "ba": " → ".join(names[::-1])}
     samples = _samples(folder, warn=warnings.append)
     page = {
         "run": shown(str(folder.folder)),
         "names": dict(zip("ab", names, strict=True)),
         "method": settings.method.kind,
-        "paired": is_paired(settings.method),
+        "paired": paired,
         "size": data.crop_size,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "progress": {
-            "step": log.last_step,
-            "total": _total_steps(settings, domains),
-            "rows": log.rows,
-        },
+        "progress": {"step": log.last_step, "total": total, "rows": log.rows},
+        "validation": _validation_of(log),
         "warnings": warnings,
         "curves": [curve.to_json() for curve in log.curves if curve.values],
         "samples": samples,
-        "pictures": pictures,
-        "verdicts": verdicts_of(cycle),
+        "pictures": [picture.row for picture in pictures],
+        "verdicts": verdicts,
+        "missing": lacking,
         "checked": checked_rows(cycle),
         "checks": tables_of(cycle, evaluated, ways),
         "settings": settings_of(settings),
@@ -121,7 +125,7 @@ def write_report(
         "versions": versions_of(record),
         "recipe": recipe_of(folder, settings),
     }
-    write_text(target, render("report", page, title=f"{data.name_a} to {data.name_b}"))
+    write_text(target, render("report", page, title=f"{data.name_a} → {data.name_b}"))
     return target
 
 
@@ -134,6 +138,56 @@ def save_check(run: Path, check: Document, *, device: str = "auto") -> Path:
     return write_report(run, count=FEWER, device=device)
 
 
+def _pair_verdict(run: Run, log: Log, pictures: list[ShownPicture]) -> list[dict[str, Any]]:
+    """Return the verdict on a model of pairs; none without a pair that could be measured."""
+    scores = [picture.score for picture in pictures if picture.score is not None]
+    if not scores:
+        return []
+    warned = [step for step, _ in log.notes if step > log.last_step / 2]
+    remarks = judge_pairs(scores, log.validations, warned_at=max(warned, default=None))
+    faults = faults_of(remarks)
+    return [
+        {
+            "direction": "ab",
+            "good": not faults,
+            "verdicts": faults or [NO_FAULT],
+            "reasons": [{"text": one.text, "bad": bool(one.fault)} for one in remarks],
+            "count": len(scores),
+            "step": step_of_model(run, "ab"),
+        }
+    ]
+
+
+def _missing_pictures(
+    run: Run, settings: Settings, domains: Domains | None
+) -> Iterator[dict[str, str]]:
+    """Yield the command that trains with held-out pictures, if there are none."""
+    if domains is None or any(domain.held_out for domain in domains):
+        return
+    text = "No pictures are held out, so nothing was measured on new pictures."
+    if settings.data.held_out:  # a tenth of a side at most
+        yield missing("pictures", f"{text} Train with 10 or more pictures of each side.")
+    else:
+        words = ["imgtranslate", "train", "--config", str(run.config)]
+        words += ["--set", "data.held_out=8", "--out", new_folder(run)]
+        yield missing("pictures", text, *words)
+
+
+def _missing_steps(run: Run, log: Log, total: int | None) -> Iterator[dict[str, str]]:
+    """Yield the command that resumes a training before its end."""
+    if total is not None and log.last_step < total:
+        text = f"The training is at step {log.last_step:,} of {total:,}."
+        yield missing("curves", text, "imgtranslate", "train", "--resume", str(run.folder))
+
+
+def _validation_of(log: Log) -> dict[str, dict[str, float]] | None:
+    """Return step and value of the first and the best validation."""
+    if not log.validations:
+        return None
+    found = {"first": log.validations[0], "best": min(log.validations, key=lambda one: one[1])}
+    return {name: {"step": step, "value": value} for name, (step, value) in found.items()}
+
+
 def _warnings_of(log: Log) -> list[str]:
     if not log.rows:
         return ["Nothing has been logged: metrics.jsonl is missing or empty."]
@@ -142,7 +196,7 @@ def _warnings_of(log: Log) -> list[str]:
         where = ", ".join(f"{step:,}" for step in curve.not_finite[:3])
         more = f" and {len(curve.not_finite) - 3:,} more" if len(curve.not_finite) > 3 else ""
         if where:
-            lines.append(f"{shown(curve.name)} was no finite number at step {where}{more}.")
+            lines.append(f"{shown(curve.name)} was not finite at step {where}{more}.")
     return lines
 
 
