@@ -3,12 +3,11 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
-from typing import TypeVar
 
 from imgtranslate.data.pairs import (
     Half,
@@ -24,7 +23,6 @@ from imgtranslate.images import Picture, Pixels, eight_bits, read_image
 from imgtranslate.images.tar_archive import size_of
 from imgtranslate.settings.config import DataSettings, Tree
 
-T = TypeVar("T")
 Files = tuple[Path, ...]
 
 
@@ -150,12 +148,6 @@ def without(domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]]) -
     )
 
 
-def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
-    """Pick at most ``count`` items in their order, evenly spaced from the first to the last."""
-    last = min(count, len(items)) - 1
-    return [items[round(n * (len(items) - 1) / max(last, 1))] for n in range(last + 1)]
-
-
 def relative_name(path: Path, folder: Path) -> str:
     """Return a picture's path below its folder, with forward slashes on every system.
 
@@ -210,15 +202,15 @@ def _choose_held_out(settings: DataSettings, a: Listing, b: Listing, *, aligned:
         given_a, given_b = match_by_name(given_a, given_b)
     elif aligned:  # one side alone makes no pairs
         given_a = given_b = None
-    rows_a = _chosen(a, settings.held_out)
-    rows_b = rows_a if aligned else _chosen(b, settings.held_out)
+    rows_a = _choose_held_out_rows(a, settings.held_out)
+    rows_b = rows_a if aligned else _choose_held_out_rows(b, settings.held_out)
     return (
         given_a.files if given_a else tuple(a.files[n] for n in rows_a),
         given_b.files if given_b else tuple(b.files[n] for n in rows_b),
     )
 
 
-def _chosen(listing: Listing, count: int) -> list[int]:
+def _choose_held_out_rows(listing: Listing, count: int) -> list[int]:
     """Choose ``count`` pictures, a tenth at most, by the hashes of their names.
 
     So pictures that are added later change the choice little.

@@ -7,15 +7,18 @@ the length of the other side change a sample.
 
 import enum
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-Values = TypeVar("Values", NDArray[Any], Tensor)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+Values = TypeVar("Values", NDArray[Any], "Tensor")
 
 
 class Purpose(enum.IntEnum):
@@ -50,6 +53,12 @@ def index_at(position: int, *, count: int, seed: int, side: int) -> int:
 @functools.lru_cache(maxsize=8)
 def _permutation(count: int, seed: int, side: int, number: int) -> np.ndarray:
     return random_at(seed, Purpose.ORDER, side, number).permutation(count)
+
+
+def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
+    """Pick at most ``count`` items in their order, evenly spaced from the first to the last."""
+    last = min(count, len(items)) - 1
+    return [items[round(n * (len(items) - 1) / max(last, 1))] for n in range(last + 1)]
 
 
 @dataclass(frozen=True, kw_only=True)

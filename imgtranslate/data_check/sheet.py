@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from imgtranslate.data.folders import Domains, evenly_spaced
+from imgtranslate.data.folders import Domains
+from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.data_check.check import DataReport
 from imgtranslate.data_check.findings import Example, Group
 from imgtranslate.errors import ImageError, UsageError

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from imgtranslate.data.folders import Domain, evenly_spaced
+from imgtranslate.data.folders import Domain
+from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
 from imgtranslate.exporting.network import SourceModel
 from imgtranslate.images import Pixels, eight_bits, list_images, read_image

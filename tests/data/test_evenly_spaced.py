@@ -1,6 +1,6 @@
 import pytest
 
-from imgtranslate.data.folders import evenly_spaced
+from imgtranslate.data.sampling import evenly_spaced
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from imgtranslate import cli
-from imgtranslate.data.folders import evenly_spaced
+from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.metrics.palette import Palette
 from imgtranslate.metrics.segmenter import load_segmenter, train_segmenter
 from imgtranslate.translation.translator import load

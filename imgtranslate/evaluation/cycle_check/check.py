@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgtranslate.data.folders import Domain, evenly_spaced
+from imgtranslate.data.folders import Domain
+from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.evaluation.cycle_check.schema import Row
 from imgtranslate.evaluation.cycle_check.scores import (

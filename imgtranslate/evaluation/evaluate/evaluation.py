@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imgtranslate.data.folders import evenly_spaced
+from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
 from imgtranslate.evaluation.evaluate.measures import Options, Translated, measure
 from imgtranslate.evaluation.evaluate.schema import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgtranslate.data.folders import evenly_spaced
+from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import UsageError
 from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject
 from imgtranslate.metrics.palette import Palette, find_palette, read_palette

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from imgtranslate.data.folders import Domain, Domains, evenly_spaced
+from imgtranslate.data.folders import Domain, Domains
+from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.evaluation.report.pair_verdict import PairScore, score_pair
 from imgtranslate.images import Pixels

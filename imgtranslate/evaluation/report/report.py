@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.data.folders import Domains, evenly_spaced
+from imgtranslate.data.folders import Domains
+from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
 from imgtranslate.evaluation.documents import Document
