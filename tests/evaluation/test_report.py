@@ -28,7 +28,7 @@ from imgtranslate.pages import number, render, shown
 from imgtranslate.pages.embed import to_webp
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import BicycleGanConfig, Pix2PixConfig
-from imgtranslate.training import train as train_workflow
+from imgtranslate.training import train
 from imgtranslate.translation.translator import load
 
 LIMIT = 10_000_000  # bytes
@@ -572,7 +572,7 @@ def test_a_training_ends_with_its_page(tmp_path: Path, monkeypatch: pytest.Monke
     for side in ("a", "b"):
         for n in range(12):
             save_picture(tmp_path / side / f"{n}.png", seed=n, size=(40, 40))
-    result = train_workflow.train(
+    result = train.train(
         a=tmp_path / "a",
         b=tmp_path / "b",
         out=tmp_path / "run",
@@ -590,8 +590,8 @@ def test_a_training_ends_with_its_page(tmp_path: Path, monkeypatch: pytest.Monke
         raise ImgTranslateError("report.html: cannot be written: the disk is full. Free some")
 
     events: list[object] = []
-    monkeypatch.setattr(train_workflow, "write_report", refused)
-    result = train_workflow.resume(
+    monkeypatch.setattr(train, "write_report", refused)
+    result = train.resume(
         result.run, settings={"train.steps": 3}, device="cpu", report=events.append
     )
     assert result.finished

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from imgtranslate.errors import ImgTranslateError
-from imgtranslate.exporting import export as workflow
+from imgtranslate.exporting import export
 from imgtranslate.exporting import network as exported_network
 from imgtranslate.exporting.export import export_model
 from imgtranslate.exporting.proof import Comparison, Proof, Speed, Tolerance, refuse_different
@@ -101,7 +101,7 @@ def test_one_file_that_knows_nothing_of_this_machine(exported: Path) -> None:
     written = [path for path in exported.parent.iterdir() if path.name.startswith(exported.name)]
     assert written == [exported]
     content = exported.read_bytes()
-    assert str(Path(workflow.__file__).parent).encode() not in content
+    assert str(Path(export.__file__).parent).encode() not in content
     assert b"site-packages" not in content
 
 
@@ -180,8 +180,8 @@ def test_a_run_gives_its_a_to_b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def write(_: object, path: Path, *__: object, **___: object) -> tuple[int, None]:
         return path.write_bytes(b"stands in"), None
 
-    monkeypatch.setattr(workflow, "_write", write)
-    monkeypatch.setattr(workflow, "prove", lambda *_: proof(1))
+    monkeypatch.setattr(export, "_write", write)
+    monkeypatch.setattr(export, "prove", lambda *_: proof(1))
     result = export_model(tmp_path, tmp_path / "deep/ab.onnx")
     assert result.header == HEADER
     assert result.size == len(b"stands in")
@@ -191,7 +191,7 @@ def test_a_run_gives_its_a_to_b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_model_beyond_2_gb_is_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workflow, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(export, "LARGEST_FILE", 1000)
     with pytest.raises(ImgTranslateError, match="2 GB"):
         export_model(folder / "resnet.safetensors", tmp_path / "ab.onnx")
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from imgtranslate import cli
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
-from imgtranslate.exporting import export as workflow
+from imgtranslate.exporting import export
 from imgtranslate.exporting.export import ExportResult, export_model
 from imgtranslate.exporting.network import load_source_model
 from imgtranslate.exporting.onnx import HalfPrecision, in_half_precision, with_metadata
@@ -326,7 +326,7 @@ def test_what_was_compared_is_reported(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(workflow, "export_model", lambda *_, **__: results["plain.pt2"])
+    monkeypatch.setattr(export, "export_model", lambda *_, **__: results["plain.pt2"])
     files = ["-o", str(tmp_path / "x.pt2"), "--report", str(tmp_path / "x.json")]
     assert cli.run(["export", "--model", "ab.safetensors", "--format", "pt2", *files]) == 0
     report = json.loads((tmp_path / "x.json").read_text())

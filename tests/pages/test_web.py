@@ -14,7 +14,7 @@ from fixtures.pages import Tags, empty_runtime
 
 from imgtranslate import cli
 from imgtranslate.errors import ImgTranslateError, UsageError
-from imgtranslate.exporting import web as export_web_workflow
+from imgtranslate.exporting import web
 from imgtranslate.exporting.export import FLOAT, ExportResult
 from imgtranslate.exporting.proof import Comparison, Proof, Speed, Tolerance
 from imgtranslate.exporting.web import (
@@ -57,7 +57,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         header = read_model_header(model)
         return ExportResult(path=output, size=20, header=header, form=FLOAT, proof=proof)
 
-    monkeypatch.setattr(export_web_workflow, "export_for_page", export)
+    monkeypatch.setattr(web, "export_for_page", export)
 
 
 @pytest.mark.usefixtures("quick")
@@ -158,7 +158,7 @@ def test_a_model_that_fails_its_proof_leaves_nothing(
         output.write_text("half")
         raise ImgTranslateError(f"{output}: not written: it differs. Use the model itself")
 
-    monkeypatch.setattr(export_web_workflow, "export_model", refuse)
+    monkeypatch.setattr(web, "export_model", refuse)
     model = save_model(tmp_path / "models/ab.safetensors")
     page = tmp_path / "out/page"
     with pytest.raises(ImgTranslateError, match="not written") as caught:
