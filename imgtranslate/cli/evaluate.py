@@ -114,7 +114,7 @@ def evaluate(
         columns.append(column)
 
     # With what
-    options = measures.Options(
+    options = measures.EvaluateOptions(
         limit=limit,
         samples=samples,
         seed=seed,

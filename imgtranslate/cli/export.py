@@ -14,7 +14,7 @@ from imgtranslate.files import write_text
 
 if TYPE_CHECKING:
     from imgtranslate.exporting.export import ExportResult
-    from imgtranslate.exporting.int8.quantise import Precision
+    from imgtranslate.exporting.int8.quantise import Int8Result
     from imgtranslate.exporting.proof import Comparison, Proof
     from imgtranslate.exporting.web import WebExport
     from imgtranslate.model_files.export_header import ExportForm
@@ -154,8 +154,8 @@ def _show(exported: "ExportResult") -> None:
         result(f"  {_line(comparison, proof)}")
     speed = proof.speed
     result(f"{speed.export:.3g} s a picture; the model {speed.model:.3g} s here")
-    if exported.precision is not None:
-        result(_precision(exported.precision))
+    if exported.int8 is not None:
+        result(_int8_line(exported.int8))
     result("\nTo run it without imgtranslate:\n")
     result(exported.lines)
 
@@ -170,11 +170,11 @@ def _line(comparison: "Comparison", proof: "Proof") -> str:
     )
 
 
-def _precision(precision: "Precision") -> str:
-    speed = precision.speed
+def _int8_line(int8: "Int8Result") -> str:
+    speed = int8.speed
     return (
-        f"{precision.psnr:.1f} dB of PSNR to the model on {precision.pictures} pictures that it "
-        f"was not calibrated on; {precision.kept} of {precision.layers} convolutions in float; "
+        f"{int8.psnr:.1f} dB of PSNR to the model on {int8.pictures} pictures that it "
+        f"was not calibrated on; {int8.kept} of {int8.layers} convolutions in float; "
         f"{speed.median:.2f} times as fast as in float here "
         f"({speed.smallest:.2f} to {speed.largest:.2f})"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from imgtranslate.engines.openvino_runtime import import_openvino
 from imgtranslate.errors import UsageError
-from imgtranslate.exporting.int8.quantise import Precision, quantise_model
+from imgtranslate.exporting.int8.quantise import Int8Result, quantise_model
 from imgtranslate.exporting.network import SourceModel, load_source_model
 from imgtranslate.exporting.onnx import to_onnx, with_metadata, write_onnx
 from imgtranslate.exporting.openvino import write_openvino
@@ -41,7 +41,7 @@ class ExportResult:
     header: ModelHeader
     form: ExportForm
     proof: Proof
-    precision: Precision | None = None  # of 8 bits
+    int8: Int8Result | None = None  # of a model in 8 bits
 
     @property
     def lines(self) -> str:
@@ -79,9 +79,7 @@ def export_model(
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(path) if form.is_openvino else replacing(path) as temporary:
-        exported, precision = _write(
-            source, temporary, calibration, min_psnr=min_psnr, notice=notice
-        )
+        exported, int8 = _write(source, temporary, calibration, min_psnr=min_psnr, notice=notice)
         found = prove(exported, source, picture)
         refuse_different(path, found)
     return ExportResult(
@@ -90,7 +88,7 @@ def export_model(
         header=source.header,
         form=form,
         proof=found,
-        precision=precision,
+        int8=int8,
     )
 
 
@@ -122,7 +120,7 @@ def report_of(result: ExportResult) -> dict[str, Any]:
         **to_tree(result.form),
         "proof": asdict(result.proof),
         "speed_ratio": result.proof.speed.ratio,
-        "precision": None if result.precision is None else asdict(result.precision),
+        "precision": None if result.int8 is None else asdict(result.int8),
         "header": to_tree(result.header),
     }
 
@@ -148,16 +146,16 @@ def _write(
     *,
     min_psnr: float,
     notice: Callable[[str], None],
-) -> tuple[Exported, Precision | None]:
+) -> tuple[Exported, Int8Result | None]:
     """Write an export, and load it in its own runtime."""
     if source.form.format == "pt2":
         return write_pt2(source, path), None
-    graph, precision = to_onnx(source), None
+    graph, int8 = to_onnx(source), None
     if calibration is not None:
-        quantised, precision = quantise_model(
+        quantised, int8 = quantise_model(
             source, graph, calibration, min_psnr=min_psnr, notice=notice
         )
         graph = with_metadata(quantised, source.header, source.form)
     if source.form.is_openvino:
-        return write_openvino(graph, source, path), precision
-    return write_onnx(graph, path), precision
+        return write_openvino(graph, source, path), int8
+    return write_onnx(graph, path), int8

@@ -87,8 +87,8 @@ def with_border(network: nn.Module, header: ModelHeader, form: ExportForm) -> nn
         multiple = least = smallest_style(header.encoder)
     else:
         multiple, least = size_multiple(header.generator), smallest_side(header.generator)
-    any_size = AnySize(network, multiple=multiple, least=least)
-    return (Bytes(any_size) if form.io == "uint8" else any_size).eval()
+    padded = PaddedNetwork(network, multiple=multiple, least=least)
+    return (Bytes(padded) if form.io == "uint8" else padded).eval()
 
 
 def example_inputs(model: SourceModel) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]:
@@ -107,7 +107,7 @@ def example_inputs(model: SourceModel) -> tuple[tuple[Tensor, ...], tuple[dict[i
     return (image, z), (sides, {0: free})
 
 
-class AnySize(nn.Module):
+class PaddedNetwork(nn.Module):
     """A network between the reflection padding and the crop of ``Translator``.
 
     Maps (n, c, h, w) and, for a generator with a latent code, z (n, latent_dim) to (n, c, h, w);
@@ -134,12 +134,12 @@ class AnySize(nn.Module):
 
 
 class Bytes(nn.Module):
-    """An ``AnySize`` that takes and gives uint8 (n, h, w, c), rounded as ``images.to_pixels`` does.
+    """A ``PaddedNetwork`` of uint8 (n, h, w, c), rounded as ``images.to_pixels`` does.
 
     The mean and log variance of an encoder pass through.
     """
 
-    def __init__(self, network: AnySize) -> None:
+    def __init__(self, network: PaddedNetwork) -> None:
         super().__init__()
         self.network = network
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
-from imgtranslate.evaluation.evaluate.measures import Options, Translated, measure
+from imgtranslate.evaluation.evaluate.measures import EvaluateOptions, Translated, measure
 from imgtranslate.evaluation.evaluate.schema import (
     Counts,
     DirectionFigures,
@@ -33,7 +33,7 @@ class Evaluation:
     files: tuple[Path, ...]  # that were translated
 
 
-def evaluate(subject: Subject, options: Options, *, tell: Tell) -> Evaluation:
+def evaluate(subject: Subject, options: EvaluateOptions, *, tell: Tell) -> Evaluation:
     """Measure one direction of one model, telling ``tell`` what is being done.
 
     Pictures are translated once, saved as they would be by ``translate`` and read again for each
@@ -103,7 +103,7 @@ def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
 
 
 def _translate(
-    subject: Subject, options: Options, *, folder: Path, tell: Tell
+    subject: Subject, options: EvaluateOptions, *, folder: Path, tell: Tell
 ) -> tuple[Translated, list[FailedPicture]]:
     """Translate the pictures of a subject, and find those to compare with that can be read."""
     numbers, fakes, failures = list[int](), list[Path](), list[FailedPicture]()

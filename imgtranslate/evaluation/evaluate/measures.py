@@ -28,7 +28,7 @@ Found = dict[str, Estimate] | str  # figures, or why there are none and what to 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class EvaluateOptions:
     """The choices of the user."""
 
     limit: int = 500  # pictures of either side
@@ -65,7 +65,7 @@ class Translated:
 
 
 def measure(
-    made: Translated, options: Options, *, tell: Callable[[str], None]
+    made: Translated, options: EvaluateOptions, *, tell: Callable[[str], None]
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
     """Take every measure that applies; return the figures, and why the others are left out."""
     subject = made.subject  # labels are found in the training pictures where those are at hand
@@ -105,7 +105,7 @@ def _pair_errors(made: Translated) -> Found:
     return found | ({"psnr": mean_of(ratios, better="higher")} if ratios else {})
 
 
-def _fcn_score(made: Translated, sides: LabelSides, options: Options) -> Found:
+def _fcn_score(made: Translated, sides: LabelSides, options: EvaluateOptions) -> Found:
     """Score translated photos, and the real ones, which no generator can hope to pass."""
     if sides.source is None:
         return f"the translated pictures are not label pictures: {sides.why}"
@@ -152,7 +152,7 @@ def _label_colours(made: Translated, sides: LabelSides) -> Found:
     return segmentation_scores(confusions, prefix="label_")
 
 
-def _wasserstein(made: Translated, options: Options) -> Found:
+def _wasserstein(made: Translated, options: EvaluateOptions) -> Found:
     if made.subject.target is None:
         return NO_TARGET
     if made.common < 2 or made.shortest < SMALLEST:
@@ -170,7 +170,7 @@ def _wasserstein(made: Translated, options: Options) -> Found:
     return {"swd": mean, **{f"swd_{level}": estimate for level, estimate in found.items()}}
 
 
-def _two_sample(made: Translated, options: Options) -> Found:
+def _two_sample(made: Translated, options: EvaluateOptions) -> Found:
     if made.subject.target is None:
         return NO_TARGET
     if made.common < LEAST_PICTURES:
@@ -185,7 +185,7 @@ def _two_sample(made: Translated, options: Options) -> Found:
     return {"two_sample_accuracy": estimate}
 
 
-def _diversity(made: Translated, options: Options) -> Found:
+def _diversity(made: Translated, options: EvaluateOptions) -> Found:
     """Measure the mean L1 between translations of a picture, as a fraction of the full range."""
     if not made.subject.translator.latent_dim:
         return "the model has no code, so a picture has one look"
@@ -195,7 +195,7 @@ def _diversity(made: Translated, options: Options) -> Found:
 
 
 def _mean_apart(
-    made: Translated, options: Options, distance: Callable[[Pixels, Pixels], float]
+    made: Translated, options: EvaluateOptions, distance: Callable[[Pixels, Pixels], float]
 ) -> Estimate:
     """Measure the mean distance between all pairs of translations of a picture."""
     translator, means = made.subject.translator, []
@@ -209,7 +209,7 @@ def _mean_apart(
     return mean_of(means, better="higher")
 
 
-def _inception(made: Translated, options: Options) -> Found:
+def _inception(made: Translated, options: EvaluateOptions) -> Found:
     if options.inception is None:
         return f"no weights. Give --inception FILE, {inception.WANTED}"
     if made.subject.target is None or made.common < LEAST_FEATURES:
@@ -223,7 +223,7 @@ def _inception(made: Translated, options: Options) -> Found:
     return inception.inception_distances(real, fake, seed=options.seed)
 
 
-def _lpips(made: Translated, options: Options) -> dict[str, Found]:
+def _lpips(made: Translated, options: EvaluateOptions) -> dict[str, Found]:
     """Measure LPIPS to the truth, and between translations of a picture."""
     paired: Found = NOT_PAIRED
     diverse: Found = "it takes a model with a code, and --samples 2 or more"

@@ -58,8 +58,8 @@ class Ratio:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Precision:
-    """The loss and the gain of 8 bits."""
+class Int8Result:
+    """The PSNR and the speed of a model in 8 bits, and what stayed in float."""
 
     psnr: float  # dB to the model, over pictures that were not calibrated on
     pictures: int  # number of those
@@ -85,7 +85,7 @@ def quantise_model(
     *,
     min_psnr: float,
     notice: Notice,
-) -> tuple[onnx.ModelProto, Precision]:
+) -> tuple[onnx.ModelProto, Int8Result]:
     """Quantise the graph of a model for the runtime of its form, and measure the result.
 
     Raises ``ImgTranslateError`` if its PSNR to the model is below ``min_psnr`` (dB).
@@ -109,14 +109,14 @@ def quantise_model(
             "file is left. Calibrate on pictures that are more like those to translate, or use "
             "another `format`"
         )
-    precision = Precision(
+    result = Int8Result(
         psnr=found,
         pictures=len(feeds),
         layers=len(convolutions(quantised.graph)),
         kept=len(quantised.in_float),
         speed=_speed(lambda: run(feeds[0]), lambda: run_float(feeds[0])),
     )
-    return quantised.graph, precision
+    return quantised.graph, result
 
 
 def quantise(

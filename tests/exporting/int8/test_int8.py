@@ -230,24 +230,24 @@ def test_an_export_in_8_bits_translates_as_its_model_does(
     folder: Path, made: dict[str, ExportResult], name: str
 ) -> None:
     model, export = folder / f"{name}.safetensors", made[name]
-    assert export.precision is not None
-    assert export.precision.pictures == 2
-    assert export.precision.psnr > 20
+    assert export.int8 is not None
+    assert export.int8.pictures == 2
+    assert export.int8.psnr > 20
     image = Image.open(folder / "pictures/3.png").crop((0, 0, 37, 51))
     found, expected = (np.asarray(load(m)(image)).astype(float) for m in (export.path, model))
     assert found.shape == (51, 37, 3)
     assert expected.std() > 5
     assert np.sqrt(np.square(found - expected).mean()) < 255 * 10 ** (-18 / 20)
-    assert report_of(export)["precision"]["layers"] == export.precision.layers
+    assert report_of(export)["precision"]["layers"] == export.int8.layers
 
 
 def test_weights_are_one_byte_each(made: dict[str, ExportResult]) -> None:
-    precision, model = made["resnet"].precision, onnx.load(made["resnet"].path)
+    int8, model = made["resnet"].int8, onnx.load(made["resnet"].path)
     kinds = {t.name: t.data_type for t in model.graph.initializer}
     read = [n.input[0] for n in model.graph.node if n.op_type == "DequantizeLinear"]
     weights = [name for name in read if kinds.get(name) == onnx.TensorProto.INT8]
-    assert precision is not None
-    assert len(weights) == precision.layers - precision.kept > 0
+    assert int8 is not None
+    assert len(weights) == int8.layers - int8.kept > 0
 
 
 @pytest.mark.parametrize("side", [32, 64])
