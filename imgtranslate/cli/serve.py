@@ -12,6 +12,7 @@ from imgtranslate.cli.options import Device, Gpu, device_of
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result, say
 from imgtranslate.errors import UsageError
+from imgtranslate.serving.limits import Limits
 
 if TYPE_CHECKING:
     from imgtranslate.serving.app import Answered
@@ -22,6 +23,7 @@ EPILOG = examples(
     "imgtranslate serve --model runs/horses2zebras --host 0.0.0.0 --allow-host pictures.local",
     "curl -X POST -T in.jpg http://127.0.0.1:8000/translate -o out.png",
 )
+DEFAULTS = Limits()
 limit_option = partial(typer.Option, rich_help_panel="Limits")
 STOPPING = "stopping after this picture"
 
@@ -41,12 +43,18 @@ def serve(
     ] = None,
     device: Device = "auto",
     gpu: Gpu = None,
-    queue: Annotated[int, limit_option(min=0, max=1000, help="Requests that may wait.")] = 16,
-    max_bytes: Annotated[int, limit_option(min=1, help="Bytes of a picture as sent.")] = 50_000_000,
-    max_pixels: Annotated[int, limit_option(min=1, help="Pixels of all frames.")] = 2**24,
+    queue: Annotated[
+        int, limit_option(min=0, max=1000, help="Requests that may wait.")
+    ] = DEFAULTS.queue,
+    max_bytes: Annotated[
+        int, limit_option(min=1, help="Bytes of a picture as sent.")
+    ] = DEFAULTS.max_bytes,
+    max_pixels: Annotated[
+        int, limit_option(min=1, help="Pixels of all frames.")
+    ] = DEFAULTS.max_pixels,
     timeout: Annotated[
         float, limit_option(min=0.1, max=86400, help="Seconds to send a picture.")
-    ] = 30.0,
+    ] = DEFAULTS.timeout,
 ) -> None:
     r"""Translate pictures for a page in the browser and for other programs, over HTTP.
 
@@ -57,7 +65,6 @@ def serve(
     stops. Needs pip install 'imgtranslate\[serve]'.
     """
     _refuse_missing()
-    from imgtranslate.serving.app import Limits
     from imgtranslate.serving.models import list_models, load_models, pixels_in_memory
     from imgtranslate.serving.server import address_of, bind
     from imgtranslate.serving.server import serve as serve_models

@@ -28,6 +28,7 @@ from imgtranslate.serving.errors import (
     stopping_error,
     to_request_error,
 )
+from imgtranslate.serving.limits import Limits
 from imgtranslate.serving.middleware import EarlyResponses, HostCheck
 from imgtranslate.serving.models import ServedModel
 from imgtranslate.serving.openapi import Health, ModelList, describe_model, describe_service
@@ -36,16 +37,6 @@ from imgtranslate.translation.stages import read_picture, translate_frames
 
 _PAGE_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 PIECE = 2**16  # bytes of a response that a client must take within the write timeout
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits of one request, and of all requests together."""
-
-    queue: int = 16  # requests that wait beside the one that is served
-    max_bytes: int = 50_000_000  # of a picture as sent
-    max_pixels: int = 2**24  # of all its frames
-    timeout: float = 30.0  # s, to send a picture
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from imgtranslate.errors import UsageError
-from imgtranslate.serving.app import Answered, Limits, Service
+from imgtranslate.serving.app import Answered, Service
+from imgtranslate.serving.limits import Limits
 from imgtranslate.serving.middleware import is_address
 from imgtranslate.serving.models import ServedModel
 

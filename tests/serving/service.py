@@ -19,7 +19,8 @@ from PIL import Image
 from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
 from imgtranslate.model_files.export_header import IMAGE, TRANSLATED
-from imgtranslate.serving.app import Answered, Limits
+from imgtranslate.serving.app import Answered
+from imgtranslate.serving.limits import Limits
 from imgtranslate.serving.models import ServedModel
 from imgtranslate.serving.server import bind, serve
 from imgtranslate.translation.translator import Translator

@@ -27,8 +27,8 @@ from serving.service import (
 from starlette.requests import ClientDisconnect
 
 from imgtranslate.serving import middleware, server
-from imgtranslate.serving.app import Limits
 from imgtranslate.serving.device_queue import DeviceQueue
+from imgtranslate.serving.limits import Limits
 
 
 @pytest.fixture(scope="module")

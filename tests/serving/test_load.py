@@ -14,7 +14,7 @@ from fixtures.models import save_model
 from fixtures.pictures import png
 from serving.service import PATIENCE, Gate, Service, head, negative, opened, running
 
-from imgtranslate.serving.app import Limits
+from imgtranslate.serving.limits import Limits
 from imgtranslate.serving.models import load_models
 from imgtranslate.translation.translator import load
 

@@ -23,7 +23,7 @@ from serving.service import (
 from imgtranslate import cli
 from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
-from imgtranslate.serving.app import Limits
+from imgtranslate.serving.limits import Limits
 from imgtranslate.serving.models import list_models, load_models
 from imgtranslate.serving.request import MEDIA_TYPES, PARAMETERS
 
