@@ -88,7 +88,7 @@ class Work:
     seconds: float = 0.0
 
     @property
-    def size(self) -> int:
+    def nbytes(self) -> int:
         """Bytes of pixels in memory."""
         return sum(frame.pixels.nbytes for frame in self.frames)
 

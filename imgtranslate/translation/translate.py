@@ -58,7 +58,7 @@ def run_jobs(
         read,
         tasks,
         workers=workers,
-        size=lambda works: max(work.size for work in works),
+        size=lambda works: max(work.nbytes for work in works),
         room=Room(most=2 * workers),
     )
     works = _while_not(stop, itertools.chain.from_iterable(tasks_read))
@@ -68,7 +68,7 @@ def run_jobs(
     groups = grouped(works, key=_kind, most=together, window=4 * BATCH)
     made = (work for group in groups for work in translate_work(group, models=models))
     written = write_behind(
-        write, made, workers=workers, size=lambda work: work.size, room=Room(most=2 * workers)
+        write, made, workers=workers, size=lambda work: work.nbytes, room=Room(most=2 * workers)
     )
     yield from in_order(written)
 
