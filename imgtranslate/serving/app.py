@@ -156,12 +156,12 @@ class Service:
 
 
 def translate_bytes(
-    content: bytes, request: TranslateRequest, wanted: Callable[[], bool] = lambda: True
+    content: bytes, request: TranslateRequest, still_connected: Callable[[], bool] = lambda: True
 ) -> tuple[bytes, Answered]:
     """Translate a file's bytes by the stages of ``translate``; all frames if the format has them.
 
     Raises ``ImageError``, ``MemoryError``, and ``ClientDisconnect`` before the next frame once
-    ``wanted`` returns False.
+    ``still_connected`` returns False.
     """
     start = time.perf_counter()
     model, options = request.model, request.options
@@ -171,8 +171,8 @@ def translate_bytes(
         options=options,
         all_frames=holds_frames(options.pipe_suffix),
     )
-    frames_wanted = itertools.takewhile(lambda _: wanted(), frames)
-    made = list(translate_frames(frames_wanted, model, sample=0))
+    until_gone = itertools.takewhile(lambda _: still_connected(), frames)
+    made = list(translate_frames(until_gone, model, sample=0))
     if len(made) < len(frames):
         raise ClientDisconnect
     encoded = encode_image(made, suffix=options.pipe_suffix, quality=options.quality)
