@@ -30,6 +30,10 @@ class ImageError(ImgTranslateError):
     """A picture that cannot be read or written."""
 
 
+class TooManyPixelsError(ImageError):
+    """A picture of more pixels than the limit, which the caller may lift."""
+
+
 class MemoryShortageError(ImageError):
     """A picture that is too large for the available memory; smaller strips of it may fit."""
 

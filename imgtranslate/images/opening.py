@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from imgtranslate.errors import ImageError
+from imgtranslate.errors import ImageError, TooManyPixelsError
 from imgtranslate.images.tar_archive import archive_of, read_member
 
 Source = Path | BinaryIO
@@ -78,8 +78,13 @@ def decoding(name: str, *, allow_huge: bool = False) -> Iterator[None]:
         # files may hold NaN and infinity
         with quiet(), np.errstate(all="ignore"), unlimited() if allow_huge else nullcontext():
             yield
+    except TooManyPixelsError as error:
+        raise TooManyPixelsError(f"{name}: {error}") from error
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
+    except Image.DecompressionBombError as error:
+        pixels = int((re.findall(r"\d+", str(error)) or ["0"])[0])
+        raise TooManyPixelsError(f"{name}: {_too_big(pixels)}") from error
     except DECODER_ERRORS as error:
         raise ImageError(f"{name}: {_reason(error)}") from error
 
@@ -92,8 +97,6 @@ def one_line(error: BaseException) -> str:
 
 def _reason(error: BaseException) -> str:
     match error:
-        case Image.DecompressionBombError():
-            return _too_big(int((re.findall(r"\d+", str(error)) or ["0"])[0]))
         case UnidentifiedImageError():
             return "not a picture of a known format. Replace or remove it"
         case MemoryError():
@@ -175,24 +178,18 @@ def pixel_limit() -> int:
 
 
 def refuse_bomb(size: tuple[int, int], *, allow_huge: bool = False) -> None:
-    """Raise ``ImageError`` for a picture of more pixels than the limit."""
+    """Raise ``TooManyPixelsError`` for a picture of more pixels than the limit."""
     pixels = size[0] * size[1]
     if pixels > pixel_limit() and not allow_huge:
-        raise ImageError(_too_big(pixels))
+        raise TooManyPixelsError(_too_big(pixels))
 
 
 def refuse_long_bomb(pixels: int, *, allow_huge: bool) -> None:
-    """Raise ``ImageError`` for an animation of more pixels than memory should hold."""
+    """Raise ``TooManyPixelsError`` for an animation of more pixels than memory should hold."""
     limit = FRAMES_LIMIT * pixel_limit()
     if pixels > limit and not allow_huge:
-        raise ImageError(
-            f"its frames have more than {limit:,} pixels together. "
-            "Cut it, or allow it with translate --allow-huge"
-        )
+        raise TooManyPixelsError(f"its frames have more than {limit:,} pixels together. Cut it")
 
 
 def _too_big(pixels: int) -> str:
-    return (
-        f"{pixels:,} pixels, more than the limit of {pixel_limit():,}. "
-        "Shrink it, or allow it with translate --allow-huge"
-    )
+    return f"{pixels:,} pixels, more than the limit of {pixel_limit():,}. Shrink it"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from imgtranslate.errors import ImageError, ImgTranslateError
+from imgtranslate.errors import ImageError, ImgTranslateError, TooManyPixelsError
 from imgtranslate.files import explained
 from imgtranslate.images import (
     Alpha,
@@ -94,8 +94,13 @@ class Work:
 
     def failed(self, error: Exception) -> "Work":
         """Return the work as failed, without its picture."""
-        short = isinstance(error, MemoryError)
-        text = "too big for the memory. Shrink or cut it first" if short else str(error)
+        match error:
+            case MemoryError():
+                text = "too big for the memory. Shrink or cut it first"
+            case TooManyPixelsError():
+                text = f"{error}, or allow it with `allow_huge`"
+            case _:
+                text = str(error)
         reason = text.removeprefix(f"{self.job.source}: ")
         return replace(self, frames=(), status="failed", reason=reason)
 

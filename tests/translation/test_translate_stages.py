@@ -206,6 +206,14 @@ def test_what_may_be_huge_may_be_made_huge(there: Path, monkeypatch: pytest.Monk
     assert outcome.size == (24, 20)
 
 
+def test_a_huge_picture_may_be_allowed(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    job = Job(source=save_picture(there / "in.png", size=(12, 10)), target=there / "out.png")
+    (outcome,) = run_jobs([job], models=[model_of(FakeEngine(device="cpu"))])
+    line = "120 pixels, more than the limit of 100. Shrink it, or allow it with `allow_huge`"
+    assert (outcome.status, outcome.reason) == ("failed", line)
+
+
 def test_a_share_depends_on_the_name_alone() -> None:
     names = [Path(f"a/{index}.jpg") for index in range(1000)]
     shares = [[n for n in names if Shard(number=i, count=16).holds(n)] for i in range(1, 17)]
