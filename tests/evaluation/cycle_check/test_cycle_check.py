@@ -14,6 +14,7 @@ from fixtures.pictures import noise
 from PIL import Image
 
 from imgtranslate.errors import UsageError
+from imgtranslate.evaluation.cycle_check import check
 from imgtranslate.evaluation.cycle_check.check import (
     CycleSource,
     check_sources,
@@ -571,3 +572,24 @@ def test_wrong_use_is_one_line(
     assert told in captured.err
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
+
+
+def test_the_identity_is_measured_on_pictures_evenly_spaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{n}.png" for n in range(3)]
+    for n, path in enumerate(paths):
+        Image.new("RGB", (24, 24), (n * 100,) * 3).save(path)
+    data = DataSettings(a=str(tmp_path), b=str(tmp_path))
+    record = {f"held_out_{letter}": list(map(str, paths)) for letter in "ab"}
+    Run(tmp_path).write_config(Settings(data=data), record)
+    monkeypatch.setattr(check, "IDENTITY_PICTURES", 2)
+    seen: list[float] = []
+
+    def watched(x: Values) -> Values:
+        seen.append(round(float((x.mean() + 1) * 127.5)))
+        return x
+
+    ab, _ = pair(watched, watched).values()
+    assert identity_errors(tmp_path, translator=ab) == [0, 0]
+    assert seen == [0, 200]
