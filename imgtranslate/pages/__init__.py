@@ -1,4 +1,4 @@
-"""HTML pages of one file each, which need no network and run no foreign code.
+"""HTML pages of one file each, which need no network and run only their own script.
 
 A page is its template with style and script inside, and one block of JSON. Text from outside
 stands in that block alone and reaches the page as text, never as markup; the content security

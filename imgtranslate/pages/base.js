@@ -15,9 +15,9 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/* Text that may break after _ / . and -, so that a long name is not broken within a word, nor a number. */
+/* Text that may break after _ / . and -, but not within a word, a number or an option. */
 function named(text, attributes = {}) {
-  const parts = String(text).split(/(?<=[_/])|(?<=[.-])(?=[^\d\s])/).flatMap((part, i) => (i ? [make("wbr"), part] : [part]));
+  const parts = String(text).split(/(?<=[_/])|(?<=\w[.-])(?=[^\d\s-])/).flatMap((part, i) => (i ? [make("wbr"), part] : [part]));
   return make("span", { class: "name", dir: "auto", ...attributes }, ...parts);
 }
 

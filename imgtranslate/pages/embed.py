@@ -1,4 +1,4 @@
-"""Pictures small enough to stand inside a page."""
+"""Pictures as data addresses, small enough to embed in a page."""
 
 import base64
 import io

@@ -203,6 +203,8 @@ FIGURES = """[...document.querySelectorAll("#table td.figure")].filter((each) =>
   const box = each.getBoundingClientRect();
   return each.textContent && box.width > 0 && box.height > 0 && box.left >= 0 && box.right <= 400;
 }).length"""
+HEADINGS = """[...document.querySelectorAll("#table th")].map((each) =>
+  each.firstChild.getBoundingClientRect().right <= each.getBoundingClientRect().right + 0.5)"""
 LONG = "a long name without a place to break it, " + "x" * 60 + ".png"
 SPREAD = {"mean": 0.25, "std": 0.125, "low": 0.2, "high": 0.3, "count": 2}
 CHECKED = {"summary": {"directions": {"ab": {"mae": SPREAD, "verdict": "healthy"}}}}
@@ -222,6 +224,7 @@ def test_nothing_is_cut_on_a_phone(tmp_path: Path, coded: bool) -> None:
         numbers = 6 if coded else 4  # of a picture
         assert tab.tell(FIGURES) == numbers * (2 if coded else 4)
         assert tab.tell("document.documentElement.scrollWidth") == 400
+        assert tab.tell(HEADINGS) == [True] * (numbers + (1 if coded else 2))
         assert tab.faults() == []
 
 

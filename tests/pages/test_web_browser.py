@@ -221,7 +221,7 @@ def test_it_can_be_cancelled_and_done_again(run_page: Path, tmp_path: Path) -> N
         assert text_of(page, "status").startswith("1,000 \N{MULTIPLICATION SIGN} 1,000 px in ")
 
 
-def test_looks_are_those_of_their_codes(tmp_path: Path) -> None:
+def test_samples_are_those_of_their_codes(tmp_path: Path) -> None:
     model = save_model(tmp_path / "ab.safetensors", model_header(CODED_UNET, method="bicyclegan"))
     export_web(model, tmp_path / "page", runtime=real_runtime())
     file, translator = pictures(tmp_path)["photo"], load(model, device="cpu")

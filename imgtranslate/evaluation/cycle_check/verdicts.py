@@ -36,9 +36,9 @@ _FEW = 3  # flat pictures, to compare their brightness
 _COMPARED = 256  # pictures, each with each
 _HARMS = {
     "png": "rounding to 8 bits",
-    "jpeg": "JPEG",
+    "jpeg": "JPEG compression",
     "noise": "slight noise",
-    "blur": "a slight blur",
+    "blur": "slight blur",
 }
 
 
@@ -101,8 +101,8 @@ def _hidden(figures: Figures) -> Finding | None:
     if times < _limit(kind) or after < WORSE * base:
         return None
     reason = (
-        f"the error grows from {base:.3f} to {after:.3f} by {_HARMS[kind]}, {times:.0f} times what "
-        "that does to the pictures themselves: the way back reads what nobody sees"
+        f"{_HARMS[kind]} of the fake increases the cycle error from {base:.3f} to {after:.3f}, by "
+        f"{times:.0f} times its effect on a picture: the second generator reads a hidden signal"
     )
     return _finding("hides information", times, reason)
 
@@ -111,10 +111,12 @@ def _collapsed(thumbnails: Sequence[Views]) -> Finding | None:
     found = [one for views in thumbnails for one in views]
     there = [(one.real, one.fake) for one in found]
     back = [(one.fake, one.recovered) for one in found]
-    for name, pairs in (("translations", there), ("ways back", back)):
+    for name, pairs in (("translations", there), ("recovered pictures", back)):
         share = share_of_twins(pairs)
         if share is not None and share >= TWINS:
-            reason = f"{share:.0%} of the {name} look like another one, though the inputs differ"
+            reason = (
+                f"{share:.0%} of the {name} look like another one, although their inputs differ"
+            )
             return _finding("collapsed", share, reason)
     return None
 
@@ -124,7 +126,10 @@ def _inverted(figures: Figures, thumbnails: Sequence[Views]) -> Finding | None:
     agreement = brightness.mean if brightness else _agreement_of_flat(thumbnails)
     if agreement is None or agreement > INVERTED:
         return None
-    reason = f"bright and dark places agree by {agreement:.2f}, where -1 is the negative"
+    reason = (
+        f"the brightness of input and translation correlates by {agreement:.2f}; the negative of a "
+        "picture has -1"
+    )
     return _finding("inverts brightness", agreement, reason)
 
 
@@ -135,7 +140,7 @@ def _idle(figures: Figures, thumbnails: Sequence[Views]) -> Finding | None:
     local = float(np.mean([_largest_change(views[0]) for views in thumbnails]))
     if change > SMALL_CHANGE or local > SMALL_LOCAL_CHANGE:
         return None
-    reason = f"the pictures change by {change:.3f}, nowhere by more than {local:.3f}"
+    reason = f"the pictures change by only {change:.3f}, and by at most {local:.3f} in any place"
     return _finding("does nothing", change, reason)
 
 
@@ -145,10 +150,12 @@ def _finding(verdict: Fault, figure: float, reason: str) -> Finding:
 
 def _praise(figures: Figures) -> str:
     change, error, (times, _) = figures.change, _mean(figures, "mae"), fragility(figures)
-    changed = f"changed by {change.mean:.3f}, " if change else ""
-    back = f"{changed}back with an error of {error:.3f}"
-    firm = f"slight harm to the translations adds {max(times, 0):.1f} times itself at most"
-    return f"{back}{', which is large' if error > POOR_CYCLE else ''}; {firm}"
+    changed = f"the change is {change.mean:.3f}, " if change else ""
+    cycle = (
+        f"{changed}the cycle error {error:.3f}{', which is large' if error > POOR_CYCLE else ''}"
+    )
+    added = f"{max(times, 0):.1f} times its own effect"
+    return f"{cycle}; a slight degradation of the fake adds at most {added}"
 
 
 def _limit(kind: str) -> float:

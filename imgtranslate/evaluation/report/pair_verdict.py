@@ -160,7 +160,7 @@ def _collapse(scores: Sequence[PairScore]) -> Remark | None:
     if share is None or share < TWINS:
         return None
     return Remark(
-        f"{share:.0%} of the translations look like another one, although their inputs differ.",
+        f"{share:.0%} of the translations look like another one although their inputs differ.",
         "collapsed",
     )
 
