@@ -56,7 +56,7 @@ async function measured(file, address) {
   image.src = address;
   await new Promise((loaded, failed) => {
     image.onload = loaded;
-    image.onerror = () => failed(new Fault(`${file.name}: this browser cannot read it as a picture. Choose a JPEG, PNG or WebP file`));
+    image.onerror = () => failed(new Fault(`${file.name}: not a picture that this browser can read. Choose a JPEG, PNG or WebP file`));
   });
   const { naturalWidth: width, naturalHeight: height } = image;
   if (!width || !height) throw new Fault(`${file.name}: the drawing has no size of its own. Choose a JPEG, PNG or WebP file`);
