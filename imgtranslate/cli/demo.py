@@ -1,12 +1,19 @@
 """``imgtranslate demo``."""
 
-import shlex
 import time
 from typing import Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import counted, examples, in_words, result, say, say_error
+from imgtranslate.cli.terminal import (
+    counted,
+    examples,
+    in_words,
+    result,
+    say,
+    say_command,
+    say_error,
+)
 
 EPILOG = examples("imgtranslate demo", "imgtranslate demo --seed 1")
 
@@ -40,7 +47,7 @@ def demo(
     data = prepare(FOLDER, seed=seed)
     for command in commands(data, FOLDER, seed=seed, steps=steps):
         say("")
-        say(f"$ imgtranslate {shlex.join(command)}", whole=True)
+        say_command("$", *command)
         status = run(command)
         if status != 0:
             raise typer.Exit(status)
@@ -69,4 +76,4 @@ def demo(
         raise typer.Exit(1)
     took = in_words(time.monotonic() - began)
     say(f"learnt   paintings → embroideries and back; the whole demo took {took}")
-    say("next     imgtranslate train --a ./horses --b ./zebras --preset fast", whole=True)
+    say_command("next    ", "train", "--a", "./horses", "--b", "./zebras", "--preset", "fast")

@@ -4,6 +4,7 @@ import functools
 import inspect
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -46,13 +47,32 @@ def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
     return quietable
 
 
-def say(line: str, *, whole: bool = False) -> None:
-    """Print a line that is no result to stderr, unless ``--quiet`` is given.
-
-    ``whole``: do not wrap it, so that a command can be copied.
-    """
+def say(line: str) -> None:
+    """Print a line that is no result to stderr, unless ``--quiet`` is given."""
     if not VERBOSITY.quiet:
-        _write(_encodable(printable(line)) if whole else fitted(line))
+        say_error(line)
+
+
+def say_command(label: str, *arguments: str) -> None:
+    """Say a command of this program so that it can be copied: a narrow terminal gets it in lines.
+
+    A line ends in a backslash, for the shell, and none breaks an option from its value.
+    """
+    parts = [f"{label} imgtranslate"]
+    for word in map(shlex.quote, arguments):
+        if word.startswith("-"):
+            parts.append(word)
+        else:
+            parts[-1] += f" {word}"
+    width, lines = _width(), parts[:1]
+    for part in parts[1:]:
+        longer = f"{lines[-1]} {part}"
+        if width is None or len(f"{longer} \\".encode()) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(f"    {part}")
+    if not VERBOSITY.quiet:
+        _write(" \\\n".join(map(printable, lines)))
 
 
 def say_error(line: str) -> None:
@@ -71,9 +91,8 @@ def fitted(line: str) -> str:
 
     Pipes and files get it in one line.
     """
-    text = _encodable(printable(line))
-    width = shutil.get_terminal_size().columns
-    if not sys.stderr.isatty() or len(text.encode()) <= width:  # a character takes no more columns
+    text, width = _encodable(printable(line)), _width()
+    if width is None or len(text.encode()) <= width:  # no character takes more columns than bytes
         return text
     from rich.console import Console
     from rich.text import Text
@@ -188,6 +207,11 @@ def _encodable(text: str) -> str:
     except UnicodeEncodeError:
         return text.replace("→", "->")
     return text
+
+
+def _width() -> int | None:
+    """Return the columns of the terminal; None where stderr is a pipe or a file."""
+    return shutil.get_terminal_size().columns if sys.stderr.isatty() else None
 
 
 def _write(text: str) -> None:

@@ -4,7 +4,6 @@ A plain line with figures begins with ``step=`` and consists of ``name=value`` p
 docs/train.md lists for programs that read logs.
 """
 
-import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -17,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from imgtranslate.cli.terminal import counted, in_words, is_terminal, say, with_flags
+from imgtranslate.cli.terminal import counted, in_words, is_terminal, say, say_command, with_flags
 from imgtranslate.settings.config import CycleGanConfig, Settings
 from imgtranslate.training import events
 
@@ -88,15 +87,15 @@ class TrainingDisplay:
                     event.step == self.progress.total_steps
                 )
 
-    def conclude(self, outcome: events.TrainResult, *, device: str = "") -> None:
+    def conclude(self, outcome: events.TrainResult, *, device: Sequence[str] = ()) -> None:
         """Say what was learnt and the next commands, or how to resume an interrupted run.
 
         ``device``: the options with which a resume uses the same device.
         """
         if not outcome.finished:
-            step, total, run = outcome.step, outcome.total_steps, shlex.quote(str(outcome.run))
+            step, total = outcome.step, outcome.total_steps
             say(f"stopped  at step {step:,} of {total:,}, saved in {outcome.run}")
-            say(f"resume   imgtranslate train --resume {run}{device}", whole=True)
+            say_command("resume  ", "train", "--resume", str(outcome.run), *device)
         elif self.started is not None and outcome.first_step < outcome.step:
             say_ending(outcome, self.started.settings)
 
@@ -218,7 +217,6 @@ def _is_slow(event: events.Started) -> bool:
 
 def say_ending(outcome: events.TrainResult, settings: Settings) -> None:
     """Say what was learnt, how well, and the next commands."""
-    run, back = shlex.quote(str(outcome.run)), isinstance(settings.method, CycleGanConfig)
     steps = counted(outcome.step, "step")
     if outcome.first_step:
         steps += f", the last {outcome.step - outcome.first_step:,}"
@@ -226,10 +224,10 @@ def say_ending(outcome: events.TrainResult, settings: Settings) -> None:
     if outcome.best is not None:
         say(f"best     step {outcome.best_step:,}, validation {_figure(outcome.best)}")
     if outcome.report is not None:
-        say(f"report   {outcome.report}", whole=True)
-    judge = f"cycle-check --run {run}" if back else f"evaluate {run}"
-    say(f"judge    imgtranslate {judge}", whole=True)
-    say(f"use      imgtranslate translate in.jpg --model {run}", whole=True)
+        say(f"report   {outcome.report}")
+    run, both = str(outcome.run), isinstance(settings.method, CycleGanConfig)
+    say_command("judge   ", *(["cycle-check", "--run", run] if both else ["evaluate", run]))
+    say_command("use     ", "translate", "in.jpg", "--model", run)
 
 
 def _bar(done: int, total: int, label: str) -> Table:

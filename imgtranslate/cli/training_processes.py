@@ -19,7 +19,7 @@ class Place:
     """The device of this process, and its place among those that train together."""
 
     device: str
-    options: str  # that choose the same device on a resume; each begins with a space
+    options: list[str]  # of the command line, that choose the same device on a resume
     launch: "Launch"
 
 
@@ -34,8 +34,8 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
     gpus = [number.strip() for number in gpu.split(",")] if gpu is not None else []
     if len(set(gpus)) < len(gpus):
         raise UsageError(f"--gpu {gpu}: names a GPU twice. Name each once")
-    options = f" --gpu {','.join(gpus)}" if gpus else ""
-    options += f" --device {device}" if device != "auto" else ""
+    options = ["--gpu", ",".join(gpus)] if gpus else []
+    options += ["--device", device] if device != "auto" else []
     launched = launch_of(os.environ)
     if launched.name:
         own = device_of_rank(device, gpus, launched.local_rank)

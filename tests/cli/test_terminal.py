@@ -1,6 +1,7 @@
 """Output to the terminal: wrapping, counting, and ``--quiet`` of every command."""
 
 import io
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,7 +11,15 @@ from fixtures.pictures import save_soft_pictures
 from rich.cells import cell_len
 
 from imgtranslate import cli
-from imgtranslate.cli.terminal import counted, in_words, result, say, say_error, with_quiet
+from imgtranslate.cli.terminal import (
+    counted,
+    in_words,
+    result,
+    say,
+    say_command,
+    say_error,
+    with_quiet,
+)
 
 COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 
@@ -28,12 +37,12 @@ class Terminal(io.StringIO):
         return True
 
 
-def said_in_40_columns(monkeypatch: pytest.MonkeyPatch, line: str, *, whole: bool = False) -> str:
+def said_in_40_columns(monkeypatch: pytest.MonkeyPatch, line: str, *command: str) -> str:
     terminal = Terminal()
     with monkeypatch.context() as patch:
         patch.setenv("COLUMNS", "40")
         patch.setattr(sys, "stderr", terminal)
-        say(line, whole=whole)
+        say_command(line, *command) if command else say(line)
     return terminal.getvalue()
 
 
@@ -51,10 +60,22 @@ def test_wide_characters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> No
     assert max(map(cell_len, lines)) <= 40
 
 
-def test_a_long_word_and_a_command_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    word, command = "x" * 60, f"use   imgtranslate translate in.jpg --model {'y' * 60}"
-    assert said_in_40_columns(monkeypatch, f"wrote {word}").split() == ["wrote", word]
-    assert said_in_40_columns(monkeypatch, command, whole=True) == f"{command}\n"
+def test_a_long_word_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said_in_40_columns(monkeypatch, f"wrote {'x' * 60}").split() == ["wrote", "x" * 60]
+
+
+def test_a_command_in_lines_is_the_same_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["train", "--a", "./my horses", "--b", "./zebras", "--out", "r" * 60, "--seed", "0"]
+    shown = said_in_40_columns(monkeypatch, "$", *command)
+    assert shown.splitlines()[0] == "$ imgtranslate train --a './my horses' \\"
+    assert shlex.split(shown.replace("\\\n", "")) == ["$", "imgtranslate", *command]
+
+
+def test_a_pipe_gets_a_command_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    model = "my run/" * 20
+    say_command("use  ", "translate", "in.jpg", "--model", model)
+    said = capsys.readouterr().err
+    assert said == f"use   imgtranslate translate in.jpg --model {model!r}\n"
 
 
 def test_a_pipe_gets_lines_whole(capsys: pytest.CaptureFixture[str]) -> None:

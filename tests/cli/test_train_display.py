@@ -208,7 +208,7 @@ def ending(
     display = TrainingDisplay()
     display.show(start)
     capsys.readouterr()
-    display.conclude(outcome, device=" --device cpu")
+    display.conclude(outcome, device=["--device", "cpu"])
     return capsys.readouterr().err.splitlines()
 
 
