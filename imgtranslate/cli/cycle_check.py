@@ -109,7 +109,8 @@ def cycle_check(
         refuse_output(output, sources)
     refuse_unless_pair(*headers)
     forward, backward = (load(model, device=device_of(device, gpu)) for model in models)
-    say(f"{forward.header.source} <-> {forward.header.target} on {forward.device}")
+    domains = (forward.header.source, forward.header.target)
+    say(f"{' → '.join(domains)} and back on {forward.device}")
 
     scores: list[CycleScore] = []
     with progress_bar("checking") as show:
@@ -132,7 +133,7 @@ def cycle_check(
     for row in found.images:
         if row.error is not None:
             say_error(f"failed: {row.path}: {row.error}")
-    result(json.dumps(found.to_json()) if as_json else "\n".join(table(found)))
+    result(json.dumps(found.to_json()) if as_json else "\n".join(table(found, domains=domains)))
     if run is not None and not inputs:
         save(run, found, device=str(forward.device))
     if found.summary.failed or found.summary.shortfalls:

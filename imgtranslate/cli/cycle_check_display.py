@@ -4,7 +4,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imgtranslate.cli.terminal import printable
+from rich.cells import cell_len
+
+from imgtranslate.cli.terminal import counted, printable
 from imgtranslate.evaluation.cycle_check.schema import TITLES, worst_of
 
 if TYPE_CHECKING:
@@ -16,65 +18,73 @@ if TYPE_CHECKING:
     )
 
 ROWS = 20  # of the table
-SHORTEST_NAME, LONGEST_NAME = 30, 34  # characters
-LINE = 88  # characters, of sentences
+NAME = 30  # columns; with five cells a line has 80
+LINE = 80  # columns, of sentences
 
 
-def table(found: "CycleCheckFile") -> list[str]:
-    """Write the pictures, each direction's numbers and verdict, and the verdict of all."""
+def table(found: "CycleCheckFile", *, domains: tuple[str, str]) -> list[str]:
+    """Write the pictures, each direction's numbers and verdict, and the verdict of all.
+
+    ``domains``: the names of A and B.
+    """
     rows = [row for row in found.images if row.error is None]
-    names = [len(printable(row.path)) for row in rows]
-    width = min(max([*names, SHORTEST_NAME]), LONGEST_NAME)
     titles = ("error", "PSNR", "SSIM", "change", "identity")
-    lines = [_cells("", titles, width)] if rows else []
-    lines += [_row_line(row, width) for row in rows[:ROWS]]
+    lines = [_cells("", titles)] if rows else []
+    lines += [_row_line(row) for row in rows[:ROWS]]
     if len(rows) > ROWS:
         lines.append(f"… and {len(rows) - ROWS} more")
     for way, figures in found.summary.directions.items():
         here = [row for row in rows if row.direction == way]
-        lines += ["", *_direction_lines(way, figures, here, width)]
+        ends = domains if way == "ab" else domains[::-1]
+        lines += ["", *_direction_lines(ends, figures, here)]
     lines += ["", *(f"fell short: {line}" for line in found.summary.shortfalls)]
     measured = f"{len(rows)} of {len(found.images)} measured"
     return [*lines, f"verdict: {found.verdict} ({measured})"]
 
 
 def _direction_lines(
-    way: str, found: "DirectionFigures", rows: "Sequence[Row]", width: int
+    domains: tuple[str, str], found: "DirectionFigures", rows: "Sequence[Row]"
 ) -> list[str]:
-    heading, spreads = f"{way[0]} to {way[1]} and back: mean of {found.count}", dict(found)
-    lines = [_cells(heading, ("mean", "spread", "95 % interval"), width)]
-    lines += [_spread_line(said, spreads[key], width) for key, said in TITLES.items()]
+    source, target = map(printable, domains)
+    spreads = dict(found)
+    lines = [f"{source} → {target} and back, {counted(found.count, 'picture')}:"]
+    lines.append(_cells("", ("mean", "spread", "95 % interval")))
+    lines += [_spread_line(said, spreads[key]) for key, said in TITLES.items()]
     if found.identity is None:
-        lines.append(f"identity: no pictures of {way[1]} at hand, or the channels differ")
+        lines.append(f"identity: no pictures of {target} at hand, or the channels differ")
     else:
-        said = f"identity, {found.identity.count} of {way[1]}"
-        lines.append(_spread_line(said, found.identity, width))
+        pictures = counted(found.identity.count, "picture")
+        lines.append(_spread_line(f"identity, {pictures}", found.identity))
     if found.count > len(found.worst):
         lines.append(f"worst {len(found.worst)}")
-        lines += [_row_line(row, width) for row in worst_of(rows)]
+        lines += [_row_line(row) for row in worst_of(rows)]
     sentence = f"{' and '.join(found.verdicts)}: {found.reason}"
     return [*lines, *textwrap.wrap(sentence, LINE, initial_indent="-> ", subsequent_indent="   ")]
 
 
-def _spread_line(said: str, spread: "Spread | None", width: int) -> str:
+def _spread_line(said: str, spread: "Spread | None") -> str:
     cells = spread.cells(".1f" if "dB" in said else ".4f") if spread else ["-", "-", "-"]
-    return _cells(said, cells, width)
+    return _cells(said, cells)
 
 
-def _row_line(row: "Row", width: int) -> str:
+def _row_line(row: "Row") -> str:
     ratio = "equal" if row.psnr is None else f"{row.psnr:.1f}"
     error, *others = (
         "-" if number is None else f"{number:.4f}"
         for number in (row.mae, row.ssim, row.change, row.identity)
     )
-    return _cells(_short(row.path, width), (error, ratio, *others), width)
+    return _cells(_short(row.path), (error, ratio, *others))
 
 
-def _cells(name: str, cells: Sequence[str], width: int) -> str:
-    return f"{name:{width}}" + "".join(f"  {cell:>8}" for cell in cells)
+def _cells(name: str, cells: Sequence[str]) -> str:
+    return name + " " * (NAME - cell_len(name)) + "".join(f"  {cell:>8}" for cell in cells)
 
 
-def _short(name: str, width: int) -> str:
+def _short(name: str) -> str:
     """Cut a long name to its end, which tells more than its beginning."""
     name = printable(name)
-    return name if len(name) <= width else f"…{name[1 - width :]}"
+    if cell_len(name) <= NAME:
+        return name
+    while cell_len(name) >= NAME:
+        name = name[1:]
+    return f"…{name}"

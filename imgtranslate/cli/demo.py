@@ -34,7 +34,7 @@ def demo(
 ) -> None:
     """Draw two folders of pictures and run train, translate, cycle-check and export on them.
 
-    Works in ./imgtranslate-demo, which it replaces. Takes about two minutes on two CPU cores.
+    Works in ./imgtranslate-demo, which it replaces. Takes a few minutes on two CPU cores.
     """
     from imgtranslate.cli import run
     from imgtranslate.demo.demo import FOLDER, TRAIN_COUNT, commands, prepare, score
