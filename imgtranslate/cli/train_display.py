@@ -33,7 +33,7 @@ class TrainingDisplay:
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.draws = is_terminal()
-        self.said_at = float("-inf")  # the last plain line
+        self.said_at = time.monotonic()  # the last plain line, or the beginning
         self.checking: events.Checking | None = None
         self.started: events.Started | None = None
         self.progress: events.Progress | None = None
@@ -106,7 +106,7 @@ class TrainingDisplay:
             say(line)
 
     def _start(self, event: events.Started) -> None:
-        self.started = event
+        self.started, self.said_at = event, float("-inf")  # the first step is said at once
         settings, total = event.settings, event.total_steps
         if event.report is not None:
             for line in event.report.lines:

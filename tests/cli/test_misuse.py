@@ -424,7 +424,7 @@ def test_ctrl_c_is_answered_once_whatever_the_readers(home: Path, tmp_path: Path
     ) as training:
         assert training.stderr is not None
         said = ""
-        while "step 1/" not in said:
+        while "step=1/" not in said:
             said += training.stderr.readline()
         os.killpg(training.pid, signal.SIGINT)
         said += training.stderr.read()
