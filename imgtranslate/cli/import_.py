@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import examples, result, say
+from imgtranslate.cli.terminal import examples, result, say, say_command
 from imgtranslate.errors import nearest
 
 EPILOG = examples(
@@ -60,4 +60,5 @@ def import_(
         overwrite=overwrite,
     )
     say(header.architecture)
+    say_command("use     ", "translate", "in.jpg", "--model", str(output))
     result(str(output))

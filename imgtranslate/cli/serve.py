@@ -76,7 +76,7 @@ def serve(
         models = load_models(paths, device=device_of(device, gpu), notice=say)
         for each in models:
             header = each.header
-            say(f"{each.name}: {header.source} -> {header.target} on {each.translator.device}")
+            say(f"{each.name}: {header.source} → {header.target} on {each.translator.device}")
         if (most := pixels_in_memory(models)) < max_pixels:
             max_pixels = most
             say(f"--max-pixels: {max_pixels:,}, as the memory holds no more")

@@ -242,7 +242,7 @@ def translate(
         name = str(path) if len(paths) > 1 else None
         models.append(with_samples(translator, requested, name=name))
         header = translator.header
-        say(f"{header.source} -> {header.target} on {translator.device}")
+        say(f"{header.source} → {header.target} on {translator.device}")
     options = Options(
         existing=existing,
         alpha=alpha,

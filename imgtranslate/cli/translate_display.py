@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
-from imgtranslate.cli.terminal import is_terminal, printable, result, say, say_error, with_flags
+from imgtranslate.cli.terminal import (
+    counted,
+    in_words,
+    is_terminal,
+    printable,
+    result,
+    say,
+    say_error,
+    with_flags,
+)
 
 if TYPE_CHECKING:
     from imgtranslate.translation.stages import Outcome
@@ -84,7 +93,7 @@ class Display:
     def _result(self, line: str) -> None:
         """Print a result: to a pipe as raw bytes, to a terminal without control codes."""
         if self._pictures_on_stdout:
-            self.say(line)
+            say_error(line)  # a result, so --quiet leaves it
         elif not sys.stdout.isatty():
             typer.echo(os.fsencode(line))
         elif self._bar.live.is_started:
@@ -97,10 +106,13 @@ class Display:
         if not self._bar.disable or now - self._said_at < PLAIN_SECONDS or done == self._total:
             return
         self._said_at = now
-        minutes = (now - self._start) / done * (self._total - done) / 60
-        say(f"{done} of {self._total}, about {minutes:.0f} min left")
+        left = (now - self._start) / done * (self._total - done)
+        say(f"{done:,} of {counted(self._total, 'picture')}, about {in_words(left)} left")
 
     def _summary(self) -> str:
-        counts = ", ".join(f"{self._counts[s]} {s}" for s in ("written", "skipped", "failed"))
+        written, skipped, failed = (self._counts[s] for s in ("written", "skipped", "failed"))
         stopped = "" if self.finished else "stopped: "
-        return f"{stopped}translated {self._counts['written']} of {self._total}: {counts}"
+        return (
+            f"{stopped}translated {written:,} of {counted(self._total, 'picture')}, "
+            f"{skipped:,} skipped, {failed:,} failed"
+        )

@@ -250,7 +250,7 @@ def test_a_picture_without_room_fails_alone(
     shown = capsys.readouterr().err
     assert f"failed: {pictures / 'b.png'}: 1800 x 1800 px need 0.0389 GB in " in shown
     assert "Set TMPDIR to a larger disk, or give more --memory\n" in shown
-    assert "2 written, 0 skipped, 1 failed" in shown
+    assert "translated 2 of 3 pictures, 0 skipped, 1 failed" in shown
     assert [path.name for path in sorted(output.iterdir())] == ["a.png", "c.png"]
 
 
@@ -266,7 +266,7 @@ def test_the_command_takes_tiles_and_memory(
         assert cli.run([*common, *options, "-o", str(tmp_path / f"{name}.png")]) == 0
     with Image.open(tmp_path / "off.png") as whole, Image.open(tmp_path / "8.png") as strips:
         assert levels_apart(whole, strips)[1] <= 1
-    assert "1 written" in capsys.readouterr().err
+    assert "translated 1 of 1 picture, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--tile", "0"), ("--memory", "4")])

@@ -224,8 +224,8 @@ def test_one_picture(there: Path, model: Path, capsys: pytest.CaptureFixture[str
     out, err = capsys.readouterr()
     assert out == "in.zebras.png\n"
     assert err.splitlines() == [
-        "horses -> zebras on cpu",
-        "translated 1 of 1: 1 written, 0 skipped, 0 failed",
+        "horses → zebras on cpu",
+        "translated 1 of 1 picture, 0 skipped, 0 failed",
     ]
     with Image.open("in.png") as image, Image.open("in.zebras.png") as written:
         assert written.size == (31, 17)
@@ -246,7 +246,7 @@ def test_three_broken_of_fifty(there: Path, model: Path, capsys: pytest.CaptureF
     assert translate("in", "--model", model, "-o", "out") == 1
     out, err = capsys.readouterr()
     lines = err.splitlines()
-    assert lines[-1] == "translated 47 of 50: 47 written, 0 skipped, 3 failed"
+    assert lines[-1] == "translated 47 of 50 pictures, 0 skipped, 3 failed"
     failures = [line for line in lines if line.startswith("failed: ")]
     assert [line.split(":")[1].strip() for line in failures] == [
         "in/1/truncated.jpg",
@@ -258,7 +258,7 @@ def test_three_broken_of_fifty(there: Path, model: Path, capsys: pytest.CaptureF
     assert len(written) == 47
 
     assert translate("in", "--model", model, "-o", "out", "--skip-existing") == 1
-    assert "0 written, 47 skipped, 3 failed" in capsys.readouterr().err
+    assert "translated 0 of 50 pictures, 47 skipped, 3 failed" in capsys.readouterr().err
     assert digests(there / "out") == written
 
 
