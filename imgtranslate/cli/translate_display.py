@@ -11,6 +11,7 @@ import typer
 
 from imgtranslate.cli.terminal import (
     counted,
+    fitted,
     in_words,
     is_terminal,
     printable,
@@ -86,7 +87,7 @@ class Display:
     def say(self, line: str) -> None:
         """Print a line on stderr, above the progress bar if it is drawn."""
         if self._bar.live.is_started:
-            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(fitted(line), markup=False, highlight=False, soft_wrap=True)
         else:
             say(line)
 
