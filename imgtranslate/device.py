@@ -17,14 +17,14 @@ def choose_device(name: str) -> torch.device:
     if kind == "gpu":
         raise UsageError(f"`device` {name}: no such name. Did you mean cuda?")
     if index and kind != "cuda":
-        raise UsageError(f"`device` {name}: only cuda has numbers. Use `device` {kind}")
+        raise UsageError(f"`device` {name}: only cuda devices have numbers. Use `device` {kind}")
     match nearest(kind, DEVICES, what="`device`"):
         case "auto":
             return torch.device(_best())
         case "cuda":
             return _cuda(index or "0")
         case "mps" if not torch.backends.mps.is_available():
-            raise UsageError("`device` mps: no Apple GPU here. Use `device` cpu")
+            raise UsageError("`device` mps: torch finds no Apple GPU here. Use `device` cpu")
         case found:
             return torch.device(found)
 
@@ -38,10 +38,10 @@ def _best() -> str:
 def _cuda(index: str) -> torch.device:
     name = f"`device` cuda:{index}"
     if not index.isascii() or not index.isdigit():
-        raise UsageError(f"{name}: not a number. Use `device` cuda:0, or `device` cpu")
+        raise UsageError(f"{name}: not the number of a GPU. Use `device` cuda:0, or `device` cpu")
     if not torch.cuda.is_available():
         raise UsageError(f"{name}: torch finds no GPU on this machine. Use `device` cpu")
     if int(index) >= torch.cuda.device_count():
         last = torch.cuda.device_count() - 1
-        raise UsageError(f"{name}: the last GPU here is {last}. Use `device` cuda:{last}")
+        raise UsageError(f"{name}: the GPUs here end at number {last}. Use `device` cuda:{last}")
     return torch.device("cuda", int(index))

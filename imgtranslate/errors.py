@@ -42,6 +42,11 @@ class CheckpointError(UsageError):
     """A model file or training state that is damaged, foreign or does not fit."""
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: ``1 picture``, ``3 pictures``."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 Name = TypeVar("Name", bound=str)
 
 

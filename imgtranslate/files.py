@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Do the same with a folder: yield an empty one, which replaces ``path`` on success."""
+    """Yield an empty temporary folder beside ``path``, which replaces ``path`` on success."""
     temporary, old = _temporary(path), _temporary(path)
     with explained(path):
         try:
@@ -57,7 +57,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn an ``OSError`` while ``path`` is written into an ``ImgTranslateError``."""
+    """Convert an ``OSError`` that occurs while writing ``path`` into an ``ImgTranslateError``."""
     try:
         yield
     except OSError as error:
@@ -71,9 +71,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files and folders in ``folder`` of processes that were killed.
+    """Remove the temporary files and folders that killed processes left in ``folder``.
 
-    Those of running processes and of other machines stay.
+    Those of running processes and of other machines are kept.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -97,8 +97,8 @@ def _node() -> str:
 
 
 def _runs(process: int) -> bool:
-    """Return whether a process of this machine is running, or cannot be checked."""
-    if os.name == "nt":  # where a signal of 0 would stop the process
+    """Return whether a process of this machine is running; True also if it cannot be checked."""
+    if os.name == "nt":  # on Windows os.kill with signal 0 would end the process
         return True
     try:
         os.kill(process, 0)
@@ -117,10 +117,10 @@ def _sync(path: Path) -> None:
 def _reason(error: OSError) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return "the disk is full. Free some space or write elsewhere"
+            return "the disk is full. Free some space, or choose another folder"
         case errno.EACCES | errno.EPERM | errno.EROFS:
-            return "no permission. Choose another place"
+            return "permission denied. Choose another folder"
         case errno.ENAMETOOLONG:
             return "the name is too long for this file system. Choose a shorter one"
         case _:
-            return f"{error.strerror or error}. Choose another place"
+            return f"{error.strerror or error}. Choose another folder"

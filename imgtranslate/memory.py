@@ -1,4 +1,4 @@
-"""The memory and disk space to work in, and the options that limit them."""
+"""Available memory and disk space, and the values of ``--memory`` and ``--tile``."""
 
 import os
 import re
@@ -20,10 +20,10 @@ def parse_memory(text: str) -> int:
     """Turn ``4G``, ``500M`` or ``1.5GiB`` into bytes; ``UsageError`` for anything else."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([KMGT])(?:i?B)?", text.strip(), re.I)
     if match is None:
-        raise UsageError(f"--memory {text}: not an amount of memory. Write it as 4G or 500M")
+        raise UsageError(f"--memory {text}: not an amount of memory. Write it like 4G or 500M")
     amount = int(float(match[1]) * 1024 ** (1 + "KMGT".index(match[2].upper())))
     if amount < LEAST:
-        raise UsageError(f"--memory {text}: too little to work in. Give 64M or more")
+        raise UsageError(f"--memory {text}: too little memory. Give 64M or more")
     return amount
 
 
@@ -38,12 +38,12 @@ def parse_tile(text: str) -> Tile:
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Count the bytes free without swapping, on the machine or in the container if that is less."""
+    """Return the bytes available without swapping, on the machine or, if less, in its container."""
     return max(min(_of_machine(root), *_of_groups(root)), 0)
 
 
 def scratch_folder() -> Path:
-    """Choose TMPDIR, else /var/tmp: on many machines /tmp lies in memory itself."""
+    """Choose TMPDIR, else /var/tmp: on many machines /tmp is held in memory."""
     named = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
     large = Path("/var/tmp")
     if not named and large.is_dir() and os.access(large, os.W_OK):
@@ -52,7 +52,7 @@ def scratch_folder() -> Path:
 
 
 def free_space(folder: Path) -> int:
-    """Count the bytes that can be written into a folder."""
+    """Return the bytes that are free on the disk of a folder."""
     return shutil.disk_usage(folder).free
 
 
@@ -67,10 +67,10 @@ def _of_machine(root: Path) -> int:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """Yield the bytes below each limit of the control groups around this process.
+    """Yield the bytes left below each memory limit of this process's control groups.
 
-    Version 2 has one tree, version 1 one for memory alone. Inside a container the group's path
-    may be missing; the container's own limit then stands at the top.
+    Version 2 has one tree for all resources, version 1 one for memory. Inside a container the
+    group's path may be missing; the limit of the container is then at the top of the tree.
     """
     yield 2**63
     for line in _text(root / "proc/self/cgroup").splitlines():
@@ -88,12 +88,12 @@ def _left(top: Path, path: str, names: tuple[str, str, str]) -> Iterator[int]:
     inside = Path(path.lstrip("/"))
     for group in (top / inside, *(top / parent for parent in inside.parents)):
         limit, used = _text(group / limit_name).strip(), _text(group / used_name).strip()
-        if limit.isdigit() and used.isdigit():  # "max" where there is no limit
+        if limit.isdigit() and used.isdigit():  # "max" means no limit
             yield int(limit) - int(used) + _cached(_text(group / "memory.stat"), cache_name)
 
 
 def _cached(statistics: str, name: str) -> int:
-    """Count the bytes of cached files: counted as used, and freed on demand."""
+    """Return the bytes of cached files, which count as used but are freed on demand."""
     found = re.search(rf"^{name} (\d+)$", statistics, re.MULTILINE)
     return int(found[1]) if found else 0
 

@@ -1,4 +1,4 @@
-"""The check of the training data: every picture is read once, before any network is built."""
+"""The check of the training data, which reads every picture once before a network is built."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from imgtranslate.data_check.findings import SHOWN, Finding
 from imgtranslate.data_check.mismatched_pairs import about_pairs
 from imgtranslate.data_check.scan import ScannedPicture, Scans, scan_pictures
 from imgtranslate.data_check.suspicious import about_pictures
-from imgtranslate.errors import DataError
+from imgtranslate.errors import DataError, counted
 from imgtranslate.settings.config import DataSettings
 
 FEW_PICTURES = 200
@@ -29,7 +29,7 @@ class DataReport:
     """The checked domains, lines that describe them, and warnings with their remedies."""
 
     domains: Domains  # without unreadable pictures and leaks
-    left_out: tuple[tuple[Path, ...], tuple[Path, ...]]  # neither trained nor judged on
+    left_out: tuple[tuple[Path, ...], tuple[Path, ...]]  # used neither to train nor to validate
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
     findings: tuple[Finding, ...]  # the source of the warnings and of some lines
@@ -42,9 +42,9 @@ def check_data(
     paired: bool,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> DataReport:
-    """Read every picture of both domains, and report what is wrong or suspicious.
+    """Read every picture of both domains, and report errors and suspicious pictures.
 
-    Raises ``DataError`` that names the first unreadable pictures, unless they are to be skipped.
+    Raises a ``DataError`` that names the first unreadable pictures, unless the settings skip them.
     """
     total = sum(len(domain.files) + len(domain.held_out) for domain in domains)
     scans: dict[tuple[str, Path], ScannedPicture] = {}
@@ -62,7 +62,7 @@ def check_data(
     for domain in readable:
         if not domain.files:
             raise DataError(
-                f"data.{domain.letter} {domain.folder}: no picture left to train on. "
+                f"data.{domain.letter} {domain.folder}: no training picture can be read. "
                 "Add readable pictures"
             )
     if paired:
@@ -97,13 +97,13 @@ def _describe_faults(faulty: Sequence[ScannedPicture]) -> str:
     shown = "; ".join(scan.fault.rstrip(".") for scan in faulty[:SHOWN])
     more = f"; and {len(faulty) - SHOWN} more" if len(faulty) > SHOWN else ""
     return (
-        f"{shown}{more}. {len(faulty)} of the training files cannot be read. "
-        "Remove them, or train without them: --set data.skip_unreadable=true"
+        f"{shown}{more}. {counted(len(faulty), 'training file')} cannot be read. "
+        "Remove the files, or skip them with --set data.skip_unreadable=true"
     )
 
 
 def _refuse_uneven_pairs(domains: Domains, scans: Scans) -> None:
-    """Refuse pairs of two sizes: both pictures are cropped at one place."""
+    """Refuse pairs whose pictures differ in size: both are cropped at the same place."""
     a, b = domains
     pairs = zip((*a.files, *a.held_out), (*b.files, *b.held_out), strict=True)
     sizes = [(x, y, scans["a", x].size, scans["b", y].size) for x, y in pairs]
@@ -111,13 +111,15 @@ def _refuse_uneven_pairs(domains: Domains, scans: Scans) -> None:
     if uneven:
         x, y, size_a, size_b = uneven[0]
         raise DataError(
-            "{}: {}x{} px, but its partner {} has {}x{} px, and so for {} pair(s). Bring both to "
-            "one size".format(x, *size_a, y, *size_b, len(uneven))
+            "{}: {}x{} px, but its partner {} has {}x{} px; {} of unequal size. Resize the "
+            "pictures of a pair to one size".format(
+                x, *size_a, y, *size_b, counted(len(uneven), "pair")
+            )
         )
 
 
 def _without_leaks(domains: Domains, leaks: Sequence[Leak]) -> Domains:
-    """Remove held-out pictures that are trained on, or their pairs."""
+    """Remove held-out pictures, or whole pairs, that are also training pictures."""
     leaked = {(leak.domain.letter, leak.held_out) for leak in leaks}
     a, b = domains
     clean_a, clean_b = ([(d.letter, f) not in leaked for f in d.held_out] for d in domains)
@@ -138,7 +140,7 @@ def _describe(domain: Domain, scans: Scans) -> str:
     scanned = [scans[domain.letter, path] for path in domain.files]
     grey = sum(scan.grey for scan in scanned)
     parts = [
-        f"{domain.letter.upper()} {domain.name}: {len(scanned)} pictures to train on",
+        f"{domain.letter.upper()} {domain.name}: {counted(len(scanned), 'picture')} to train on",
         _sizes(scanned),
         *([f"{grey} grey"] if grey else []),
         f"{len(domain.held_out)} held out",
@@ -156,36 +158,37 @@ def _sizes(scanned: Sequence[ScannedPicture]) -> str:
 
 def _about_faults(faulty: Sequence[ScannedPicture]) -> Iterator[Finding]:
     if faulty:
-        text = f"{len(faulty)} unreadable files are left out, the first {faulty[0].fault}"
+        first = "" if len(faulty) == 1 else "the first is "
+        text = f"left out {counted(len(faulty), 'unreadable file')}: {first}{faulty[0].fault}"
         yield Finding(lines=(text,))
 
 
 def _about_domains(
     readable: Domains, checked: Domains, scans: Scans, settings: DataSettings
 ) -> Iterator[Finding]:
-    """Report suspicious pictures, few pictures, none held out, and unequal numbers."""
+    """Report suspicious pictures, small domains, missing held-out pictures and unequal sizes."""
     for before, domain in zip(readable, checked, strict=True):
         yield from about_pictures(domain, scans, load_size=settings.load_size)
         if len(domain.files) < FEW_PICTURES:
             text = (
-                f"{domain.name}: {len(domain.files)} pictures are few; under {FEW_PICTURES} a "
-                "network tends to learn them by heart. More pictures are the remedy"
+                f"{domain.name}: only {counted(len(domain.files), 'picture')}; a network tends to "
+                f"memorise fewer than {FEW_PICTURES}. Add more pictures"
             )
             yield Finding(lines=(text,))
         if before.held_out and not domain.held_out:
             text = (
-                f"{domain.name}: all held-out pictures are trained on, so none is judged on. "
-                f"Name others with data.held_out_{domain.letter}"
+                f"{domain.name}: all held-out pictures are training pictures too, so none is left "
+                f"to validate on. Set data.held_out_{domain.letter} to other pictures"
             )
             yield Finding(lines=(text,))
         elif not domain.held_out:
-            text = f"{domain.name}: too few pictures to hold any out; samples show trained ones"
+            text = f"{domain.name}: too few pictures to hold any out; samples show training ones"
             yield Finding(lines=(text,))
     fewer, more = sorted(checked, key=lambda domain: len(domain.files))
     ratio = len(more.files) / len(fewer.files)
     if ratio >= 2:
         text = (
-            f"{more.name} has {len(more.files)} pictures, {fewer.name} {len(fewer.files)}: "
-            f"each of {fewer.name} is seen {ratio:.1f} times an epoch"
+            f"{more.name} has {len(more.files)} pictures, {fewer.name} only {len(fewer.files)}: "
+            f"an epoch shows each picture of {fewer.name} {ratio:.1f} times"
         )
         yield Finding(lines=(text,))

@@ -20,7 +20,7 @@ from imgtranslate.data_check.scan import ScannedPicture, Scans, thumbnails
 
 @dataclass(frozen=True, kw_only=True)
 class NearDuplicate:
-    """Two pictures that are almost the same; the held-out one comes first, then that of A."""
+    """Two nearly identical pictures: held-out before training pictures, A before B."""
 
     one: Example
     other: Example
@@ -28,18 +28,18 @@ class NearDuplicate:
 
     @property
     def within(self) -> bool:
-        """True if both are of one domain."""
+        """True if both belong to one domain."""
         return self.one.domain.letter == self.other.domain.letter
 
     @property
     def likeness(self) -> str:
-        """The relation of the one picture to the other."""
-        return "almost the mirrored picture of" if self.mirrored else "almost the same picture as"
+        """The relation of the one picture to the other, in words."""
+        return "nearly the mirror image of" if self.mirrored else "nearly the same picture as"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """A held-out picture that is trained on as well."""
+    """A held-out picture that is also a training picture."""
 
     domain: Domain
     held_out: Path
@@ -48,9 +48,9 @@ class Leak:
 
 
 def find_near_duplicates(domains: Domains, scans: Scans) -> list[NearDuplicate]:
-    """Find near duplicates that are not the same bytes; of pairs, where both pictures are.
+    """Find near duplicates whose bytes differ; in paired data, pairs that match on both sides.
 
-    Pictures of A are compared with those of B too, unless they are pairs.
+    In unpaired data, pictures of A are also compared with those of B.
     """
     a, b = domains
     if a.aligned:
@@ -65,7 +65,7 @@ def find_near_duplicates(domains: Domains, scans: Scans) -> list[NearDuplicate]:
 def find_leaks(
     domains: Domains, scans: Scans, near_duplicates: Sequence[NearDuplicate]
 ) -> list[Leak]:
-    """Find held-out pictures that are trained on, each once."""
+    """Find the held-out pictures that are also training pictures, each once."""
     leaks: dict[tuple[str, Path], Leak] = {}
     for leak in (*_same_leaks(domains, scans), *_near_leaks(near_duplicates)):
         leaks.setdefault((leak.domain.letter, leak.held_out), leak)
@@ -73,9 +73,10 @@ def find_leaks(
 
 
 def about_leaks(leaks: Sequence[Leak]) -> Iterator[Finding]:
-    """Report held-out pictures that are trained on."""
+    """Report held-out pictures that are also training pictures."""
     lines = [
-        f"{leak.held_out}: held out, but {leak.likeness} {leak.trained}. It is not judged on"
+        f"{leak.held_out}: held out, but {leak.likeness} the training picture {leak.trained}. "
+        "It is left out of the validation"
         for leak in leaks
     ]
     groups = [
@@ -85,15 +86,15 @@ def about_leaks(leaks: Sequence[Leak]) -> Iterator[Finding]:
         )
         for leak in leaks
     ]
-    yield from _about_each("held out and trained on", lines, groups)
+    yield from _about_each("held out, but also training pictures", lines, groups)
 
 
 def about_same_bytes(domains: Domains, scans: Scans, *, across: bool) -> Iterator[Finding]:
-    """Report training pictures with the same bytes in a domain, and if ``across`` in both."""
+    """Report identical training files in a domain and, if ``across``, in both domains."""
     a, b = (_by_digest(domain, scans) for domain in domains)
     shared = [(a[digest][0], b[digest][0]) for digest in a if digest in b] if across else []
     lines = [
-        f"{x}: in both folders, the other is {y}. Remove it from the one where it does not belong"
+        f"{x}: in both folders, the other copy is {y}. Delete the copy in the wrong folder"
         for x, y in shared
     ]
     groups = [
@@ -105,7 +106,7 @@ def about_same_bytes(domains: Domains, scans: Scans, *, across: bool) -> Iterato
         repeated = [paths for paths in found.values() if len(paths) > 1]
         if repeated:
             firsts = [paths[0] for paths in repeated]
-            verbs = [f"{who}stand in the folder more than once" for who in ("and its copies ", "")]
+            verbs = [f"{verb} in the folder more than once" for verb in ("is", "are")]
             yield Finding(
                 lines=(f"{domain.name}: {count_and_first(firsts, *verbs)}. Keep one of each",),
                 title=f"{domain.name}: the same picture twice",
@@ -120,22 +121,22 @@ def about_near_duplicates(domains: Domains, found: Sequence[NearDuplicate]) -> I
     trained = [each for each in found if not (each.one.held_out or each.other.held_out)]
     across = [each for each in trained if not each.within]
     lines = [
-        f"{each.one.path}: {each.likeness} {each.other.path}, in the other folder. Remove it from "
-        "the one where it does not belong"
+        f"{each.one.path}: {each.likeness} {each.other.path} in the other folder. Delete the one "
+        "in the wrong folder"
         for each in across
     ]
     groups = [(each.one, each.other) for each in across]
-    yield from _about_each("almost the same in both folders", lines, groups)
+    yield from _about_each("nearly the same in both folders", lines, groups)
     for domain in domains:
         within = [e for e in trained if e.within and e.one.domain.letter == domain.letter]
         if within:
             names = [f"{each.one.path.name} and {each.other.path.name}" for each in within[:SHOWN]]
             more = ", …" if len(within) > SHOWN else ""
             count = f"{len(within)} pairs of pictures are" if within[1:] else "two pictures are"
-            line = f"{count} almost the same ({', '.join(names)}{more}). Keep one of each"
+            line = f"{count} nearly the same ({', '.join(names)}{more}). Keep one of each pair"
             yield Finding(
                 lines=(f"{domain.name}: {line}",),
-                title=f"{domain.name}: almost the same",
+                title=f"{domain.name}: nearly the same",
                 groups=tuple((each.one, each.other) for each in within),
             )
 

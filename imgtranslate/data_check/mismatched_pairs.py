@@ -1,7 +1,7 @@
-"""Pairs whose pictures do not seem to show the same scene: their outlines lie elsewhere.
+"""Mismatched pairs: their outlines suggest that the two pictures show different scenes.
 
-A pair is compared with its picture of A and pictures of B of other pairs, "strangers". Contrast
-may be inverted, so label maps can be compared with photos.
+The outlines of a picture of A are compared with its partner and with "strangers", the pictures of
+B of other pairs. Inverted contrast does not matter, so a label map can be compared with a photo.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,9 @@ from imgtranslate.data_check.findings import Example, Finding
 from imgtranslate.data_check.scan import Scans, thumbnails
 from imgtranslate.images import Pixels
 
-FEWEST: Final = 10  # pairs; fewer are not judged
+FEWEST: Final = 10  # fewer pairs are not checked
 
-_SHOWN = 12  # pairs of a list that is mixed up
+_SHOWN = 12  # pairs on the sheet if all are mixed up
 _STRANGERS = 256  # pictures of B that each picture of A is compared with
 _ROWS = 1024
 _SURE, _DOUBTFUL, _CHANCE = 0.02, 0.25, 0.35  # shares of strangers that fit better
@@ -29,7 +29,7 @@ Pair = tuple[Path, Path]
 
 
 def about_pairs(domains: Domains, scans: Scans) -> Iterator[Finding]:
-    """Report pairs, held-out ones too, that fit worse than strangers."""
+    """Report pairs, including held-out ones, whose pictures match worse than strangers."""
     a, b = domains
     pairs = [*zip(a.files, b.files, strict=True), *zip(a.held_out, b.held_out, strict=True)]
     if len(pairs) < FEWEST:
@@ -39,8 +39,8 @@ def about_pairs(domains: Domains, scans: Scans) -> Iterator[Finding]:
     shares = shares_of_better(small_a, small_b)
     if is_mixed_up(shares):
         line = (
-            f"THE PAIRS SEEM TO BE MIXED UP: pictures that do not belong together fit better than "
-            f"partners in {shares.mean():.0%} of comparisons, and by chance in 50%. Look at some "
+            f"THE PAIRS SEEM TO BE MIXED UP: pictures of different pairs match better than "
+            f"partners in {shares.mean():.0%} of comparisons; 50% is chance. Look at some "
             f"pairs, such as {pairs[0][0]} and {pairs[0][1].name}"
         )
         yield _finding(domains, pairs[:_SHOWN], line, title="pairs that seem to be mixed up")
@@ -48,19 +48,19 @@ def about_pairs(domains: Domains, scans: Scans) -> Iterator[Finding]:
     misfitting = [pairs[n] for n in misfits(shares)]
     if misfitting:
         names, count = _names(misfitting[0]), len(misfitting)
-        subject = f"{count} pairs, {names} the first, fit" if count > 1 else f"{names} fit"
+        subject = f"{count} pairs, such as {names}, match" if count > 1 else f"{names} match"
         line = (
-            f"{subject} each other worse than many pictures that do not belong together: "
-            "outlines lie elsewhere. Look at them; leave out what is no pair"
+            f"{subject} worse than many pictures of different pairs: their outlines differ. "
+            "Look at them, and remove mismatched pairs"
         )
-        yield _finding(domains, misfitting, line, title="pairs that do not fit")
+        yield _finding(domains, misfitting, line, title="pairs that do not match")
 
 
 def shares_of_better(a: Pixels, b: Pixels) -> Shares:
-    """Compute the share of strangers whose outlines fit better than the partner's: (n,).
+    """Compute the share of strangers whose outlines match better than the partner's: (n,).
 
-    ``a``, ``b``: grey thumbnails (n, 32, 32), the n-th of both are a pair. 0 is best; by chance
-    the mean is one half.
+    ``a``, ``b``: grey thumbnails (n, 32, 32) of the same pairs in the same order. 0 is best;
+    random pairs have a mean of one half.
     """
     chosen = np.sort(np.random.default_rng(0).permutation(len(b))[:_STRANGERS])
     mean_a, mean_b = (_outlines(side[chosen]).mean(axis=0) for side in (a, b))
@@ -77,14 +77,14 @@ def shares_of_better(a: Pixels, b: Pixels) -> Shares:
 
 
 def is_mixed_up(shares: Shares) -> bool:
-    """Return True if partners fit hardly better than strangers on average."""
+    """Return whether partners match hardly better than strangers on average."""
     return bool(shares.mean() > _CHANCE)
 
 
 def misfits(shares: Shares) -> list[int]:
-    """List the pairs that many strangers fit better than, worst first.
+    """List the pairs whose partner matches worse than many strangers, worst first.
 
-    Empty where outlines do not distinguish partners from strangers.
+    Empty if outlines do not distinguish partners from strangers in this data.
     """
     if (shares <= _SURE).mean() < 1 / 3:
         return []
@@ -93,7 +93,7 @@ def misfits(shares: Shares) -> list[int]:
 
 
 def _outlines(thumbnails: Pixels) -> Floats:
-    """Compute absolute differences to the right and down, rooted so that strong ones count less."""
+    """Compute the square roots of horizontal and vertical differences; roots damp strong edges."""
     grey = thumbnails.astype(np.float32)
     steps = [np.abs(np.diff(grey, axis=axis)).reshape(len(grey), -1) for axis in (1, 2)]
     roots = np.sqrt(np.concatenate(steps, axis=1))
@@ -102,7 +102,7 @@ def _outlines(thumbnails: Pixels) -> Floats:
 
 
 def _centred(thumbnails: Pixels, mean: Floats) -> Floats:
-    """Subtract the mean outlines of a domain, and scale to length 1."""
+    """Subtract the mean outlines of a domain, and normalise to length 1."""
     own = _outlines(thumbnails) - mean
     centred: Floats = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-6)
     return centred

@@ -1,8 +1,8 @@
 """Near duplicates among pictures: resized, recompressed, mirrored or slightly cropped copies.
 
-Pictures are grey thumbnails. The correlation of their lowest frequencies finds candidates; the
-correlation of their local detail, with one aligned as a crop of the other, decides. Both
-thresholds were set on photos with known copies.
+All comparisons use grey thumbnails. The correlation of their lowest frequencies selects candidate
+pairs; the correlation of their local detail, after one is aligned as a crop of the other, decides.
+Both thresholds were chosen on photos with known copies.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from imgtranslate.images import Pixels
 
-SIDE: Final = 32  # px, of a thumbnail
-FLAT: Final = 2.0  # levels of 255: a standard deviation below which a picture has no features
+SIDE: Final = 32  # px, side of a thumbnail
+FLAT: Final = 2.0  # standard deviation, in levels of 255, below which a picture has no features
 
-_WAVES = 6  # lowest frequencies of each axis
-_CANDIDATE, _DUPLICATE = 0.85, 0.65  # correlations: of frequencies, of detail
-_SOFT = 4.0  # levels of 255: weaker local variation is damped
-_CUTS = (0.0, 0.03, 0.06, 0.1)  # shares of a side that a crop may have lost at either end
-_PER_PICTURE, _AT_LEAST = 8, 1000  # most candidates of a picture; least limit of all candidates
+_WAVES = 6  # number of lowest frequencies on each axis
+_CANDIDATE, _DUPLICATE = 0.85, 0.65  # least correlation of frequencies, and of detail
+_SOFT = 4.0  # local variation, in levels of 255, below which detail is damped
+_CUTS = (0.0, 0.03, 0.06, 0.1)  # shares of a side that a crop may remove at each end
+_PER_PICTURE, _AT_LEAST = 8, 1000  # candidates of one picture at most; in all at least allowed
 _ROWS, _COLUMNS, _BATCH = 128, 4096, 64
 
 Floats = NDArray[np.float32]
@@ -30,7 +30,7 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """The indices of two near duplicates, the lower first."""
+    """The indices of two near duplicates, the lower index first."""
 
     first: int
     second: int
@@ -38,9 +38,9 @@ class Match:
 
 
 def find_matches(thumbnails: Pixels) -> list[Match]:
-    """Compare grey thumbnails (n, 32, 32), each with each; flat ones match nothing.
+    """Compare all grey thumbnails (n, 32, 32) with each other; flat ones match nothing.
 
-    The time grows with n², in products of matrices: 100,000 pictures take about a minute.
+    The time grows with n² as matrix products: 100,000 pictures take about a minute.
     """
     vivid = np.flatnonzero([small.std() >= FLAT for small in thumbnails])
     spectra = _spectra(thumbnails[vivid])
@@ -66,13 +66,13 @@ def find_matches(thumbnails: Pixels) -> list[Match]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Spectra:
-    """The lowest frequencies of each picture; mirroring changes the signs of the odd ones."""
+    """The lowest frequencies of each picture; mirroring flips the signs of the odd ones."""
 
-    even: Floats  # (n, 17), the constant left out
+    even: Floats  # (n, 17), without the constant term
     odd: Floats  # (n, 18)
 
     def correlation(self, rows: slice, columns: slice) -> Floats:
-        """Compute the larger correlation, as they are or mirrored: (rows, columns)."""
+        """Compute the larger of the plain and the mirrored correlation: (rows, columns)."""
         even: Floats = self.even[rows] @ self.even[columns].T
         odd = self.odd[rows] @ self.odd[columns].T
         np.abs(odd, out=odd)
@@ -81,7 +81,7 @@ class _Spectra:
 
 
 def _spectra(thumbnails: Pixels) -> _Spectra:
-    """Compute cosine transforms, weighted by frequency so that a bright sky does not decide."""
+    """Compute cosine transforms, weighted by frequency so that large areas do not dominate."""
     waves = np.arange(_WAVES)[:, None] * (np.arange(SIDE) + 0.5) * np.pi / SIDE
     basis = np.cos(waves).astype(np.float32)
     height = np.hypot(*np.mgrid[:_WAVES, :_WAVES]).astype(np.float32)
@@ -96,9 +96,9 @@ def _spectra(thumbnails: Pixels) -> _Spectra:
 
 
 def _candidates(spectra: _Spectra, *, most: int) -> tuple[Indices, Indices]:
-    """Find pairs of indices, the lower first: the best few of each picture, at most ``most``.
+    """Find candidate pairs of indices, lower first: the best of each picture, at most ``most``.
 
-    The limits bound time and memory where all pictures are alike, as in a film.
+    The limits bound time and memory if all pictures are similar, like the frames of a film.
     """
     blocks = [_of_block(spectra, row) for row in range(0, len(spectra.even), _ROWS)]
     if not blocks:
@@ -109,28 +109,30 @@ def _candidates(spectra: _Spectra, *, most: int) -> tuple[Indices, Indices]:
 
 
 def _of_block(spectra: _Spectra, row: int) -> tuple[Indices, Indices, Floats]:
-    """Find the best few candidates of each picture of a block of rows."""
+    """Find the best candidates of each picture in a block of rows."""
     parts = list(_above(spectra, row))
     first, second, score = (np.concatenate([part[n] for part in parts]) for n in range(3))
     order = np.lexsort((-score, first))
     first, second, score = first[order], second[order], score[order]
-    rank = np.arange(len(first)) - np.searchsorted(first, first)  # among those of one picture
+    rank = np.arange(len(first)) - np.searchsorted(
+        first, first
+    )  # rank among the candidates of one picture
     few = rank < _PER_PICTURE
     return first[few], second[few], score[few]
 
 
 def _above(spectra: _Spectra, row: int) -> Iterator[tuple[Indices, Indices, Floats]]:
-    """Find candidates of a block of rows among later pictures, one block of columns at a time."""
+    """Find candidates of a block of rows among later pictures, block by block of columns."""
     for column in range(row, len(spectra.even), _COLUMNS):
         found = spectra.correlation(slice(row, row + _ROWS), slice(column, column + _COLUMNS))
         if column == row:
-            found = np.triu(found, 1)  # each with the later ones
+            found = np.triu(found, 1)  # each picture with later ones only
         x, y = _highest(found)
         yield x + row, y + column, found[x, y]
 
 
 def _highest(found: Floats) -> tuple[Indices, Indices]:
-    """Locate candidates, only the highest few of each row if there are very many."""
+    """Locate candidates; if there are too many, only the highest of each row."""
     x, y = np.nonzero(found > _CANDIDATE)
     if len(x) <= _PER_PICTURE * len(found):
         return x, y
@@ -141,17 +143,17 @@ def _highest(found: Floats) -> tuple[Indices, Indices]:
 
 
 def _likeness(x: Pixels, y: Pixels) -> Floats:
-    """Correlate the detail of thumbnails (n, 32, 32), one aligned as a crop of the other: (n,)."""
+    """Correlate the detail of thumbnails (n, 32, 32), aligned as crops of each other: (n,)."""
     one, other = x.astype(np.float32), y.astype(np.float32)
     likeness: Floats = (_detail(one) * _detail(other)).sum(axis=(1, 2))
-    rest = likeness < _DUPLICATE  # crops are searched only where needed: it takes time
+    rest = likeness < _DUPLICATE  # the search over crops is slow
     one, other = one[rest], other[rest]
     likeness[rest] = np.maximum(_as_crop(one, other), _as_crop(other, one))
     return likeness
 
 
 def _as_crop(crop: Floats, whole: Floats) -> Floats:
-    """Search the best correlation over positions of a crop: first its rows, then its columns."""
+    """Search for the position of a crop with the best correlation, first rows, then columns."""
     wanted, identity = _detail(crop), np.zeros(len(crop), np.intp)
     best: Floats = (wanted * _detail(whole)).sum(axis=(1, 2))
     rows = identity
@@ -166,7 +168,7 @@ def _as_crop(crop: Floats, whole: Floats) -> Floats:
 
 
 def _detail(grey: Floats) -> Floats:
-    """Extract local contrast, normalised locally so that no frame or edge decides."""
+    """Extract local contrast, normalised locally so that no frame or strong edge dominates."""
     fine = grey - _BLUR @ grey @ _BLUR.T
     strength = np.sqrt(np.maximum(_BLUR @ (fine * fine) @ _BLUR.T, 0))
     even = fine / (strength + _SOFT)
@@ -176,7 +178,7 @@ def _detail(grey: Floats) -> Floats:
 
 
 def _blur() -> Floats:
-    """Build the matrix of a mean of five along one axis, edges repeated: (32, 32)."""
+    """Build the matrix of a five-pixel mean along one axis with repeated edges: (32, 32)."""
     matrix = np.zeros((SIDE, SIDE), np.float32)
     for shift in range(-2, 3):
         places = np.clip(np.arange(SIDE) + shift, 0, SIDE - 1)
@@ -185,7 +187,7 @@ def _blur() -> Floats:
 
 
 def _crop(before: float, after: float) -> Floats:
-    """Build the matrix that enlarges a crop along one axis, given the shares cut off: (32, 32)."""
+    """Build the matrix (32, 32) that enlarges a crop along one axis, given the removed shares."""
     places = (before + (1 - before - after) * (np.arange(SIDE) + 0.5) / SIDE) * SIDE - 0.5
     places = np.clip(places, 0, SIDE - 1)
     lower = np.minimum(places.astype(np.intp), SIDE - 2)

@@ -1,4 +1,4 @@
-"""Read every picture of the training data once, for all parts of the check."""
+"""The scan of the training data, which reads every picture once for all parts of the check."""
 
 import functools
 import hashlib
@@ -19,26 +19,26 @@ from imgtranslate.images.reading import Stored, read_stored
 from imgtranslate.images.tar_archive import content_of
 from imgtranslate.settings.config import DataSettings
 
-_SAME = 8  # levels of 255: a picture of one colour varies up to this, as JPEG may make it
+_SAME = 8  # levels of 255 by which a picture of one colour may vary, as JPEG makes it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScannedPicture:
-    """The properties of a picture that the check needs, or the fault that reading it met."""
+    """The properties of a picture that the check needs, or the reason why it cannot be read."""
 
-    letter: str  # of its domain
+    letter: str  # of the domain
     path: Path
     size: tuple[int, int] = (0, 0)  # width, height in px, upright
     grey: bool = False
     one_colour: bool = False
     opacity: float = 1.0  # mean of alpha
-    thumbnail: Pixels | None = None  # (32, 32), grey; None where there is a fault
+    thumbnail: Pixels | None = None  # (32, 32), grey; None if there is a fault
     stored: Stored = field(default_factory=Stored)
-    digest: str = ""  # of the file's bytes
+    digest: str = ""  # SHA-256 of the file
     fault: str = ""
 
 
-Scans = Mapping[tuple[str, Path], ScannedPicture]  # by the domain's letter and the file
+Scans = Mapping[tuple[str, Path], ScannedPicture]  # by letter of the domain and file
 
 
 def scan_pictures(domains: Domains, settings: DataSettings) -> Iterator[ScannedPicture]:
@@ -78,7 +78,7 @@ def _scan(domain: Domain, path: Path, *, channels: int) -> ScannedPicture:
 
 
 def _thumbnail(pixels: Pixels) -> Pixels:
-    """Average a picture of any sides over a grid: grey (32, 32)."""
+    """Average a picture of any size over a grid to a grey thumbnail (32, 32)."""
     match pixels.shape[2]:
         case 3 | 4:
             image = Image.fromarray(np.ascontiguousarray(pixels[..., :3])).convert("L")

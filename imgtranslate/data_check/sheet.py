@@ -1,4 +1,4 @@
-"""The sheet of ``train --check``: suspicious pictures, and some others of both domains."""
+"""The sheet of ``train --check``: suspicious pictures, and a sample of both domains."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -22,25 +22,25 @@ Titled = tuple[str, Sequence[Group]]
 
 
 def refuse_sheet(target: Path, data: DataSettings) -> None:
-    """Raise ``UsageError`` if a sheet would replace a file, or be a training picture."""
+    """Raise ``UsageError`` if a sheet would replace a file or become a training picture."""
     if target.suffix.lower() not in writable_suffixes():
-        raise UsageError(f"`sheet` {target}: no name of a picture. Name it as in sheet.png")
+        raise UsageError(f"`sheet` {target}: not a picture file. Give a name such as sheet.png")
     if os.path.lexists(target):
-        raise UsageError(f"`sheet` {target}: something is there already. Name a new file")
+        raise UsageError(f"`sheet` {target}: already exists. Give the name of a new file")
     if not target.parent.is_dir():
-        raise UsageError(f"`sheet` {target}: no such folder {target.parent}. Make it first")
+        raise UsageError(f"`sheet` {target}: no such folder {target.parent}. Create it first")
     place = Path(os.path.realpath(target))
     given = (data.a, data.b, data.pairs, data.held_out_a, data.held_out_b, data.held_out_pairs)
     for folder in given:
         if folder and Path(folder).is_dir() and place.is_relative_to(os.path.realpath(folder)):
             raise UsageError(
-                f"`sheet` {target}: it would be a training picture there, in {folder}. Name a "
-                "place outside"
+                f"`sheet` {target}: would become a training picture in {folder}. Choose a folder "
+                "without training pictures"
             )
 
 
 def write_sheet(target: Path, report: DataReport, settings: Settings) -> None:
-    """Read the suspicious pictures and some others again, and write them as one picture.
+    """Read the suspicious pictures and a sample of the others again, and write one picture.
 
     Raises ``UsageError`` as ``refuse_sheet`` does, ``ImgTranslateError`` if writing fails.
     """
@@ -61,7 +61,7 @@ def write_sheet(target: Path, report: DataReport, settings: Settings) -> None:
 
 
 def _limited(titled: Titled) -> Titled:
-    """Return the groups that a section has room for, with their number in the title."""
+    """Return the groups that fit into a section; the title says how many of them."""
     title, groups = titled
     shown = groups[: max(1, MOST // max(map(len, groups)))]
     count = f" · {len(shown)} of {len(groups)}" if len(shown) < len(groups) else ""
@@ -69,16 +69,16 @@ def _limited(titled: Titled) -> Titled:
 
 
 def _sample(domains: Domains, *, paired: bool) -> Iterator[Titled]:
-    """Choose some training pictures, evenly; pairs side by side."""
+    """Choose evenly spaced training pictures, pairs side by side."""
     a, b = domains
     if paired:
         chosen = evenly_spaced(list(zip(a.files, b.files, strict=True)), MOST // 2)
         pairs = [(Example(domain=a, path=x), Example(domain=b, path=y)) for x, y in chosen]
-        yield f"{a.name} and {b.name}: some pairs", pairs
+        yield f"{a.name} and {b.name}: sample pairs", pairs
         return
     for domain in domains:
         files = evenly_spaced(domain.files, MOST)
-        yield f"{domain.name}: some pictures", [(Example(domain=domain, path=f),) for f in files]
+        yield f"{domain.name}: sample pictures", [(Example(domain=domain, path=f),) for f in files]
 
 
 def _tile(example: Example, channels: int) -> Tile:

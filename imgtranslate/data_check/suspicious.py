@@ -1,4 +1,4 @@
-"""Pictures that are suspicious by themselves: blank, transparent, misnamed, unlike the others."""
+"""Suspicious pictures: blank, transparent, misnamed, or unlike the others."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -7,39 +7,39 @@ from imgtranslate.data.folders import Domain
 from imgtranslate.data_check.findings import Example, Finding, count_and_first
 from imgtranslate.data_check.scan import ScannedPicture, Scans
 
-LONG: Final = 3  # times as long as wide
-FEW: Final = 0.1  # the largest share of grey, or of coloured, pictures that is an exception
+LONG: Final = 3  # ratio of the longer to the shorter side
+FEW: Final = 0.1  # largest share of grey, or of coloured, pictures that counts as an exception
 
 
 def about_pictures(domain: Domain, scans: Scans, *, load_size: int) -> Iterator[Finding]:
-    """Find suspicious training pictures of a domain; files of held-out pictures too."""
+    """Find suspicious training pictures of a domain, and suspicious files, held-out ones too."""
     scanned = [scans[domain.letter, path] for path in domain.files]
     yield from _about(
         domain,
         [scan for scan in scanned if min(scan.size) * 2 < load_size],
         ("would be {}", "would be {}"),
-        f" to {load_size} px, which teaches blur. Remove them or train at a smaller --size",
+        f" to {load_size} px, which teaches blur. Use larger pictures, or a smaller --size",
         title="enlarged more than twice",
     )
     yield from _about(
         domain,
         [scan for scan in scanned if max(scan.size) > LONG * min(scan.size)],
         _IS,
-        ", so a sample shows a small part of it. Cut it up or leave it out",
+        ", so a crop shows a small part. Cut such pictures into pieces, or remove them",
         title=f"more than {LONG} times as long as wide",
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.one_colour],
         _IS,
-        ". Nothing is learnt from that: leave it out",
+        ", which teaches nothing. Remove such pictures",
         title="of one colour",
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.opacity < 0.5],
         _IS,
-        "; the colours beneath are trained on. Lay it over a background",
+        "; training uses the hidden colours. Flatten such pictures onto a background",
         title="mostly transparent",
     )
     yield from _about_colours(domain, scanned)
@@ -47,7 +47,7 @@ def about_pictures(domain: Domain, scans: Scans, *, load_size: int) -> Iterator[
     files = [
         scan
         for scan in (*scanned, *held_out)
-        if domain.letter == "a" or domain.half_of(scan.path) == "whole"  # two halves are one file
+        if domain.letter == "a" or domain.half_of(scan.path) == "whole"  # a pair shares one file
     ]
     yield from _about_files(domain, files)
 
@@ -55,7 +55,7 @@ def about_pictures(domain: Domain, scans: Scans, *, load_size: int) -> Iterator[
 def _about_colours(domain: Domain, scanned: Sequence[ScannedPicture]) -> Iterator[Finding]:
     grey = [scan for scan in scanned if scan.grey and not scan.one_colour]
     coloured = [scan for scan in scanned if not scan.grey]
-    advice = ". If colours matter, leave it out"
+    advice = ". If colour matters, remove such pictures"
     if len(grey) <= FEW * len(scanned):
         yield from _about(domain, grey, _IS, advice, title="grey among colour pictures")
     elif len(coloured) <= FEW * len(scanned):
@@ -68,27 +68,27 @@ def _about_files(domain: Domain, scanned: Sequence[ScannedPicture]) -> Iterator[
     yield from _about(
         domain,
         misnamed,
-        (f"holds {first}, not what its name says", f"hold {{}} ({first} the first)"),
-        ". Other programs may not read it: rename it",
-        title="other formats than their names say",
+        (f"is a {first} file despite its name", f"have {{}}; the first is a {first} file"),
+        ". Other programs may fail to read them: rename them",
+        title="names that contradict their format",
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.stored.cmyk],
         ("is CMYK", "are CMYK"),
-        "; read as sRGB, as translate does",
+        "; converted to sRGB, as translate does",
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.stored.foreign],
         ("has a colour profile other than sRGB", "have colour profiles other than sRGB"),
-        "; read as sRGB, as translate does",
+        "; converted to sRGB, as translate does",
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.stored.turned],
-        ("is turned upright by its EXIF", "are turned upright by their EXIF"),
-        "; other programs may show it lying",
+        ("is rotated upright by its EXIF tag", "are rotated upright by their EXIF tags"),
+        "; other programs may show them sideways",
     )
 
 
@@ -103,9 +103,9 @@ def _about(
     *,
     title: str = "",
 ) -> Iterator[Finding]:
-    """Yield one finding if there are such pictures: a doubtful one if it has a title, else a fact.
+    """Yield a finding unless ``found`` is empty: a warning with a title, else a plain fact.
 
-    ``verbs``: of one picture and of many, with ``{}`` for the title.
+    ``verbs``: for one picture and for many, with ``{}`` in the place of the title.
     """
     if found:
         paths = [scan.path for scan in found]

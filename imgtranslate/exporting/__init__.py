@@ -1,1 +1,1 @@
-"""Export models to other formats, and prove each export against its model."""
+"""Export of models to other formats, and the proof that each export gives the same results."""

@@ -1,4 +1,4 @@
-"""Export a model as a file that other programs run, and prove it before it is kept."""
+"""The export of a model to a file that other programs run, compared with the model first."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -45,7 +45,7 @@ class ExportResult:
 
     @property
     def lines(self) -> str:
-        """The lines of Python that run the file without imgtranslate."""
+        """The Python code that runs the file without imgtranslate."""
         return standalone_code(self.path, self.header, self.form)
 
 
@@ -60,16 +60,17 @@ def export_model(
     notice: Callable[[str], None] = lambda _: None,
     overwrite: bool = False,
 ) -> ExportResult:
-    """Write a model file, or a run's A to B, for other programs, and prove it.
+    """Export a model, or the A to B model of a run, and compare the export with the model.
 
-    Batch, height and width are free: padding and crop are part of the graph. A model with a
-    latent code takes it as a second input, ``z`` (n, latent_dim). The file carries the model's
-    header. ``proof``: a picture to compare on, beside noise; else one that the run held out.
-    ``calibrate``: a folder of pictures to calibrate 8 bits on; else the run's own. ``notice``
-    receives lines about the progress of that.
+    Batch, height and width are dynamic: padding and crop are part of the graph. A model with a
+    latent code takes it as a second input, ``z`` (n, latent_dim). The export contains the header of
+    the model. ``proof``: a picture to compare on, besides noise; by default a held-out picture of
+    the run. ``calibrate``: a folder of pictures for the 8-bit calibration; by default pictures of
+    the run. ``notice`` receives lines about the progress of the quantisation.
 
-    Raises ``UsageError`` if ``output`` cannot be written, and ``ImgTranslateError``, leaving no
-    file, if the result exceeds the tolerance of its format, or its PSNR is below ``min_psnr`` (dB).
+    Raises ``UsageError`` if ``output`` cannot be written. Raises ``ImgTranslateError`` and leaves
+    no file if the difference exceeds the tolerance of the format, or if the PSNR of an 8-bit export
+    is below ``min_psnr`` (dB).
     """
     path, source_path = Path(output), find_model(model)
     refuse_output(path, form=form, overwrite=overwrite)
@@ -97,23 +98,24 @@ def refuse_output(path: Path, *, form: ExportForm = FLOAT, overwrite: bool) -> N
     if form.is_openvino:
         if path.exists() and not is_openvino(path):
             raise UsageError(
-                f"-o {path}: there is something else. Choose another name for a folder"
+                f"-o {path}: exists and is not an OpenVINO export. Choose another name"
             )
     else:
         suffix = SUFFIXES[form.format]
         if path.is_dir():
-            raise UsageError(f"-o {path}: a folder. Name a file, as in -o {path / f'ab{suffix}'}")
+            raise UsageError(f"-o {path}: a folder. Name a file, such as -o {path / f'ab{suffix}'}")
         if path.suffix.lower() != suffix:
-            kind = "an ONNX" if suffix == ".onnx" else f"a {suffix}"
-            raise UsageError(f"-o {path}: not {kind} name. Use -o {path.with_suffix(suffix)}")
+            raise UsageError(
+                f"-o {path}: does not end in {suffix}. Use -o {path.with_suffix(suffix)}"
+            )
     if path.exists() and not overwrite:
-        raise UsageError(f"-o {path}: exists already. Use `overwrite`, or choose another name")
+        raise UsageError(f"-o {path}: already exists. Use `overwrite`, or choose another name")
     if form.is_openvino:
         import_openvino()
 
 
 def report_of(result: ExportResult) -> dict[str, Any]:
-    """Convert a result to plain values, as the report of an export holds them."""
+    """Convert a result to the JSON values of an export report."""
     return {
         "path": str(result.path),
         "bytes": result.size,
@@ -127,13 +129,13 @@ def report_of(result: ExportResult) -> dict[str, Any]:
 
 def _load(path: Path, form: ExportForm) -> SourceModel:
     if is_export(path):
-        raise UsageError(f"`model` {path}: an export already. Name the .safetensors model")
+        raise UsageError(f"`model` {path}: already an export. Name the .safetensors model")
     if form.is_int8 and form.what == "encoder":
-        raise UsageError("`what` encoder: int8 is for generators. Use `format` onnx")
+        raise UsageError("`what` encoder: only generators are exported to int8. Use `format` onnx")
     source = load_source_model(path, form)
     if path.stat().st_size > LARGEST_FILE:
         raise UsageError(
-            f"{path}: more than 2 GB, which one ONNX file cannot hold. "
+            f"{path}: larger than 2 GB, the limit of an ONNX file. "
             "Train with a smaller generator.base_channels"
         )
     return source
@@ -147,7 +149,7 @@ def _write(
     min_psnr: float,
     notice: Callable[[str], None],
 ) -> tuple[Exported, Int8Result | None]:
-    """Write an export, and load it in its own runtime."""
+    """Write an export, and load it in the runtime that it is made for."""
     if source.form.format == "pt2":
         return write_pt2(source, path), None
     graph, int8 = to_onnx(source), None

@@ -1,6 +1,6 @@
-"""The network that is exported: a generator or encoder that takes images of any size.
+"""The exported network: a generator or encoder that takes images of any size.
 
-Padding, crop and pixel conversion, which ``Translator`` does in Python, are part of the graph.
+Its graph includes padding, crop and pixel conversion, which ``Translator`` does in Python.
 """
 
 # ruff: noqa: D102  # the docstrings of the classes give the shapes of ``forward``
@@ -27,7 +27,7 @@ class SourceModel:
     path: Path
     form: ExportForm
     translator: Translator  # runs the model as `translate` does
-    network: nn.Module  # generator or encoder in evaluation mode, for images of fitting sizes
+    network: nn.Module  # generator or encoder in evaluation mode, for images of valid sizes
 
     @property
     def header(self) -> ModelHeader:
@@ -51,7 +51,7 @@ class SourceModel:
 
 
 def load_source_model(path: Path, form: ExportForm) -> SourceModel:
-    """Load a model file; ``CheckpointError`` if it is damaged, ``UsageError`` without encoder."""
+    """Load a model file; ``CheckpointError`` if damaged, ``UsageError`` if it has no encoder."""
     translator = load(path, device="cpu")
     network = _build_network(path, translator.header, form)
     return SourceModel(path=path, form=form, translator=translator, network=network)
@@ -82,7 +82,7 @@ def _build_network(path: Path, header: ModelHeader, form: ExportForm) -> nn.Modu
 
 
 def with_border(network: nn.Module, header: ModelHeader, form: ExportForm) -> nn.Module:
-    """Put padding and crop around a network, and the pixel conversion that the form wants."""
+    """Wrap a network in padding and crop, and in the pixel conversion of the form."""
     if form.what == "encoder" and header.encoder is not None:
         multiple = least = smallest_style(header.encoder)
     else:
@@ -93,7 +93,7 @@ def with_border(network: nn.Module, header: ModelHeader, form: ExportForm) -> nn
 
 def example_inputs(model: SourceModel) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]:
     """Build the inputs to trace with, and the dynamic dimensions of each."""
-    batch, height, width = 2, 37, 50  # of no special meaning to the network
+    batch, height, width = 2, 37, 50  # arbitrary
     free = torch.export.Dim.DYNAMIC
     if model.form.io == "uint8":
         image = torch.zeros(batch, height, width, model.in_channels, dtype=torch.uint8)
@@ -108,10 +108,10 @@ def example_inputs(model: SourceModel) -> tuple[tuple[Tensor, ...], tuple[dict[i
 
 
 class PaddedNetwork(nn.Module):
-    """A network between the reflection padding and the crop of ``Translator``.
+    """A network with the reflection padding and the crop of ``Translator``.
 
-    Maps (n, c, h, w) and, for a generator with a latent code, z (n, latent_dim) to (n, c, h, w);
-    an encoder's mean and log variance pass through.
+    Maps (n, c, h, w) and, for a generator with a latent code, z (n, latent_dim) to (n, c, h, w).
+    The mean and log variance of an encoder are not cropped.
     """
 
     def __init__(self, network: nn.Module, *, multiple: int, least: int) -> None:
@@ -134,9 +134,9 @@ class PaddedNetwork(nn.Module):
 
 
 class Bytes(nn.Module):
-    """A ``PaddedNetwork`` of uint8 (n, h, w, c), rounded as ``images.to_pixels`` does.
+    """A ``PaddedNetwork`` with uint8 (n, h, w, c) at both ends, rounded like ``images.to_pixels``.
 
-    The mean and log variance of an encoder pass through.
+    The mean and log variance of an encoder stay floats.
     """
 
     def __init__(self, network: PaddedNetwork) -> None:
@@ -153,10 +153,10 @@ class Bytes(nn.Module):
 
 
 def mirror_indices(size: int, padded: int | torch.SymInt) -> Tensor:
-    """Compute ``images.mirror_indices`` in operations that export with symbolic sizes.
+    """Compute ``images.mirror_indices`` with operations that can be exported with symbolic sizes.
 
-    The last index is a tensor because torch.export assumes symbolic sizes of 2 or more, and would
-    drop the case of a side of 1 from plain arithmetic.
+    The last index is a tensor: torch.export assumes symbolic sizes of at least 2, so plain
+    arithmetic would lose the case of a side of 1.
     """
     last = torch.arange(size).amax(0)
     period = (2 * last).clamp(min=1)

@@ -24,21 +24,21 @@ _DIMENSIONS = {
     "float": ("batch", "", "height", "width"),
     "uint8": ("batch", "height", "width", ""),
 }
-_ERRORS = 3  # ONNX Runtime's severity level; its warnings are about itself
-MODEST = 2**8  # weights of a norm between 1 / MODEST and MODEST are stored as they are
+_ERRORS = 3  # ONNX Runtime's severity level; its warnings do not concern the user
+MODEST = 2**8  # weights with a norm between 1 / MODEST and MODEST are stored unscaled
 
-Feed = Mapping[str, NDArray[Any]]  # the inputs of a graph by their names
-RunGraph = Callable[[Feed], NDArray[Any]]  # gives the images that a generator translated
+Feed = Mapping[str, NDArray[Any]]  # the inputs of a graph by name
+RunGraph = Callable[[Feed], NDArray[Any]]  # returns the translated images
 WeightLayer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
 def to_onnx(model: SourceModel) -> onnx.ModelProto:
-    """Trace a network with its padding and crop; batch, height and width stay free."""
+    """Trace a network with its padding and crop; batch, height and width stay dynamic."""
     half = model.form.format == "onnx-fp16"
     network = in_half_precision(model.network) if half else model.network
     example, dynamic_shapes = example_inputs(model)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's, about itself
+        warnings.simplefilter("ignore")  # the exporter warns about its own code
         program = torch.onnx.export(
             with_border(network, model.header, model.form),
             example,
@@ -50,7 +50,7 @@ def to_onnx(model: SourceModel) -> onnx.ModelProto:
             verbose=False,
         )
     if program is None:  # only the older exporter returns None
-        raise TypeError("torch.onnx.export gave no program")
+        raise TypeError("torch.onnx.export returned no program")
     graph: onnx.ModelProto = program.model_proto
     _name_dimensions(graph, model.form)
     _remove_traces_of_the_exporter(graph)
@@ -97,7 +97,7 @@ def _name_dimensions(graph: onnx.ModelProto, form: ExportForm) -> None:
 
 
 def _remove_traces_of_the_exporter(graph: onnx.ModelProto) -> None:
-    """Remove notes about the traced source code, which hold paths of this machine."""
+    """Remove notes about the traced source code, which contain paths of this machine."""
     for value in (*graph.graph.input, *graph.graph.output):
         value.ClearField("metadata_props")
     for node in graph.graph.node:
@@ -108,11 +108,11 @@ def _remove_traces_of_the_exporter(graph: onnx.ModelProto) -> None:
 
 
 class HalfPrecision(nn.Module):
-    """A layer whose weights and products are float16, between float32 inputs and outputs.
+    """A layer with float16 weights and products, and float32 inputs and outputs.
 
-    Norms, residual sums and biases thus stay in float32: a variance over an image exceeds
-    float16, and a bias may be far larger than what it is added to. Weights beyond the range of
-    float16 are stored multiplied by a power of two, by which the result is divided.
+    Norms, residual sums and biases stay in float32: a variance over an image can exceed the range
+    of float16, and a bias can be far larger than the value to which it is added. Weights beyond the
+    range of float16 are multiplied by a power of two, by which the result is divided.
     """
 
     def __init__(self, layer: WeightLayer) -> None:
@@ -124,14 +124,14 @@ class HalfPrecision(nn.Module):
         layer.weight.mul_(self.factor)
         self.layer = layer.half()
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # as the layer's
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # same as the layer
         y: Tensor = self.layer(x.half()).float()
         y = y if self.factor == 1 else y / self.factor
         return y if self.bias is None else y + self.bias.view(-1, *self.sides)
 
 
 def in_half_precision(network: nn.Module) -> nn.Module:
-    """Copy a network with each layer of weights wrapped in ``HalfPrecision``."""
+    """Copy a network and wrap each layer with weights in ``HalfPrecision``."""
     network = copy.deepcopy(network)
     for name, layer in list(network.named_modules()):
         if isinstance(layer, WeightLayer):
@@ -140,7 +140,7 @@ def in_half_precision(network: nn.Module) -> nn.Module:
 
 
 def _factor(layer: WeightLayer) -> float:
-    """Compute the power of two that brings the largest norm of an output's weights to about 1."""
+    """Compute the power of two that scales the largest weight norm of an output to about 1."""
     outputs = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
     weights = layer.weight.transpose(0, outputs).flatten(1)
     largest = float(weights.norm(dim=1).max())

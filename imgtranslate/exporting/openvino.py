@@ -1,4 +1,4 @@
-"""The folder that OpenVINO runs: graph, weights and metadata."""
+"""The OpenVINO export: a folder with graph, weights and metadata."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from imgtranslate.model_files.export_header import FORM_KEY, TRANSLATED, form_js
 
 
 def write_openvino(graph: onnx.ModelProto, model: SourceModel, folder: Path) -> ExportEngine:
-    """Convert an ONNX graph into a folder for OpenVINO, and load it again."""
+    """Convert an ONNX graph to a folder for OpenVINO, and load the folder."""
     openvino = import_openvino()
     converted = openvino.Core().read_model(graph.SerializeToString())
     openvino.save_model(converted, folder / GRAPH, compress_to_fp16=False)

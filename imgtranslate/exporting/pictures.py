@@ -1,6 +1,6 @@
-"""The pictures that an export is proven on, and those that 8 bits are calibrated on and judged by.
+"""The pictures on which an export is compared, calibrated to 8 bits, and measured.
 
-Both come from the user, else from the run that the model file lies in.
+They come from the user, or by default from the run that contains the model file.
 """
 
 import contextlib
@@ -13,21 +13,21 @@ from PIL import Image
 
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.sampling import evenly_spaced
-from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
+from imgtranslate.errors import ImageError, ImgTranslateError, UsageError, counted
 from imgtranslate.exporting.network import SourceModel
 from imgtranslate.images import Pixels, eight_bits, list_images, read_image
 from imgtranslate.runs.data import domains_of_run, held_out_of_run, run_of_model
 
 PAINTED = "a painted picture"
-MOST, MOST_JUDGED = 16, 8  # pictures; more change nothing and cost time
-LARGEST = 256  # px, of a picture of the calibration: all activations are in memory at once
-_EVERY = 4  # one in so many pictures of a folder is judged by
-_SIDE, _COARSEST = 256, 4  # px, of the painted picture
+MOST, MOST_JUDGED = 16, 8  # pictures; more take time and do not improve the result
+LARGEST = 256  # px, side of a calibration picture: all activations are in memory at once
+_EVERY = 4  # every fourth picture of a folder measures the result
+_SIDE, _COARSEST = 256, 4  # px, side and coarsest grain of the painted picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProofPicture:
-    """A picture (h, w, c) to prove an export on, and its name in the report."""
+    """A picture (h, w, c) on which an export is compared, and its name in the report."""
 
     pixels: Pixels
     name: str
@@ -35,16 +35,17 @@ class ProofPicture:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationPictures:
-    """Pictures (h, w, c) to calibrate on, and others to judge the result by."""
+    """Pictures (h, w, c) for the calibration, and others that measure the result."""
 
     calibrated: tuple[Pixels, ...]
     judged: tuple[Pixels, ...]
 
 
 def proof_picture(model: SourceModel, given: Path | None) -> ProofPicture:
-    """Read the given picture, else the first that the model's run held out, else paint one.
+    """Read the given picture, else the first held-out picture of the run, else paint one.
 
-    Raises ``UsageError`` about the given picture. Missing pictures of a run are no error.
+    Raises ``UsageError`` if the given picture cannot be read. Missing pictures of a run are not an
+    error.
     """
     if given is not None:
         return ProofPicture(pixels=_read(given, model, "proof"), name=given.name)
@@ -59,7 +60,7 @@ def proof_picture(model: SourceModel, given: Path | None) -> ProofPicture:
 
 
 def paint(channels: int) -> Pixels:
-    """Paint soft shapes with finer and fainter grain, as in photographs: (256, 256, channels)."""
+    """Paint a picture (256, 256, channels) whose details are fainter the finer, as in photos."""
     rng, levels = np.random.default_rng(0), np.zeros((_SIDE, _SIDE, channels))
     for power in range(_COARSEST.bit_length() - 1, _SIDE.bit_length()):
         side = 2**power
@@ -70,9 +71,9 @@ def paint(channels: int) -> Pixels:
 
 
 def calibration_pictures(model: SourceModel, folder: Path | None) -> CalibrationPictures:
-    """Read pictures of a folder, else training and held-out pictures of the model's run.
+    """Read pictures from a folder, by default training and held-out pictures of the run.
 
-    Raises ``UsageError`` about the folder, and without one if no run has such pictures.
+    Raises ``UsageError`` if the folder, or without one the run, has too few pictures.
     """
     if folder is None:
         domain = _calibration_domain(model)
@@ -87,8 +88,9 @@ def calibration_pictures(model: SourceModel, folder: Path | None) -> Calibration
         raise UsageError(f"`calibrate` {error}") from error
     if len(files) < 2:
         raise UsageError(
-            f"`calibrate` {folder}: {len(files)} pictures, and some to calibrate on and others to "
-            "judge by are needed. Name a folder of 10 or more like those to translate"
+            f"`calibrate` {folder}: only {counted(len(files), 'picture')}, but some must calibrate "
+            "and others measure the result. Name a folder of 10 or more pictures like those to "
+            "translate"
         )
     judged = files[:: min(_EVERY, len(files))]
     rest = [file for file in files if file not in set(judged)]
@@ -129,6 +131,6 @@ def _calibration_domain(model: SourceModel) -> Domain:
         if domain.files and domain.held_out:
             return domain
     raise UsageError(
-        f"`calibrate`: not given, and {model.path} lies in no run that held pictures out. "
+        f"`calibrate`: not given, and {model.path} is not in a run with held-out pictures. "
         "Name a folder of pictures like those to translate"
     )

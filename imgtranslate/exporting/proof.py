@@ -1,4 +1,4 @@
-"""The proof of an export: its results beside those of its model, and the seconds of both."""
+"""The proof of an export: its results compared with those of the model, and the speed of both."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,16 +17,17 @@ from imgtranslate.exporting.pictures import ProofPicture, centre
 from imgtranslate.images import Codes, Pixels, Values, pad_to, to_network, to_pixels
 from imgtranslate.settings.config import smallest_style
 
-LARGEST_COMPARED = 512  # px; a header may claim any crop, and a picture may have any size
-ROUNDS, LONGEST = 7, 6.0  # of the timing, and its seconds
+LARGEST_COMPARED = 512  # px; headers may name any crop size, and pictures may have any size
+ROUNDS, LONGEST = 7, 6.0  # rounds of the timing, and its longest duration in seconds
 Answer = NDArray[Any]  # (n, ...): 8-bit pictures, or mean and log variance of a latent code
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """The largest and mean difference that an export may have from its model.
+    """The largest and the mean difference allowed between an export and its model.
 
-    In levels of 255; of latent codes absolute for numbers up to 1, and relative above.
+    The unit is a level of 255. Latent codes have no unit: the difference is absolute for numbers up
+    to 1, and relative for larger ones.
     """
 
     largest: float
@@ -35,12 +36,12 @@ class Tolerance:
 
     @property
     def unit(self) -> str:
-        """The unit of a difference, as it is printed."""
+        """The printed unit of a difference."""
         return "" if self.of_codes else "/255"
 
 
 EXACT = Tolerance(largest=1, mean=0.1)
-INT8 = Tolerance(largest=255, mean=32)  # noise is far from the pictures of the calibration
+INT8 = Tolerance(largest=255, mean=32)  # loose: noise differs much from calibration pictures
 TOLERANCES = {
     "onnx": EXACT,
     "onnx-fp16": Tolerance(largest=8, mean=0.5),
@@ -60,32 +61,32 @@ ENCODER_TOLERANCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The differences between export and model on images of one size."""
+    """The difference between an export and its model on images of one size."""
 
     batch: int
     height: int  # px
     width: int  # px
-    largest: float  # of any 8-bit value or number of a code, see ``Tolerance``
+    largest: float  # over all 8-bit values or numbers of a code, see ``Tolerance``
     mean: float
-    picture: str = "noise"  # or the name of a picture
+    picture: str = "noise"  # "noise" or the name of a picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Median seconds for the last picture compared, on this machine."""
+    """The median durations in seconds for the last compared picture, on this machine."""
 
     model: float
     export: float
 
     @property
     def ratio(self) -> float:
-        """The speed of the export as a multiple of the model's."""
+        """The speed of the export relative to the model."""
         return self.model / self.export
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """All comparisons of an export with its model, and their speed."""
+    """All comparisons of an export with its model, and the speed of both."""
 
     comparisons: tuple[Comparison, ...]
     speed: Speed
@@ -103,7 +104,7 @@ class Proof:
 
 
 class Exported(Protocol):
-    """An export in its own runtime: a generator, which runs, or an encoder, which reads codes."""
+    """An export in its runtime: a generator with ``run``, or an encoder with ``read_looks``."""
 
     def run(self, values: Values, z: Codes | None = None) -> Values:
         """Map (n, in, h, w) in [-1, 1] to (n, out, h, w)."""
@@ -115,9 +116,9 @@ class Exported(Protocol):
 
 
 def prove(exported: Exported, model: SourceModel, picture: ProofPicture) -> Proof:
-    """Run export and model on noise of three sizes and on a picture.
+    """Compare export and model on noise of three sizes and on a picture.
 
-    The sizes are below, beside and at the crop that the network was trained on.
+    The sizes are a small one, one that is not a multiple, and the crop size of the training.
     """
     form = model.form
     tolerances = ENCODER_TOLERANCES if form.what == "encoder" else TOLERANCES
@@ -149,15 +150,15 @@ def refuse_different(path: Path, proof: Proof) -> None:
     limits, worst = proof.tolerance, max(proof.comparisons, key=lambda one: one.largest)
     if proof.largest > limits.largest or proof.mean > limits.mean:
         raise ImgTranslateError(
-            f"{path}: not written: its result of {worst.width} x {worst.height} px differs from "
+            f"{path}: not written: at {worst.width} x {worst.height} px its result differs from "
             f"the model's by {worst.largest:.3g}{limits.unit}, or {proof.mean:.3g}{limits.unit} on "
-            f"average; {limits.largest:g} and {limits.mean:g} are allowed. Use another `format`, "
-            "or the model itself"
+            f"average; at most {limits.largest:g} and {limits.mean:g} are allowed. Use another "
+            "`format`, or the model itself"
         )
 
 
 def answer_of_model(model: SourceModel, pictures: Pixels) -> Answer:
-    """Run the model on pictures (n, h, w, c), with the latent codes of seed 0."""
+    """Run the model on pictures (n, h, w, c) with the latent codes of seed 0."""
     if model.form.what == "generator":
         return np.stack([model.translator.translate_pixels(picture) for picture in pictures])
     encoder = model.header.encoder
@@ -185,9 +186,9 @@ def answer_of_export(exported: Exported, model: SourceModel, pictures: Pixels) -
 def time_alternately(
     first: Callable[[], object], second: Callable[[], object], *, rounds: int, longest: float
 ) -> list[tuple[float, float]]:
-    """Time two functions in turn, so that other load on the machine affects both alike.
+    """Time two functions in turn, so that other load on the machine affects both equally.
 
-    Returns the seconds of each round, at least one; no round begins after ``longest`` seconds.
+    Returns the seconds of at least one round; no further round begins after ``longest`` seconds.
     """
     seconds: list[tuple[float, float]] = []
     began = time.perf_counter()

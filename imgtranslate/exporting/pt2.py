@@ -1,8 +1,8 @@
-"""The archive of torch.export, for programs that have torch and nothing of imgtranslate.
+"""The torch.export archive (.pt2), for programs that have torch but not imgtranslate.
 
-``torch.export.load`` unpickles what an archive names and evaluates its sizes as text. Therefore
-only the archive that was just written here is loaded, which holds no pickle; ``translate`` loads
-none.
+``torch.export.load`` unpickles objects and evaluates sizes that an archive contains as text.
+Therefore this module loads only the archive that it has just written without pickles, and
+``translate`` loads no .pt2 file.
 """
 
 import zipfile
@@ -20,7 +20,7 @@ from imgtranslate.images import Codes, Values, to_network, to_pixels
 from imgtranslate.model_files.checkpoint import METADATA_KEY, header_json
 from imgtranslate.model_files.export_header import FORM_KEY, ExportForm, form_json
 
-_OBLIVIOUS = "backed_size_oblivious"  # torch.export's option against special cases of sizes 0, 1
+_OBLIVIOUS = "backed_size_oblivious"  # torch.export: no special cases for sizes 0 and 1
 _USES_PICKLE = b'"use_pickle":true'
 
 
@@ -54,14 +54,14 @@ class Pt2:
 
 
 def write_pt2(model: SourceModel, path: Path) -> Pt2:
-    """Write one .pt2 file, and load it again.
+    """Write one .pt2 file, and load it.
 
-    Raises ``ImgTranslateError`` if this torch would write pickles into it.
+    Raises ``ImgTranslateError`` if this version of torch writes pickles into the file.
     """
     program = trace(model)
     program.example_inputs = None  # would be stored as a pickle
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # holds paths of this machine
+        node.meta.pop("stack_trace", None)  # contains paths of this machine
     metadata = {METADATA_KEY: header_json(model.header), FORM_KEY: form_json(model.form)}
     torch.export.save(program, path, extra_files=metadata)
     refuse_pickles(path)
@@ -71,25 +71,27 @@ def write_pt2(model: SourceModel, path: Path) -> Pt2:
 def trace(model: SourceModel) -> torch.export.ExportedProgram:
     """Trace a network without special cases for maps of one pixel.
 
-    Only for small images is the innermost map of a UNet one pixel. Raises ``ImgTranslateError``
-    if this torch cannot trace without them.
+    The innermost map of a UNet is one pixel for small images only, so a special case would fix the
+    size. Raises ``ImgTranslateError`` if this version of torch cannot trace without them.
     """
     if _OBLIVIOUS not in _config.get_config_copy():  # type: ignore[attr-defined]
-        raise ImgTranslateError("`format` pt2: needs a newer torch. Update it, or use onnx")
+        raise ImgTranslateError(
+            "`format` pt2: needs a newer version of torch. Update torch, or use `format` onnx"
+        )
     network = with_border(model.network, model.header, model.form)
     example, dynamic_shapes = example_inputs(model)
-    with _config.patch({_OBLIVIOUS: True}):  # type: ignore[attr-defined]  # made at the import
+    with _config.patch({_OBLIVIOUS: True}):  # type: ignore[attr-defined]  # defined on import
         return torch.export.export(network, example, dynamic_shapes=dynamic_shapes)
 
 
 def refuse_pickles(path: Path) -> None:
-    """Raise ``ImgTranslateError`` if an archive holds a pickle, or declares one."""
+    """Raise ``ImgTranslateError`` if an archive contains or declares a pickle."""
     with zipfile.ZipFile(path) as archive:
         pickled = any(i.filename.endswith(".pt") and i.file_size for i in archive.infolist())
         configs = [name for name in archive.namelist() if name.endswith("_config.json")]
         declared = any(_USES_PICKLE in b"".join(archive.read(name).split()) for name in configs)
     if pickled or declared:
         raise ImgTranslateError(
-            f"{path}: not written: this torch keeps pickles in a .pt2. "
-            "Use a newer one, or `format` onnx"
+            f"{path}: not written: this version of torch writes pickles into .pt2 files. "
+            "Update torch, or use `format` onnx"
         )

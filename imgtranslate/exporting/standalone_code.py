@@ -1,4 +1,4 @@
-"""The few lines of Python that run an export without imgtranslate."""
+"""The generated Python code that runs an export without imgtranslate."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ _MODES = ("L", "LA", "RGB", "RGBA")  # Pillow's, by the number of channels
 
 
 def standalone_code(path: Path, header: ModelHeader, form: ExportForm) -> str:
-    """Write lines that read ``in.jpg`` and write ``out.png``, or ``.npy`` beyond four channels.
+    """Generate code that reads ``in.jpg`` and writes ``out.png``, or ``.npy`` for 5+ channels.
 
-    Those of an encoder write the latent code to ``z.npy``.
+    The code for an encoder writes the latent code to ``z.npy``.
     """
     border = border_of(header, form)
     channels = border.inputs[IMAGE]
@@ -60,7 +60,7 @@ def _loading(path: Path, form: ExportForm) -> str:
 
 
 def _reading(channels: int) -> list[str]:
-    """Write the lines that read ``pixels``, uint8 (h, w, channels)."""
+    """Generate the lines that read ``pixels``, uint8 (h, w, channels)."""
     if channels > len(_MODES):
         return ["pixels = np.load('in.npy')"]
     mode, axis = _MODES[channels - 1], "[..., None]" if channels == 1 else ""
@@ -69,7 +69,7 @@ def _reading(channels: int) -> list[str]:
 
 
 def _running(form: ExportForm, *, has_code: bool) -> str:
-    """Write the line that computes ``y``, the first output."""
+    """Generate the line that computes ``y``, the first output."""
     if form.format == "pt2":
         given = "torch.from_numpy(x)" + (", torch.from_numpy(z)" if has_code else "")
         return f"y = model({given}){'[0]' if form.what == 'encoder' else ''}.detach().numpy()"
@@ -78,7 +78,7 @@ def _running(form: ExportForm, *, has_code: bool) -> str:
 
 
 def _writing(channels: int, form: ExportForm) -> list[str]:
-    """Write the lines that round the translated image to 8 bits and save it."""
+    """Generate the lines that round the translated image to 8 bits and save it."""
     if form.io == "uint8":
         lines = ["pixels = y[0]"]
     else:

@@ -1,4 +1,4 @@
-"""The folder of a page that runs a model in the browser: page, models and runtime."""
+"""The web export: a folder with a page that runs a model in the browser, models and runtime."""
 
 import base64
 import contextlib
@@ -23,7 +23,7 @@ from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
 from imgtranslate.pages.web import INDEX, page_files
 from imgtranslate.translation.translator import Translator, find_model, load
 
-RUNTIME_VERSION = "1.30.0"  # of onnxruntime-web, which the tests run
+RUNTIME_VERSION = "1.30.0"  # the version of onnxruntime-web that is tested
 RUNTIME_FOLDER = "runtime"
 RUNTIME_FILES = (
     "ort.wasm.min.mjs",
@@ -33,15 +33,15 @@ RUNTIME_FILES = (
     "ort-wasm-simd-threaded.asyncify.mjs",
     "ort-wasm-simd-threaded.asyncify.wasm",
 )
-MEMORY = 2 * 2**30  # bytes for activations, of the 4 GiB that WebAssembly can address
+MEMORY = 2 * 2**30  # bytes for activations; WebAssembly can address 4 GiB
 _ROWS, _COLUMNS, _BEYOND = "axis_of_rows", "axis_of_columns", "axes_beyond"
 _EPSILON = 1e-5  # ONNX's default
-CHECK_SIDE, CHECK_CODE = 32, 0.5  # px; each number of the latent code
+CHECK_SIDE, CHECK_CODE = 32, 0.5  # side in px, and each number of the latent code
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebExport:
-    """A written page and the proof of each model in it."""
+    """A written page and the proofs of its models."""
 
     folder: Path
     size: int  # bytes
@@ -57,13 +57,13 @@ def export_web(
     overwrite: bool = False,
     notice: Callable[[str], None] = lambda _: None,
 ) -> WebExport:
-    """Write the page of a model file, or of a run in both directions, into the folder ``output``.
+    """Write the page for a model file, or for both models of a run, into the folder ``output``.
 
-    ``runtime``: an unpacked npm package onnxruntime-web. Each model is proven as ``export_model``
-    does; ``notice`` receives a line before each. Raises ``UsageError`` before anything is written
-    if the runtime is missing, if ``output`` holds other files or if the pictures have more
-    channels than a browser shows; ``ImgTranslateError``, leaving nothing, if a model fails its
-    proof.
+    ``runtime``: an unpacked npm package onnxruntime-web. Each model is compared as in
+    ``export_model``; ``notice`` receives a line before each. Raises ``UsageError`` before anything
+    is written if the runtime is missing, if ``output`` contains other files, or if a browser cannot
+    display pictures with these channels. Raises ``ImgTranslateError`` and leaves nothing if an
+    export differs from its model.
     """
     folder = Path(output)
     sources = _sources(model)
@@ -88,19 +88,19 @@ def export_web(
 
 
 def refuse_web_output(folder: Path, *, overwrite: bool) -> None:
-    """Raise ``UsageError`` if ``folder`` holds anything but a page that may be replaced."""
+    """Raise ``UsageError`` unless ``folder`` is new, empty, or a page that may be replaced."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {folder}: a file. Name a folder for the page")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not (folder / INDEX).is_file() or not (folder / RUNTIME_FOLDER).is_dir():
-        raise UsageError(f"-o {folder}: holds other files. Name a new folder for the page")
+        raise UsageError(f"-o {folder}: contains other files. Name a new folder for the page")
     if not overwrite:
-        raise UsageError(f"-o {folder}: exists already. Use `overwrite`, or choose another name")
+        raise UsageError(f"-o {folder}: already exists. Use `overwrite`, or choose another name")
 
 
 def _sources(model: Path | str) -> list[Path]:
-    """List the file, or the models of both directions of a run."""
+    """List the model file, or the models of a run in both directions."""
     path = Path(model)
     sources = [find_model(path)]
     if sources != [path]:  # a run
@@ -112,7 +112,7 @@ def _sources(model: Path | str) -> list[Path]:
 def _runtime_parts(runtime: Path | None) -> list[Path]:
     if runtime is None:
         raise UsageError(
-            "`runtime`: the page needs onnxruntime-web beside it. Run "
+            "`runtime`: not given, but the page needs onnxruntime-web. Run "
             f'"npm pack onnxruntime-web@{RUNTIME_VERSION}" and '
             f'"tar xzf onnxruntime-web-{RUNTIME_VERSION}.tgz", then add `runtime` package'
         )
@@ -120,14 +120,14 @@ def _runtime_parts(runtime: Path | None) -> list[Path]:
         if all((place / name).is_file() for name in RUNTIME_FILES):
             return [place / name for name in RUNTIME_FILES]
     raise UsageError(
-        f"`runtime` {runtime}: no unpacked onnxruntime-web. Name the folder package that "
-        f'"npm pack onnxruntime-web@{RUNTIME_VERSION}" unpacks to'
+        f"`runtime` {runtime}: does not contain onnxruntime-web. Name the folder package, unpacked "
+        f'from the archive of "npm pack onnxruntime-web@{RUNTIME_VERSION}"'
     )
 
 
 @contextlib.contextmanager
 def _built_beside(folder: Path) -> Iterator[Path]:
-    """Yield a folder to build in, whose files move to ``folder`` on success."""
+    """Yield a temporary folder, whose files move to ``folder`` on success."""
     built = folder.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def _built_beside(folder: Path) -> Iterator[Path]:
 
 
 def _move_into_place(built: Path, folder: Path) -> None:
-    """Rename the folder, or move its files into one that exists: the page's HTML comes last."""
+    """Rename the folder, or move its files into an existing one, the HTML page last."""
     if not folder.exists():
         built.rename(folder)
         return
@@ -158,7 +158,7 @@ def _move_into_place(built: Path, folder: Path) -> None:
 def _add_model(
     source: Path, folder: Path, *, proof: Path | None
 ) -> tuple[ExportResult, dict[str, Any]]:
-    """Export one model into ``folder``, and describe it to the page."""
+    """Export one model into ``folder``, and return its description for the page."""
     header, translator = read_model_header(source), load(source, device="cpu")
     path = folder / f"{header.direction}.onnx"
     expected = _translated_check(translator)
@@ -182,9 +182,10 @@ def _add_model(
 def export_for_page(
     source: Path, path: Path, *, expected: Pixels, proof: Path | None
 ) -> ExportResult:
-    """Export with norms that WebAssembly computes well, and prove both steps.
+    """Export with norms that WebAssembly computes precisely, and compare with the model twice.
 
-    ``expected``: the translation of ``check_picture`` by the model. Raises ``ImgTranslateError``.
+    ``expected``: the translation of ``check_picture`` by the model. Raises ``ImgTranslateError`` if
+    the results differ.
     """
     result = export_model(source, path, proof=proof)
     onnx.save(with_norms_by_rows(onnx.load(path)), path)
@@ -192,7 +193,7 @@ def export_for_page(
     largest = int(np.abs(found.astype(int) - expected).max())
     if largest > TOLERANCES["onnx"].largest:
         raise ImgTranslateError(
-            f"{path}: not written: its norms by rows differ from the model's by {largest}/255. "
+            f"{path}: not written: its row-wise norms change the result by {largest}/255. "
             "Use `format` onnx"
         )
     return replace(result, size=path.stat().st_size)
@@ -205,9 +206,9 @@ def _translated_check(translator: Translator) -> Pixels:
 
 
 def check_picture(channels: int) -> Pixels:
-    """Draw the picture on which the page compares a GPU with the model: worker.js, pattern.
+    """Draw the picture on which the page compares a GPU with the model (``pattern`` in worker.js).
 
-    With one channel it is grey, converted from colour as the page converts it.
+    With one channel the picture is grey, converted from colour in the same way as on the page.
     """
     y, x, c = np.ogrid[:CHECK_SIDE, :CHECK_SIDE, :3]
     colour = (31 * x + 57 * y + 7 * x * y + 101 * c) % 256
@@ -221,16 +222,15 @@ def _refuse_channels(source: Path, header: ModelHeader) -> None:
     for channels in (header.in_channels, header.out_channels):
         if channels not in (1, 3):
             raise UsageError(
-                f"{source}: pictures of {channels} channels, which a browser does not show. "
-                "Use `format` onnx"
+                f"{source}: has {channels} channels, but a browser shows 1 or 3. Use `format` onnx"
             )
 
 
 def with_norms_by_rows(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace every ``InstanceNormalization`` (n, c, h, w) by means over rows, then over those.
+    """Replace every ``InstanceNormalization`` (n, c, h, w) by means over rows, then over these.
 
-    WebAssembly sums a whole map in single precision with a few accumulators. Beyond a million
-    pixels the error of its mean is visible. Inputs and outputs of the graph stay.
+    WebAssembly sums a whole map in single precision with few accumulators, and beyond a million
+    pixels the error of the mean becomes visible. Inputs and outputs of the graph do not change.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(proto)

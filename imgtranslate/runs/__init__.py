@@ -1,1 +1,1 @@
-"""A run's folder, and the data it was trained on."""
+"""The folder of a run, and the pictures that it was trained on."""

@@ -1,6 +1,6 @@
-"""The data of a run: which pictures it was trained on, which it held out, how each is read.
+"""The pictures of a run: those it was trained on, those it held out, and how each is read.
 
-Every command that reads the pictures of a run asks here.
+Every command that reads the pictures of a run uses this module.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,13 +16,13 @@ from imgtranslate.settings.config import Settings, is_paired
 
 
 def run_of_model(path: Path) -> Run | None:
-    """Find the run that a model file belongs to: its folder, or of ``best/`` the one above."""
+    """Find the run of a model file: its folder, or the parent folder of ``best/``."""
     runs = (Run(folder) for folder in (path.parent, path.parent.parent))
     return next((run for run in runs if run.config.is_file()), None)
 
 
 def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
-    """List the pictures that a run with this ``config.toml`` was begun with, in their order.
+    """List the pictures with which a run with this ``config.toml`` was started, in the same order.
 
     Raises ``DataError`` if a folder or a held-out picture is missing.
     """
@@ -31,7 +31,7 @@ def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
         for file in files:
             if not is_there(file):
                 raise DataError(
-                    f"{file}: a held-out picture, and not there. Put it back, or mend "
+                    f"{file}: a held-out picture that is missing. Restore it, or remove it from "
                     f"record.held_out_{letter}"
                 )
     paired = is_paired(settings.method)
@@ -41,10 +41,10 @@ def domains_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
 
 
 def held_out_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
-    """Return both sides with the held-out pictures alone, listing no folder.
+    """Return both sides with the held-out pictures alone, without listing a folder.
 
-    So it also answers where the training pictures have been moved away. Raises ``DataError`` if
-    the record is damaged.
+    It works even if the training pictures have been moved away. Raises ``DataError`` if the record
+    is damaged.
     """
     data = settings.data
     pairs = Path(data.pairs) if data.pairs else None
@@ -67,12 +67,12 @@ def held_out_of_run(settings: Settings, record: Mapping[str, Any]) -> Domains:
 
 
 def fingerprints(domains: Iterable[Domain]) -> dict[str, str]:
-    """Return the fingerprint of each side, as the record of a run holds it."""
+    """Return the fingerprint of each side, as stored in the record of a run."""
     return {f"fingerprint_{domain.letter}": domain.fingerprint() for domain in domains}
 
 
 def has_changed(domain: Domain, record: Mapping[str, Any]) -> bool:
-    """Tell whether the training pictures differ from those that the run was begun with."""
+    """Return whether the training pictures differ from those with which the run was started."""
     return domain.fingerprint() != record.get(f"fingerprint_{domain.letter}")
 
 
@@ -81,8 +81,8 @@ def _held_out(record: Mapping[str, Any], letter: str) -> tuple[Path, ...]:
 
 
 def _names(record: Mapping[str, Any], key: str) -> list[str]:
-    """Read a list of file names, which somebody may have edited."""
+    """Read a list of file names from the record, which may have been edited."""
     names = record.get(key, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"record.{key}: not a list of names. Write one")
+        raise DataError(f"record.{key}: not a list of file names. Write one, such as []")
     return names

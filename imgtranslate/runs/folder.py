@@ -21,7 +21,7 @@ from imgtranslate.settings.parsing import parse_settings, read_settings_text
 if sys.platform != "win32":
     import fcntl
 
-FRESH_BEST, OLD_BEST = ".best.new", ".best.old"  # while ``best`` is exchanged
+FRESH_BEST, OLD_BEST = ".best.new", ".best.old"  # while ``best`` is replaced
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Run:
 
     @property
     def config(self) -> Path:
-        """Settings, and in ``[record]`` the versions and pictures that the run was made with."""
+        """The settings, and in ``[record]`` the versions and pictures of the run."""
         return self.folder / "config.toml"
 
     @property
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line, one line every ``train.log_every`` steps."""
+        """The log: one line with a JSON object every ``train.log_every`` steps."""
         return self.folder / "metrics.jsonl"
 
     @property
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def samples(self) -> Path:
-        """The same held-out pictures, translated as training goes on."""
+        """The folder with translations of the same held-out pictures over the training."""
         return self.folder / "samples"
 
     def model(self, direction: str) -> Path:
@@ -64,34 +64,34 @@ class Run:
         write_text(self.config, config_text(settings, record))
 
     def read_config(self) -> tuple[Settings, dict[str, Any]]:
-        """Read settings and record back; raises ``CheckpointError`` if this is no run."""
+        """Read settings and record; raises ``CheckpointError`` if this is not a run."""
         if self.config.exists() and not self.config.is_file():
-            raise CheckpointError(f"{self.config}: not a file. Restore it from a copy")
+            raise CheckpointError(f"{self.config}: not a file. Restore it from a backup")
         try:
             return parse_config(read_settings_text(self.config))
         except OSError as error:
             raise CheckpointError(
                 f"{self.folder}: not a run: it has no config.toml. Name a folder that "
-                "`imgtranslate train` made"
+                "`imgtranslate train` wrote"
             ) from error
         except (ValueError, RecursionError) as error:
             raise CheckpointError(
-                f"{self.config}: damaged: {error}. Restore it from a copy"
+                f"{self.config}: damaged: {error}. Restore it from a backup"
             ) from error
 
     def read_metrics(self) -> Iterator["MetricsRow"]:
-        """Read the rows that were logged so far, leaving out lines that are no rows."""
+        """Read the rows that were logged so far, skipping lines that are not valid rows."""
         if self.metrics.is_file():
             with self.metrics.open(encoding="utf-8", errors="replace") as file:
                 yield from (row for line in file if (row := parse_row(line)))
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Add one row."""
+        """Append one row."""
         with explained(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def rewind_metrics(self, step: int) -> None:
-        """Drop what was logged after ``step``, and any line cut short by a kill."""
+        """Remove the rows after ``step``, and any line that a killed process cut short."""
         if self.metrics.exists():
             if not self.metrics.is_file():
                 raise CheckpointError(f"{self.metrics}: not a file. Remove it")
@@ -101,9 +101,9 @@ class Run:
 
     @contextlib.contextmanager
     def only_one(self) -> Iterator[None]:
-        """Keep other processes from training this run until this one ends or dies.
+        """Prevent other processes from training this run until this one ends or dies.
 
-        Two of them would mix their lines in ``metrics.jsonl`` and overwrite each other's state.
+        Two processes would mix their lines in ``metrics.jsonl`` and overwrite each other's state.
         """
         place = self.folder / ".lock"
         with explained(place):
@@ -111,13 +111,13 @@ class Run:
         with file:
             if not _lock(file.fileno()):
                 raise UsageError(
-                    f"{self.folder}: another process is training it. Wait for its end, or stop it"
+                    f"{self.folder}: another process is training it. Wait until it ends, or stop it"
                 )
             yield
 
     @contextlib.contextmanager
     def replacing_best(self) -> Iterator["Run"]:
-        """Yield an empty folder that takes the place of ``best`` at once, on success."""
+        """Yield an empty folder that replaces ``best`` in one step on success."""
         fresh, old = self.folder / FRESH_BEST, self.folder / OLD_BEST
         with explained(self.best):
             self._remove_half_best()
@@ -129,7 +129,7 @@ class Run:
             shutil.rmtree(old, ignore_errors=True)
 
     def remove_leftovers(self) -> None:
-        """Remove the half-written files of a killed process."""
+        """Remove the incomplete files of a killed process."""
         self._remove_half_best()
         remove_leftovers(self.folder)
         remove_leftovers(self.samples)
@@ -144,14 +144,14 @@ class MetricsRow:
     """A line of ``metrics.jsonl``."""
 
     step: int
-    numbers: dict[str, float]  # by name: epoch, lr, losses, validation; NaN where training failed
+    numbers: dict[str, float]  # by name: epoch, lr, losses, validation; NaN if training diverged
     health: dict[str, str]  # warnings by name
 
 
 def parse_row(line: str) -> MetricsRow | None:
-    """Read one line of ``metrics.jsonl``; None if it is no JSON object with a step.
+    """Read one line of ``metrics.jsonl``; None if it is not a JSON object with a step.
 
-    Somebody may have edited it: values of other kinds than a row has are left out.
+    The line may have been edited: values of unexpected types are left out.
     """
     try:
         tree = json.loads(line, parse_int=float)
@@ -175,15 +175,15 @@ def config_text(settings: Settings, record: Mapping[str, Any]) -> str:
 
 
 def parse_config(text: str) -> tuple[Settings, dict[str, Any]]:
-    """Read ``config_text`` back; ``ValueError`` if it is no TOML."""
+    """Parse the text of ``config.toml``; ``ValueError`` if it is not valid TOML."""
     tree = tomllib.loads(text)
     record = tree.pop("record", {})
     return parse_settings(tree), record if isinstance(record, dict) else {}
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file for this process, not for those that it forks; tell whether it was free."""
-    if sys.platform == "win32":  # Windows has no fcntl: no lock
+    """Lock a file for this process but not its forks; return whether it was free."""
+    if sys.platform == "win32":  # no lock, because Windows has no fcntl
         return True
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -193,37 +193,39 @@ def _lock(descriptor: int) -> bool:
 
 
 def refuse_existing(out: Path) -> None:
-    """Raise ``UsageError`` if something is at ``out`` already: a run is never overwritten."""
+    """Raise ``UsageError`` if ``out`` already exists: a run is never overwritten."""
     if Run(out).config.exists():
         raise UsageError(
-            f"{out}: a run is there already. Continue it with --resume {out}, or choose another "
-            "place with --out"
+            f"{out}: already contains a run. Continue it with --resume {out}, or choose another "
+            "folder with --out"
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: something is there already. Choose another place with --out")
+        raise UsageError(f"{out}: already exists. Choose another folder with --out")
 
 
 def begin(out: Path) -> Run:
-    """Make the folder in which a run is prepared, beside its final place."""
+    """Create the temporary folder in which a run is prepared, beside ``out``."""
     place = out.absolute()
     folder = place.with_name(f".{place.name}.{os.getpid()}.new")
     try:
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "samples").mkdir(parents=True)
     except OSError as error:
-        raise _cannot_be_made(out, error) from error
+        raise _cannot_be_created(out, error) from error
     return Run(folder)
 
 
 def publish(run: Run, out: Path) -> Run:
-    """Move a prepared run to its place in one rename, so that nobody sees half of it."""
+    """Rename a prepared run to ``out``, so that no incomplete run is ever visible there."""
     try:
         run.folder.rename(out)
     except OSError as error:
         shutil.rmtree(run.folder, ignore_errors=True)
-        raise _cannot_be_made(out, error) from error
+        raise _cannot_be_created(out, error) from error
     return Run(out)
 
 
-def _cannot_be_made(out: Path, error: OSError) -> UsageError:
-    return UsageError(f"{out}: cannot be made: {error.strerror}. Choose another place with --out")
+def _cannot_be_created(out: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{out}: cannot be created: {error.strerror}. Choose another folder with --out"
+    )

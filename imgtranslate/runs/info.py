@@ -25,25 +25,25 @@ class Info:
 
     path: Path
     kind: str  # run, model, export or state
-    facts: dict[str, str]  # for people
-    use: tuple[str, ...]  # commands
-    header: Tree  # a run has its settings here
+    facts: dict[str, str]  # for people to read
+    use: tuple[str, ...]  # commands to run
+    header: Tree  # the header of a file, the settings of a run
 
     def to_json(self) -> dict[str, Any]:
-        """Convert to plain values."""
+        """Convert to values that JSON can hold."""
         return {**vars(self), "path": str(self.path), "use": list(self.use)}
 
 
 def describe(path: Path) -> Info:
-    """Describe a model, an export, a training state or a run; no tensor is loaded.
+    """Describe a model, an export, a training state or a run, without loading tensors.
 
-    Raises ``CheckpointError`` if it is none of them or damaged.
+    Raises ``CheckpointError`` if the path is none of them or damaged.
     """
     if path.is_dir() and not is_openvino(path):
         return _run(path)
     if path.suffix.lower() in (".pth", ".pt"):
         raise CheckpointError(
-            f"{path}: weights of another program. Turn them into a model with: imgtranslate import"
+            f"{path}: weights of another program. Convert them to a model with imgtranslate import"
         )
     kind = kind_of(path)
     return _state(path) if kind == "state" else _model(path, kind)
@@ -55,7 +55,7 @@ def _model(path: Path, kind: str) -> Info:
         "translates": f"{header.source} to {header.target} ({header.direction})",
         "network": header.architecture,
         "method": f"{header.method}, {header.step:,} steps",
-        "trained at": f"{header.crop_size} px, cut from {header.load_size} px",
+        "trained at": f"{header.crop_size} px, cropped from {header.load_size} px",
         "made with": ", ".join(f"{name} {v}" for name, v in sorted(header.versions.items())),
         "licence": header.licence,
     }
@@ -72,7 +72,7 @@ def _model(path: Path, kind: str) -> Info:
         if form.what == "encoder":
             reading = f"--model ab.onnx --encoder {file} --style photo.jpg"
             use = (f"imgtranslate translate in.jpg {reading}",)
-        if is_pt2(path):  # no command takes it
+        if is_pt2(path):  # no command of imgtranslate runs it
             use = ()
     facts["file"] = _megabytes(path)
     return Info(path=path, kind=kind, facts=facts, use=use, header=to_tree(header))
@@ -100,7 +100,7 @@ def _run(path: Path) -> Info:
         "learns": f"{data.name_a} to {data.name_b}, by {settings.method.kind}",
         "step": f"{header.step:,}",
         "pictures": f"{record.get('pictures_a', '?')} and {record.get('pictures_b', '?')}",
-        "size": f"{data.crop_size} px, cut from {data.load_size} px",
+        "size": f"{data.crop_size} px, cropped from {data.load_size} px",
         "seed": str(settings.train.seed),
         "made with": f"imgtranslate {record.get('imgtranslate')}, torch {record.get('torch')}",
         "models": ", ".join(file.relative_to(path).as_posix() for file in models),

@@ -1,4 +1,4 @@
-"""Compatibility of settings: combinations that cannot be trained are refused before any work."""
+"""Compatibility of settings: combinations that cannot be trained are refused at the start."""
 
 import math
 
@@ -36,29 +36,34 @@ def check_settings(settings: Settings) -> None:
 
 
 def check_sharing(settings: Settings, processes: int = 1) -> None:
-    """Refuse a batch that micro-batches and processes cannot share, and batch norm over shares."""
+    """Refuse a batch that cannot be split equally, and batch norm over a split batch."""
     parts, size = settings.train.accumulate, settings.train.batch_size
     if processes * parts == 1:
         return
     halves = learns_from_halves(settings.method)
     shares = processes * parts * (2 if halves else 1)
-    shared = f"{processes} process(es) with {parts} micro-batch(es) each"
+    split = [
+        *([f"{processes} processes"] if processes > 1 else []),
+        *([f"{parts} micro-batches{' each' if processes > 1 else ''}"] if parts > 1 else []),
+        *(["two halves each"] if halves else []),
+    ]
     if size % shares:
         raise UsageError(
-            f"train.batch_size {size}: {shared} cannot have equal shares"
-            f"{' of its two halves' if halves else ''}. It is the whole batch: use a multiple of "
-            f"{shares}, as train.batch_size {shares * math.ceil(size / shares)}"
+            f"train.batch_size {size}: not a multiple of {shares}, for {', '.join(split)}. It is "
+            "the whole batch, over all processes: use "
+            f"train.batch_size {shares * math.ceil(size / shares)}"
         )
     for setting, norm in _norms(settings).items():
         if norm == "batch":
             raise UsageError(
-                f"{setting} batch: mixes the pictures of a batch, which {shared} do not see "
-                "together. Set another norm, or train in one process without train.accumulate"
+                f"{setting} batch: batch norm needs the whole batch at once, which is split into "
+                f"{processes * parts} parts. Set another norm, or train in one process without "
+                "train.accumulate"
             )
 
 
 def _norms(settings: Settings) -> dict[str, str]:
-    """Map the setting that decides a network's norm to the norm."""
+    """Map the setting that chooses the norm of a network to that norm."""
     norms: dict[str, str] = {
         "generator.norm": settings.generator.norm,
         "discriminator.norm": settings.discriminator.norm,
@@ -72,7 +77,7 @@ def _norms(settings: Settings) -> dict[str, str]:
 
 
 def check_sizes(settings: Settings) -> None:
-    """Refuse a crop that the networks cannot take, and name the nearest that they can."""
+    """Refuse a crop size that does not fit the networks, and name the nearest that does."""
     crop, multiple = settings.data.crop_size, size_multiple(settings.generator)
     least = max(
         smallest_side(settings.generator),
@@ -102,32 +107,38 @@ def _smallest_valid(least: int, config: GeneratorConfig) -> int:
 def _check_pictures(settings: Settings) -> None:
     data = settings.data
     if data.pairs and (data.a or data.b):
-        raise UsageError("`pairs`: given together with `a` or `b`. Give one or the other")
+        raise UsageError(
+            "`pairs`: cannot be combined with `a` or `b`. Give pairs or two folders, not both"
+        )
     for side, folder in (("a", data.a), ("b", data.b)):
         if not (folder or data.pairs):
             raise UsageError(
-                f"`{side}`: not given. Name two folders with `a` and `b`, or pictures side by side "
+                f"`{side}`: not given. Name two folders with `a` and `b`, or pairs of pictures "
                 "with `pairs`"
             )
 
 
 def _check_code(settings: Settings) -> None:
-    """Check that method, generator and encoder agree on the code z."""
+    """Refuse a method, generator and encoder that disagree on the latent code z."""
     generator, numbers = settings.generator, latent_dim(settings.generator)
     bicyclegan = isinstance(settings.method, BicycleGanConfig)
     if bicyclegan and isinstance(generator, ResnetConfig):
-        raise UsageError("generator.kind resnet: takes no code z. bicyclegan needs unet")
+        raise UsageError(
+            "generator.kind resnet: takes no latent code, which bicyclegan needs. Use unet"
+        )
     if bicyclegan and not numbers:
-        raise UsageError("generator.latent_dim 0: bicyclegan needs a code. Set it to 8")
+        raise UsageError("generator.latent_dim 0: bicyclegan needs a latent code. Set it to 8")
     if isinstance(settings.method, CycleGanConfig) and numbers:
-        raise UsageError(f"generator.latent_dim {numbers}: cyclegan has no code. Set it to 0")
+        raise UsageError(
+            f"generator.latent_dim {numbers}: cyclegan has no latent code. Set it to 0"
+        )
     if not isinstance(generator, ResnetConfig) and (numbers == 0) != (generator.z_at == "none"):
         raise UsageError(
             f"generator.z_at {generator.z_at}: contradicts generator.latent_dim {numbers}. "
-            "Both say whether there is a code: none and 0, or all and 8"
+            "Without a latent code set none and 0, with one for example all and 8"
         )
     if settings.encoder is not None and not bicyclegan:
-        raise UsageError(f"encoder: {settings.method.kind} has none. Leave the section out")
+        raise UsageError(f"encoder: {settings.method.kind} has no encoder. Remove the section")
 
 
 def _check_losses(settings: Settings) -> None:
@@ -135,13 +146,13 @@ def _check_losses(settings: Settings) -> None:
     norm = settings.discriminator.norm
     if method.gan_mode == "wgangp" and settings.train.compile == "on":
         raise UsageError(
-            "train.compile on: method.gan_mode wgangp goes backward twice, which torch does not "
-            "compile. Leave train.compile out"
+            "train.compile on: method.gan_mode wgangp differentiates twice, which torch.compile "
+            "does not support. Leave train.compile out"
         )
     if method.gan_mode == "wgangp" and norm == "batch":
         raise UsageError(
-            "method.gan_mode wgangp: its penalty is per picture, which discriminator.norm batch "
-            "mixes. Set discriminator.norm to instance or none"
+            "method.gan_mode wgangp: needs a gradient per picture, but batch norm mixes pictures. "
+            "Set discriminator.norm to instance or none"
         )
     if isinstance(method, CycleGanConfig) and method.update == "joint":
         if method.d_ratio != 1:
@@ -152,13 +163,14 @@ def _check_losses(settings: Settings) -> None:
         a, b = settings.data.channels_a, settings.data.channels_b
         if a != b:
             raise UsageError(
-                f"method.cycle_from_identity true: an identity needs as many channels in A ({a}) "
-                f"as in B ({b}). Set it to false"
+                f"method.cycle_from_identity true: needs the same number of channels in A ({a}) "
+                f"and B ({b}). Set it to false"
             )
     teaching = _teaching_the_generator(method)
     if not any(vars(method)[name] for name in teaching):
         raise UsageError(
-            f"method: {', '.join(teaching)} are all 0, so no generator would learn. Set one of them"
+            f"method: {', '.join(teaching)} are all 0, so no generator would learn. "
+            "Set one of them above 0"
         )
 
 
@@ -167,8 +179,8 @@ def _check_recompute(settings: Settings) -> None:
     fits = isinstance(generator, ResnetConfig) and generator.norm != "batch"
     if settings.train.recompute and not fits:
         raise UsageError(
-            "train.recompute true: needs generator.kind resnet without batch norm, which would "
-            "count every batch twice. Set it to false"
+            "train.recompute true: needs generator.kind resnet and another norm than batch, whose "
+            "statistics would count every batch twice. Set it to false"
         )
 
 
@@ -178,7 +190,7 @@ def _check_schedule(settings: Settings) -> None:
     if schedule.decay_steps is not None and not by_steps:
         raise UsageError(
             f"schedule.decay_steps {schedule.decay_steps}: needs schedule.constant_steps. "
-            "Set both, or epochs"
+            "Set both, or set epochs instead"
         )
     total = (
         (schedule.constant_steps or 0) + (schedule.decay_steps or 0)
@@ -187,20 +199,20 @@ def _check_schedule(settings: Settings) -> None:
     )
     if total == 0:
         raise UsageError(
-            "schedule.epochs 0: the schedule has no step. "
-            "Set schedule.epochs or schedule.decay_epochs"
+            "schedule.epochs 0: the schedule has no steps. "
+            "Set schedule.epochs or schedule.decay_epochs above 0"
         )
     if schedule.kind == "multistep" and not schedule.milestones:
         raise UsageError(
-            "schedule.kind multistep: schedule.milestones is empty. Name some, such as [100, 150]"
+            "schedule.kind multistep: schedule.milestones is empty. List epochs, such as [100, 150]"
         )
 
 
-_ALTERNATING = "applies to the alternating update only. Set method.update=alternating"
+_ALTERNATING = "works with the alternating update only. Set method.update=alternating"
 
 
 def _teaching_the_generator(config: MethodConfig) -> tuple[str, ...]:
-    """Name the weights of the terms from which a generator learns."""
+    """Name the weights of the loss terms from which a generator learns."""
     match config:
         case CycleGanConfig():  # lambda_identity is relative to lambda_a and lambda_b
             return ("lambda_gan_ab", "lambda_gan_ba", "lambda_a", "lambda_b")
@@ -215,7 +227,7 @@ def _teaching_the_generator(config: MethodConfig) -> tuple[str, ...]:
 
 
 def _smallest_input(config: DiscriminatorConfig) -> int:
-    """Return the shortest side in px that leaves the discriminator a patch at every scale."""
+    """Return the shortest side, in px, at which the discriminator has a patch at every scale."""
     match config:
         case PixelConfig():
             return 2

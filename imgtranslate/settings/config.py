@@ -1,8 +1,8 @@
-"""Settings with the papers' defaults. Every default value stands here and nowhere else.
+"""Settings with the papers' defaults. Every default value is defined here and nowhere else.
 
 A setting is named ``section.name`` in TOML files, in Python and in errors. ``presets.py`` holds
-the values that methods and presets change; ``parsing.py`` turns layers of settings into these
-dataclasses.
+the values that methods and presets change; ``parsing.py`` builds these dataclasses from layers of
+settings.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ Side = Annotated[int, Interval(ge=1, le=LARGEST_SIDE)]
 
 
 class Section:
-    """A part of the settings; unknown names, wrong types and values out of range are refused.
+    """A part of the settings that refuses unknown names, wrong types and values out of range.
 
     The text below a setting is its explanation in help and docs (``listing.py``). A setting that
     several kinds of a section share is explained at the first.
@@ -406,7 +406,7 @@ class Settings(Section):
 
 
 def to_tree(settings: Section) -> Tree:
-    """Turn settings into a nested dictionary that ``parse_settings`` turns back."""
+    """Convert settings to the nested dictionary from which ``parse_settings`` restores them."""
     return {
         name: to_tree(value) if isinstance(value, Section) else value
         for name, value in ((f.name, vars(settings)[f.name]) for f in fields_of(type(settings)))
@@ -420,17 +420,17 @@ def fields_of(section: type[Section]) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def is_paired(config: MethodConfig) -> bool:
-    """Tell whether the method learns from pairs."""
+    """Return whether the method learns from pairs."""
     return not isinstance(config, CycleGanConfig)
 
 
 def learns_from_halves(config: MethodConfig) -> bool:
-    """Tell whether the method treats the two halves of a batch differently."""
+    """Return whether the method treats the two halves of a batch differently."""
     return isinstance(config, BicycleGanConfig)
 
 
 def size_multiple(config: GeneratorConfig) -> int:
-    """Return the number of px of which both sides of an input must be a multiple."""
+    """Return the number, in px, of which both sides of an input must be a multiple."""
     match config:
         case ResnetConfig():
             return 4
@@ -439,7 +439,7 @@ def size_multiple(config: GeneratorConfig) -> int:
 
 
 def smallest_side(config: GeneratorConfig) -> int:
-    """Return the shortest side in px: instance norm needs 2 x 2 px at the bottleneck."""
+    """Return the shortest side, in px: instance norm needs 2 x 2 px at the bottleneck."""
     match config:
         case ResnetConfig():
             return 8
@@ -448,7 +448,7 @@ def smallest_side(config: GeneratorConfig) -> int:
 
 
 def smallest_style(config: EncoderConfig) -> int:
-    """Return the shortest side in px that the encoder takes; sides are multiples of it."""
+    """Return the shortest side, in px, that the encoder takes; all sides are multiples of it."""
     match config:
         case Resnet18EncoderConfig():
             return 32

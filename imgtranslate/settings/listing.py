@@ -1,7 +1,7 @@
 """Every setting with its defaults, the values that it takes and its explanation.
 
-Help, ``train --list-settings`` and ``docs/settings.md`` show what stands in ``config.py`` and
-``presets.py``; nothing here has to be kept in step with them, and pydantic is not loaded.
+Help, ``train --list-settings`` and ``docs/settings.md`` are generated from ``config.py`` and
+``presets.py``, without loading pydantic.
 """
 
 import ast
@@ -24,7 +24,7 @@ from imgtranslate.settings.presets import METHODS, PRESETS
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """A setting as help and docs show it."""
+    """A setting, as help and docs show it."""
 
     name: str  # section.name
     explanation: str
@@ -42,13 +42,13 @@ class Setting:
 
     @property
     def values(self) -> str:
-        """The values that the setting takes, in words: ``1 to 64``, ``auto, fp32, bf16``."""
+        """The accepted values in words: ``1 to 64``, ``auto, fp32, bf16``."""
         ranges = [_range(self.limits) or self.type] if self.type else []
         return ", ".join([*ranges, *self.choices])
 
     @property
     def defaults(self) -> str:
-        """The default, and after it the others: ``64, 32 (fast), 16 (tiny)``."""
+        """The default, followed by those of presets: ``64, 32 (fast), 16 (tiny)``."""
         names: dict[str, list[str]] = {}
         for name, value in self.other_defaults.items():
             names.setdefault(spell(value), []).append(name)
@@ -57,7 +57,7 @@ class Setting:
 
 
 def spell(value: Any) -> str:
-    """Write a value as a settings file does; ``none`` stands for a setting that is not set."""
+    """Write a value as a settings file does, or ``none`` for a setting that is not set."""
     match value:
         case None:
             return "none"
@@ -128,7 +128,7 @@ def _types(cls: type[Section]) -> dict[str, Any]:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """Take a type apart into plain types, the words of ``Literal`` and limits."""
+    """Split a type into plain types, the words of ``Literal`` and limits."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         yield from arguments
@@ -142,7 +142,7 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 def _other_defaults(section: str, key: str) -> Iterator[tuple[str, Any]]:
-    """Find the defaults of kinds, then of methods, then of presets that differ from the default."""
+    """Find the defaults of kinds, methods and presets, in this order, if they differ."""
     default = _default(section, key)
     by_kind = {} if key == "kind" else kinds_of(section)
     for kind, cls in by_kind.items():
@@ -171,7 +171,7 @@ def _values(method: str, preset: str = "paper") -> Tree:
 
 
 def _knows(method: str, section: str, key: str) -> bool:
-    """Check that the losses or networks of a method have the setting."""
+    """Return whether the losses or networks of a method have the setting."""
     values = _values(method).get(section, {})
     without = section == "encoder" and not values
     return not without and key in _types(class_of(section, values))
@@ -185,7 +185,7 @@ def _range(limits: Mapping[str, float]) -> str:
 
 
 def _number(number: float | None) -> str:
-    """Write round numbers short: ``1e12``, ``2^63``."""
+    """Write large round numbers in a short form: ``1e12``, ``2^63``."""
     if number is None:
         return "any"
     if number >= 10**6 and number == 10 ** round(math.log10(number)):

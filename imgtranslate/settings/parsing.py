@@ -1,6 +1,6 @@
-"""Parsing of settings: layers of nested dictionaries become checked dataclasses.
+"""Parsing of settings: layers of nested dictionaries become validated dataclasses.
 
-Every fault gives one ``UsageError`` that names the setting, its value and what is allowed.
+The first fault raises a ``UsageError`` that names the setting, its value and the allowed values.
 """
 
 import difflib
@@ -42,10 +42,11 @@ def build_settings(
     preset: str = "paper",
     layers: Iterable[Mapping[str, Any]] = (),
 ) -> Settings:
-    """Lay ``layers`` (later ones win) over method and preset, derive open settings, and check.
+    """Merge ``layers`` over method and preset, derive settings that are not set, and validate.
 
-    Without ``method`` the layers' ``method.kind`` chooses it. Raises ``UsageError`` naming the
-    first setting that is unknown, of the wrong type, out of range, or incompatible with others.
+    Later layers win. Without ``method``, ``method.kind`` in the layers chooses it. Raises a
+    ``UsageError`` that names the first setting that is unknown, of the wrong type, out of range,
+    or incompatible with others.
     """
     chosen = merge(*layers)
     _check_sections(chosen)
@@ -56,12 +57,12 @@ def build_settings(
 
 
 def preset_values(method: str, preset: str = "paper") -> Tree:
-    """Return the settings that a method with a preset sets, over the defaults of the classes."""
+    """Return the settings that a method and a preset change from the defaults."""
     return _derive(_base(method, preset, {}))
 
 
 def parse_settings(tree: Mapping[str, Any]) -> Settings:
-    """Turn a nested dictionary into ``Settings``; missing settings take their defaults."""
+    """Convert a nested dictionary to ``Settings``; missing settings take their defaults."""
     from pydantic import ValidationError
 
     _check_sections(tree)
@@ -84,13 +85,13 @@ def merge(*trees: Mapping[str, Any]) -> Tree:
 
 
 def nested(settings: Mapping[str, Any]) -> Tree:
-    """Turn ``{"section.name": value}`` into nested dictionaries."""
+    """Convert ``{"section.name": value}`` to nested dictionaries."""
     split = ((*name.partition("."), value) for name, value in settings.items())
     return merge(*({section: {key: value}} for section, _, key, value in split))
 
 
 def read_settings_text(path: Path) -> str:
-    """Read a settings file of at most ``LARGEST_TEXT`` bytes; a device may have no end.
+    """Read a settings file of at most ``LARGEST_TEXT`` bytes; a device file may be endless.
 
     Raises ``OSError``, or ``ValueError`` if the file is longer or not UTF-8.
     """
@@ -108,7 +109,7 @@ def read_settings_file(path: Path) -> Tree:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}. Give a TOML file") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}. Mend that line") from error
+        raise UsageError(f"{path}: not valid TOML: {error}. Correct that line") from error
     tree.pop("record", None)
     return tree
 
@@ -117,18 +118,20 @@ def read_settings_file(path: Path) -> Tree:
 
 
 def _method_name(method: str | None, chosen: Tree) -> str:
-    """Find the entry of ``METHODS``; refuse settings whose ``method.kind`` is another's."""
+    """Find the name in ``METHODS``; refuse settings with a ``method.kind`` that contradicts it."""
     kind = chosen.get("method", {}).get("kind")
     if method is None:
         return nearest(str(kind or "cyclegan"), kinds_of("method"), what="method.kind")
     name = nearest(method, METHODS, what="`method`")
     if kind not in (None, METHODS[name]["method"]["kind"]):
-        raise UsageError(f"`method` {method}: the settings say method.kind {kind}. Leave one out")
+        raise UsageError(
+            f"`method` {method}: contradicts method.kind {kind} in the settings. Remove one of them"
+        )
     return name
 
 
 def _base(method: str, preset: str, chosen: Tree) -> Tree:
-    """Lay the preset over the method, without the settings that ``chosen`` replaces."""
+    """Merge the preset over the method, without the settings that ``chosen`` replaces."""
     lower = merge(METHODS[method], PRESETS[nearest(preset, PRESETS, what="`preset`")])
     if lower["method"]["kind"] != "bicyclegan":
         lower.pop("encoder", None)
@@ -138,7 +141,7 @@ def _base(method: str, preset: str, chosen: Tree) -> Tree:
 
 
 def _known(section: str, values: Tree, chosen: Mapping[str, Any]) -> Tree:
-    """Keep the values of a lower layer that the chosen kind of the section knows."""
+    """Keep the values of a lower layer that exist for the chosen kind of the section."""
     known = _names(class_of(section, {**values, **chosen}))
     return {key: value for key, value in values.items() if key in known}
 
@@ -176,17 +179,17 @@ def _adapter() -> "TypeAdapter[Settings]":
 
 
 def _check_sections(tree: Mapping[str, Any]) -> None:
-    """Refuse unknown sections, and values in the place of a section."""
+    """Refuse unknown sections, and a value where a section is expected."""
     for section, values in tree.items():
         nearest(section, SECTIONS, what="settings section")
         if not isinstance(values, Mapping):
             raise UsageError(
-                f"{section}: a section, not a value. Write {section}.<setting>={values}"
+                f"{section}: is a section, not a setting. Write {section}.<setting>={values}"
             )
 
 
 def _check_names(tree: Mapping[str, Any]) -> None:
-    """Refuse unknown settings, those of another kind, and text that is not Unicode."""
+    """Refuse unknown settings, settings of another kind, and text that is not valid Unicode."""
     for section, values in tree.items():
         cls = class_of(section, values)
         for key, value in values.items():
@@ -194,7 +197,7 @@ def _check_names(tree: Mapping[str, Any]) -> None:
             owners = [kind for kind, other in kinds_of(section).items() if key in _names(other)]
             if owners and key not in _names(cls):
                 raise UsageError(
-                    f"setting {name}: {vars(cls)['kind']} has none. Leave it out, or set "
+                    f"setting {name}: {vars(cls)['kind']} has no such setting. Remove it, or set "
                     f"{section}.kind to {' or '.join(owners)}"
                 )
             nearest(name, [f"{section}.{known}" for known in _names(cls)], what="setting")
@@ -202,7 +205,7 @@ def _check_names(tree: Mapping[str, Any]) -> None:
 
 
 def _check_unicode(name: str, value: str) -> None:
-    """Refuse the name of a file that is not Unicode: a settings file cannot hold it."""
+    """Refuse a path that is not valid Unicode, which a settings file cannot hold."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -211,7 +214,7 @@ def _check_unicode(name: str, value: str) -> None:
 
 
 def _explain(tree: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]) -> str:
-    """Explain the first setting whose value pydantic refuses."""
+    """Explain the first value that pydantic refuses, with the allowed values."""
     section = faults[0]["loc"][0]
     depth = (
         3 if kinds_of(section) else 2
@@ -245,7 +248,7 @@ def class_of(section: str, values: Mapping[str, Any]) -> type[Section]:
 
 
 def kinds_of(section: str) -> dict[str, type[Section]]:
-    """Map the kinds of a section to their classes; empty for a section of one class."""
+    """Map the kinds of a section to their classes; empty if the section has one class."""
     classes = SECTIONS[section]
     return {str(vars(cls)["kind"]): cls for cls in classes} if len(classes) > 1 else {}
 

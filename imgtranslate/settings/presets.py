@@ -1,6 +1,6 @@
 """Methods and presets: the settings in which each differs from the defaults.
 
-The layers are the method's, over it the preset's (size and schedule), over it the user's. Named
+The preset (size and schedule) overrides the method, and the user's settings override both. Named
 variants of a method are methods here; ``docs/`` describes them.
 """
 

@@ -20,7 +20,9 @@ def test_a_setting_is_named_by_its_flag(setting: str, flag: str) -> None:
 
 
 def test_a_parameter_is_named_by_its_flag() -> None:
-    assert with_flags("`pairs`: given together with `a`") == "--pairs: given together with --a"
+    assert (
+        with_flags("`pairs`: cannot be combined with `a`") == "--pairs: cannot be combined with --a"
+    )
     assert with_flags("`allow_huge` true") == "--allow-huge true"
     assert with_flags("`device` mps: use `device` cpu") == "--device mps: use --device cpu"
     assert with_flags("`device` cuda:9: use `device` cuda:3") == "--gpu 9: use --gpu 3"

@@ -178,7 +178,7 @@ def test_two_processes_prepare_runs_apart(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_run_that_cannot_be_begun_leaves_nothing(home: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ImgTranslateError, match="cannot be made"):
+    with pytest.raises(ImgTranslateError, match="cannot be created"):
         train(
             a=home / "horses",
             b=home / "zebras",
@@ -292,7 +292,10 @@ def test_a_wrong_option_leads_to_the_help(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("generator.depth=6", "generator.depth: resnet has none. Leave it out, or set generator"),
+        (
+            "generator.depth=6",
+            "generator.depth: resnet has no such setting. Remove it, or set generator",
+        ),
         ("method.lambda_l1=6", "set method.kind to pix2pix or bicyclegan"),
         ("data.flip=yes", "data.flip yes: not accepted. It should be true or false"),
         ("schedule.milestones=5", "It should be an array"),

@@ -77,7 +77,7 @@ def test_files_that_are_no_pictures_are_named(sides: Path) -> None:
     whole = save_picture(sides / "whole.jpg", size=(200, 200)).read_bytes()
     (sides / "zebras" / "half.jpg").write_bytes(whole[: len(whole) // 2])
     message = refusal(sides)
-    assert "3 of the training files cannot be read" in message
+    assert "3 training files cannot be read" in message
     for name in ("text.png", "nothing.jpg", "half.jpg", "data.skip_unreadable=true"):
         assert name in message
 
@@ -102,7 +102,7 @@ def test_no_picture_left(sides: Path) -> None:
         (sides / "horses" / f"{index}.png").write_bytes(b"")
     message = refusal(sides, settings={"data.skip_unreadable": True})
     assert message.startswith("data.a ")
-    assert "no picture left" in message
+    assert "no training picture can be read" in message
 
 
 def warnings(sides: Path, **options: Any) -> str:
@@ -114,8 +114,8 @@ def test_duplicates_between_and_within_the_folders_are_told(sides: Path) -> None
     (sides / "zebras" / "other.png").write_bytes(content)
     (sides / "horses" / "again.png").write_bytes(content)
     told = warnings(sides)
-    assert "0.png: in both folders, the other is " in told
-    assert "stand in the folder more than once" in told
+    assert "0.png: in both folders, the other copy is " in told
+    assert "is in the folder more than once" in told
 
 
 def test_the_same_folder_twice_is_told(sides: Path) -> None:
@@ -128,8 +128,8 @@ def test_small_pictures_few_pictures_and_imbalance_are_told(sides: Path) -> None
         save_picture(sides / "zebras" / f"more{index}.png")
     told = warnings(sides)
     assert "small.png would be enlarged more than twice" in told
-    assert "4 pictures are few" in told
-    assert "each of horses is seen 3.0 times an epoch" in told
+    assert "horses: only 4 pictures;" in told
+    assert "an epoch shows each picture of horses 3.0 times" in told
 
 
 def test_held_out_pictures_are_set_aside_and_never_read_in_training(
@@ -305,7 +305,7 @@ def test_the_place_is_refused_before_any_picture_is_read(sides: Path, out: str) 
         place / "x.png" if out == "stands" else place
     )
     before = tree(sides)
-    assert refusal(sides, out=place).startswith(f"{place}: something is there already")
+    assert refusal(sides, out=place).startswith(f"{place}: already exists")
     assert tree(sides) == before
 
 
@@ -364,7 +364,7 @@ def test_what_is_skipped_is_told_and_is_no_more_than_that(sides: Path) -> None:
     assert [path.name for path in found.domains[1].files] == ["1.png"]
     assert [len(side) for side in found.left_out] == [0, 2]
     first = sides / "zebras" / "0.png"
-    assert f"2 unreadable files are left out, the first {first}: " in "\n".join(found.warnings)
+    assert f"left out 2 unreadable files: the first is {first}: " in "\n".join(found.warnings)
 
 
 def test_a_picture_in_both_folders_is_told_with_both_its_names(sides: Path) -> None:
@@ -391,7 +391,7 @@ def test_enlarging_more_than_twice_is_told_by_the_shorter_side(sides: Path) -> N
     assert "enlarged" not in warnings(sides)
     save_picture(sides / "horses" / "wide.png", size=(90, 13))
     save_picture(sides / "horses" / "yet.png", size=(13, 13))
-    assert "horses: 2 pictures, wide.png the first, would be enlarged" in warnings(sides)
+    assert "horses: 2 pictures, such as wide.png, would be enlarged" in warnings(sides)
     assert "to 27 px" in warnings(sides)
 
 

@@ -198,6 +198,6 @@ def test_a_run_does_not_begin_with_an_export(folder: Path) -> None:
 
 def test_another_folder_is_never_replaced(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("mine")
-    with pytest.raises(ImgTranslateError, match="something else"):
+    with pytest.raises(ImgTranslateError, match="exists and is not an OpenVINO export"):
         export_model(folder / "resnet.safetensors", tmp_path, form=OPENVINO, overwrite=True)
     assert (tmp_path / "kept.txt").read_text() == "mine"

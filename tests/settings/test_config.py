@@ -191,7 +191,7 @@ def test_folders_that_are_not_given_are_asked_for() -> None:
 
 @pytest.mark.parametrize("section", [f.name for f in dataclasses.fields(Settings)])
 def test_a_value_in_the_place_of_a_section_is_refused(section: str) -> None:
-    assert refused({section: 3}).startswith(f"{section}: a section, not a value")
+    assert refused({section: 3}).startswith(f"{section}: is a section, not a setting")
 
 
 def test_text_that_is_not_unicode_is_refused_by_its_name() -> None:

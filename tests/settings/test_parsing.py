@@ -95,7 +95,7 @@ def test_what_does_not_fit_together_is_named(options: dict[str, Any], named: str
 
 
 def test_a_section_is_no_value() -> None:
-    with pytest.raises(UsageError, match=r"^data: a section, not a value"):
+    with pytest.raises(UsageError, match=r"^data: is a section, not a setting"):
         build_settings(layers=[{"data": 3}])
 
 

@@ -268,7 +268,7 @@ def test_many_at_once_train_from_files(pairs: Path, tree: Tree, plateau: bool) -
                 "method": {"update": "alternating", "cycle_from_identity": True},
                 "data": {"channels_a": 1},
             },
-            "method.cycle_from_identity true: an identity needs as many channels",
+            "method.cycle_from_identity true: needs the same number of channels",
         ),
         (
             {

@@ -241,8 +241,8 @@ def test_a_run_of_another_launch_is_refused(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "processes", "line"),
     [
-        ({"train.batch_size": 3}, 2, "train.batch_size 3: .* as train.batch_size 4"),
-        ({"train.batch_size": 6, "train.accumulate": 2}, 2, "use a multiple of 4"),
+        ({"train.batch_size": 3}, 2, "train.batch_size 3: .* use train.batch_size 4"),
+        ({"train.batch_size": 6, "train.accumulate": 2}, 2, "not a multiple of 4"),
         ({"generator.norm": "batch", "train.batch_size": 2}, 2, "generator.norm batch"),
         ({"discriminator.norm": "batch", "train.batch_size": 2}, 2, "discriminator.norm batch"),
     ],
@@ -263,7 +263,7 @@ def settings_of(changes: dict[str, Any], method: str | None = None) -> Any:
 
 
 def test_bicyclegan_needs_equal_shares_of_both_halves() -> None:
-    with pytest.raises(UsageError, match=r"of its two halves.*train.batch_size 4"):
+    with pytest.raises(UsageError, match=r"two halves each.*train.batch_size 4"):
         check_sharing(settings_of({"train.batch_size": 2}, "bicyclegan"), 2)
     check_sharing(settings_of({"train.batch_size": 4}, "bicyclegan"), 2)
 

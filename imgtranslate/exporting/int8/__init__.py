@@ -1,1 +1,1 @@
-"""Quantise an exported graph: convolutions in 8-bit integers, where the result stays close."""
+"""Quantisation of an exported graph: 8-bit convolutions, except where they change the result."""

@@ -1,11 +1,11 @@
-"""Rewrites of a graph after which its convolutions can be computed in 8-bit integers.
+"""Graph rewrites that allow convolutions to be computed in 8-bit integers.
 
-* Runtimes have no transposed convolution in integers, or a slow one: it becomes a convolution.
-* A bias before an instance norm changes nothing. In 8 bits, though, the biases of outputs that
-  become neighbouring pixels round apart, and the norm turns that into a pattern of full contrast
-  where a picture is flat: it is removed.
-* The value that networks subtract before an instance norm, against rounding, has no use in
-  integers and costs a pass over the memory: it is removed.
+* Transposed convolutions become convolutions: runtimes have no fast integer version of them.
+* A bias before an instance norm is removed. The norm cancels it, but in 8 bits the biases of
+  outputs that become neighbouring pixels round differently, and the norm amplifies this to a
+  pattern of full contrast where a picture is flat.
+* The subtraction of a value before an instance norm is removed. It reduces rounding errors in
+  float, has no use in integers and costs a pass over the memory.
 """
 
 from collections import Counter, defaultdict
@@ -20,9 +20,9 @@ Weights = NDArray[np.float32]
 
 
 def to_integer_form(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy a graph; the copy gives the same values, except for rounding where pictures are flat.
+    """Copy a graph with all rewrites; its results differ only by rounding where pictures are flat.
 
-    Every node gets a name, and the input of a convolution is read by no other node.
+    Every node gets a name, and no other node reads the input of a convolution.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -36,9 +36,10 @@ def to_integer_form(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def without_first_values(model: onnx.ModelProto, *, in_float: frozenset[str]) -> onnx.ModelProto:
-    """Copy a graph in integer form; norms read convolutions directly, but those ``in_float``.
+    """Copy a graph in integer form without the subtraction before norms of quantised convolutions.
 
-    The networks subtract a map's first value before its norm.
+    The networks subtract the first value of a map before its norm; convolutions ``in_float`` keep
+    this.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -52,15 +53,15 @@ def without_first_values(model: onnx.ModelProto, *, in_float: frozenset[str]) ->
 
 
 def makers(graph: onnx.GraphProto) -> dict[str, NodeProto]:
-    """Map the name of each tensor that a node computes to that node."""
+    """Map the name of each computed tensor to the node that computes it."""
     return {output: node for node in graph.node for output in node.output}
 
 
 def phases(kernel: Weights) -> tuple[Weights, int, int]:
-    """Compute the convolution kernel whose four outputs are those of a transposed convolution.
+    """Compute the convolution kernel that is equivalent to a transposed convolution of stride 2.
 
-    ``kernel``: (in, out, k, k) with stride 2, padding 1 and k = 3 or 4. Returns (4 out, in, w, w),
-    its outputs in the order of ``DepthToSpace``, and the padding before and after.
+    ``kernel``: (in, out, k, k) with padding 1 and k = 3 or 4. Returns the kernel (4 out, in, w, w),
+    with its outputs in the order of ``DepthToSpace``, and the padding before and after.
     """
     inputs, outputs, size, _ = kernel.shape
     taps = [(phase, (phase + 1 - k) // 2, k) for phase in (0, 1) for k in range(1 - phase, size, 2)]
@@ -75,7 +76,7 @@ def phases(kernel: Weights) -> tuple[Weights, int, int]:
 
 
 def _as_convolutions(graph: onnx.GraphProto) -> Iterator[NodeProto]:
-    """Replace each upsampling by a convolution of four outputs, interleaved to one."""
+    """Replace each transposed convolution by a convolution with four interleaved outputs."""
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if not _is_upsampling(node):
@@ -95,7 +96,7 @@ def _as_convolutions(graph: onnx.GraphProto) -> Iterator[NodeProto]:
 
 
 def _is_upsampling(node: NodeProto) -> bool:
-    """Return whether a node is the transposed convolution of our networks."""
+    """Return whether a node is a transposed convolution as our networks use it."""
     given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     return (
         node.op_type == "ConvTranspose"
@@ -106,7 +107,7 @@ def _is_upsampling(node: NodeProto) -> bool:
 
 
 def _norms(graph: onnx.GraphProto) -> Iterator[tuple[NodeProto, str]]:
-    """List instance norms, each with the tensor that its first value is subtracted from."""
+    """List the instance norms, each with the tensor before the subtraction of its first value."""
     maker = makers(graph)
     for node in graph.node:
         if node.op_type == "InstanceNormalization":
@@ -116,7 +117,7 @@ def _norms(graph: onnx.GraphProto) -> Iterator[tuple[NodeProto, str]]:
 
 
 def _convolution_of(tensor: str, maker: dict[str, NodeProto]) -> NodeProto:
-    """Return the node that computes a tensor, before interleaving."""
+    """Return the convolution that computes a tensor, looking through interleaving."""
     node = maker[tensor]
     return maker[node.input[0]] if node.op_type == "DepthToSpace" else node
 
@@ -136,7 +137,7 @@ def _drop_biases(graph: onnx.GraphProto) -> None:
 
 
 def _with_own_inputs(graph: onnx.GraphProto) -> Iterator[NodeProto]:
-    """Copy inputs of convolutions that others read too, so that others do not read 8 bits."""
+    """Copy convolution inputs that other nodes read too, so that those do not read 8-bit values."""
     uses = Counter(name for node in graph.node for name in node.input)
     for index, node in enumerate(graph.node):
         if node.op_type in ("Pad", "Conv") and uses[node.input[0]] > 1:
@@ -153,7 +154,7 @@ def _replace_nodes(graph: onnx.GraphProto, nodes: Iterable[NodeProto]) -> None:
 
 
 def _remove_unused(graph: onnx.GraphProto) -> None:
-    """Remove the nodes and tensors that no output depends on."""
+    """Remove the nodes and tensors on which no output depends."""
     needed = {value.name for value in graph.output}
     used = []
     for node in reversed(graph.node):

@@ -1,7 +1,7 @@
-"""A graph whose convolutions are between ``QuantizeLinear`` and ``DequantizeLinear``.
+"""Graphs with ``QuantizeLinear`` and ``DequantizeLinear`` around the convolutions.
 
-Weights are int8 with a scale for each channel; activations are uint8 with one for each tensor,
-which comes from the range of the activation over some pictures.
+Weights are int8 with one scale per channel. Activations are uint8 with one scale per tensor, from
+the range of the activation over the calibration pictures.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,10 +18,10 @@ from imgtranslate.exporting.int8.graph_rewrites import makers, without_first_val
 from imgtranslate.exporting.onnx import Feed, open_session
 
 Range = tuple[np.float32, np.float32]
-Ranges = dict[str, Range]  # by the name of the tensor
+Ranges = dict[str, Range]  # by name of the tensor
 
-_QUANTISED = ("Conv", "Pad")  # a padding before a convolution is in 8 bits too
-_MOST = 2**17  # values of an activation that quantiles are taken of
+_QUANTISED = ("Conv", "Pad")  # the padding before a convolution is quantised with it
+_MOST = 2**17  # values of an activation from which quantiles are computed
 
 
 def convolutions(graph: onnx.ModelProto) -> list[str]:
@@ -32,10 +32,10 @@ def convolutions(graph: onnx.ModelProto) -> list[str]:
 def measure_ranges(
     graph: onnx.ModelProto, feeds: Iterable[Feed], *, tails: Sequence[float]
 ) -> dict[float, Ranges]:
-    """Measure the widest range over all feeds of each input and output of quantised nodes.
+    """Measure the range of each input and output of the quantised nodes over all feeds.
 
-    Each of ``tails`` gives ranges of its own: the share of the values that may lie below the
-    range, and above it. With 0 none does.
+    Each of ``tails`` gives one set of ranges: it is the share of values that may lie below the
+    range, and the share that may lie above it. With 0 the range covers all values.
     """
     nodes = [node for node in graph.graph.node if node.op_type in _QUANTISED]
     names = list(dict.fromkeys(n for node in nodes for n in (node.input[0], node.output[0])))
@@ -55,7 +55,7 @@ def measure_ranges(
 def insert_qdq(
     graph: onnx.ModelProto, ranges: Ranges, *, in_float: frozenset[str], outputs_in_int8: bool
 ) -> onnx.ModelProto:
-    """Quantise all convolutions of a graph but those ``in_float``."""
+    """Quantise all convolutions of a graph except those ``in_float``."""
     quantizer = QDQQuantizer(
         without_first_values(graph, in_float=in_float),
         per_channel=True,
@@ -74,7 +74,7 @@ def insert_qdq(
 
 
 def _with_outputs(graph: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """Copy a graph, and make the named tensors outputs of it."""
+    """Copy a graph and make the named tensors additional outputs."""
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
     present = {value.name for value in (*graph.graph.output, *graph.graph.input)}
@@ -88,7 +88,7 @@ def _extremes(values: NDArray[np.float32]) -> tuple[np.float32, np.float32]:
 
 
 def _with_paddings(graph: onnx.ModelProto, *, in_float: frozenset[str]) -> list[str]:
-    """List the convolutions to quantise, each after the padding before it."""
+    """List the nodes to quantise: convolutions, each preceded by its padding."""
     maker = makers(graph.graph)
     chosen = []
     for node in graph.graph.node:

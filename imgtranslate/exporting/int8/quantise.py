@@ -1,7 +1,7 @@
-"""Static quantisation: convolutions in 8-bit integers, except those that it hurts.
+"""Static quantisation: 8-bit convolutions, except those that lose too much quality.
 
-ONNX Runtime computes a convolution in integers only if its result is in 8 bits too; OpenVINO goes
-on in float, and so loses less.
+ONNX Runtime computes a convolution in integers only if its result is in 8 bits too. OpenVINO
+continues in float, and therefore loses less.
 """
 
 import time
@@ -26,11 +26,11 @@ from imgtranslate.images import Pixels, to_network, to_pixels
 from imgtranslate.metrics.pixels import psnr
 from imgtranslate.model_files.export_header import CODE, IMAGE
 
-TAILS = (0.0, 1e-4, 5e-4)  # shares of the values that a range may cut off; the best is taken
-ENOUGH = 40.0  # dB; a higher PSNR costs speed, and nobody sees it
-SEARCHED = 4  # pictures that ranges and layers are chosen by
-SECONDS = 120.0  # of the search
-ROUNDS, LONGEST = 9, 10.0  # of the timing, and its seconds
+TAILS = (0.0, 1e-4, 5e-4)  # shares of values outside of a range; the best of them is used
+ENOUGH = 40.0  # dB; a higher PSNR costs speed and is not visible
+SEARCHED = 4  # pictures by which ranges and float layers are chosen
+SECONDS = 120.0  # longest duration of the search
+ROUNDS, LONGEST = 9, 10.0  # rounds of the timing, and its longest duration in seconds
 
 Answer = NDArray[np.uint8]  # (n, h, w, c)
 Notice = Callable[[str], None]
@@ -38,10 +38,10 @@ Notice = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """A runtime to quantise for."""
+    """A runtime that a graph is quantised for."""
 
     load: Callable[[onnx.ModelProto], RunGraph]
-    outputs_in_int8: bool  # results of convolutions are in 8 bits too
+    outputs_in_int8: bool  # whether the results of convolutions are in 8 bits too
 
 
 ONNX_RUNTIME = Runtime(load=load_in_onnx_runtime, outputs_in_int8=True)
@@ -50,7 +50,7 @@ OPENVINO = Runtime(load=load_in_openvino, outputs_in_int8=False)
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """Ratios of the seconds of two functions that were timed alternately."""
+    """The ratios of the durations of two functions that were timed alternately."""
 
     median: float
     smallest: float
@@ -59,23 +59,23 @@ class Ratio:
 
 @dataclass(frozen=True, kw_only=True)
 class Int8Result:
-    """The PSNR and the speed of a model in 8 bits, and what stayed in float."""
+    """The loss in quality and the gain in speed of a model in 8 bits."""
 
-    psnr: float  # dB to the model, over pictures that were not calibrated on
-    pictures: int  # number of those
+    psnr: float  # dB to the model, over pictures outside of the calibration
+    pictures: int  # number of these pictures
     layers: int  # number of convolutions
-    kept: int  # number of convolutions in float
-    speed: Ratio  # of the same export in float to this one
+    kept: int  # number of convolutions kept in float
+    speed: Ratio  # duration of the float export divided by that of the 8-bit export
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantised:
-    """A quantised graph, how it was quantised, and its PSNR."""
+    """A quantised graph, the choices that it was quantised with, and its PSNR."""
 
     graph: onnx.ModelProto
     ranges: Ranges
     in_float: frozenset[str]  # names of convolutions
-    psnr: float  # dB, on the pictures that it was chosen by
+    psnr: float  # dB, over the pictures by which it was chosen
 
 
 def quantise_model(
@@ -105,9 +105,9 @@ def quantise_model(
     found = psnr_of(run, zip(feeds, answers, strict=True))
     if found < min_psnr:
         raise ImgTranslateError(
-            f"`min_psnr` {min_psnr:g}: the PSNR in 8 bits is {found:.1f} dB, so no "
-            "file is left. Calibrate on pictures that are more like those to translate, or use "
-            "another `format`"
+            f"`min_psnr` {min_psnr:g}: the PSNR of the 8-bit export is only {found:.1f} dB, so no "
+            "file was written. Calibrate on pictures more like those to translate, or use another "
+            "`format`"
         )
     result = Int8Result(
         psnr=found,
@@ -129,11 +129,11 @@ def quantise(
     notice: Notice,
     seconds: float = SECONDS,
 ) -> Quantised:
-    """Search the ranges and the convolutions in float that give a PSNR of ``aim`` (dB).
+    """Search for the ranges and the float convolutions that give a PSNR of ``aim`` (dB).
 
-    Ranges come from all ``feeds``; PSNRs from the first of them, to which ``answers`` belong. The
-    search ends after ``seconds``, or with half of the convolutions in float. The best result is
-    returned whatever its PSNR.
+    Ranges come from all ``feeds``, the PSNR from the first of them, whose results are ``answers``.
+    The search ends after ``seconds``, or when half of the convolutions are in float. The best
+    result is returned even if its PSNR is lower.
     """
     graph = to_integer_form(graph)
     layers = convolutions(graph)
@@ -145,22 +145,25 @@ def quantise(
         found = psnr_of(runtime.load(made), judged)
         return Quantised(graph=made, ranges=ranges, in_float=in_float, psnr=found)
 
-    # The ranges that are best for all convolutions in 8 bits.
+    # Choose the best ranges with all convolutions in 8 bits.
     offered = measure_ranges(graph, feeds, tails=TAILS).values()
     best = start = max((quantise_with(ranges, frozenset()) for ranges in offered), key=_psnr)
     if start.psnr >= aim:
         return start
 
-    # The PSNR with each convolution by itself in float.
-    notice(f"{start.psnr:.1f} dB in 8 bits: trying which of {len(layers)} layers hurt")
+    # Measure the PSNR with each single convolution in float.
+    notice(
+        f"{start.psnr:.1f} dB with all {len(layers)} layers in 8 bits: searching for those that "
+        "lose most"
+    )
     alone: dict[str, float] = {}
     for name in layers:
         if time.monotonic() > until:
-            notice(f"the time is over after {len(alone)} of {len(layers)} layers")
+            notice(f"the time limit ended the search after {len(alone)} of {len(layers)} layers")
             break
         alone[name] = quantise_with(start.ranges, frozenset({name})).psnr
 
-    # Back into float, those first that hurt most.
+    # Return layers to float, beginning with those that lose most.
     for name in sorted(alone, key=lambda name: -alone[name])[: len(layers) // 2]:
         if best.psnr >= aim or time.monotonic() > until:
             break
@@ -176,7 +179,7 @@ def psnr_of(run: RunGraph, pictures: Iterable[tuple[Feed, Answer]]) -> float:
 
 
 def feed_of(model: SourceModel, pixels: Pixels) -> Feed:
-    """Build the inputs of a graph for one picture (h, w, c), with the latent code of seed 0."""
+    """Build the inputs of a graph for one picture (h, w, c) and the latent code of seed 0."""
     image: NDArray[Any] = pixels if model.form.io == "uint8" else to_network(pixels)
     translator = model.translator
     code = {CODE: translator.draw(0, pixels)[None]} if translator.latent_dim else {}
@@ -184,7 +187,7 @@ def feed_of(model: SourceModel, pixels: Pixels) -> Feed:
 
 
 def _to_bytes(output: NDArray[Any]) -> Answer:
-    """Convert the images that a graph gave, float or uint8, to uint8 (n, h, w, c)."""
+    """Convert the output images of a graph, float or uint8, to uint8 (n, h, w, c)."""
     if output.dtype == np.uint8:
         return output
     return np.stack([to_pixels(values) for values in output])

@@ -261,7 +261,9 @@ def test_a_flat_picture_stays_flat_in_8_bits(
 
 
 def test_what_is_too_far_from_the_model_leaves_no_file(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ImgTranslateError, match=r"`min_psnr` 90: the PSNR in 8 bits is \d+\.\d dB"):
+    with pytest.raises(
+        ImgTranslateError, match=r"`min_psnr` 90: the PSNR of the 8-bit export is only \d+\.\d dB"
+    ):
         export_model(
             folder / "resnet.safetensors",
             tmp_path / "ab.onnx",
@@ -282,9 +284,9 @@ def test_pictures_are_calibrated_on_or_judged_by_never_both(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("calibrate", "told"),
     [
-        (None, "`calibrate`: not given, and .*lies in no run"),
+        (None, "`calibrate`: not given, and .*is not in a run"),
         ("missing", "`calibrate` .*missing: no such folder"),
-        ("one", "`calibrate` .*one: 1 pictures"),
+        ("one", "`calibrate` .*one: only 1 picture,"),
         ("torn", r"`calibrate` .*\d.png: "),
     ],
 )
