@@ -43,8 +43,8 @@ class CheckpointError(UsageError):
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """Write a number with its noun: ``1 picture``, ``3 pictures``."""
-    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+    """Write a number with its noun: ``1 step``, ``2,000 steps``."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 Name = TypeVar("Name", bound=str)

@@ -85,7 +85,7 @@ _add(MORE, "demo", demo.demo, demo.EPILOG)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit status; an error that users can fix is one line."""
+    """Run one command line and return its exit status; errors that users can fix are one line."""
     if list(arguments) == ["help"]:
         arguments = ["--help"]
     try:
@@ -93,7 +93,7 @@ def run(arguments: Sequence[str]) -> int:
             list(arguments),
             prog_name="imgtranslate",
             standalone_mode=False,
-            obj=tuple(arguments),  # for a command that starts itself again
+            obj=tuple(arguments),  # for train, which starts itself once per GPU
         )
     except ImgTranslateError as error:
         say_error(f"error: {with_flags(str(error))}")
@@ -117,20 +117,20 @@ def _command(arguments: Sequence[str]) -> str:
 def main() -> None:
     """Run the command line of this process.
 
-    Waiting threads of torch's OpenMP spin only briefly: on busy cores, long spinning delays the
-    thread that they wait for.
+    It makes waiting OpenMP threads of torch spin only briefly: on busy cores, spinning threads
+    delay the thread that they wait for.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read once, when torch is loaded
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded
     _open_closed_streams()
-    if isinstance(sys.stdout, TextIOWrapper):  # for names that its encoding lacks
+    if isinstance(sys.stdout, TextIOWrapper):  # for file names that the encoding cannot express
         sys.stdout.reconfigure(errors="backslashreplace")
     status = run(sys.argv[1:])
     sys.exit(max(status, _flush_results()) if isinstance(sys.stdout, TextIOWrapper) else status)
 
 
 def _open_closed_streams() -> None:
-    """Open the standard streams that a daemon lacks; else other files would get their numbers."""
+    """Open the standard streams that a daemon lacks, so that no other file gets their numbers."""
     sys.stdin = sys.stdin or _devnull("r")
     sys.stdout = sys.stdout or _devnull("w")
     sys.stderr = sys.stderr or _devnull("w")
@@ -141,7 +141,7 @@ def _devnull(mode: Literal["r", "w"]) -> TextIO:
 
 
 def _flush_results() -> int:
-    """Flush stdout and return an exit status: 1 on failure, which Python itself ignores."""
+    """Flush stdout and return an exit status: 1 on failure, which Python would ignore."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -151,8 +151,8 @@ def _flush_results() -> int:
 
 
 def _report_system_error(error: OSError) -> int:
-    """Report what no command caught: too long a name, a loop of links, results cut off."""
-    if isinstance(error, BrokenPipeError):  # the reader of the results has closed them
+    """Report an error that no command caught: a name too long, a loop of links, a full disk."""
+    if isinstance(error, BrokenPipeError):  # the reader of the results has closed the pipe
         return 1
     place = "results" if error.filename is None else str(error.filename)[:200]
     say_error(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from imgtranslate.cli.terminal import counted, printable
+from imgtranslate.cli.terminal import printable
+from imgtranslate.errors import counted
 from imgtranslate.evaluation.cycle_check.schema import TITLES, worst_of
 
 if TYPE_CHECKING:

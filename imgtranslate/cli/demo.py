@@ -5,15 +5,8 @@ from typing import Annotated
 
 import typer
 
-from imgtranslate.cli.terminal import (
-    counted,
-    examples,
-    in_words,
-    result,
-    say,
-    say_command,
-    say_error,
-)
+from imgtranslate.cli.terminal import examples, in_words, result, say, say_command, say_error
+from imgtranslate.errors import counted
 
 EPILOG = examples("imgtranslate demo", "imgtranslate demo --seed 1")
 

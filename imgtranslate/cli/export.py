@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgtranslate.cli.terminal import examples, result, say
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import UsageError, counted
 from imgtranslate.files import write_text
 
 if TYPE_CHECKING:
@@ -32,67 +32,110 @@ FORMATS = ("onnx", "onnx-int8", "onnx-fp16", "pt2", "openvino", "openvino-int8",
 def export(
     model: Annotated[
         Path | None,
-        typer.Option(metavar="FILE|RUN", help="ab.safetensors, or a run: its A to B."),
+        typer.Option(
+            metavar="FILE|RUN",
+            help="Model file (.safetensors) to export, or a run: its A to B model, and with "
+            "--format web both models.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The file, or folder, to write."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|DIR",
+            help="File to write; a folder for openvino, openvino-int8 and web.",
+        ),
     ] = None,
     file_format: Annotated[
         str,
         typer.Option(
             "--format",
-            help="onnx, onnx-fp16, onnx-int8, openvino, openvino-int8, pt2; or web, a page.",
+            metavar="FORMAT",
+            help="onnx, onnx-fp16, onnx-int8, openvino, openvino-int8, pt2 (torch.export), or "
+            "web (a page that runs in the browser).",
         ),
     ] = "onnx",
     what: Annotated[
-        str, typer.Option(help="generator; or encoder, which reads looks from pictures.")
+        str,
+        typer.Option(
+            metavar="NETWORK",
+            help="Network to export: generator, or the encoder of BicycleGAN, which reads the "
+            "latent code of a picture.",
+        ),
     ] = "generator",
     io: Annotated[
-        str, typer.Option(help="float: (n, c, h, w) in [-1, 1]; uint8: (n, h, w, c).")
+        str,
+        typer.Option(
+            metavar="PIXELS",
+            help="Input and output values: float, (n, c, h, w) in [-1, 1], or uint8, (n, h, w, c).",
+        ),
     ] = "float",
     proof: Annotated[
         Path | None,
-        typer.Option(metavar="PICTURE", help="Compare on it; else on one that the run held out."),
+        typer.Option(
+            metavar="PICTURE",
+            help="Picture to compare export and model on, besides noise.",
+            show_default="a held-out picture of the run",
+        ),
     ] = None,
     calibrate: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Pictures to fit int8 to; else the run's own."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder of 10 or more pictures to calibrate an int8 format on.",
+            show_default="pictures of the run",
+        ),
     ] = None,
     min_psnr: Annotated[
-        float | None, typer.Option(metavar="DB", help="Refuse int8 that is below; 30.")
+        float | None,
+        typer.Option(
+            metavar="DB",
+            help="Lowest accepted PSNR between an int8 export and the model, in dB.",
+            show_default="30",
+        ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Keep the comparison there.")
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write the results of the comparison to this file."),
     ] = None,
     runtime: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="For --format web: an unpacked onnxruntime-web."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the unpacked npm package onnxruntime-web, which --format web needs.",
+        ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there already.")
+        bool, typer.Option("--overwrite", help="Replace an existing output.")
     ] = False,
 ) -> None:
-    """Turn a model into a file that other programs run, and prove it the same.
+    """Export a model to a file that other programs run, and compare it with the model.
 
-    The file takes pictures of any size, and any number of them at once. It is
-    run beside the model before it is kept, on noise of three sizes and on a
-    picture: if the results differ by more than the format may, no file is left.
+    The export takes batches of pictures of any size. Before it is kept, it is
+    compared with the model on noise of three sizes and on a picture; if the results
+    differ by more than the format allows, no file is written.
     """
     if report is not None:
         _refuse_report(report)
     is_page, is_int8 = file_format == "web", file_format in INT8_FORMATS
     if is_page and (what, io) != (NETWORKS[0], PIXELS[0]):
-        raise UsageError("--format web: the page runs generators. Leave out --what and --io")
+        raise UsageError("--format web: exports generators only. Leave out --what and --io")
     form = None if is_page else _form(file_format, what, io)
     if not is_int8 and (calibrate is not None or min_psnr is not None):
-        raise UsageError(f"--calibrate, --min-psnr: are of int8, and --format is {file_format}")
+        raise UsageError(
+            f"--calibrate, --min-psnr: apply to int8 formats, not to --format {file_format}. "
+            "Leave them out"
+        )
     if not is_page and runtime is not None:
-        raise UsageError(f"--runtime {runtime}: is of --format web, and --format is {file_format}")
+        raise UsageError(
+            f"--runtime {runtime}: applies to --format web, not to --format {file_format}. "
+            "Leave it out"
+        )
     if min_psnr is not None and not 0 <= min_psnr < math.inf:
-        raise UsageError(f"--min-psnr {min_psnr}: not a number of dB. Use 30, or less")
+        raise UsageError(f"--min-psnr {min_psnr}: not a PSNR in dB. Use 30 or less")
     if model is None:
-        raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
+        raise UsageError("--model: not given. Name a model file or the folder of a run")
     if output is None:
         raise UsageError("-o: not given. Name the file to write, as in -o ab.onnx")
     from imgtranslate.exporting.export import MIN_PSNR, export_model, refuse_output, report_of
@@ -122,13 +165,13 @@ def export(
 
 
 def _refuse_report(path: Path) -> None:
-    """Refuse a report before any work, so that no model is overwritten by mistake."""
+    """Refuse a report that cannot be written, or whose name could be that of a model."""
     if path.suffix.lower() != ".json":
-        raise UsageError(f"--report {path}: not a .json name. Use {path.with_suffix('.json')}")
+        raise UsageError(f"--report {path}: not a .json file. Use {path.with_suffix('.json')}")
     if path.is_dir():
-        raise UsageError(f"--report {path}: a folder. Name a file, as in --report proof.json")
+        raise UsageError(f"--report {path}: a folder. Name a file, such as --report proof.json")
     if not path.parent.is_dir():
-        raise UsageError(f"--report {path}: no such folder: {path.parent}. Make it first")
+        raise UsageError(f"--report {path}: no such folder: {path.parent}. Create it first")
 
 
 def _form(file_format: str, what: str, io: str) -> "ExportForm":
@@ -153,7 +196,7 @@ def _show(exported: "ExportResult") -> None:
     for comparison in proof.comparisons:
         result(f"  {_line(comparison, proof)}")
     speed = proof.speed
-    result(f"{speed.export:.3g} s a picture; the model {speed.model:.3g} s here")
+    result(f"{speed.export:.3g} s per picture; the model takes {speed.model:.3g} s on this machine")
     if exported.int8 is not None:
         result(_int8_line(exported.int8))
     result("\nTo run it without imgtranslate:\n")
@@ -173,9 +216,9 @@ def _line(comparison: "Comparison", proof: "Proof") -> str:
 def _int8_line(int8: "Int8Result") -> str:
     speed = int8.speed
     return (
-        f"{int8.psnr:.1f} dB of PSNR to the model on {int8.pictures} pictures that it "
-        f"was not calibrated on; {int8.kept} of {int8.layers} convolutions in float; "
-        f"{speed.median:.2f} times as fast as in float here "
+        f"PSNR to the model {int8.psnr:.1f} dB on {counted(int8.pictures, 'picture')} outside of "
+        f"the calibration; {int8.kept} of {int8.layers} convolutions in float; "
+        f"{speed.median:.2f} times as fast as the float export on this machine "
         f"({speed.smallest:.2f} to {speed.largest:.2f})"
     )
 
@@ -185,9 +228,9 @@ def _show_page(page: "WebExport", folder: Path) -> None:
     for each in page.models:
         domains = f"{each.header.source} to {each.header.target}"
         result(f"  {each.proof.largest:.3g}{each.proof.tolerance.unit}, {domains}")
-    result("\nTo open it, here or on any web server:\n")
+    result("\nTo serve it from this machine (any other web server will do):\n")
     result(f"python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(folder))} 8000")
-    result("\nthen http://127.0.0.1:8000")
+    result("\nThen open http://127.0.0.1:8000")
 
 
 def _megabytes(size: int) -> str:

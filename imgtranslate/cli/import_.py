@@ -16,33 +16,60 @@ EPILOG = examples(
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.pth", help="A generator as the reference saved it.")
+        Path,
+        typer.Argument(
+            metavar="FILE.pth", help="Weights of a generator from a reference repository."
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.safetensors", help="The model.")
+        Path,
+        typer.Option("--output", "-o", metavar="FILE.safetensors", help="Model file to write."),
     ],
     encoder: Annotated[
-        Path | None, typer.Option(help="BicycleGAN's net_E, saved with the generator.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.pth", help="Encoder of BicycleGAN (net_E), stored in the same model."
+        ),
     ] = None,
     latent_dim: Annotated[
-        int | None, typer.Option(min=0, help="Inputs of a UNet that are the code z.")
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Length of the latent code z of a UNet; 0 for none.",
+            show_default="from the weights",
+        ),
     ] = None,
     norm_statistics: Annotated[
-        str, typer.Option(help="Batch norm by training statistics, or by each picture.")
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="Batch norm statistics to use: training (those in the file) or picture (those "
+            "of each picture, like the test script of the reference).",
+        ),
     ] = "training",
     direction: Annotated[
-        str | None, typer.Option(help="ab or ba; else from the file's name.")
+        str | None,
+        typer.Option(
+            metavar="ab|ba",
+            help="Direction that the generator translates in.",
+            show_default="from the file name",
+        ),
     ] = None,
-    source: Annotated[str, typer.Option(help="Name of the inputs, as horses.")] = "a",
-    target: Annotated[str, typer.Option(help="Name of the outputs, as zebras.")] = "b",
+    source: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the input domain, such as horses.")
+    ] = "a",
+    target: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the output domain, such as zebras.")
+    ] = "b",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output if it exists.")
+        bool, typer.Option("--overwrite", help="Replace an existing output.")
     ] = False,
 ) -> None:
-    """Turn published weights into a checkpoint; the architecture is read from the file.
+    """Convert published weights to a model file; the architecture is read from the weights.
 
-    For generators of CycleGAN, pix2pix, CUT and BicycleGAN as their reference repositories saved
-    them. No code in the file is run.
+    Takes generators of CycleGAN, pix2pix, CUT and BicycleGAN in the form that their
+    reference repositories save. No code in the file is run.
     """
     from imgtranslate.model_files.checkpoint import Direction
     from imgtranslate.model_files.import_weights import import_weights

@@ -16,11 +16,17 @@ EPILOG = examples(
 
 def info(
     path: Annotated[
-        Path, typer.Argument(metavar="FILE|RUN", help="A model, export, training state or run.")
+        Path,
+        typer.Argument(
+            metavar="FILE|RUN", help="Model, export, training state or run to describe."
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what a file is, its origin and how to use it, without loading weights."""
+    """Describe a model, export, training state or run, and list the commands that use it.
+
+    Only headers are read, so large files take no longer than small ones.
+    """
     from imgtranslate.runs.info import describe
 
     found = describe(path)

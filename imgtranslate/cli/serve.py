@@ -32,37 +32,60 @@ def serve(
     model: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE|RUN", help="A model, an export, or a run: both ways. Repeatable."
+            metavar="FILE|RUN",
+            help="Model or export to serve, or a run for both directions. Repeatable.",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Address to listen on; 0.0.0.0 admits other machines."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="N", help="Port to listen on; 0 chooses a free one."
+        ),
+    ] = 8000,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Accept this Host name too. Repeatable."),
+        typer.Option(
+            metavar="NAME", help="Another host name under which clients may connect. Repeatable."
+        ),
     ] = None,
     device: Device = "auto",
     gpu: Gpu = None,
     queue: Annotated[
-        int, limit_option(min=0, max=1000, help="Requests that may wait.")
+        int,
+        limit_option(
+            min=0, max=1000, metavar="N", help="Requests that may wait; further ones are refused."
+        ),
     ] = DEFAULTS.queue,
     max_bytes: Annotated[
-        int, limit_option(min=1, help="Bytes of a picture as sent.")
+        int, limit_option(min=1, metavar="BYTES", help="Largest file that a client may send.")
     ] = DEFAULTS.max_bytes,
     max_pixels: Annotated[
-        int, limit_option(min=1, help="Pixels of all frames.")
+        int,
+        limit_option(
+            min=1, metavar="N", help="Most pixels that a picture may have in all its frames."
+        ),
     ] = DEFAULTS.max_pixels,
     timeout: Annotated[
-        float, limit_option(min=0.1, max=86400, help="Seconds to send a picture.")
+        float,
+        limit_option(
+            min=0.1, max=86400, metavar="SECONDS", help="Time within which a picture must arrive."
+        ),
     ] = DEFAULTS.timeout,
 ) -> None:
-    r"""Translate pictures for a page in the browser and for other programs, over HTTP.
+    r"""Serve translations over HTTP, as a page for the browser and for other programs.
 
-    GET / is the page; POST /translate takes a picture and returns one of the same size;
-    /models, /healthz, /openapi.json. Nothing is written to the disk.
+    GET / is the page. POST /translate takes a picture and returns its translation
+    in the same size. GET /models, /healthz and /openapi.json describe the service.
+    Nothing is written to the disk.
 
-    Only this machine can connect unless --host is given. Ctrl-C finishes the current picture and
-    stops. Needs pip install 'imgtranslate\[serve]'.
+    Only this machine can connect unless --host is given. Ctrl-C finishes the
+    current picture and stops. Needs pip install 'imgtranslate\[serve]'.
     """
     _refuse_missing()
     from imgtranslate.serving.models import list_models, load_models, pixels_in_memory
@@ -70,7 +93,7 @@ def serve(
     from imgtranslate.serving.server import serve as serve_models
 
     if not model:
-        raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
+        raise UsageError("--model: not given. Name a model file or the folder of a run")
     paths = list_models(model)
     with bind(host, port) as listener, stop_on_signals(STOPPING) as stopped:
         models = load_models(paths, device=device_of(device, gpu), notice=say)
@@ -79,9 +102,9 @@ def serve(
             say(f"{each.name}: {header.source} → {header.target} on {each.translator.device}")
         if (most := pixels_in_memory(models)) < max_pixels:
             max_pixels = most
-            say(f"--max-pixels: {max_pixels:,}, as the memory holds no more")
+            say(f"--max-pixels: lowered to {max_pixels:,}, the most that fit into memory")
         if not _is_local(listener.getsockname()[0]):
-            say(f"--host {host}: other machines can use it, without a password")
+            say(f"--host {host}: other machines can use this service without a password")
         try:
             serve_models(
                 models,

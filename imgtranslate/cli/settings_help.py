@@ -40,7 +40,7 @@ This page is written by `python -m imgtranslate.cli.settings_help > docs/setting
 
 
 def explain(setting: Setting) -> str:
-    """Explain a setting as a flag's help does, with values and defaults in brackets."""
+    """Write the help text of a setting, with its values and defaults in brackets."""
     explanation = f"{with_flags(setting.explanation)}."
     if setting.type == "text":
         return explanation
@@ -49,13 +49,13 @@ def explain(setting: Setting) -> str:
 
 
 def explain_flag(flag: str) -> str | None:
-    """Explain the setting of a flag; None for a flag that is no setting."""
+    """Write the help text of a flag that is a setting; None for other flags."""
     settings = {of: name for name, of in FLAGS.items()}
     return explain(list_settings()[settings[flag]]) if flag in settings else None
 
 
 def list_choices() -> str:
-    """List the words that options and settings take, for the end of a help text."""
+    """List the choices of options and settings, for the end of a help text."""
     rows = {"--method": [*METHODS], "--preset": [*PRESETS]}
     for setting in list_settings().values():
         if setting.choices and not setting.type and setting.name not in {*FLAGS, "method.kind"}:
@@ -64,7 +64,7 @@ def list_choices() -> str:
     lines = [
         _hanging(f"  {name:{width}}  {', '.join(row)}", width + 4) for name, row in rows.items()
     ]
-    return "\n".join(["Choices, the usual default first (--set NAME=VALUE):", *lines])
+    return "\n".join(["Choices, with the default first (--set NAME=VALUE):", *lines])
 
 
 def print_settings(*, as_json: bool) -> None:
@@ -101,7 +101,7 @@ def _record(setting: Setting) -> Tree:
 
 
 def _lines(setting: Setting) -> Iterator[str]:
-    """Write a setting in two lines, or more where the terminal is narrow."""
+    """Write a setting in two lines, or more if the terminal is narrow."""
     first = _hanging(f"  {setting.name} = {setting.defaults}", 6)
     yield first.replace(setting.name, typer.style(setting.name, fg=typer.colors.CYAN), 1)
     only = f"{', '.join(setting.kinds)}: " if setting.kinds else ""
@@ -111,7 +111,7 @@ def _lines(setting: Setting) -> Iterator[str]:
 
 
 def _hanging(text: str, indent: int) -> str:
-    """Wrap a line at the width of the terminal; the following lines are indented."""
+    """Wrap a line at the width of the terminal and indent the following lines."""
     width = max(NARROWEST, shutil.get_terminal_size().columns - 2)
     return textwrap.fill(text, width, subsequent_indent=" " * indent, break_on_hyphens=False)
 

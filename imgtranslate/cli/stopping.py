@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM request a clean stop; a second one ends the process at once."""
+"""Stopping by Ctrl-C or SIGTERM: the first requests a clean stop, the second ends the process."""
 
 import signal
 import threading
@@ -10,21 +10,21 @@ from imgtranslate.cli.terminal import say
 
 
 class Stopped(threading.Event):
-    """An event that a signal sets, and the number of that signal."""
+    """An event that is set by a signal, and the number of the signal."""
 
     signal_number: int = signal.SIGTERM
 
     @property
     def exit_code(self) -> int:
-        """The exit status that shells expect after that signal."""
+        """The exit status that shells expect after the signal."""
         return 128 + self.signal_number
 
 
 @contextmanager
 def stop_on_signals(words: str, *, quiet: bool = False) -> Iterator[Stopped]:
-    """Set the event on the first Ctrl-C or SIGTERM and say ``words``; a second one ends at once."""
+    """Set the event and print ``words`` on the first Ctrl-C or SIGTERM; exit on the second."""
     stopped = Stopped()
-    line = f"{words}. Once more to stop at once"
+    line = f"{words}. Press Ctrl-C again to stop at once"
     saying = threading.Thread(target=(lambda _: None) if quiet else say, args=(line,))
 
     def request_stop(number: int, _: FrameType | None) -> None:
@@ -32,7 +32,7 @@ def stop_on_signals(words: str, *, quiet: bool = False) -> Iterator[Stopped]:
         stopped.set()
         for each, handler in before.items():
             signal.signal(each, handler)
-        saying.start()  # in a thread of its own: this one may be in the middle of writing a line
+        saying.start()  # in its own thread: this one may be in the middle of writing a line
 
     before = {each: signal.signal(each, request_stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:

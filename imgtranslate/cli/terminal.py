@@ -48,7 +48,7 @@ def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def say(line: str) -> None:
-    """Print a line that is no result to stderr, unless ``--quiet`` is given."""
+    """Print a line other than a result to stderr, unless ``--quiet`` is given."""
     if not VERBOSITY.quiet:
         say_error(line)
 
@@ -101,11 +101,6 @@ def fitted(line: str) -> str:
     return "\n  ".join(part.plain.rstrip() for part in wrapped)
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun in singular or plural: ``1 step``, ``2,000 steps``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def in_words(seconds: float) -> str:
     """Return a duration for a sentence: ``42 s``, ``12 min 4 s``, ``3 h 20 min``, ``18.1 days``."""
     whole = round(seconds)
@@ -144,10 +139,10 @@ _PARAMETER = re.compile(r"`(\w+)`")
 
 
 def with_flags(message: str) -> str:
-    """Name the flags of the settings and parameters that a message of the package names.
+    """Replace settings and parameters in a message of the package by their flags.
 
     ``data.crop_size 17: …`` becomes ``--size 17: …``, and a parameter in backticks its flag. The
-    hint to a misspelt setting (``Did you mean …?``) keeps its name.
+    hint to a misspelt setting (``Did you mean …?``) keeps the name of the setting.
     """
     message = re.sub(r"`device` cuda:(?=\d)", "--gpu ", message)  # a GPU by its number
     named = _PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')}", message)
@@ -191,12 +186,12 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def examples(*commands: str) -> str:
-    """Format the commands at the end of a help text; each runs as it stands."""
+    """Format the example commands at the end of a help text; each can be run as written."""
     return "\n".join(["Examples:", *(f"  [cyan]$ {command}[/cyan]" for command in commands)])
 
 
 def printable(text: str) -> str:
-    """Escape control codes, so that no file name can steer a terminal."""
+    """Escape control codes, so that file names cannot control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

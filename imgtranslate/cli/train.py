@@ -39,7 +39,7 @@ setting_option = partial(typer.Option, rich_help_panel="All settings")
 
 
 class TrainCommand(TyperCommand):
-    """The command with the explanations of its settings, which are read when help is shown."""
+    """The command ``train``, whose options are explained from the settings when help is shown."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help with all choices at its end."""
@@ -50,7 +50,7 @@ class TrainCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """Complete options; a shell may show their explanations."""
+        """Complete options with the explanations that a shell may show."""
         self._explain()
         return super().shell_complete(ctx, incomplete)
 
@@ -209,11 +209,11 @@ def train(
         print_settings(as_json=as_json)
         return
     if as_json:
-        raise UsageError("--json: prints --list-settings alone. Add --list-settings")
+        raise UsageError("--json: works with --list-settings only. Add --list-settings")
     if gpu is not None and device != "auto":
         raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
     if sheet is not None and not check:
-        raise UsageError(f"--sheet {sheet}: is written by --check alone. Add --check")
+        raise UsageError(f"--sheet {sheet}: works with --check only. Add --check")
     flags = {
         "data.crop_size": size,
         "data.pair_order": pair_order,
@@ -243,8 +243,8 @@ def train(
         given = [flag for flag, value in fresh.items() if value is not None]
         if given:
             raise UsageError(
-                f"--resume {resume}: takes its pictures and settings from the run, so {given[0]} "
-                "does not fit with it. Leave it out"
+                f"--resume {resume}: uses the pictures and settings of the run, so {given[0]} "
+                f"cannot be combined with it. Leave {given[0]} out"
             )
     place = place_of(context.obj or sys.argv[1:], gpu=gpu, device=device)
     if resume is not None:
@@ -263,7 +263,7 @@ def train(
 
 
 def _check(request: "Request", place: Place, *, init: Path | None, sheet: Path | None) -> None:
-    """Check in the first process alone."""
+    """Run the check in the first process only."""
     from imgtranslate.cli.train_display import TrainingDisplay
     from imgtranslate.data_check.sheet import write_sheet
     from imgtranslate.training.train import plan_training
@@ -294,7 +294,7 @@ def _train(request: "Request", place: Place, *, init: Path | None) -> None:
     def lead(group: "ProcessGroup", report: "Report", stop: "Stop") -> "TrainResult":
         begun = find_begun(request, place.launch.name)
         if begun is not None:
-            report(Notice(text=f"{begun}: begun by this launch. Going on with it"))
+            report(Notice(text=f"{begun}: started by this launch. Continuing it"))
             return resume(begun, device=place.device, group=group, report=report, stop=stop)
         plan = plan_training(
             request,
@@ -319,7 +319,7 @@ def _resume(run: Path, settings: dict[str, Any], place: Place) -> None:
 
 
 def _learn(place: Place, lead: Lead) -> None:
-    """Lead the training and show it, or follow the rank that leads."""
+    """Lead the training and show its progress, or follow the leading rank."""
     from imgtranslate.cli.train_display import TrainingDisplay
     from imgtranslate.training.processes import ReportedElsewhereError, joined
     from imgtranslate.training.train import follow
@@ -343,7 +343,7 @@ def _learn(place: Place, lead: Lead) -> None:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Parse ``section.name=value``, the form of ``--set``; a value that is no TOML is text."""
+    """Parse ``section.name=value``, the form of ``--set``; a value that is not TOML is text."""
     name, equals, value = (part.strip() for part in text.partition("="))
     section, _, key = name.partition(".")
     if not (equals and section and key):
@@ -353,11 +353,11 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         )
     try:
         return name, tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):  # no TOML, or more of it than Python reads
+    except (ValueError, RecursionError):  # not TOML, or nested too deeply
         return name, value
 
 
 def _number_or_word(text: str | None) -> int | str | None:
-    """Read up to 9 digits as a number; the settings refuse other text."""
+    """Convert up to 9 digits to a number; the settings check other text."""
     short = text is not None and text.isdecimal() and len(text) < 10
     return int(text) if text is not None and short else text

@@ -16,7 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from imgtranslate.cli.terminal import counted, in_words, is_terminal, say, say_command, with_flags
+from imgtranslate.cli.terminal import in_words, is_terminal, say, say_command, with_flags
+from imgtranslate.errors import counted
 from imgtranslate.settings.config import CycleGanConfig, Settings
 from imgtranslate.training import events
 

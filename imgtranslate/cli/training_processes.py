@@ -1,4 +1,4 @@
-"""The processes that train together, started here for each GPU or by ``torchrun``."""
+"""The processes of one training, started here for each GPU or by ``torchrun``."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The device of this process, and its place among those that train together."""
+    """The device of this process, and its rank among the processes of the training."""
 
     device: str
     options: list[str]  # of the command line, that choose the same device on a resume
@@ -24,16 +24,16 @@ class Place:
 
 
 def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place:
-    """Find the device of this process; for several GPUs start a process each and wait for them.
+    """Choose the device of this process; for several GPUs start one process each and wait.
 
-    ``arguments``: the command line to start them with.
+    ``arguments``: the command line of the started processes.
     """
     from imgtranslate.device import choose_device
     from imgtranslate.training.processes import launch, launch_of
 
     gpus = [number.strip() for number in gpu.split(",")] if gpu is not None else []
     if len(set(gpus)) < len(gpus):
-        raise UsageError(f"--gpu {gpu}: names a GPU twice. Name each once")
+        raise UsageError(f"--gpu {gpu}: names a GPU twice. Name each GPU once")
     options = ["--gpu", ",".join(gpus)] if gpus else []
     options += ["--device", device] if device != "auto" else []
     launched = launch_of(os.environ)
@@ -49,17 +49,18 @@ def place_of(arguments: Sequence[str], *, gpu: str | None, device: str) -> Place
 
 
 def device_of_rank(device: str, gpus: Sequence[str], local_rank: int) -> str:
-    """Return the device of one process: the GPU of its local rank, or of its place in ``gpus``."""
+    """Return the device of a process: the GPU at its local rank, in ``gpus`` if they are given."""
     import torch
 
     if gpus and local_rank >= len(gpus):
         raise UsageError(
-            f"--gpu {','.join(gpus)}: fewer GPUs than processes on this machine. Name one for each"
+            f"--gpu {','.join(gpus)}: fewer GPUs than processes on this machine. Name one GPU for "
+            "each process"
         )
     if gpus:
         return f"cuda:{gpus[local_rank]}"
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
         return f"cuda:{local_rank}"
     if device == "mps":
-        raise UsageError("--device mps: trains in one process. Use --device cpu")
+        raise UsageError("--device mps: trains in one process only. Use --device cpu")
     return "cpu" if device == "auto" else device

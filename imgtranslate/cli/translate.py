@@ -29,20 +29,26 @@ EPILOG = examples(
 )
 MOST = 10_000  # samples of one picture
 STOPPING = "stopping after this picture"
-folder_option = partial(typer.Option, rich_help_panel="Folders and machines")
-picture_option = partial(typer.Option, rich_help_panel="Pictures")
-code_option = partial(typer.Option, rich_help_panel="Samples, of models with a code z")
+folder_option = partial(typer.Option, rich_help_panel="Lists and shards")
+picture_option = partial(typer.Option, rich_help_panel="Reading and writing pictures")
+code_option = partial(
+    typer.Option, rich_help_panel="Models with a latent code z, such as BicycleGAN"
+)
 
 
 def translate(
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="INPUT...", help="Pictures, folders of them, globs; - is stdin."),
+        typer.Argument(
+            metavar="INPUT...", help="Pictures, folders or globs to translate; - is stdin."
+        ),
     ] = None,
     model: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE|RUN", help="ab.safetensors, or a run: its best, else last. Repeatable."
+            metavar="FILE|RUN",
+            help="Model or export to translate with, or a run, whose best model is used, else the "
+            "last. Repeatable.",
         ),
     ] = None,
     output: Annotated[
@@ -51,102 +57,188 @@ def translate(
             "--output",
             "-o",
             metavar="FILE|DIR|-|PATTERN",
-            help="A file if it ends in an image suffix, else a folder; - is stdout; "
-            "or '{dir}/{stem}.{domain}.{ext}'. Else beside the input.",
+            help="Output file if the name ends in an image suffix, else output folder; - is "
+            "stdout; or a pattern such as '{dir}/{stem}.{domain}.{ext}'.",
+            show_default="beside the input",
         ),
     ] = None,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Skip pictures whose output exists.")
+        bool, typer.Option("--skip-existing", help="Skip pictures whose output already exists.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that exist.")
+        bool, typer.Option("--overwrite", help="Replace outputs that already exist.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON for each picture, not its path.")
+        bool,
+        typer.Option("--json", help="Print one JSON object per picture instead of its path."),
     ] = False,
     device: Device = "auto",
     engine: Annotated[
         Literal["auto", "torch", "onnx", "openvino"],
-        typer.Option(help="auto: by the model's file; openvino runs an .onnx too."),
+        typer.Option(
+            help="Runtime; auto chooses by the model file: torch for .safetensors, onnx (ONNX "
+            "Runtime) for .onnx, openvino for its folder. openvino also runs an .onnx.",
+        ),
     ] = "auto",
     precision: Annotated[
-        Literal["fp32", "fp16"], typer.Option(help="Of the convolutions; fp16 on a GPU only.")
+        Literal["fp32", "fp16"],
+        typer.Option(help="Precision of the convolutions; fp16 works on GPUs only."),
     ] = "fp32",
     gpu: Gpu = None,
     files_from: Annotated[
-        str | None, folder_option(metavar="FILE|-", help="Read the inputs from this list.")
+        str | None,
+        folder_option(
+            metavar="FILE|-", help="Read input paths from a file, one per line; - is stdin."
+        ),
     ] = None,
     zero: Annotated[
         bool,
-        folder_option("-0", "--null", help="Its paths end in null bytes, as of find -print0."),
+        folder_option(
+            "-0",
+            "--null",
+            help="Paths in --files-from end with null bytes, as find -print0 writes them.",
+        ),
     ] = False,
-    limit: Annotated[int | None, folder_option(min=1, help="Only the first N pictures.")] = None,
+    limit: Annotated[
+        int | None,
+        folder_option(
+            min=1, metavar="N", help="Translate only the first N pictures.", show_default="all"
+        ),
+    ] = None,
     ignore_errors: Annotated[
-        bool, folder_option("--ignore-errors", help="Exit with 0 even if pictures fail.")
+        bool, folder_option("--ignore-errors", help="Exit with status 0 even if pictures fail.")
     ] = False,
     shard: Annotated[
         str | None,
         folder_option(
-            metavar="3/16", help="This share of the inputs, by name. Under torchrun, its rank's."
+            metavar="K/N",
+            help="Translate only part K of N, from 1/N to N/N, chosen by file name.",
+            show_default="all; under torchrun, the part of the rank",
         ),
     ] = None,
     file_format: Annotated[
-        str | None, picture_option("--format", help="png, jpg, …; else that of each input.")
+        str | None,
+        picture_option(
+            "--format",
+            metavar="SUFFIX",
+            help="Output format: png, jpg, webp, tif or another suffix.",
+            show_default="as the input",
+        ),
     ] = None,
     quality: Annotated[
-        int | None, picture_option(min=1, max=100, help="JPEG, WebP and AVIF quality.")
+        int | None,
+        picture_option(
+            min=1,
+            max=100,
+            metavar="N",
+            help="Quality of JPEG, AVIF, WebP and JPEG 2000; 100 is best.",
+            show_default="95; WebP and JPEG 2000 lossless",
+        ),
     ] = None,
     tile: Annotated[
         str,
         picture_option(
-            metavar="auto|off|N", help="Strips: auto if memory is short, off, or of N rows."
+            metavar="auto|off|N",
+            help="Translate in strips to save memory: auto when memory is short, off never, N "
+            "always, in strips of N rows.",
         ),
     ] = "auto",
     memory: Annotated[
         str | None,
-        picture_option(metavar="4G", help="Memory to work in; else half of what is free."),
+        picture_option(
+            metavar="SIZE",
+            help="Memory to use for a picture, such as 4G or 500M.",
+            show_default="half of the free memory",
+        ),
     ] = None,
     resize: Annotated[
-        int | None, picture_option(min=1, help="Resize the shorter side to N px first.")
+        int | None,
+        picture_option(
+            min=1,
+            metavar="PX",
+            help="Resize the shorter side to this before translating.",
+            show_default="not resized",
+        ),
     ] = None,
     alpha: Annotated[
         Literal["keep", "drop", "matte"],
-        picture_option(help="Keep transparency, drop it, or lay it over white."),
+        picture_option(help="Keep transparency, drop it, or composite over white (matte)."),
     ] = "keep",
     allow_huge: Annotated[
-        bool, picture_option("--allow-huge", help="Read pictures of any number of pixels.")
+        bool,
+        picture_option("--allow-huge", help="Read pictures beyond the limit of 89 million pixels."),
     ] = False,
     samples: Annotated[
-        int | None, code_option(min=1, max=MOST, help="Samples of each picture.")
+        int | None,
+        code_option(
+            min=1,
+            max=MOST,
+            metavar="N",
+            help="Samples of each picture, each with another random code.",
+            show_default="1",
+        ),
     ] = None,
-    seed: Annotated[int | None, code_option(min=0, help="Seed of the first sample.")] = None,
+    seed: Annotated[
+        int | None,
+        code_option(
+            min=0,
+            metavar="N",
+            help="Random seed of the first sample; the others use the following seeds.",
+            show_default="0",
+        ),
+    ] = None,
     sync: Annotated[
-        bool, code_option("--sync", help="Draw the same codes for all pictures.")
+        bool, code_option("--sync", help="Use the same random codes for every picture.")
     ] = False,
     style: Annotated[
-        Path | None, code_option(help="Read the code from this picture of the target.")
+        Path | None,
+        code_option(
+            metavar="PICTURE", help="Use the code that the encoder reads from a target picture."
+        ),
     ] = None,
     encoder: Annotated[
-        Path | None, code_option(metavar="FILE.onnx", help="Reads codes for an .onnx model.")
+        Path | None,
+        code_option(
+            metavar="FILE.onnx", help="Exported encoder that reads codes for an exported model."
+        ),
     ] = None,
-    z: Annotated[str | None, code_option("--z", help="The code: 0.1,-0.4,…")] = None,
+    z: Annotated[
+        str | None,
+        code_option("--z", metavar="NUMBERS", help="Use this code, such as 0.1,-0.4,1."),
+    ] = None,
     z_file: Annotated[
-        Path | None, code_option(help="File of codes: one in each line, or .npy.")
+        Path | None,
+        code_option(
+            metavar="FILE", help="Use codes from a file: one per line, or an .npy array of rows."
+        ),
     ] = None,
     interpolate: Annotated[
         tuple[Path, Path] | None,
-        code_option(help="Codes between those of two pictures of the target."),
+        code_option(
+            metavar="PICTURE PICTURE",
+            help="Use codes between those of two target pictures, in --frames steps.",
+        ),
     ] = None,
     frames: Annotated[
-        int | None, code_option(min=2, max=MOST, help="Number of codes of --interpolate; 8.")
+        int | None,
+        code_option(
+            min=2,
+            max=MOST,
+            metavar="N",
+            help="Number of codes for --interpolate, including both ends.",
+            show_default="8",
+        ),
     ] = None,
-    grid: Annotated[bool, code_option("--grid", help="Draw all samples in one picture.")] = False,
+    grid: Annotated[
+        bool, code_option("--grid", help="Write one picture with the input and all its samples.")
+    ] = False,
 ) -> None:
-    """Translate pictures of any size, each into one of the same size.
+    """Translate pictures of any size; each result has the size of its input.
 
-    Without -o, in.jpg becomes in.zebras.jpg beside it; a folder needs -o and keeps its tree.
-
-    One bad picture does not stop the rest: the last line counts, the exit status is then 1.
+    Without -o, in.jpg becomes in.zebras.jpg in the same folder. A folder as input
+    needs -o; its sub-folders are kept. An existing output is an error unless
+    --skip-existing or --overwrite is given. If a picture fails, the others are
+    still translated, and the exit status is 1.
     """
     from imgtranslate.memory import parse_memory, parse_tile
     from imgtranslate.model_files.checkpoint import read_model_header
@@ -164,16 +256,16 @@ def translate(
     from imgtranslate.translation.translate import run_jobs
     from imgtranslate.translation.translator import find_model, load
 
-    # What is requested
+    # Read the request.
 
     ways = {"--style": style, "--z": z, "--z-file": z_file, "--interpolate": interpolate}
     drawn = {"--samples": samples, "--seed": seed, "--sync": sync or None}
     given = [name for name, value in ways.items() if value is not None]
     given += [name for name, value in drawn.items() if value is not None][:1]
     if len(given) > 1:
-        raise UsageError(f"{given[0]}, {given[1]}: both choose the code. Give one of them")
+        raise UsageError(f"{given[0]}, {given[1]}: both choose the code z. Give one of them")
     if frames is not None and interpolate is None:
-        raise UsageError("--frames: counts the codes of --interpolate. Give both")
+        raise UsageError("--frames: works with --interpolate only. Add --interpolate")
     requested = Samples(
         options=(*given, *(["--grid"] if grid else [])),
         samples=samples or 1,
@@ -187,14 +279,14 @@ def translate(
     rows = parse_tile(tile)
     memory_bytes = None if memory is None else parse_memory(memory)
     if skip_existing and overwrite:
-        raise UsageError("--skip-existing, --overwrite: contradict each other. Choose one")
+        raise UsageError("--skip-existing, --overwrite: contradict each other. Give one of them")
     existing: Existing = "skip" if skip_existing else "overwrite" if overwrite else "refuse"
     inputs = inputs or []
     listed = _listed(files_from, inputs, zero=zero)
     if not model:
-        raise UsageError("--model: not given. Name an ab.safetensors or the folder of a run")
+        raise UsageError("--model: not given. Name a model file or the folder of a run")
 
-    # What will be written, by the models' headers alone
+    # Plan all outputs from the headers of the models.
 
     paths = [find_model(path) for path in model]
     headers = [read_model_header(path) for path in paths]
@@ -203,7 +295,7 @@ def translate(
     if not inputs and listed is None:
         raise UsageError("INPUT: not given. Name a picture, a folder, a glob, or - for stdin")
     if "-" in inputs and sys.stdin.isatty():
-        raise UsageError("-: stdin is a terminal. Pipe a picture into it, or name a file")
+        raise UsageError("-: stdin is a terminal. Pipe a picture into the command, or name a file")
     out = Output(text=output, file_format=file_format)
     jobs = plan_translation(
         inputs,
@@ -219,9 +311,11 @@ def translate(
     )
     piped = any(job.target == "-" for job in jobs)
     if piped and sys.stdout.isatty():
-        raise UsageError("-o -: stdout is a terminal. Send it to a file or a pipe, or name a file")
+        raise UsageError(
+            "-o -: stdout is a terminal. Redirect it to a file or a pipe, or name a file with -o"
+        )
 
-    # Load and translate
+    # Load the models and translate.
 
     display = Display(total=len(jobs), as_json=as_json, pictures_on_stdout=piped)
     chosen = device_of(device, gpu)
@@ -275,10 +369,10 @@ def _listed(files_from: str | None, inputs: list[str], *, zero: bool) -> "list[I
 
     if files_from is None:
         if zero:
-            raise UsageError("-0: says how a list is written. Give one by --files-from")
+            raise UsageError("-0: works with --files-from only. Add --files-from")
         return None
     if files_from == "-" and "-" in inputs:
-        raise UsageError("-: stdin is the list of --files-from already. Name the picture in it")
+        raise UsageError("-: stdin is already read by --files-from. Add the picture to that list")
     if files_from == "-":
         return read_list(sys.stdin.buffer, zero=zero)
     try:

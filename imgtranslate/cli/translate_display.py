@@ -1,4 +1,4 @@
-"""The display of a translation: results, failures, progress and a count."""
+"""The display of a translation: results, failures, progress and a summary."""
 
 import json
 import os
@@ -28,7 +28,7 @@ PLAIN_SECONDS = 30.0  # between plain lines
 
 
 class Display:
-    """Results on stdout; failures, progress and the final count on stderr."""
+    """The display of results on stdout, and of failures, progress and the summary on stderr."""
 
     def __init__(self, *, total: int, as_json: bool, pictures_on_stdout: bool = False) -> None:
         from rich.console import Console
@@ -56,7 +56,7 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop drawing, restore the terminal and print the count."""
+        """Stop drawing, restore the terminal and print the summary."""
         self._bar.stop()
         say(self._summary())
 

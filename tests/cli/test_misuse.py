@@ -193,8 +193,8 @@ def test_a_run_that_cannot_be_begun_leaves_nothing(home: Path, tmp_path: Path) -
     ("options", "said"),
     [
         (["--lr", "0.1"], "--lr: cannot change on --resume"),
-        (["--preset", "tiny"], "so --preset does not fit"),
-        (["--check"], "so --check does not fit"),
+        (["--preset", "tiny"], "so --preset cannot be combined"),
+        (["--check"], "so --check cannot be combined"),
     ],
 )
 def test_what_a_resume_would_ignore_is_refused(

@@ -79,7 +79,9 @@ def test_an_export_is_served_without_torch_until_a_signal(
     assert not {"torch", "torchvision"} & set(out.split())
     assert err.splitlines()[0] == "horses2zebras: horses → zebras on cpu"
     assert re.fullmatch(r"200 horses2zebras 12x10 \d\.\d\d s", err.splitlines()[1])
-    assert err.splitlines()[2:] == ["stopping after this picture. Once more to stop at once"]
+    assert err.splitlines()[2:] == [
+        "stopping after this picture. Press Ctrl-C again to stop at once"
+    ]
 
 
 def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
@@ -91,7 +93,7 @@ def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None  # unless it was heard, two signals may pass for one
-            assert any("Once more" in line for line in process.stderr)
+            assert any("again to stop" in line for line in process.stderr)
             process.send_signal(signal.SIGINT)
             start = time.monotonic()
             _, err = process.communicate(timeout=30)

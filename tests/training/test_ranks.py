@@ -186,7 +186,7 @@ def test_a_restart_by_torchrun_goes_on(home: Path, tmp_path: Path) -> None:
         os.kill(rank_of(process.pid, 1), signal.SIGKILL)
         _, said = process.communicate(timeout=180)
         assert process.returncode == 0, said
-        assert "begun by this launch" in said
+        assert "started by this launch" in said
     whole = tmp_path / "whole"
     subprocess.run([*BY_GPU, *arguments(home, whole, steps=200)], check=True)
     assert rows(out) == rows(whole)  # as if nothing had been lost

@@ -203,7 +203,7 @@ def test_wrong_options_exit_2_before_the_model_is_loaded(
         (["a.png", "--model", "no.safetensors"], "no.safetensors: no such file"),
         (["no.png", "--model", model], "no.png: no such file"),
         (["a.png", "--model", "a.png"], "a.png: not a safetensors file"),
-        (["a.png", "--model", model, "--overwrite", "--skip-existing"], "Choose one"),
+        (["a.png", "--model", model, "--overwrite", "--skip-existing"], "Give one of them"),
         (["a.png", "--model", model, "--device", "cpuu"], "Did you mean cpu?"),
         (["a.png", "--model", there], "no ab.safetensors in this folder"),
     ]:

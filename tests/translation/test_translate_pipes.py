@@ -100,7 +100,7 @@ def test_what_pipes_cannot_carry_is_refused(
         (("-", "in/a.png"), "-o -: one file for 2 picture(s)"),
         (("in/a.png", "-o", "-", "--model", model), "-o -: one file, 2 models"),
         ((), "INPUT: not given"),
-        (("in/a.png", "-0"), "-0: says how a list is written"),
+        (("in/a.png", "-0"), "-0: works with --files-from only"),
         (("--files-from", "none.txt"), "--files-from none.txt: cannot be read: No such file"),
     ]:
         assert translate(*arguments, "--model", model) == 2
@@ -327,7 +327,7 @@ def test_a_list_of_find_print0_asks_for_its_option(
 
 def test_stdin_is_a_list_or_a_picture(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert translate("-", "--files-from", "-", "--model", model, "-o", "out") == 2
-    assert capsys.readouterr().err.startswith("error: -: stdin is the list of --files-from already")
+    assert capsys.readouterr().err.startswith("error: -: stdin is already read by --files-from")
 
 
 @pytest.mark.parametrize("stream", [0, 1, 2])
@@ -381,7 +381,7 @@ def test_a_signal_may_come_in_the_middle_of_a_line() -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
-    assert said.endswith(b"xstopping. Once more to stop at once\n")
+    assert said.endswith(b"xstopping. Press Ctrl-C again to stop at once\n")
 
 
 def test_nothing_comes_out_of_a_closed_stdin(model: Path) -> None:
