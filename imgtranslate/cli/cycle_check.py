@@ -31,22 +31,28 @@ def cycle_check(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Pictures, folders of them, globs; else those that the run held out.",
+            help="Pictures, folders or globs to check.",
+            show_default="the held-out pictures of the run",
         ),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="A run with both of its models.")
+        Path | None, typer.Option(metavar="RUN", help="Run whose two models are checked.")
     ] = None,
     ab: Annotated[
-        Path | None, typer.Option("--ab", metavar="FILE", help="The model of A to B.")
+        Path | None,
+        typer.Option("--ab", metavar="FILE", help="Model from A to B, in place of --run."),
     ] = None,
     ba: Annotated[
-        Path | None, typer.Option("--ba", metavar="FILE", help="The model of B to A.")
+        Path | None,
+        typer.Option("--ba", metavar="FILE", help="Model from B to A, in place of --run."),
     ] = None,
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="a|b", help="Where the pictures belong: a, or b; a for INPUT."
+            "--from",
+            metavar="a|b",
+            help="Domain of the pictures to check.",
+            show_default="a for INPUT, both for a run",
         ),
     ] = None,
     output: Annotated[
@@ -55,36 +61,40 @@ def cycle_check(
             "--output",
             "-o",
             metavar="DIR|FILE.png",
-            help="A strip of each picture, or one figure of up to 8; replaced if there.",
+            help="Write Real | Fake | Recovered: a folder gets one file per picture, a .png file "
+            "up to 8 pictures. Existing files are replaced.",
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One object: images, summary, verdict.")
+        bool,
+        typer.Option("--json", help="Print one JSON object with images, summary and verdict."),
     ] = False,
     fail_above: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Exit 1 if the mean error is above X, 0 to 1."),
+        typer.Option(
+            metavar="X", help="Exit with status 1 if the mean error is above X, from 0 to 1."
+        ),
     ] = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
             metavar="VERDICT",
-            help="Exit 1 on hides-information, collapsed, inverts-brightness or does-nothing; "
-            "repeatable.",
+            help="Exit with status 1 on this verdict: hides-information, collapsed, "
+            "inverts-brightness or does-nothing. Repeatable.",
         ),
     ] = None,
     device: Device = "auto",
     gpu: Gpu = None,
 ) -> None:
-    """Translate pictures there and back, measure what came back, and say what is wrong.
+    """Translate pictures there and back, measure the cycle error, and give a verdict.
 
-    The error is the mean of |F(G(x)) - x|, from 0 to 1, the full range; it is
-    measured again after the translation was saved as JPEG, with slight noise
-    and slightly blurred. The change is how much the translation differs from
-    the picture. The verdict is healthy, or hides information, collapsed,
-    inverts brightness, does nothing. A check of the pictures that a run held
-    out stays in the run, on its report.html. The exit status is 1 if a picture
-    failed, the limit is passed or a verdict of --fail-on is found.
+    The error is the mean of |F(G(x)) - x| as a share of the full range, from 0 to 1.
+    It is measured again with the translation saved as JPEG, with slight noise, and
+    slightly blurred. The change is the difference between picture and translation.
+    The verdict is healthy, hides information, collapsed, inverts brightness or does
+    nothing. A check of the held-out pictures of a run is saved in the run and shown
+    on its report.html. The exit status is 1 if a picture fails, the error exceeds
+    --fail-above, or a verdict of --fail-on is found.
     """
     from imgtranslate.cli.cycle_check_display import table
     from imgtranslate.evaluation.cycle_check.check import (
@@ -99,7 +109,7 @@ def cycle_check(
 
     if fail_above is not None and not 0 <= fail_above <= 1:
         raise UsageError(
-            f"--fail-above {fail_above:g}: not a share of the full range. Give 0 to 1, as in 0.05"
+            f"--fail-above {fail_above:g}: not in 0 to 1, the full range. Use a number such as 0.05"
         )
     verdicts = [_verdict(name) for name in fail_on or []]
     models = _models(run, ab, ba)
@@ -118,7 +128,7 @@ def cycle_check(
             scores.append(score)
             show(len(scores), len(sources))
 
-    # Of pictures of one side alone, the identity errors are measured on the run's other side
+    # With pictures of one side, measure the identity errors on the other side of the run.
     ways, identities = {source.direction for source in sources}, {}
     if run is not None and len(ways) == 1:
         (way,) = ways
@@ -141,7 +151,7 @@ def cycle_check(
 
 
 def _verdict(name: str) -> "Verdict":
-    """Return the verdict that a person names, with or without hyphens."""
+    """Find the verdict of this name, with or without hyphens."""
     from imgtranslate.errors import nearest
     from imgtranslate.evaluation.cycle_check.verdicts import VERDICTS
 
@@ -151,22 +161,24 @@ def _verdict(name: str) -> "Verdict":
 
 
 def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, Path]:
-    """Return the two model files; a run gives both."""
+    """Return the files of both models."""
     if run is not None and (ab or ba):
-        raise UsageError("--run: given together with --ab or --ba. Give one or the other")
+        raise UsageError("--run: cannot be combined with --ab or --ba. Give a run or two models")
     if run is not None:
         from imgtranslate.translation.translator import find_model
 
         return find_model(run, direction="ab"), find_model(run, direction="ba")
     if ab is None or ba is None:
-        raise UsageError("--run: not given. Name a run's folder, or both models by --ab and --ba")
+        raise UsageError(
+            "--run: not given. Name the folder of a run, or two models with --ab and --ba"
+        )
     return ab, ba
 
 
 def _sources(
     inputs: list[str], run: Path | None, start: str | None, headers: "tuple[ModelHeader, ...]"
 ) -> list["CycleSource"]:
-    """Find the pictures to check: the inputs, or those that the run held out."""
+    """Find the pictures to check: the inputs, or the held-out pictures of the run."""
     from imgtranslate.evaluation.cycle_check.check import find_sources, held_out_sources
 
     directions = directions_from(start)

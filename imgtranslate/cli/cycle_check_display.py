@@ -18,13 +18,13 @@ if TYPE_CHECKING:
         Spread,
     )
 
-ROWS = 20  # of the table
+ROWS = 20  # pictures in the table
 NAME = 30  # columns; with five cells a line has 80
-LINE = 80  # columns, of sentences
+LINE = 80  # columns of a sentence
 
 
 def table(found: "CycleCheckFile", *, domains: tuple[str, str]) -> list[str]:
-    """Write the pictures, each direction's numbers and verdict, and the verdict of all.
+    """Write the pictures, the figures and verdict of each direction, and the overall verdict.
 
     ``domains``: the names of A and B.
     """
@@ -52,7 +52,7 @@ def _direction_lines(
     lines.append(_cells("", ("mean", "spread", "95 % interval")))
     lines += [_spread_line(said, spreads[key]) for key, said in TITLES.items()]
     if found.identity is None:
-        lines.append(f"identity: no pictures of {target} at hand, or the channels differ")
+        lines.append(f"identity: not measured, without pictures of {target} of as many channels")
     else:
         pictures = counted(found.identity.count, "picture")
         lines.append(_spread_line(f"identity, {pictures}", found.identity))
@@ -82,7 +82,7 @@ def _cells(name: str, cells: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    """Cut a long name to its end, which tells more than its beginning."""
+    """Shorten a long name to its end, which is the more telling part."""
     name = printable(name)
     if cell_len(name) <= NAME:
         return name

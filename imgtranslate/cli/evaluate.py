@@ -11,7 +11,7 @@ import typer
 from imgtranslate.cli.options import Device, Gpu, device_of, directions_from
 from imgtranslate.cli.report import save
 from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error
-from imgtranslate.errors import UsageError, nearest
+from imgtranslate.errors import UsageError, counted, nearest
 
 EPILOG = examples(
     "imgtranslate evaluate runs/horses2zebras",
@@ -20,73 +20,129 @@ EPILOG = examples(
     "imgtranslate evaluate --model ab.safetensors --a ./horses --b ./zebras --json",
 )
 TOLD_EVERY = 50  # steps of the segmenter
-picture_option = partial(typer.Option, rich_help_panel="Pictures, instead of those held out")
-outside_option = partial(typer.Option, rich_help_panel="Networks and palettes")
+picture_option = partial(
+    typer.Option, rich_help_panel="Pictures, in place of the held-out ones of the run"
+)
+outside_option = partial(typer.Option, rich_help_panel="Palettes and pretrained networks")
 
 
 def evaluate(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="RUN...", help="One run, or two side by side.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN...", help="Folder of a run to measure, or of two runs to compare."
+        ),
     ] = None,
     model: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A model file; twice for two side by side."),
+        typer.Option(
+            metavar="FILE",
+            help="Model file to measure, in place of a run; give it twice to compare two.",
+        ),
     ] = None,
-    a: Annotated[Path | None, picture_option("--a", metavar="DIR", help="Pictures of A.")] = None,
-    b: Annotated[Path | None, picture_option("--b", metavar="DIR", help="Pictures of B.")] = None,
+    a: Annotated[
+        Path | None, picture_option("--a", metavar="DIR", help="Folder with pictures of A.")
+    ] = None,
+    b: Annotated[
+        Path | None, picture_option("--b", metavar="DIR", help="Folder with pictures of B.")
+    ] = None,
     pairs: Annotated[
-        Path | None, picture_option(metavar="DIR|FILE.csv", help="Pairs side by side.")
+        Path | None,
+        picture_option(
+            metavar="DIR|FILE.csv",
+            help="Pairs, in place of --a and --b: a folder of pictures side by side, or a CSV "
+            "file with two columns of paths.",
+        ),
     ] = None,
-    pair_order: Annotated[str, picture_option(help="ab: A is the left half.")] = "ab",
+    pair_order: Annotated[
+        str,
+        picture_option(
+            metavar="ab|ba",
+            help="Order in --pairs: with ab, the left half or first column is A; with ba, B.",
+        ),
+    ] = "ab",
     paired: Annotated[
-        bool, picture_option("--paired", help="Equal names in --a and --b belong together.")
+        bool,
+        picture_option("--paired", help="Treat pictures of equal names in --a and --b as pairs."),
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="a|b", help="Only translate pictures of A, or of B."),
+        typer.Option(
+            "--from",
+            metavar="a|b",
+            help="Translate pictures of this domain only.",
+            show_default="both",
+        ),
     ] = None,
     resize: Annotated[
         int,
-        typer.Option(help="px of the shorter side before anything; 0: full size.", min=0),
+        typer.Option(
+            metavar="PX",
+            help="Resize the shorter side to this before measuring; 0 keeps the size.",
+            min=0,
+        ),
     ] = 0,
     limit: Annotated[
-        int, typer.Option(help="At most so many pictures of a side, evenly spread.", min=1)
+        int,
+        typer.Option(metavar="N", help="Most pictures of each side to use, evenly spread.", min=1),
     ] = 500,
     samples: Annotated[
-        int, typer.Option(help="Looks of a picture, for the diversity.", min=1, max=100)
+        int,
+        typer.Option(
+            metavar="N",
+            help="Samples of each picture that measure the diversity of BicycleGAN.",
+            min=1,
+            max=100,
+        ),
     ] = 5,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.", min=0)] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Random seed of codes, resampling and the segmenter.", min=0
+        ),
+    ] = 0,
     palette: Annotated[
         Path | None,
-        outside_option(metavar="FILE", help="Label colours, one a line: 0 0 255."),
+        outside_option(
+            metavar="FILE",
+            help="Colours of a label map: red, green and blue in each line, such as 0 0 255.",
+        ),
     ] = None,
     segmenter: Annotated[
-        Path | None, outside_option(metavar="FILE", help="Reads classes from photos.")
+        Path | None,
+        outside_option(
+            metavar="FILE", help="Segmenter that reads label classes from translated photos."
+        ),
     ] = None,
     train_segmenter: Annotated[
         Path | None,
         outside_option(
-            metavar="FILE", help="Train one on the run's real pairs, keep it here, use it."
+            metavar="FILE",
+            help="Train a segmenter on the real pairs of the run, save it here, and use it.",
         ),
     ] = None,
-    segmenter_steps: Annotated[int, outside_option(help="How long to train it.", min=1)] = 1000,
+    segmenter_steps: Annotated[
+        int, outside_option(metavar="N", help="Steps of --train-segmenter.", min=1)
+    ] = 1000,
     inception: Annotated[
         Path | None,
-        outside_option(metavar="FILE.pth", help="Inception weights, for FID and KID."),
+        outside_option(metavar="FILE.pth", help="Inception-v3 weights, for FID and KID."),
     ] = None,
     lpips: Annotated[
-        Path | None, outside_option(metavar="FILE.pth", help="AlexNet, for LPIPS.")
+        Path | None, outside_option(metavar="FILE.pth", help="AlexNet weights, for LPIPS.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object in place of tables.")
+    ] = False,
     device: Device = "auto",
     gpu: Gpu = None,
 ) -> None:
-    """Measure how good a run or a model is on pictures it did not learn from.
+    """Measure the quality of a run or model on pictures that it was not trained on.
 
-    What can be measured follows from the pictures: pairs, labels, or two
-    sets. What was left out is said, with the reason. Each figure has its 95 %
-    interval. Figures of the pictures that a run held out stay in the run, on
-    its report.html. The exit status is 1 if a picture failed.
+    The measures depend on the pictures: pairs, label maps, or two unpaired sets.
+    Measures that do not apply are listed with the reason. Each figure has a 95 %
+    interval. Figures of the held-out pictures of a run are saved in the run and
+    shown on its report.html. The exit status is 1 if a picture fails.
     """
     from imgtranslate.cli.evaluate_display import write_tables
     from imgtranslate.evaluation.evaluate import evaluation, measures, subjects
@@ -97,7 +153,7 @@ def evaluate(
 
     _check(runs or [], model or [], segmenter=segmenter, train_segmenter=train_segmenter)
 
-    # What to measure: the directions of each run, or that of each model
+    # Choose what to measure: the directions of each run, or the direction of each model.
     order = nearest(pair_order, ("ab", "ba"), what="--pair-order")
     places = subjects.Places(
         a=a, b=b, pairs=pairs, pair_order="ba" if order == "ba" else "ab", paired=paired
@@ -110,10 +166,12 @@ def evaluate(
     for file in model or []:
         column = subjects.subjects_of_model(file, places, resize=resize, device=chosen)
         if column[0].header.direction not in ways:
-            raise UsageError(f"--from {start}: {file} translates the other way. Leave --from out")
+            raise UsageError(
+                f"--from {start}: {file} translates the other direction. Leave --from out"
+            )
         columns.append(column)
 
-    # With what
+    # Load the networks to measure with.
     options = measures.EvaluateOptions(
         limit=limit,
         samples=samples,
@@ -133,7 +191,8 @@ def evaluate(
             columns[0][0], steps=segmenter_steps, palette=palette, seed=seed, tell=tell_loss
         )
         network.save(train_segmenter)
-        say(f"wrote {train_segmenter}: {len(network.palette)} classes")
+        classes = counted(len(network.palette), "class", "classes")
+        say(f"wrote {train_segmenter}: {classes}")
         options = replace(options, segmenter=network)
 
     found = [
@@ -153,7 +212,9 @@ def evaluate(
         say_error(f"failed: {failure.path}: {failure.reason}")
     for one in figures:
         if not one.measures:
-            say(f"{one.name}, {one.direction}: nothing could be measured. See what was left out")
+            say(
+                f"{one.name}, {one.direction}: no measure applies to these pictures. See the reasons"
+            )
     if failures:
         raise typer.Exit(1)
 
@@ -162,18 +223,18 @@ def _check(
     runs: list[Path], models: list[Path], *, segmenter: Path | None, train_segmenter: Path | None
 ) -> None:
     if runs and models:
-        raise UsageError("--model: given together with a run. Give one or the other")
+        raise UsageError("--model: cannot be combined with a run. Give runs or model files")
     if not runs and not models:
-        raise UsageError("RUN: not given. Name a run's folder, or a file with --model")
+        raise UsageError("RUN: not given. Name the folder of a run, or a model with --model")
     count = len(runs) + len(models)
     if count > 2:
-        raise UsageError(f"RUN: {count} given. Name one, or two to compare side by side")
+        raise UsageError(f"RUN: {count} given. Name one to measure, or two to compare")
     if segmenter and train_segmenter:
-        raise UsageError("--train-segmenter: given together with --segmenter. Give one of them")
+        raise UsageError("--train-segmenter: cannot be combined with --segmenter. Give one of them")
     if train_segmenter is not None and train_segmenter.suffix != ".safetensors":
         raise UsageError(
-            f"--train-segmenter {train_segmenter}: not a .safetensors file. "
-            "Give a name that ends in .safetensors"
+            f"--train-segmenter {train_segmenter}: does not end in .safetensors. "
+            f"Use {train_segmenter.with_suffix('.safetensors')}"
         )
     for run in runs:
         if run.is_file():

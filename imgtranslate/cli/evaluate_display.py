@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from imgtranslate.cli.terminal import printable, result
+from imgtranslate.errors import counted
 from imgtranslate.evaluation.evaluate.schema import figure_of, title_of
 
 if TYPE_CHECKING:
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
     from imgtranslate.evaluation.evaluate.schema import DirectionFigures, Figure
     from imgtranslate.metrics.estimate import Difference
 
-Columns = list["Evaluation"]  # of one direction, one for each run
-_WIDTH = 120  # characters, where no terminal says otherwise
+Columns = list["Evaluation"]  # one for each run, all of the same direction
+_WIDTH = 120  # characters, if stdout is not a terminal
 
 
 def write_tables(found: list[Columns]) -> None:
-    """Print a table of each direction to stdout, and below it what was left out."""
+    """Print a table for each direction to stdout, and below it the measures that do not apply."""
     from rich.console import Console
 
     from imgtranslate.evaluation.evaluate.evaluation import side_by_side
@@ -77,14 +78,15 @@ def _notes(columns: Columns) -> Iterator[str]:
     for one in columns:
         yield f"{one.figures.name}: {_counts(one.figures)}"
     for measure, reason in columns[0].figures.left_out.items():
-        yield f"left out: {measure}: {reason}"
+        yield f"not measured: {measure}: {reason}"
     if len(columns) > 1 and columns[0].files != columns[1].files:
-        yield "the pictures are not the same, so the difference is that of two separate draws"
+        yield "the two runs were measured on different pictures, so differences are less certain"
 
 
 def _counts(figures: "DirectionFigures") -> str:
     sizes, counts, resize = figures.sizes, figures.counts, figures.resize
     size = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes, {sizes[0]} to {sizes[-1]}"
-    kind = "pairs" if figures.paired else f"{counts.real} real ones"
+    kind = "pairs" if figures.paired else counted(counts.real, "real picture")
     resized = f"resized ({resize.method})" if resize else "not resized"
-    return f"step {figures.step}, {counts.translated} pictures, {kind}, {size} px, {resized}"
+    pictures = counted(counts.translated, "translated picture")
+    return f"step {figures.step:,}, {pictures}, {kind}, {size} px, {resized}"

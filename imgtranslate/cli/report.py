@@ -23,20 +23,30 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Else RUN/report.html; replaced if there."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Page to write; an existing file is replaced.",
+            show_default="RUN/report.html",
         ),
     ] = None,
     count: Annotated[
         int,
-        typer.Option(min=0, max=100, help="Held-out pictures of each side to translate and show."),
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="N",
+            help="Held-out pictures of each side to translate and show.",
+        ),
     ] = 24,
     device: Device = "auto",
     gpu: Gpu = None,
 ) -> None:
-    """Write one page that shows what a run has learnt, and whether to trust it.
+    """Write a page that shows what a run has learnt and whether to trust it.
 
-    Curves, samples over time, held-out pictures with their numbers, settings,
-    data, warnings. One HTML file below 10 MB that needs no network.
+    The page shows loss curves, samples over time, translated held-out pictures
+    with their figures, settings, data and warnings. It is one HTML file below
+    10 MB that needs no network.
     """
     from imgtranslate.evaluation.report.report import write_report
 
@@ -52,10 +62,10 @@ def report(
 
 
 def save(run: Path, check: "Document", *, device: str) -> None:
-    """Save the result of a check in its run, on the report too; a failure is only told."""
+    """Save the result of a check in its run and on the report; a failure is reported only."""
     from imgtranslate.evaluation.report.report import save_check
 
     try:
         say(f"wrote {save_check(run, check, device=device)}")
     except ImgTranslateError as error:
-        say_error(f"not kept: {error}")
+        say_error(f"not saved: {error}")

@@ -18,26 +18,40 @@ def study(
     run: RunFolder,
     compare: Annotated[
         Path | None,
-        typer.Option(metavar="RUN|FILE", help="Another model: which of the two is better?"),
+        typer.Option(
+            metavar="RUN|FILE",
+            help="Model or run to compare with: people choose the better of two translations.",
+        ),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, max=100, help="Scored pairs, at most.")] = 40,
+    count: Annotated[
+        int,
+        typer.Option(min=1, max=100, metavar="N", help="Most pairs that people judge."),
+    ] = 40,
     start: Annotated[
-        str, typer.Option("--from", metavar="a|b", help="Where the fakes come from.")
+        str,
+        typer.Option("--from", metavar="a|b", help="Domain of the pictures that are translated."),
     ] = "a",
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Else RUN/study.html; replaced if there."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Page to write; an existing file is replaced.",
+            show_default="RUN/study.html",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Random seed of pairs and their order.")
+    ] = 0,
     device: Device = "auto",
     gpu: Gpu = None,
 ) -> None:
-    """Write a page on which people judge the translations blind.
+    """Write a page on which people tell real pictures from translated ones.
 
-    A real picture and a fake for one second: which was real? It ends in the
-    share fooled, its interval and a CSV. Answers stay in the browser.
+    The page shows a real picture and a fake for one second and asks which was real.
+    At the end it gives the share of wrong answers with its interval, and a CSV file.
+    Answers stay in the browser.
     """
     from imgtranslate.evaluation.study import write_study
 

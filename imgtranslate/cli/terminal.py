@@ -54,9 +54,9 @@ def say(line: str) -> None:
 
 
 def say_command(label: str, *arguments: str) -> None:
-    """Say a command of this program so that it can be copied: a narrow terminal gets it in lines.
+    """Print a command of this program so that it can be copied, on a narrow terminal in lines.
 
-    A line ends in a backslash, for the shell, and none breaks an option from its value.
+    Each line but the last ends in a backslash for the shell, and keeps an option with its value.
     """
     parts = [f"{label} imgtranslate"]
     for word in map(shlex.quote, arguments):
@@ -81,7 +81,7 @@ def say_error(line: str) -> None:
 
 
 def result(text: str, *, styled: bool = False) -> None:
-    """Print a result to stdout; a terminal gets control codes escaped, unless they are ours."""
+    """Print a result to stdout; a terminal gets control codes escaped unless ``styled``."""
     lines = text.split("\n")
     typer.echo("\n".join(map(printable, lines)) if sys.stdout.isatty() and not styled else text)
 
@@ -89,10 +89,10 @@ def result(text: str, *, styled: bool = False) -> None:
 def fitted(line: str) -> str:
     """Make a line printable and wrap it at words to the width of the terminal.
 
-    Pipes and files get it in one line.
+    Pipes and files get one line.
     """
     text, width = _encodable(printable(line)), _width()
-    if width is None or len(text.encode()) <= width:  # no character takes more columns than bytes
+    if width is None or len(text.encode()) <= width:  # a character has no more columns than bytes
         return text
     from rich.console import Console
     from rich.text import Text
@@ -176,7 +176,7 @@ def is_terminal() -> bool:
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that shows how much is done, of how much, on a terminal."""
+    """Yield a function that shows the progress (done, total) on a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -205,10 +205,10 @@ def _encodable(text: str) -> str:
 
 
 def _width() -> int | None:
-    """Return the columns of the terminal; None where stderr is a pipe or a file."""
+    """Return the columns of the terminal; None if stderr is a pipe or a file."""
     return shutil.get_terminal_size().columns if sys.stderr.isatty() else None
 
 
 def _write(text: str) -> None:
-    sys.stderr.write(f"{text}\n")  # of which a live display knows, unlike of typer.echo
+    sys.stderr.write(f"{text}\n")  # a live display redirects this, but not typer.echo
     sys.stderr.flush()

@@ -87,13 +87,13 @@ def test_what_is_left_out_is_said_with_what_to_do(
     save_model(folder / "ab.safetensors", header)
     status, out, err = evaluate("--model", "ab.safetensors", "--a", "labels", capsys=capsys)
     assert status == 0
-    assert err == "ab.safetensors, ab: nothing could be measured. See what was left out\n"
+    assert err == "ab.safetensors, ab: no measure applies to these pictures. See the reasons\n"
     for line in (
-        "left out: L1, PSNR, SSIM: the pictures are not paired. Give --pairs, or --paired",
-        "left out: FCN score: no segmenter. Train one with",
-        "left out: sliced Wasserstein distance: no real pictures of the target",
-        "left out: FID, KID: no weights. Give --inception FILE, weights-inception",
-        "left out: LPIPS: no weights. Give --lpips FILE, alexnet",
+        "not measured: L1, PSNR, SSIM: the pictures are not paired. Give --pairs, or --paired",
+        "not measured: FCN score: no segmenter. Train one with",
+        "not measured: sliced Wasserstein distance: no real pictures of the target",
+        "not measured: FID, KID: no weights. Give --inception FILE, weights-inception",
+        "not measured: LPIPS: no weights. Give --lpips FILE, alexnet",
     ):
         assert line in out
 
@@ -169,7 +169,7 @@ def test_a_broken_picture_is_told_and_left_out_with_its_partner(
     [
         ([], "RUN: not given"),
         (["x", "y", "z"], "RUN: 3 given"),
-        (["x", "--model", "ab.safetensors"], "--model: given together with a run"),
+        (["x", "--model", "ab.safetensors"], "--model: cannot be combined with a run"),
         (["ab.safetensors"], "a file, not a run. Give it with --model"),
         (["labels"], "not a run: it has no config.toml"),
         (["--model", "ab.safetensors"], "--a: not given, and a model file has no held-out"),

@@ -480,7 +480,9 @@ def test_a_run_that_cannot_be_written_to_is_no_failure(
     kept.unlink(missing_ok=True)
     assert run("cycle-check", "--run", trained) == 0
     captured = capsys.readouterr()
-    assert f"not kept: {kept}: cannot be written: permission denied. Choose another" in captured.err
+    assert (
+        f"not saved: {kept}: cannot be written: permission denied. Choose another" in captured.err
+    )
     assert "verdict: " in captured.out
     assert not kept.exists()
 
