@@ -212,9 +212,7 @@ def evaluate(
         say_error(f"failed: {failure.path}: {failure.reason}")
     for one in figures:
         if not one.measures:
-            say(
-                f"{one.name}, {one.direction}: no measure applies to these pictures. See the reasons"
-            )
+            say(f"{one.name}, {one.direction}: no measure applies to the pictures. See the reasons")
     if failures:
         raise typer.Exit(1)
 

@@ -131,8 +131,8 @@ def translate(
             min=1,
             max=100,
             metavar="N",
-            help="Quality of JPEG, AVIF, WebP and JPEG 2000; 100 is best.",
-            show_default="95; WebP and JPEG 2000 lossless",
+            help="Quality of JPEG, AVIF and WebP; 100 is best.",
+            show_default="95; WebP lossless",
         ),
     ] = None,
     tile: Annotated[

@@ -1,8 +1,7 @@
-"""Files become pixels and back; no other module opens or writes a picture.
+"""Reading and writing of pictures; no other module opens or writes a picture file.
 
-A picture has the depth of its file, in sRGB or grey, perhaps with alpha; a network sees float32
-(c, h, w) in [-1, 1]. Both directions round, so all values of 8 and of 16 bits survive the round
-trip.
+A picture is sRGB or grey in the depth of its file, optionally with alpha. A network sees float32
+(c, h, w) in [-1, 1]. Both conversions round, so all 8-bit and 16-bit values survive the round trip.
 """
 
 import logging
@@ -31,4 +30,4 @@ from imgtranslate.images.writing import writable_suffixes as writable_suffixes
 from imgtranslate.images.writing import write_image as write_image
 
 for _decoder in ("PIL", "tifffile", "imagecodecs"):
-    logging.getLogger(_decoder).addHandler(logging.NullHandler())  # else its errors go to stderr
+    logging.getLogger(_decoder).addHandler(logging.NullHandler())  # keeps its errors off stderr

@@ -1,4 +1,4 @@
-"""Pictures of any number of channels and any depth, as ``.npy`` files of (h, w, c)."""
+"""Pictures with any number of channels in any depth, as ``.npy`` files (h, w, c)."""
 
 import math
 from tokenize import TokenError
@@ -7,10 +7,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtranslate.errors import ImageError
+from imgtranslate.errors import ImageError, counted
 
 ARRAY_SUFFIX = ".npy"
-ARRAY_MAGIC = b"\x93NUMPY"  # the first bytes
+ARRAY_MAGIC = b"\x93NUMPY"  # the first bytes of a file
 ARRAY_DEPTHS = ("uint8", "uint16", "int32", "float16", "float32")
 LARGEST_ARRAY = 2**33  # bytes
 
@@ -22,10 +22,10 @@ _HEADERS = {
 
 
 def read_array(file: BinaryIO, *, channels: int) -> NDArray[Any]:
-    """Read (h, w, channels), or (h, w) for one channel, in its own depth.
+    """Read an array (h, w, channels), or (h, w) for one channel, in its own depth.
 
-    The header is judged before any sample is read. Raises ``ImageError`` without the file's name,
-    and ``OSError``.
+    The header is checked before any sample is read. Raises ``OSError``, or ``ImageError`` without
+    the name of the file.
     """
     try:
         read_header = _HEADERS[np.lib.format.read_magic(file)]
@@ -39,13 +39,15 @@ def read_array(file: BinaryIO, *, channels: int) -> NDArray[Any]:
         )
     found = shape[2] if len(shape) == 3 else 1
     if found != channels:
-        raise ImageError(f"{found} channels, not {channels}. Give arrays of {channels} channels")
+        raise ImageError(
+            f"{counted(found, 'channel')}, not {channels}. Save an array with {channels}"
+        )
     size = math.prod(shape) * dtype.itemsize
     start = file.tell()
     if file.seek(0, 2) - start < size:
         raise _no_array()
     if size > LARGEST_ARRAY:
-        raise ImageError(f"more than {LARGEST_ARRAY:,} bytes. Cut it first")
+        raise ImageError(f"more than {LARGEST_ARRAY:,} bytes. Split it into smaller pictures")
     file.seek(start)
     content = file.read(size)
     samples = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
@@ -53,4 +55,4 @@ def read_array(file: BinaryIO, *, channels: int) -> NDArray[Any]:
 
 
 def _no_array() -> ImageError:
-    return ImageError("not an array that numpy saved. Replace or remove it")
+    return ImageError("not a numpy array. Replace or remove it")

@@ -1,4 +1,4 @@
-"""Colour profiles: pixels of other colour spaces become sRGB."""
+"""Colour profiles: conversion of other colour spaces to sRGB."""
 
 import functools
 import io
@@ -8,16 +8,16 @@ from PIL import Image, ImageCms
 
 from imgtranslate.images.picture import AnyPixels, Pixels, rounded
 
-_DATE = slice(24, 36)  # of a profile's header: when it was made
-_ROWS = 64  # converted at a time, to spare memory
-_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}  # Pillow's, of a profile's colour space
+_DATE = slice(24, 36)  # the creation date in the header of a profile
+_ROWS = 64  # converted at a time, to save memory
+_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}  # Pillow's mode by the colour space
 
 
 def to_srgb(pixels: AnyPixels, profile: bytes, *, white: float) -> tuple[AnyPixels, bytes | None]:
-    """Convert grey or colour (h, w, 1 | 3) to sRGB; return the profile that now holds with it.
+    """Convert grey or colour (h, w, 1 | 3) to sRGB; return the pixels with their new profile.
 
-    A profile that is damaged, or of another number of channels, is ignored. Pixels that are sRGB
-    already stay as they are and keep their profile.
+    A profile that is damaged or has another number of channels is ignored. Pixels that are already
+    sRGB are returned unchanged with their profile.
     """
     channels = pixels.shape[2]
     if _mode_of(profile) != {1: "L", 3: "RGB"}.get(channels):
@@ -30,14 +30,14 @@ def to_srgb(pixels: AnyPixels, profile: bytes, *, white: float) -> tuple[AnyPixe
 
 
 def is_foreign(profile: object) -> bool:
-    """Tell a profile of grey or colour other than sRGB; a damaged one does not count."""
+    """Return whether a profile is valid, of grey or colour, and not sRGB."""
     if not isinstance(profile, bytes) or _mode_of(profile) not in ("L", "RGB"):
         return False
     return not _means_srgb(profile)
 
 
 def cmyk_to_srgb(image: Image.Image) -> Image.Image | None:
-    """Convert a CMYK image to RGB by its profile; return None without a usable profile."""
+    """Convert a CMYK image to sRGB by its profile; return None without a usable profile."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or _mode_of(profile) != "CMYK":
         return None
@@ -46,7 +46,7 @@ def cmyk_to_srgb(image: Image.Image) -> Image.Image | None:
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """Return the same bytes each time, without the date of today."""
+    """Build an sRGB profile with a fixed date, so that its bytes are always the same."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[_DATE] = np.array([2000, 1, 1, 0, 0, 0], dtype=">u2").tobytes()
     return bytes(profile)
@@ -54,7 +54,7 @@ def srgb_profile() -> bytes:
 
 @functools.lru_cache(maxsize=32)
 def _mode_of(profile: bytes) -> str | None:
-    """Return Pillow's mode of the colours that it describes; None if it cannot be used."""
+    """Return Pillow's mode for the colours of a profile; None if the profile cannot be used."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = _MODES.get(opened.profile.xcolor_space.strip())
@@ -74,7 +74,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
 
 @functools.lru_cache(maxsize=32)
 def _means_srgb(profile: bytes) -> bool:
-    """Tell whether it changes no colour by more than the rounding of 8 bits, whatever its name."""
+    """Return whether a profile changes no colour by more than one level of 255."""
     levels = np.rint(np.linspace(0, 255, 17)).astype(np.uint8)
     channels = 3 if _mode_of(profile) == "RGB" else 1
     grid = np.meshgrid(*[levels] * channels, indexing="ij")
@@ -90,7 +90,7 @@ def _converted(pixels: Pixels, profile: bytes) -> Pixels:
 
 
 def _converted_deep(pixels: AnyPixels, profile: bytes, *, white: float) -> AnyPixels:
-    """Convert more than 8 bits, with the precision of floats; Pillow's transforms take 8 bits."""
+    """Convert more than 8 bits in float precision; the transforms of Pillow take 8 bits only."""
     import imagecodecs
 
     grey = pixels.shape[2] == 1
@@ -107,7 +107,7 @@ def _converted_deep(pixels: AnyPixels, profile: bytes, *, white: float) -> AnyPi
         inside = np.clip(np.nan_to_num(part), 0, 1)
         shares = convert((inside[..., 0] if grey else inside).astype(np.float32))
         shares = np.clip(shares[..., : pixels.shape[2]], 0, 1)
-        overshoot = part - np.clip(part, 0, 1)  # of floats: kept as it is
+        overshoot = part - np.clip(part, 0, 1)  # floats beyond [0, 1] keep their excess
         converted = np.where(np.isfinite(part), white * (shares + overshoot), part)
         levels[row : row + _ROWS] = rounded(converted, white=white, dtype=pixels.dtype)
     return levels

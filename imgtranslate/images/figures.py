@@ -27,19 +27,19 @@ def comparison(
 ) -> Pixels:
     """Draw pictures in rows and titled columns, such as Real | Fake | Recovered.
 
-    Pictures are (h, w, c), of any sizes; three of their channels are shown, or one. A row may be
-    shorter than the titles. Each keeps its aspect and fits ``cell`` px: small ones are enlarged by
-    a whole factor, so that their pixels show; large ones are shrunk. A caption stands below its
-    row. Returns (H, W, 3).
+    Pictures (h, w, c) may have any size; three of their channels are shown, or one. A row may have
+    fewer pictures than there are titles. Each picture keeps its aspect ratio and is scaled to
+    ``cell`` px: enlarged by a whole factor, so that its pixels stay visible, or reduced. A caption
+    is below its row. Returns (H, W, 3).
     """
-    # the font that Pillow has built in, so that figures look alike on every machine
+    # The font that is part of Pillow makes figures equal on every machine.
     title_font = ImageFont.load_default(_TITLE_SIZE)
     caption_font = ImageFont.load_default(_CAPTION_SIZE)
     titles = [_line(title, title_font, width=cell) for title in titles]
     fitted = [[fit(pixels, cell=cell) for pixels in row] for row in rows]
     captions = [*captions, *[""] * (len(rows) - len(captions))]
 
-    # the sides of the figure
+    # The layout
     widths = [picture.width for row in fitted for picture in row]
     widths += [round(title_font.getlength(title)) for title in titles]
     column = max([cell // 2, *widths])
@@ -67,7 +67,7 @@ def comparison(
 
 
 def fit(pixels: Pixels, *, cell: int) -> Image.Image:
-    """Enlarge by a whole factor, or shrink, to a longest side of ``cell`` px or less."""
+    """Enlarge by a whole factor, or reduce, to a longest side of at most ``cell`` px."""
     shown = pixels[..., :3] if pixels.shape[-1] > 2 else pixels[..., 0]
     picture = Image.fromarray(np.ascontiguousarray(shown)).convert("RGB")
     longest = max(picture.size)
@@ -82,23 +82,23 @@ def fit(pixels: Pixels, *, cell: int) -> Image.Image:
 CELL: Final = 160  # px
 COLUMNS: Final = 8
 
-_GROUP_GAP, _TOUCH = 16, 2  # px: between groups, within a group
-_SMALL_SIZE = 12  # px, of the letters of captions
+_GROUP_GAP, _TOUCH = 16, 2  # px between groups, and between the pictures of a group
+_SMALL_SIZE = 12  # px, font size of captions
 _TITLE_ROOM, _CAPTION_ROOM = 34, 22  # px
 _WIDTH = 2 * _MARGIN + COLUMNS * CELL + (COLUMNS - 1) * _GROUP_GAP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tile:
-    """A picture, (h, w, c) of any size, and its caption."""
+    """A picture (h, w, c) of any size, and its caption."""
 
-    pixels: Pixels | None  # None: the file is gone
+    pixels: Pixels | None  # None if the file is missing
     caption: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Section:
-    """Groups of pictures, one or more, under one title."""
+    """Groups of pictures under one title."""
 
     title: str
     groups: Sequence[Sequence[Tile]]
@@ -106,8 +106,8 @@ class Section:
 
 def contact_sheet(sections: Sequence[Section]) -> Pixels:
     """Draw sections below each other: (H, 1424, 3). A group is one row of up to 8 pictures."""
-    titles: list[tuple[str, int]] = []  # and their tops, in px
-    tiles: list[tuple[Tile, int, int]] = []  # and their left and top, in px
+    titles: list[tuple[str, int]] = []  # with their top, in px
+    tiles: list[tuple[Tile, int, int]] = []  # with their left and top, in px
     top = _MARGIN
     for section in sections:
         titles.append((section.title, top))
@@ -115,7 +115,7 @@ def contact_sheet(sections: Sequence[Section]) -> Pixels:
         for group in section.groups:
             shown = group[:COLUMNS]
             width = len(shown) * (CELL + _TOUCH) - _TOUCH
-            if x > _MARGIN and x + width > _WIDTH - _MARGIN:  # no room: begin a new row
+            if x > _MARGIN and x + width > _WIDTH - _MARGIN:  # no room in this row
                 x, y = _MARGIN, y + CELL + _CAPTION_ROOM
             tiles += [(tile, x + n * (CELL + _TOUCH), y) for n, tile in enumerate(shown)]
             x += width + _GROUP_GAP

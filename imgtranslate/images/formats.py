@@ -1,4 +1,4 @@
-"""The formats that are written, what each can hold, and its options: lossless where possible."""
+"""The formats that can be written, their capabilities and options, lossless where possible."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,23 +12,23 @@ from imgtranslate.images.picture import Picture
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """The capabilities of a format, and Pillow's options for it."""
+    """The capabilities of a format, and the options with which Pillow writes it."""
 
-    file_format: str  # Pillow's name
+    file_format: str  # Pillow's name of the format
     has_alpha: bool = False
     has_frames: bool = False
-    once: int | None = None  # the loop count of an animation that runs once
+    once: int | None = None  # loop count that plays an animation once
     most_channels: int = 4
     longest_side: int = 2**31 - 1  # px
     depths: tuple[str, ...] = ("uint8",)
-    grey_depths: tuple[str, ...] = ("uint8",)  # without alpha
+    grey_depths: tuple[str, ...] = ("uint8",)  # for grey without alpha
     exif_limit: int = 0  # bytes
     xmp_limit: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
-    lossy: Mapping[str, Any] | None = None  # more options for a requested quality
+    lossy: Mapping[str, Any] | None = None  # more options if a quality is given
 
     def depth(self, picture: Picture) -> np.dtype[Any]:
-        """Return the depth of a picture, else the next below that the format holds."""
+        """Return the depth of a picture, or the nearest depth that the format can hold."""
         grey = picture.pixels.shape[2] == 1 and picture.alpha is None
         offered = {*self.depths, *(self.grey_depths if grey else ())}
         wanted = picture.pixels.dtype.name

@@ -1,4 +1,4 @@
-"""The pictures of a folder, found by their names alone."""
+"""The pictures of a folder, found by their suffixes."""
 
 import os
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from pathlib import Path
 from imgtranslate.errors import DataError
 from imgtranslate.images.arrays import ARRAY_SUFFIX
 
-# What Pillow decodes by itself, or with the extra [heif]. A list of our own, so that a folder holds
-# the same pictures on every machine and no plugin is imported to read it; a test holds it against
-# Pillow's registry. Left out: what Pillow hands to other programs (.eps, .ps, .wmf) or only names
-# (.hdf, .grib).
+# The formats that Pillow decodes itself, or with the extra [heif]. The list is fixed, so that a
+# folder has the same pictures on every machine and no plugin is imported; a test compares it with
+# Pillow's registry. It omits formats that Pillow passes to other programs (.eps, .ps, .wmf) or
+# only identifies (.hdf, .grib).
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
     ".apng", ".avif", ".avifs", ".blp", ".bmp", ".bw", ".cur", ".dcx", ".dds", ".dib", ".fit",
@@ -24,11 +24,11 @@ IMAGE_SUFFIXES = frozenset({
 
 
 def list_images(folder: Path, *, channels: int = 3) -> list[Path]:
-    """List the pictures in ``folder`` and below, by suffix, in the order of their names.
+    """List the pictures in ``folder`` and its sub-folders by suffix, sorted by name.
 
-    Arrays (``.npy``) are among them for more than 4 channels. Hidden files and folders are left
-    out; links are followed, but not in circles. Raises ``DataError`` if the folder, or one below
-    it, cannot be listed.
+    For more than 4 channels the list includes arrays (``.npy``). Hidden files and folders are
+    skipped; links are followed, but not in circles. Raises ``DataError`` if the folder or a
+    sub-folder cannot be listed.
     """
     if not folder.exists():
         raise DataError(f"{folder}: no such folder. Name a folder of pictures")
@@ -40,7 +40,7 @@ def list_images(folder: Path, *, channels: int = 3) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """List the files below except hidden ones; a link back to a folder above is not followed."""
+    """List the files that are not hidden; a link back to a parent folder is not followed."""
     stack = [(folder, frozenset({folder.resolve()}))]
     while stack:
         current, above = stack.pop()
@@ -50,7 +50,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         except OSError as error:
             raise DataError(
                 f"{current}: cannot be listed: {error.strerror}. "
-                "Mend its permissions or leave it out"
+                "Correct its permissions, or move it away"
             ) from error
         for entry in entries:
             path = current / entry.name
@@ -63,7 +63,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell a folder; a link that leads in a circle is none."""
+    """Return whether an entry is a folder; False for a circular link."""
     try:
         return entry.is_dir()
     except OSError:

@@ -12,24 +12,24 @@ from imgtranslate.images.picture import AnyPixels, Picture
 
 ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
 
-# The tags of a TIFF that describe the picture, not the layout of the file.
+# The TIFF tags that describe the picture rather than the layout of the file
 DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432, EXIF_IFD, GPS_IFD)
 
 _COLOUR_SPACE, _SRGB = 0xA001, 1
-_LIMIT = 2**24  # bytes of EXIF or XMP; no real file has more
+_LIMIT = 2**24  # bytes of EXIF or XMP; real files have fewer
 _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:=["\']|>)\s*)[0-9]')
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
-    """Return the EXIF tags of an image; none where the block is damaged."""
+    """Return the EXIF tags of an image; no tags if the block is damaged."""
     try:
         return image.getexif()
-    except DECODER_ERRORS:  # the EXIF block is damaged, the picture is not
+    except DECODER_ERRORS:  # the picture itself may be intact
         return Image.Exif()
 
 
 def orientation_of(exif: Image.Exif) -> int:
-    """Return how the stored pixels are turned, 1 to 8; 1 where that is damaged or absent."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if it is damaged or absent."""
     try:
         return valid_orientation(exif.get(ORIENTATION))
     except DECODER_ERRORS:
@@ -37,27 +37,27 @@ def orientation_of(exif: Image.Exif) -> int:
 
 
 def valid_orientation(found: object) -> int:
-    """Return an orientation of 1 to 8; 1 for anything else."""
+    """Return an orientation from 1 to 8 unchanged, and 1 for anything else."""
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def upright(picture: Picture, orientation: int) -> Picture:
-    """Turn the pixels and alpha upright."""
+    """Rotate or mirror the pixels and alpha to upright."""
     alpha = None if picture.alpha is None else _turned(picture.alpha, orientation)
     return replace(picture, pixels=_turned(picture.pixels, orientation), alpha=alpha)
 
 
 def descriptive_tags(exif: Image.Exif) -> Iterable[tuple[int, object]]:
-    """List the tags that a TIFF may keep; directories as dicts."""
+    """Yield the tags that a TIFF keeps; directories are dicts."""
     for tag in DESCRIPTIVE:
         if tag in exif:
             yield tag, exif.get_ifd(tag) if tag in (EXIF_IFD, GPS_IFD) else exif[tag]
 
 
 def exif_block(exif: Image.Exif, *, of_tiff: bool) -> bytes | None:
-    """Return the EXIF block without the orientation and the thumbnail, which no longer hold.
+    """Return the EXIF block without orientation and thumbnail, which are no longer valid.
 
-    ``of_tiff``: its tags also describe the layout of the file, and are left out.
+    ``of_tiff``: leave out the tags that describe the layout of a TIFF file.
     """
     try:
         if of_tiff:
@@ -68,14 +68,14 @@ def exif_block(exif: Image.Exif, *, of_tiff: bool) -> bytes | None:
             orientation = exif.pop(ORIENTATION, None)
             block = exif.tobytes() if exif else b""
             if orientation is not None:
-                exif[ORIENTATION] = orientation  # the image may be the user's
+                exif[ORIENTATION] = orientation  # the image may belong to the user
     except DECODER_ERRORS:
         return None
     return block if 0 < len(block) <= _LIMIT else None
 
 
 def srgb_exif(block: bytes | None) -> bytes | None:
-    """Name sRGB in the EXIF block of pixels that were converted to it."""
+    """Set the colour space of an EXIF block to sRGB, if it names one."""
     if block is None:
         return None
     try:
@@ -90,7 +90,7 @@ def srgb_exif(block: bytes | None) -> bytes | None:
 
 
 def clean_xmp(found: object) -> bytes | None:
-    """Return XMP as bytes with the orientation reset; None for anything else."""
+    """Return XMP as bytes with the orientation reset; None if it is not XMP."""
     packet = found.encode(errors="replace") if isinstance(found, str) else found
     if not isinstance(packet, bytes) or not 0 < len(packet) <= _LIMIT:
         return None
@@ -98,7 +98,7 @@ def clean_xmp(found: object) -> bytes | None:
 
 
 def _turned(pixels: AnyPixels, orientation: int) -> AnyPixels:
-    """Turn (h, w, ...) upright."""
+    """Rotate or mirror an array (h, w, ...) to upright."""
     swapped = np.swapaxes(pixels, 0, 1) if orientation >= 5 else pixels
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1

@@ -1,7 +1,7 @@
-"""Opening files that may hold anything: limits of size, and one line for every fault.
+"""Opening of untrusted files: limits of size, and one line for every fault.
 
-Pillow keeps its limit, and Python its warning filters, once for the whole process. Several threads
-read at the same time, so a change holds as long as one of them needs it; the last one undoes it.
+The pixel limit of Pillow and the warning filters of Python are global. Several threads read at the
+same time, so a change lasts as long as one thread needs it, and the last one undoes it.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from imgtranslate.images.tar_archive import archive_of, read_member
 
 Source = Path | BinaryIO
 
-STREAM_LIMIT = 2**33  # bytes; nothing larger is read from a pipe
-FRAMES_LIMIT = 8  # pixels of all frames together, in multiples of the limit of one picture
+STREAM_LIMIT = 2**33  # bytes that are read from a pipe at most
+FRAMES_LIMIT = 8  # pixels of all frames together, as a multiple of the limit of one picture
 
-# What decoders raise for damaged and hostile files, found by mutating files of every format.
+# The errors that decoders raise for damaged and hostile files, found by mutating files.
 DECODER_ERRORS = (
     OSError,
     SyntaxError,
@@ -49,7 +49,7 @@ DECODER_ERRORS = (
 
 @contextlib.contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
-    """Open a file, a member of a tar archive or a stream as a file that can be read twice."""
+    """Open a file, a member of a tar archive or a stream as a seekable file."""
     if not isinstance(source, Path):
         with decoding("-"):
             if source.seekable():
@@ -57,7 +57,7 @@ def opened(source: Source) -> Iterator[BinaryIO]:
             else:
                 content = source.read(STREAM_LIMIT + 1)
                 if len(content) > STREAM_LIMIT:
-                    raise ImageError(f"more than {STREAM_LIMIT:,} bytes. Cut it first")
+                    raise ImageError(f"more than {STREAM_LIMIT:,} bytes. Send a smaller picture")
                 source = io.BytesIO(content)
         yield source
     elif archive := archive_of(source):
@@ -65,7 +65,7 @@ def opened(source: Source) -> Iterator[BinaryIO]:
     else:
         with decoding(str(source)):
             if source.exists() and not source.is_file():  # a folder, a device, a named pipe
-                raise ImageError("not a file. Name a picture")
+                raise ImageError("not a file. Name a picture file")
             file = source.open("rb")
         with file:
             yield file
@@ -73,9 +73,9 @@ def opened(source: Source) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def decoding(name: str, *, allow_huge: bool = False) -> Iterator[None]:
-    """Turn what decoders raise into one line about ``name``, and silence their warnings."""
+    """Convert errors of decoders to one line about ``name``, and silence their warnings."""
     try:
-        # files may hold NaN and infinity
+        # Files may contain NaN and infinity.
         with quiet(), np.errstate(all="ignore"), unlimited() if allow_huge else nullcontext():
             yield
     except TooManyPixelsError as error:
@@ -90,7 +90,7 @@ def decoding(name: str, *, allow_huge: bool = False) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the text of an exception on one line; its type if it has no text."""
+    """Return the text of an exception on one line, or its type if it has no text."""
     text = " ".join(str(error).split()).rstrip(".")
     return text or type(error).__name__
 
@@ -100,9 +100,9 @@ def _reason(error: BaseException) -> str:
         case UnidentifiedImageError():
             return "not a picture of a known format. Replace or remove it"
         case MemoryError():
-            return "too big for the memory. Shrink or cut it first"
+            return "too large for the available memory. Resize or crop it first"
         case OSError(errno=int()):
-            return f"cannot be read: {error.strerror}. Check the name and its permissions"
+            return f"cannot be read: {error.strerror}. Check its name and permissions"
         case _:
             return f"damaged: {one_line(error)}. Replace or remove it"
 
@@ -110,14 +110,14 @@ def _reason(error: BaseException) -> str:
 # Limits
 
 
-_lifted: list[int | None] = []  # Pillow's limit while it is lifted
+_lifted: list[int | None] = []  # the limit of Pillow while it is lifted
 _narrowed: ContextVar[int] = ContextVar("narrowed", default=2**62)
 
 Change = Callable[[], AbstractContextManager[None]]
 
 
 def _shared(change: Change) -> Change:
-    """Make a global change for the first thread that needs it; undo it after the last."""
+    """Make a global change when the first thread needs it, and undo it after the last."""
     lock, users, undo = threading.Lock(), 0, contextlib.ExitStack()
 
     @contextlib.contextmanager
@@ -150,7 +150,7 @@ def quiet() -> Iterator[None]:
 @_shared
 @contextlib.contextmanager
 def unlimited() -> Iterator[None]:
-    """Lift Pillow's limit; other threads still meet ``refuse_bomb``, which knows the limit."""
+    """Lift the limit of Pillow; ``refuse_bomb`` still applies it to other threads."""
     limit = Image.MAX_IMAGE_PIXELS
     _lifted.append(limit)
     Image.MAX_IMAGE_PIXELS = None
@@ -163,7 +163,7 @@ def unlimited() -> Iterator[None]:
 
 @contextlib.contextmanager
 def pixels_at_most(limit: int) -> Iterator[None]:
-    """Refuse pictures of more pixels in the body, in this thread alone."""
+    """Refuse pictures with more pixels inside the block, in this thread only."""
     token = _narrowed.set(limit)
     try:
         yield
@@ -172,24 +172,24 @@ def pixels_at_most(limit: int) -> Iterator[None]:
 
 
 def pixel_limit() -> int:
-    """Return the most pixels of a picture: Pillow's limit, which a program may set, or less."""
+    """Return the most pixels that a picture may have: the limit of Pillow or a lower one."""
     limit = (_lifted[0] if _lifted else Image.MAX_IMAGE_PIXELS) or 2**62
     return min(limit, _narrowed.get())
 
 
 def refuse_bomb(size: tuple[int, int], *, allow_huge: bool = False) -> None:
-    """Raise ``TooManyPixelsError`` for a picture of more pixels than the limit."""
+    """Raise ``TooManyPixelsError`` for a picture with more pixels than the limit."""
     pixels = size[0] * size[1]
     if pixels > pixel_limit() and not allow_huge:
         raise TooManyPixelsError(_too_big(pixels))
 
 
 def refuse_long_bomb(pixels: int, *, allow_huge: bool) -> None:
-    """Raise ``TooManyPixelsError`` for an animation of more pixels than memory should hold."""
+    """Raise ``TooManyPixelsError`` for an animation with more pixels in all frames than allowed."""
     limit = FRAMES_LIMIT * pixel_limit()
     if pixels > limit and not allow_huge:
-        raise TooManyPixelsError(f"its frames have more than {limit:,} pixels together. Cut it")
+        raise TooManyPixelsError(f"its frames have more than {limit:,} pixels together. Shorten it")
 
 
 def _too_big(pixels: int) -> str:
-    return f"{pixels:,} pixels, more than the limit of {pixel_limit():,}. Shrink it"
+    return f"{pixels:,} pixels, more than the limit of {pixel_limit():,}. Resize it"

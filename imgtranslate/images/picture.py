@@ -1,4 +1,4 @@
-"""One picture: its pixels in every depth, as a network sees them, and its size and transparency."""
+"""One picture: its pixels in any depth, the values for a network, its size and transparency."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from imgtranslate.images.opening import refuse_bomb
 Pixels = NDArray[np.uint8]
 AnyPixels = NDArray[Any]  # uint8, uint16, int32, float16 or float32
 Values = NDArray[np.float32]
-Codes = NDArray[np.float32]  # (n, latent_dim): input of a generator beside the picture
+Codes = NDArray[np.float32]  # (n, latent_dim), the second input of a generator
 Alpha = Literal["keep", "drop", "matte"]
 
 WHITES = {"uint8": 255.0, "uint16": 65_535.0, "int32": 65_535.0, "float16": 1.0, "float32": 1.0}
@@ -21,28 +21,28 @@ WHITES = {"uint8": 255.0, "uint16": 65_535.0, "int32": 65_535.0, "float16": 1.0,
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """A picture, upright and in sRGB or grey once it is read, and the metadata of its file."""
+    """A picture and the metadata of its file; reading makes it upright, and sRGB or grey."""
 
-    pixels: AnyPixels  # (h, w, c); grey and colour have 1 and 3, others hold alpha and more in c
-    white: float = 255.0  # the value in pixels that means white
+    pixels: AnyPixels  # (h, w, c): c is 1 for grey, 3 for colour, or includes alpha and others
+    white: float = 255.0  # the value of white in ``pixels``
     alpha: AnyPixels | None = None  # (h, w)
-    icc_profile: bytes | None = None  # of sRGB, where the file had a profile
+    icc_profile: bytes | None = None  # sRGB, if the file had a profile
     exif: bytes | None = None  # without orientation and thumbnail
     xmp: bytes | None = None
-    duration: float | None = None  # ms, of an animation's frame
-    loop: int | None = None  # as its file counts; 0 is for ever, None once
-    file_format: str | None = None  # Pillow's name
+    duration: float | None = None  # ms that a frame of an animation is shown
+    loop: int | None = None  # loop count as the format counts it; 0 is for ever, None once
+    file_format: str | None = None  # Pillow's name of the format
 
 
 # Values
 
 
 def to_network(pixels: AnyPixels, *, white: float = 255.0) -> Values:
-    """Turn (h, w, c) of any depth into float32 (c, h, w): 0 becomes -1 and ``white`` 1.
+    """Convert (h, w, c) of any depth to float32 (c, h, w): 0 becomes -1 and ``white`` 1.
 
-    Floats may overshoot. The network sees black where a value is not a number.
+    Floats may exceed this range. NaN becomes black.
     """
-    with np.errstate(invalid="ignore"):  # a file of floats may hold NaN and infinity
+    with np.errstate(invalid="ignore"):  # files of floats may contain NaN and infinity
         values = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
     if pixels.dtype.kind == "f":
         np.nan_to_num(values, copy=False, nan=0.0, posinf=white, neginf=0.0)
@@ -52,16 +52,16 @@ def to_network(pixels: AnyPixels, *, white: float = 255.0) -> Values:
 
 
 def to_pixels(values: Values, *, white: float = 255.0, dtype: DTypeLike = np.uint8) -> Any:
-    """Turn float (c, h, w) into (h, w, c) of ``dtype``: -1 becomes 0 and 1 ``white``.
+    """Convert float (c, h, w) to (h, w, c) of ``dtype``: -1 becomes 0 and 1 ``white``.
 
-    Integers are clamped, then rounded to nearest; floats stay as they are. NaN becomes black.
+    Integers are clamped and rounded to nearest; floats keep their value. NaN becomes black.
     """
     scaled = np.nan_to_num((values + 1) * (white / 2), nan=0.0, posinf=white, neginf=0.0)
     return np.ascontiguousarray(rounded(scaled, white=white, dtype=dtype).transpose(1, 2, 0))
 
 
 def rounded(levels: NDArray[Any], *, white: float, dtype: DTypeLike) -> AnyPixels:
-    """Convert to ``dtype``: integers clamped to 0 to ``white``, floats to the finite range."""
+    """Convert to ``dtype``: clamp integers to 0 to ``white``, and floats to the finite range."""
     kind = np.dtype(dtype)
     if kind.kind == "f":
         most = float(np.finfo(kind).max)
@@ -73,9 +73,10 @@ def rounded(levels: NDArray[Any], *, white: float, dtype: DTypeLike) -> AnyPixel
 
 
 def white_of(values: NDArray[Any]) -> float:
-    """Return the value that means white: 255 or 65,535 of integers, 1, 255 or 65,535 of floats.
+    """Return the value of white: 255 or 65,535 for integers; 1, 255 or 65,535 for floats.
 
-    Files of floats do not name their white. Some values overshoot it, none by twice.
+    A file of floats does not state its white. It is the smallest of these that no value exceeds
+    more than twofold.
     """
     if values.dtype == np.uint8:
         return 255.0
@@ -87,13 +88,13 @@ def white_of(values: NDArray[Any]) -> float:
         if -room <= darkest and brightest <= white + room:
             return white
     raise ImageError(
-        f"its values go from {darkest:g} to {brightest:g}, an unknown range. "
+        f"its values go from {darkest:g} to {brightest:g}, which is not a known range. "
         "Convert it to 8 or 16 bits"
     )
 
 
 def mirror_indices(size: int, padded: int) -> NDArray[np.intp]:
-    """Return an index below ``size`` for each of ``padded`` places, mirrored at the ends.
+    """Return the indices (padded,) of reflection padding, all below ``size``.
 
     The edge is not repeated, so the period is 2 (size - 1).
     """
@@ -103,14 +104,14 @@ def mirror_indices(size: int, padded: int) -> NDArray[np.intp]:
 
 
 def fitting_side(side: int, *, multiple: int, least: int) -> int:
-    """Return the next multiple of ``multiple`` that is no shorter than ``side`` and ``least``."""
+    """Return the smallest multiple of ``multiple`` that is at least ``side`` and ``least``."""
     return -(-max(side, least) // multiple) * multiple
 
 
 def pad_to(values: Values, *, multiple: int, least: int) -> Values:
-    """Mirror (..., h, w) to the right and below, up to the next fitting sides.
+    """Pad (..., h, w) by reflection to the right and below, up to the next fitting sides.
 
-    Return the array itself if its sides are multiples of ``multiple`` and not below ``least``.
+    Returns the array itself if its sides fit: multiples of ``multiple``, and at least ``least``.
     """
     height, width = values.shape[-2:]
     rows = mirror_indices(height, fitting_side(height, multiple=multiple, least=least))
@@ -125,12 +126,12 @@ def pad_to(values: Values, *, multiple: int, least: int) -> Values:
 
 
 def eight_bits(picture: Picture) -> Picture:
-    """Convert to uint8, rounded; return the picture itself if it is uint8."""
+    """Convert to uint8 with rounding; return the picture itself if it is uint8."""
     return in_depth(picture, np.uint8)
 
 
 def in_depth(picture: Picture, dtype: DTypeLike) -> Picture:
-    """Convert to ``dtype``, rounded where it is coarser; return the picture itself if equal."""
+    """Convert to ``dtype``, with rounding if it is coarser; return the picture itself if equal."""
     kind = np.dtype(dtype)
     if picture.pixels.dtype == kind:
         return picture
@@ -145,14 +146,14 @@ def in_depth(picture: Picture, dtype: DTypeLike) -> Picture:
 
 
 def opaque(picture: Picture) -> float:
-    """Return the value of its alpha that means opaque."""
+    """Return the value of opaque in the alpha of a picture."""
     if picture.alpha is None or picture.alpha.dtype.kind == "f":
         return picture.white
     return WHITES[picture.alpha.dtype.name]
 
 
 def over_white(picture: Picture) -> Picture:
-    """Composite over white; return the picture itself if it has no alpha."""
+    """Composite the picture over white; return the picture itself if it has no alpha."""
     if picture.alpha is None:
         return picture
     share = picture.alpha[..., None] / opaque(picture)
@@ -169,7 +170,7 @@ def with_alpha_channel(picture: Picture) -> AnyPixels:
 
 
 def with_alpha(picture: Picture, alpha: Alpha) -> Picture:
-    """Keep the alpha, drop it, or composite over white."""
+    """Keep the alpha, drop it, or composite the picture over white."""
     match alpha:
         case "keep":
             return picture
@@ -180,12 +181,12 @@ def with_alpha(picture: Picture, alpha: Alpha) -> Picture:
 
 
 def resized(picture: Picture, shorter_side: int, *, allow_huge: bool = False) -> Picture:
-    """Resize (Lanczos) to a shorter side in px; aspect and depth are kept.
+    """Resize (Lanczos) to a shorter side in px, keeping aspect ratio and depth.
 
-    Raises ``UsageError`` for less than 1 px, ``ImageError`` if the result is too big.
+    Raises ``UsageError`` for less than 1 px, ``ImageError`` if the result is too large.
     """
     if shorter_side < 1:
-        raise UsageError(f"`resize` {shorter_side}: less than 1 px. Give the shorter side in px")
+        raise UsageError(f"`resize` {shorter_side}: less than 1 px. Give 1 px or more")
     height, width = picture.pixels.shape[:2]
     scale = shorter_side / min(height, width)
     size = (max(round(width * scale), shorter_side), max(round(height * scale), shorter_side))

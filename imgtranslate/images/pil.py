@@ -1,4 +1,4 @@
-"""Pillow: decoding in the depth of the file, and PIL images from and to pictures."""
+"""Decoding by Pillow in the depth of the file, and conversion between PIL images and pictures."""
 
 import itertools
 from collections.abc import Iterator
@@ -23,24 +23,24 @@ from imgtranslate.images.metadata import (
 from imgtranslate.images.opening import refuse_bomb
 from imgtranslate.images.picture import AnyPixels, Picture, eight_bits, in_depth, white_of
 
-# Formats whose further images are frames or pages. Others hold layers, sizes, maps of depth.
+# Formats whose further images are frames or pages; in others they are layers, sizes or depth maps
 _FRAMED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_OTHER_SPACES = ("LAB", "HSV", "YCbCr")  # Pillow converts them without the profile
-_DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")  # raw modes, of which Pillow keeps 8 bits
-_PNG_BESIDE = 2**26  # bytes of a PNG beside its pixels, at most
-_BITS, _PHOTOMETRIC = 258, 262  # of a TIFF
+_OTHER_SPACES = ("LAB", "HSV", "YCbCr")  # converted by Pillow without the profile
+_DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")  # raw modes that Pillow reduces to 8 bits
+_PNG_BESIDE = 2**26  # most bytes of a PNG besides its pixels
+_BITS, _PHOTOMETRIC = 258, 262  # TIFF tags
 
 
 def open_image(file: BinaryIO, *, allow_huge: bool) -> ImageFile:
-    """Open a picture of any format without reading its pixels; refuse what must not be read."""
+    """Open a picture of any format without reading its pixels; refuse unsafe formats and sizes."""
     head = file.read(64)
     file.seek(0)
-    brands = head[8 : min(int.from_bytes(head[:4]), 64)]  # in the first box of a file of HEIF
+    brands = head[8 : min(int.from_bytes(head[:4]), 64)]  # in the first box of a HEIF file
     if head[4:8] == b"ftyp" and brands[:4] in _HEIF_BRANDS and b"avif" not in brands:
         try:
-            import pillow_heif  # an extra, which is imported for HEIC alone
+            import pillow_heif  # an optional dependency, imported for HEIC only
         except ImportError as error:
             raise ImageError(
                 "HEIC needs pillow-heif. Run pip install 'imgtranslate[heif]'"
@@ -48,18 +48,18 @@ def open_image(file: BinaryIO, *, allow_huge: bool) -> ImageFile:
         pillow_heif.register_heif_opener(thumbnails=False)
     image = Image.open(file)
     if image.format in ("EPS", "IPTC", "WMF"):  # Pillow may start Ghostscript for them
-        raise ImageError(f"{image.format} is not read. Convert it to PNG first")
+        raise ImageError(f"{image.format} is not supported. Convert it to PNG first")
     refuse_bomb(image.size, allow_huge=allow_huge)
     return image
 
 
 def read_by_pillow(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
-    """Read frames one after the other, or the one picture, upright and in their own colours."""
+    """Read all frames, or the single picture, upright and in their own colour space."""
     with open_image(file, allow_huge=allow_huge) as image:
         if not has_frames(image):
             yield picture_of(image, file)
             return
-        # an APNG may begin with a picture outside of its animation
+        # An APNG may begin with a picture outside of its animation.
         for place in itertools.count(1 if image.info.get("default_image") else 0):
             try:
                 image.seek(place)
@@ -75,16 +75,16 @@ class _Animated(Protocol):
 
 
 def has_frames(image: Image.Image) -> bool:
-    """Tell whether more frames or pages follow the first."""
+    """Return whether more frames or pages follow the first."""
     return image.format in _FRAMED and isinstance(image, _Animated) and image.is_animated
 
 
 def picture_of(image: Image.Image, file: BinaryIO | None = None) -> Picture:
-    """Decode an image of any mode, upright, in its own colours and the depth of its mode.
+    """Decode an image of any mode, upright, in its own colour space and depth.
 
-    ``file``: where to read colours of 16 bits, of which Pillow keeps 8.
+    ``file``: the source of 16-bit colours, which Pillow reduces to 8 bits.
     """
-    # before loading, which forgets the raw mode
+    # Loading discards the raw mode, so this comes first.
     deep = isinstance(image, PngImageFile) and any(tile.args in _DEEP_PNG for tile in image.tile)
     _load(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -108,8 +108,8 @@ def picture_of(image: Image.Image, file: BinaryIO | None = None) -> Picture:
 def to_pil(picture: Picture) -> Image.Image:
     """Convert to mode L, LA, RGB or RGBA, with the profile in ``info``.
 
-    Grey of more than 8 bits without alpha becomes I;16, I or F. PIL has no mode for deep colours,
-    which are rounded to 8 bits.
+    Grey of more than 8 bits without alpha becomes I;16, I or F. Deeper colours are rounded to 8
+    bits, because PIL has no mode for them.
     """
     if picture.pixels.shape[2] == 1 and picture.alpha is None:
         plain = in_depth(picture, np.float32) if picture.pixels.dtype == np.float16 else picture
@@ -126,9 +126,9 @@ def to_pil(picture: Picture) -> Image.Image:
 
 
 def fitting_profile(picture: Picture) -> bytes | None:
-    """Return a profile of sRGB for the picture's channels, if its file had one.
+    """Return an sRGB profile for the channels of the picture, if its file had a profile.
 
-    Grey of sRGB goes without: grey without a profile is taken for it.
+    Grey gets none: grey without a profile is read as sRGB.
     """
     profile = picture.icc_profile
     if profile is None:
@@ -140,10 +140,10 @@ def fitting_profile(picture: Picture) -> bytes | None:
 
 
 def _load(image: Image.Image) -> None:
-    """Decode, without mapping the file of an image that the user opened into memory.
+    """Decode without mapping the file into memory.
 
-    Pillow 13 maps a TIFF that stands on its side with its sides exchanged, and a mapped file that
-    gets shorter ends the process.
+    Pillow 13 swaps the sides of a mapped TIFF that is stored rotated, and a mapped file that is
+    truncated meanwhile ends the process.
     """
     if not isinstance(image, ImageFile):
         image.load()
@@ -174,21 +174,21 @@ def _eight_bits(image: Image.Image) -> Picture:
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Convert without copying an image of that mode."""
+    """Convert to a mode; return the image itself if it has that mode."""
     return image if image.mode == mode else image.convert(mode)
 
 
 def _deep_grey(image: Image.Image) -> Picture:
-    """Read 16 bits, integers or floats; one value may be marked as transparent."""
+    """Read grey of 16 bits, integers or floats; one value may be marked as transparent."""
     values: AnyPixels = np.array(image)
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if values.dtype.kind == "i" and image.format not in ("TIFF", None):
-        white_of(values)  # refuses more than 16 bits, which TIFF alone stores
+        white_of(values)  # refuses more than 16 bits, which only TIFF stores
         values = values.astype(np.uint16)
     if tags.get(_BITS) == (12,):
         values = np.rint(values * (65_535 / 4_095)).astype(np.uint16)
     if values.dtype.kind != "f" and tags.get(_PHOTOMETRIC) == 0:
-        # white is 0, which Pillow inverts in 8 bits only
+        # 0 is white, and Pillow inverts this for 8 bits only.
         values = (65_535 - values.astype(np.int32)).astype(values.dtype)
     values = values.astype(values.dtype.newbyteorder("="))
     white, key = white_of(values), image.info.get("transparency")
@@ -204,7 +204,7 @@ def _deep_grey(image: Image.Image) -> Picture:
 
 
 def _deep_png(file: BinaryIO, image: Image.Image) -> Picture:
-    """Read colours of 16 bits, or grey with alpha; one colour may be marked as transparent."""
+    """Read 16-bit colour, or grey with alpha; one colour may be marked as transparent."""
     import imagecodecs
 
     file.seek(0)

@@ -1,4 +1,4 @@
-"""From a file to pictures: upright, in sRGB, with as many channels as asked for."""
+"""Reading of a file as pictures: upright, in sRGB, with the requested number of channels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from imgtranslate.errors import ImageError
+from imgtranslate.errors import ImageError, counted
 from imgtranslate.images.arrays import ARRAY_MAGIC, read_array
 from imgtranslate.images.colour import is_foreign, to_srgb
 from imgtranslate.images.formats import WRITERS
@@ -30,9 +30,9 @@ def read_image(
 ) -> Picture:
     """Read the first frame of ``source``, upright, in sRGB, in the depth of the file.
 
-    1 and 3 channels are grey and colour of any picture, alpha beside them. 2 and 4 take alpha as
-    a channel and refuse pictures without; more stand in ``.npy`` files. Raises ``ImageError`` if
-    it is missing, damaged, too big or not a picture.
+    1 and 3 channels give grey and colour of any picture, with alpha apart. 2 and 4 channels include
+    alpha, which the picture must have; more channels come from TIFF and ``.npy`` files. Raises
+    ``ImageError`` if the file is missing, damaged, too large or not a picture.
     """
     return next(read_frames(source, channels=channels, alpha=alpha, allow_huge=allow_huge))
 
@@ -40,16 +40,16 @@ def read_image(
 def read_frames(
     source: Source, *, channels: int, alpha: Alpha = "keep", allow_huge: bool = False
 ) -> Iterator[Picture]:
-    """Read frames or pages one after the other, each as ``read_image`` would.
+    """Read all frames or pages, each like ``read_image``.
 
-    ``source``: a path, also of a member of a tar archive, or a stream of bytes, which messages
-    call ``-``.
+    ``source``: the path of a file or of a member of a tar archive, or a binary stream, which
+    messages call ``-``.
     """
     name, pixels = str(source) if isinstance(source, Path) else "-", 0
     with opened(source) as file:
         frames = _decoded(file, channels=channels, allow_huge=allow_huge)
         while True:
-            # Pillow's global state is changed while it decodes, not while others look at a frame
+            # global state is changed while Pillow decodes, not while the caller uses a frame
             with decoding(name, allow_huge=allow_huge):
                 picture = next(frames, None)
                 if picture is None:
@@ -59,13 +59,13 @@ def read_frames(
                 refuse_long_bomb(pixels, allow_huge=allow_huge)
             yield with_alpha(picture, alpha)
     if not pixels:
-        raise ImageError(f"{name}: damaged: no picture in it. Replace or remove it")
+        raise ImageError(f"{name}: damaged: contains no picture. Replace or remove it")
 
 
 def picture_from_pil(image: Image.Image, *, channels: int, alpha: Alpha = "keep") -> Picture:
-    """Turn a PIL image of any mode upright and into so many channels, in the depth of its mode.
+    """Convert a PIL image of any mode to an upright picture with this number of channels.
 
-    Raises ``ImageError`` if it was opened lazily and turns out to be damaged.
+    The depth is that of its mode. Raises ``ImageError`` if decoding the image fails.
     """
     with decoding("image"):
         refuse_bomb(image.size)
@@ -74,16 +74,16 @@ def picture_from_pil(image: Image.Image, *, channels: int, alpha: Alpha = "keep"
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What reading undoes and other viewers may show."""
+    """The properties of a file that reading corrects, but other viewers may not."""
 
-    misnamed: str = ""  # the format, where the suffix names another
+    misnamed: str = ""  # the format, if the suffix names another
     cmyk: bool = False
-    turned: bool = False  # by EXIF
-    foreign: bool = False  # of a profile other than sRGB
+    turned: bool = False  # rotated by its EXIF orientation
+    foreign: bool = False  # has a colour profile other than sRGB
 
 
 def read_stored(path: Path) -> Stored:
-    """Read the header; a file that Pillow does not know tells nothing."""
+    """Read the properties from the header; defaults for a file that Pillow does not know."""
     try:
         with opened(path) as file, decoding(str(path)), open_image(file, allow_huge=True) as image:
             return Stored(
@@ -100,15 +100,15 @@ def _misnamed(path: Path, found: str) -> str:
     writer = WRITERS.get(path.suffix.lower())
     if writer is None or found == writer.file_format:
         return ""
-    return "" if (writer.file_format, found) == ("JPEG", "MPO") else found  # of phones
+    return "" if (writer.file_format, found) == ("JPEG", "MPO") else found  # as phones write
 
 
 def _decoded(file: BinaryIO, *, channels: int, allow_huge: bool) -> Iterator[Picture]:
-    """Decode by the format that the first bytes name; upright, in the colours of the file."""
+    """Decode by the format of the first bytes, upright, in the colour space of the file."""
     head = file.read(len(ARRAY_MAGIC))
     file.seek(0)
     if not head:
-        raise ImageError("an empty file. Replace or remove it")
+        raise ImageError("the file is empty. Replace or remove it")
     if head == ARRAY_MAGIC:
         pixels = read_array(file, channels=channels)
         yield Picture(pixels=pixels, white=white_of(pixels))
@@ -127,15 +127,15 @@ def _in_srgb(picture: Picture) -> Picture:
 
 
 def _with_channels(picture: Picture, channels: int) -> Picture:
-    """Convert to grey or colour; put alpha last of 2 or 4 channels, else beside them."""
+    """Convert to grey or colour; with 2 or 4 channels, alpha is the last channel."""
     pixels, alpha = picture.pixels, picture.alpha
     found = pixels.shape[2] + (alpha is not None)
     if found == channels and alpha is None:
         return picture
     if channels > 4 or (channels in (2, 4) and alpha is None) or pixels.shape[2] not in (1, 3):
         raise ImageError(
-            f"{found} channels, not {channels}. Give "
-            + ("pictures with transparency" if channels in (2, 4) else "TIFF or .npy of as many")
+            f"{counted(found, 'channel')}, not {channels}. Give "
+            + ("pictures with alpha" if channels in (2, 4) else f"TIFF or .npy with {channels}")
         )
     if channels <= 2:
         pixels = _grey(pixels, white=picture.white)
@@ -147,7 +147,7 @@ def _with_channels(picture: Picture, channels: int) -> Picture:
 
 
 def _grey(pixels: AnyPixels, *, white: float) -> AnyPixels:
-    """Weigh the colours by ITU-R 601; 8 bits exactly as Pillow rounds them."""
+    """Convert colour to grey by ITU-R 601; 8 bits are rounded exactly as in Pillow."""
     if pixels.shape[2] == 1:
         return pixels
     if pixels.dtype == np.uint8:

@@ -1,6 +1,6 @@
-"""Pictures in tar archives. A member is named as if its archive were a folder: ``x.tar/1.jpg``.
+"""Pictures in tar archives. A member is named as if the archive were a folder: ``x.tar/1.jpg``.
 
-Nothing is ever unpacked: an archive's headers are read once, then members by their place in it.
+Archives are not unpacked: the headers are read once, then members by their position.
 """
 
 import functools
@@ -23,7 +23,7 @@ Index = Mapping[str, tuple[int, int]]  # name to first byte and size
 
 
 def archive_of(path: Path) -> Path | None:
-    """Return the archive that a member lies in; None for any other path."""
+    """Return the archive of a member; None for any other path."""
     if SUFFIX not in str(path):
         return None
     above = (each for each in path.parents if each.suffix == SUFFIX)
@@ -31,23 +31,23 @@ def archive_of(path: Path) -> Path | None:
 
 
 def list_members(archive: Path) -> list[Path]:
-    """List the members that are files and not hidden, in the order of their names.
+    """List the members that are not hidden, sorted by name.
 
-    Raises ``ImageError`` for a damaged archive, or one with links or devices.
+    Raises ``ImageError`` for an archive that is damaged or contains links or devices.
     """
     names = sorted(_index_of(archive))
     return [archive / name for name in names if not name.startswith(".") and "/." not in name]
 
 
 def read_member(path: Path, archive: Path) -> bytes:
-    """Read a member. Raises ``ImageError`` if it is missing."""
+    """Read a member of an archive. Raises ``ImageError`` if it is missing."""
     first, length = _place_of(path, archive)
     try:
         with archive.open("rb") as file:
             file.seek(first)
             content = file.read(length)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror}. Look at {archive}") from error
+        raise ImageError(f"{path}: cannot be read: {error.strerror}. Check {archive}") from error
     if len(content) < length:
         raise ImageError(f"{path}: the archive is cut short. {_REMEDY}")
     return content
@@ -60,13 +60,13 @@ def content_of(path: Path) -> bytes:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file or a member. Raises ``OSError``, ``ImageError``."""
+    """Return the size of a file or a member in bytes. Raises ``OSError``, ``ImageError``."""
     archive = archive_of(path)
     return path.stat().st_size if archive is None else _place_of(path, archive)[1]
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether it is a file, or a member of a readable archive."""
+    """Return whether a path is a file, or a member of a readable archive."""
     archive = archive_of(path)
     try:
         return path.is_file() if archive is None else bool(_place_of(path, archive))
@@ -78,11 +78,11 @@ def _place_of(path: Path, archive: Path) -> tuple[int, int]:
     try:
         return _index_of(archive)[path.relative_to(archive).as_posix()]
     except KeyError as error:
-        raise ImageError(f"{path}: no such member. Look into {archive}") from error
+        raise ImageError(f"{path}: no such file in the archive. Check {archive}") from error
 
 
 def _index_of(archive: Path) -> Index:
-    """Return the index of an archive; read it again if the archive has changed."""
+    """Return the index of an archive, which is read again if the archive has changed."""
     try:
         found = archive.stat()
     except OSError as error:
@@ -103,22 +103,22 @@ def _read_index(archive: Path, size: int, changed: int) -> Index:  # noqa: ARG00
         raise ImageError(f"{archive}: {error}") from error
     except _FAULTS as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{archive}: not a whole tar archive: {said}. {_REMEDY}") from error
+        raise ImageError(f"{archive}: not a complete tar archive: {said}. {_REMEDY}") from error
 
 
 def _members_of(tar: tarfile.TarFile, *, size: int) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield the name (without ``./``), first byte and size of each member, or refuse it."""
+    """Yield the name (without ``./``), first byte and size of each member; refuse unsafe ones."""
     for number, member in enumerate(tar):
         if number >= MOST_MEMBERS:
-            raise ImageError(f"more than {MOST_MEMBERS:,} members. Make several of it")
+            raise ImageError(f"more than {MOST_MEMBERS:,} files. Split it into several archives")
         if member.isdir():
             continue
         name, shown = PurePosixPath(member.name), member.name[:100]
         first, length = member.offset_data, member.size
         if not member.isreg() or member.issparse():
-            raise ImageError(f"its member {shown} is a link or a device. Pack plain files alone")
+            raise ImageError(f"its member {shown} is a link or a device. Pack regular files only")
         if name.is_absolute() or ".." in name.parts or not name.parts:
-            raise ImageError(f"its member {shown} has a name that leads elsewhere. {_REMEDY}")
+            raise ImageError(f"its member {shown} has a path outside of the archive. {_REMEDY}")
         if length > LARGEST_MEMBER:
             raise ImageError(
                 f"its member {shown} has {length:,} bytes, more than {LARGEST_MEMBER:,}. "
@@ -130,7 +130,7 @@ def _members_of(tar: tarfile.TarFile, *, size: int) -> Iterator[tuple[str, tuple
 
 
 def _refuse_cut(tar: tarfile.TarFile, *, size: int) -> None:
-    """Refuse an archive that goes on where tarfile stops, which does not tell of half a header."""
+    """Refuse an archive with more data where tarfile stops, which ignores an incomplete header."""
     if tar.fileobj is None or tar.offset >= size:
         return
     tar.fileobj.seek(tar.offset)

@@ -1,7 +1,7 @@
-"""TIFF of any depth and number of channels, in pages, by tifffile.
+"""TIFF files with pages of any depth and number of channels, by tifffile.
 
-Pillow decodes the pages that it knows: palettes, ink, YCbCr, fax, 8 bits and fewer. tifffile
-decodes what Pillow does not know or reduces to 8 bits: more bits, floats, more channels.
+Pillow decodes palettes, CMYK, YCbCr, fax, and up to 8 bits. tifffile decodes the pages that Pillow
+does not know or reduces to 8 bits: more bits, floats and more channels.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImagePalette, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from imgtranslate.errors import ImageError
+from imgtranslate.errors import ImageError, counted
 from imgtranslate.images.metadata import (
     EXIF_IFD,
     GPS_IFD,
@@ -34,22 +34,26 @@ if TYPE_CHECKING:
 
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
 
-# The directories of EXIF and GPS, and the tags that hold their places until they are written.
+# The EXIF and GPS directories, and the tags that reserve their places until they are written
 _DIRECTORIES = {EXIF_IFD: EXIF_IFD - 1, GPS_IFD: GPS_IFD - 1}
 _DEPTHS = ("uint8", "uint16", "int16", "int32", "uint32", "float16", "float32", "float64")
-_WIDER = {"float64": np.float32, "int16": np.int32, "uint32": np.int32}  # what they are read as
-# Plain, LZW, deflate (twice), PackBits, LZMA, Zstandard. They unpack to no more than asked for;
-# the size of an embedded JPEG and its like is known to its decoder alone.
+_WIDER = {
+    "float64": np.float32,
+    "int16": np.int32,
+    "uint32": np.int32,
+}  # the depth to which each is converted
+# Uncompressed, LZW, deflate (twice), PackBits, LZMA, Zstandard. These decompress to at most the
+# requested size; only its decoder knows the size of an embedded JPEG and similar formats.
 _COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # of the photometric interpretation
 _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # of extra samples
 _SEPARATE = 2  # of the planar configuration: channel after channel
 _COLOUR_MAP, _XMP = 320, 700
-_STRIP = 2**18  # bytes of a strip before compression, about
+_STRIP = 2**18  # approximate bytes of a strip before compression
 
 
 def read_tiff(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
-    """Read pages one after the other, upright and in their own colours."""
+    """Read all pages, upright and in their own colour space."""
     from tifffile import TiffFile
 
     with TiffFile(file) as tiff, contextlib.ExitStack() as stack:
@@ -67,7 +71,7 @@ def read_tiff(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
 
 
 def write_tiff(file: BinaryIO, pictures: Iterable[Picture]) -> None:
-    """Write pages one after the other, compressed by deflate. Raises ``ValueError`` above 4 GB."""
+    """Write pages, compressed by deflate. Raises ``ValueError`` above 4 GB."""
     from tifffile import TiffWriter
 
     exifs = []
@@ -86,7 +90,7 @@ def write_tiff(file: BinaryIO, pictures: Iterable[Picture]) -> None:
 
 
 def _pages(tiff: "TiffFile") -> Iterator["TiffPage"]:
-    """List the pages; a chain that comes back to a page ends."""
+    """List the pages; a circular chain of pages ends at the first repeated one."""
     from tifffile import TiffPage
 
     seen = set[int]()
@@ -98,7 +102,7 @@ def _pages(tiff: "TiffFile") -> Iterator["TiffPage"]:
 
 
 def _is_deep(page: "TiffPage") -> bool:
-    """Tell grey or colour that Pillow does not know or reads in 8 bits alone."""
+    """Return whether Pillow does not know this grey or colour page, or reduces it to 8 bits."""
     bits = page.bitspersample if isinstance(page.bitspersample, int) else 0
     channels = page.samplesperpixel
     if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
@@ -108,7 +112,7 @@ def _is_deep(page: "TiffPage") -> bool:
 
 
 def _mend_palette(image: Image.Image) -> None:
-    """Read a colour map of values below 256 as 8 bits, as libtiff does; Pillow sees black."""
+    """Treat a colour map with values below 256 as 8 bits like libtiff; Pillow would read black."""
     colours = image.tag_v2.get(_COLOUR_MAP, ()) if isinstance(image, TiffImageFile) else ()
     if image.mode == "P" and colours and max(colours) < 256:
         image.palette = ImagePalette.raw("RGB;L", bytes(colours))
@@ -136,15 +140,18 @@ def _read_page(file: BinaryIO, tiff: "TiffFile", page: "TiffPage", *, allow_huge
 
 
 def _refuse_claims(file: BinaryIO, page: "TiffPage", *, allow_huge: bool) -> None:
-    """Raise ``ImageError`` for what is not read, or claims more than memory or file hold."""
+    """Raise ``ImageError`` for unsupported pages, or sizes beyond the memory or the file."""
     planes, depth, height, width, contiguous = page.shaped
     channels, kind = planes * contiguous, str(page.dtype or f"{page.bitspersample} bits")
     if kind not in _DEPTHS or depth != 1:
-        raise ImageError(f"TIFF of {channels} channels of {kind}. Save it as 8 or 16 bits")
+        raise ImageError(
+            f"a TIFF with {counted(channels, 'channel')} of {kind} is not supported. "
+            "Save it with 8 or 16 bits"
+        )
     if page.compression not in _COMPRESSIONS:
         raise ImageError(
-            f"TIFF of {channels} channels of {kind}, in a packing that is not read. "
-            "Save it without compression or with deflate"
+            f"a TIFF with {counted(channels, 'channel')} of {kind} in this compression is not "
+            "supported. Save it uncompressed or with deflate"
         )
     layers = -(-channels // 4)
     refuse_bomb((width, height * layers), allow_huge=allow_huge)
@@ -155,11 +162,11 @@ def _refuse_claims(file: BinaryIO, page: "TiffPage", *, allow_huge: bool) -> Non
     parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     inside = all(0 < offset < end and 0 < size <= end for offset, size in parts)
     if len(parts) < math.prod(page.chunked) or not inside:
-        raise ImageError("damaged: a strip is cut short. Replace or remove it")
+        raise ImageError("damaged: a strip is incomplete. Replace or remove it")
 
 
 def _samples(page: "TiffPage") -> AnyPixels:
-    """Read (h, w, c), in the next depth that pictures have."""
+    """Read (h, w, c) in the nearest depth that pictures have."""
     stored = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, h, w, channels of each)
     samples: AnyPixels = np.moveaxis(stored[..., 0], 0, -1) if len(stored) > 1 else stored[0]
     if samples.dtype == np.uint32:
@@ -171,7 +178,7 @@ def _samples(page: "TiffPage") -> AnyPixels:
 
 
 def _split(samples: AnyPixels, page: "TiffPage") -> tuple[AnyPixels, AnyPixels | None]:
-    """Return the colours and their alpha; of RGB with 16 bits by the rules of Pillow for 8."""
+    """Split off the alpha; 16-bit RGB follows the rules of Pillow for 8 bits."""
     colours, extra = 3 if page.photometric == _RGB else 1, page.extrasamples
     if samples.shape[2] != colours + 1:
         return samples, None
@@ -184,9 +191,9 @@ def _split(samples: AnyPixels, page: "TiffPage") -> tuple[AnyPixels, AnyPixels |
 
 
 def _straight(pixels: AnyPixels, alpha: AnyPixels, *, white: float) -> AnyPixels:
-    """Undo the multiplication of the colours by alpha; transparent pixels become black.
+    """Divide premultiplied colours by alpha; transparent pixels become black.
 
-    Floats above their alpha, such as light, are not raised beyond white.
+    Results above white are limited to white, or to the stored value if it is larger.
     """
     colours, shares = pixels.astype(np.float64), alpha[..., None] / white
     divided = np.divide(colours, shares, out=np.zeros_like(colours), where=shares > 0)
@@ -195,12 +202,12 @@ def _straight(pixels: AnyPixels, alpha: AnyPixels, *, white: float) -> AnyPixels
 
 
 def _exif(file: BinaryIO, tiff: "TiffFile", page: "TiffPage") -> Image.Exif:
-    """Read the tags of a page, and the directories of EXIF and GPS, by Pillow."""
+    """Read the tags of a page and its EXIF and GPS directories with Pillow."""
     exif = Image.Exif()
     exif.endian, exif.bigtiff = tiff.byteorder, tiff.is_bigtiff
     try:
         exif.load_from_fp(file, page.offset)
-    except DECODER_ERRORS:  # such as BigTIFF of the other byte order, which Pillow does not know
+    except DECODER_ERRORS:  # such as big-endian BigTIFF, which Pillow does not know
         return Image.Exif()
     return exif
 
@@ -240,7 +247,7 @@ def _write_page(writer: "TiffWriter", picture: Picture, tags: dict[int, Any]) ->
 
 
 def _write_directories(file: BinaryIO, exifs: list[dict[int, Any]]) -> None:
-    """Append the directories of EXIF and GPS, for which tifffile has no tag, and link them."""
+    """Append the EXIF and GPS directories, for which tifffile has no tag, and link them."""
     from tifffile import TiffFile
 
     file.seek(0)
@@ -250,7 +257,7 @@ def _write_directories(file: BinaryIO, exifs: list[dict[int, Any]]) -> None:
                 directory = ImageFileDirectory_v2()
                 directory.update(tags[tag])
                 offset = file.seek(0, 2)
-                offset += file.write(bytes(offset % 2))  # directories begin at even places
+                offset += file.write(bytes(offset % 2))  # directories begin at even offsets
                 file.write(directory.tobytes(offset))
                 file.seek(page.tags[_DIRECTORIES[tag]].offset)
                 file.write(struct.pack("<HHII", tag, 4, 1, offset))

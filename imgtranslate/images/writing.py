@@ -1,4 +1,4 @@
-"""From pictures to a file: in the format of its suffix, whole or not at all."""
+"""Writing of pictures to a file in the format of its suffix, atomically."""
 
 import contextlib
 import io
@@ -33,13 +33,13 @@ Frames = Picture | Sequence[Picture]
 
 
 def write_image(target: Path, picture: Frames, *, quality: int | None = None) -> None:
-    """Write a picture, or frames, in the format of the suffix, whole or not at all.
+    """Write a picture, or frames, in the format of the suffix, atomically.
 
-    Depth, profile, EXIF and XMP are kept where the format has them; else the nearest that it has,
-    and alpha is laid over white. ``quality``: 1 to 100 for JPEG and AVIF (95 unless given) and
-    WebP (without loss unless given). Raises ``UsageError`` for a suffix that cannot be written,
-    ``ImgTranslateError`` if the disk refuses, ``ImageError`` if the format cannot hold the picture
-    (a JPEG of 70,000 px) or several.
+    Depth, profile, EXIF and XMP are kept if the format supports them; otherwise the nearest depth
+    is used, and alpha is composited over white. ``quality``: 1 to 100; the default is 95 for JPEG
+    and AVIF, and lossless for WebP. Raises ``UsageError`` for a suffix that cannot be written,
+    ``ImgTranslateError`` if writing to the disk fails, ``ImageError`` if the format cannot hold the
+    picture (a JPEG of 70,000 px) or several frames.
     """
     writer = _writer_of(target.suffix, quality=quality)
     frames = _fitting_frames(str(target), target.suffix, writer, picture)
@@ -52,7 +52,7 @@ def write_image(target: Path, picture: Frames, *, quality: int | None = None) ->
 
 
 def encode_image(picture: Frames, *, suffix: str, quality: int | None = None) -> bytes:
-    """Return the bytes that ``write_image`` would write to a file of this suffix."""
+    """Return the bytes that ``write_image`` would write to a file with this suffix."""
     writer = _writer_of(suffix, quality=quality)
     frames = _fitting_frames("-", suffix, writer, picture)
     content = io.BytesIO()
@@ -67,7 +67,7 @@ def writable_suffixes() -> list[str]:
 
 
 def holds(suffix: str, *, channels: int) -> bool:
-    """Tell whether a format can be written with so many channels."""
+    """Return whether a format can be written with this number of channels."""
     writer = WRITERS.get(suffix.lower())
     if writer is None or channels > writer.most_channels:
         return False
@@ -75,13 +75,13 @@ def holds(suffix: str, *, channels: int) -> bool:
 
 
 def holds_frames(suffix: str) -> bool:
-    """Tell whether a format can be written with several frames or pages."""
+    """Return whether a format can be written with several frames or pages."""
     writer = WRITERS.get(suffix.lower())
     return writer is not None and writer.has_frames
 
 
 def _writer_of(suffix: str, *, quality: int | None) -> Writer:
-    """Return the options of a format; raise ``UsageError`` for an unknown one or a bad quality."""
+    """Return the writer of a suffix; ``UsageError`` for an unknown suffix or a bad quality."""
     if suffix.lower() not in WRITERS:
         raise UsageError(
             f"{suffix or 'no suffix'}: pictures cannot be written in this format. "
@@ -89,7 +89,7 @@ def _writer_of(suffix: str, *, quality: int | None) -> Writer:
         )
     writer = WRITERS[suffix.lower()]
     if quality is not None and not 1 <= quality <= 100:
-        raise UsageError(f"`quality` {quality}: not in 1 to 100. Give 95 for hardly any loss")
+        raise UsageError(f"`quality` {quality}: not in 1 to 100. Use 95 for hardly any loss")
     if quality is None or writer.lossy is None:
         return writer
     return replace(writer, options={**writer.options, **writer.lossy, "quality": quality})
@@ -99,7 +99,7 @@ def _fitting_frames(name: str, suffix: str, writer: Writer, picture: Frames) -> 
     """Convert the frames to what the format can hold; raise ``ImageError`` if it cannot."""
     frames = [picture] if isinstance(picture, Picture) else list(picture)
     if not frames:
-        raise ImageError(f"{name}: no frame to write. Give one or more pictures")
+        raise ImageError(f"{name}: no frames to write. Give one or more pictures")
     if len(frames) > 1 and not writer.has_frames:
         raise ImageError(
             f"{name}: {suffix} cannot hold {len(frames)} frames. Use .gif, .webp or .tif"
@@ -113,10 +113,13 @@ def _fitting_frames(name: str, suffix: str, writer: Writer, picture: Frames) -> 
     sizes = {frame.pixels.shape[:2] for frame in frames}
     longest = max(map(max, sizes))
     if longest > writer.longest_side:
-        raise _unfit(name, suffix, f"a side of {longest:,} px, at most {writer.longest_side:,}")
+        limit = f"the limit is {writer.longest_side:,} px"
+        raise _unfit(name, suffix, f"a side has {longest:,} px, but {limit}")
     pages = writer.file_format == "TIFF"
     if len(sizes) > 1 and not pages:
-        raise ImageError(f"{name}: pages of {len(sizes)} sizes cannot be an animation. Use .tif")
+        raise ImageError(
+            f"{name}: frames of {len(sizes)} different sizes cannot be an animation. Use .tif"
+        )
 
     fitting = frames if writer.has_alpha else [over_white(frame) for frame in frames]
     if len(frames) > 1 and not pages:
@@ -126,11 +129,11 @@ def _fitting_frames(name: str, suffix: str, writer: Writer, picture: Frames) -> 
 
 @contextlib.contextmanager
 def _encoding(name: str, suffix: str) -> Iterator[None]:
-    """Turn what encoders raise, other than about the disk, into one line about ``name``."""
+    """Convert errors of encoders, but not of the disk, to one line about ``name``."""
     try:
         yield
     except (OSError, ValueError, KeyError, OverflowError, struct.error) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # about the disk
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the disk
             raise
         raise _unfit(name, suffix, one_line(error)) from error
 
@@ -152,7 +155,7 @@ def _save(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -> None:
 
 
 def _metadata(picture: Picture, writer: Writer) -> dict[str, bytes]:
-    """Return the profile, and the metadata for which the format has room."""
+    """Return the profile, and the metadata that fits into the format."""
     found: dict[str, bytes] = {}
     if profile := fitting_profile(picture):
         found["icc_profile"] = profile
@@ -183,14 +186,14 @@ def _save_by_pillow(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -
     pictures[0].save(file, format=writer.file_format, **options)
 
 
-_FRAME = 100.0  # ms, of a frame whose file does not say, such as a page
+_FRAME = 100.0  # ms, for a frame without a duration, such as a page
 
 
-# PNG with 16 bits in each channel, of which Pillow writes grey alone
+# PNG with 16 bits per channel; Pillow writes only grey of 16 bits
 
-_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels, alpha among them
-_PIECE = 2**20  # bytes of an IDAT chunk, at most
-_SUB = 1  # the filter: each byte less that of the pixel to the left
+_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels, including alpha
+_PIECE = 2**20  # largest size of an IDAT chunk, in bytes
+_SUB = 1  # the filter that stores the difference to the pixel on the left
 
 
 def _write_deep_png(file: BinaryIO, picture: Picture, metadata: Mapping[str, bytes]) -> None:
@@ -226,12 +229,12 @@ def _compressed(samples: NDArray[np.uint16]) -> Iterator[bytes]:
 
 # GIF: a palette of 256 colours
 
-_CLEAR = 255  # the palette's transparent entry
-_HALF = 128  # alpha from which a pixel is opaque; GIF has nothing between
+_CLEAR = 255  # the transparent entry of the palette
+_HALF = 128  # least alpha of an opaque pixel; GIF has no partial transparency
 
 
 def _with_palette(image: Image.Image, *, clear: bool) -> Image.Image:
-    """Convert to mode P: exactly if the colours are few enough, else to the nearest of 255.
+    """Convert to mode P: exactly if the picture has few enough colours, else to the nearest ones.
 
     ``clear``: reserve entry ``_CLEAR`` for transparent pixels.
     """

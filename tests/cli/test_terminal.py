@@ -11,15 +11,8 @@ from fixtures.pictures import save_soft_pictures
 from rich.cells import cell_len
 
 from imgtranslate import cli
-from imgtranslate.cli.terminal import (
-    counted,
-    in_words,
-    result,
-    say,
-    say_command,
-    say_error,
-    with_quiet,
-)
+from imgtranslate.cli.terminal import in_words, result, say, say_command, say_error, with_quiet
+from imgtranslate.errors import counted
 
 COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 

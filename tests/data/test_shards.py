@@ -119,7 +119,7 @@ def test_a_broken_picture_is_named_with_its_archive(tmp_path: Path) -> None:
     )
     with pytest.raises(ImageError, match=r"x\.tar/deep/bad\.png: not a picture of a known format"):
         read_image(archive / "deep" / "bad.png", channels=3)
-    with pytest.raises(ImageError, match=r"x\.tar/gone\.png: no such member"):
+    with pytest.raises(ImageError, match=r"x\.tar/gone\.png: no such file in the archive"):
         read_image(archive / "gone.png", channels=3)
     assert read_image(archive / "good.png", channels=3).pixels.shape == (36, 40, 3)
     assert [members.is_there(archive / name) for name in ("good.png", "gone.png")] == [True, False]
@@ -152,19 +152,19 @@ def spoilt(path: Path) -> None:
 
 
 HOSTILE = {
-    "absolute": (member_of("/etc/passwd"), "member /etc/passwd has a name that leads elsewhere"),
-    "upwards": (member_of("a/../../x.png"), "has a name that leads elsewhere"),
+    "absolute": (member_of("/etc/passwd"), "member /etc/passwd has a path outside of the archive"),
+    "upwards": (member_of("a/../../x.png"), "has a path outside of the archive"),
     "link": (member_of(type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is a link or a device"),
     "hard link": (member_of(type=tarfile.LNKTYPE, linkname="2.png"), "is a link or a device"),
     "device": (member_of(type=tarfile.CHRTYPE), "is a link or a device"),
     "pipe": (member_of(type=tarfile.FIFOTYPE), "is a link or a device"),
     "huge": (member_of(size=2**40), "bytes, more than"),
     "short": (member_of(size=2**20), r"cut short in its member 1\.png"),
-    "cut in a member": (cut(2000), "cut short|not a whole tar"),
-    "cut in a header": (cut(600), "cut short|not a whole tar"),
+    "cut in a member": (cut(2000), "cut short|not a complete tar"),
+    "cut in a header": (cut(600), "cut short|not a complete tar"),
     "spoilt": (spoilt, "damaged after 1,024 bytes"),
-    "no tar": (lambda path: path.write_bytes(b"x" * 5000), "not a whole tar archive"),
-    "empty": (lambda path: path.write_bytes(b""), "not a whole tar archive"),
+    "no tar": (lambda path: path.write_bytes(b"x" * 5000), "not a complete tar archive"),
+    "empty": (lambda path: path.write_bytes(b""), "not a complete tar archive"),
     "no pictures": (lambda path: pack(path, {"1.cls": b"1"}), "no pictures in it"),
     "missing": (lambda path: path.unlink(missing_ok=True), "No such file"),
 }

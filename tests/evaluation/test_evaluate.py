@@ -87,7 +87,7 @@ def test_what_is_left_out_is_said_with_what_to_do(
     save_model(folder / "ab.safetensors", header)
     status, out, err = evaluate("--model", "ab.safetensors", "--a", "labels", capsys=capsys)
     assert status == 0
-    assert err == "ab.safetensors, ab: no measure applies to these pictures. See the reasons\n"
+    assert err == "ab.safetensors, ab: no measure applies to the pictures. See the reasons\n"
     for line in (
         "not measured: L1, PSNR, SSIM: the pictures are not paired. Give --pairs, or --paired",
         "not measured: FCN score: no segmenter. Train one with",

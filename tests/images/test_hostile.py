@@ -321,5 +321,5 @@ def test_a_pipe_that_cannot_be_read_twice_is_read_once() -> None:
         piped = list(read_frames(Pipe(content), channels=3))
         assert len(piped) == base[3]
         assert np.array_equal(piped[0].pixels, read_image(io.BytesIO(content), channels=3).pixels)
-    with pytest.raises(ImageError, match=r"^-: an empty file\. "):
+    with pytest.raises(ImageError, match=r"^-: the file is empty\. "):
         read_image(Pipe(b""), channels=3)

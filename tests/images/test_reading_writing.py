@@ -313,7 +313,7 @@ def test_a_broken_file_gives_one_line(tmp_path: Path, name: str):
 def test_a_program_is_not_started_for_a_picture_whatever_its_name(tmp_path: Path):
     path = tmp_path / "holiday.png"
     path.write_bytes(broken_files()["program.eps"])
-    with pytest.raises(ImageError, match="EPS is not read"):
+    with pytest.raises(ImageError, match="EPS is not supported"):
         read_image(path, channels=3)
 
 

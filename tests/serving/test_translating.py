@@ -212,7 +212,11 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
         422,
         "body: 45,000 pixels or more in all its frames, over the limit of 40,000",
     ),
-    "a program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 422, "EPS is not read"),
+    "a program": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        422,
+        "EPS is not supported",
+    ),
 }
 
 

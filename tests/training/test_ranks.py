@@ -269,7 +269,7 @@ def test_bicyclegan_needs_equal_shares_of_both_halves() -> None:
 
 
 def test_parts_that_do_not_divide_are_refused_before_any_work() -> None:
-    with pytest.raises(UsageError, match=r"train.batch_size 3: 1 process.* with 2 micro-batch"):
+    with pytest.raises(UsageError, match=r"train.batch_size 3: .* for 2 micro-batches"):
         settings_of({"train.batch_size": 3, "train.accumulate": 2})
 
 

@@ -281,7 +281,7 @@ class Payload:
         (("--z-file", "giant.npy"), "--z-file giant.npy: cannot be read: not an array"),
         (("--z-file", "empty.npy"), "--z-file empty.npy: cannot be read: not an array"),
         (("--style", "missing.png"), "--style missing.png: cannot be read"),
-        (("--interpolate", "red.png", "empty.txt"), "--interpolate empty.txt: an empty file"),
+        (("--interpolate", "red.png", "empty.txt"), "--interpolate empty.txt: the file is empty"),
         (("--style", "red.png", "--samples", "2"), "--style, --samples: both"),
         (("--interpolate", "red.png", "blue.png", "--sync"), "--interpolate, --sync: both"),
         (("--z", "0,0,0,0,0,0,0,0", "--seed", "1"), "--z, --seed: both"),

@@ -290,7 +290,7 @@ def test_a_line_of_json_for_each(there: Path, model: Path, capsys: pytest.Captur
         "seed": None,
     }
     assert failed["status"] == "failed"
-    assert failed["reason"] == "an empty file. Replace or remove it"
+    assert failed["reason"] == "the file is empty. Replace or remove it"
     assert (skipped["status"], skipped["reason"]) == ("skipped", "exists")
 
 

@@ -392,7 +392,7 @@ def test_nothing_comes_out_of_a_closed_stdin(model: Path) -> None:
         text=True,
     )
     assert done.returncode == 1
-    assert "failed: -: an empty file" in done.stderr
+    assert "failed: -: the file is empty" in done.stderr
 
 
 def test_a_limit_is_said(there: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -411,7 +411,7 @@ def test_errors_are_ignored_when_asked(
     save_picture(there / "in/a.png")
     (there / "in/b.png").touch()
     assert translate("in", "--model", model, "-o", "out", "--ignore-errors") == 0
-    assert "failed: in/b.png: an empty file" in capsys.readouterr().err
+    assert "failed: in/b.png: the file is empty" in capsys.readouterr().err
 
 
 def test_large_pictures_are_told_of_once_and_resized_when_asked(
