@@ -1,10 +1,10 @@
 """A cache of decoded and resized training pictures, so that each file is decoded once.
 
-Picture n of a side has slot n: in memory, which readers forked from this process share, or in a
-file in ``data.cache``, which any process may open. A slot holds a checksum of its content and a
-digest of the path, size and time of the picture's file. Where either differs, the picture is read
-again and its slot overwritten. So no process waits for a lock, and neither a killed process nor a
-foreign file can change a sample.
+Picture n of a side has slot n: in memory that is shared with forked readers, or in a file in
+``data.cache`` that any process may open. A slot contains a checksum of its content and a digest of
+the path, size and time of the picture's file. If either differs, the picture is read again and its
+slot overwritten. So no process waits for a lock, and neither a killed process nor a foreign file
+can change a sample.
 """
 
 import contextlib
@@ -33,35 +33,35 @@ from imgtranslate.images.tar_archive import archive_of
 from imgtranslate.memory import available_memory
 from imgtranslate.settings.config import DataSettings
 
-LONGEST = 2  # a picture whose longer side is more than twice the shorter one is not stored
-MEMORY_SHARE = 0.25  # of the available memory
+LONGEST = 2  # largest ratio of the sides of a stored picture
+MEMORY_SHARE = 0.25  # share of the available memory
 
-_HEAD = struct.Struct("<I16sII")  # checksum of all that follows, source, height, width
+_HEAD = struct.Struct("<I16sII")  # checksum of the rest of the slot, source, height, width
 _PAGE = 4096  # bytes
 _MEBIBYTE = 2**20  # bytes
 
 
 @final
 class SharedMemory:
-    """Memory for ``count`` slots that forked processes share; writing a page takes it."""
+    """Memory for ``count`` slots, shared with forks; a page is allocated when it is written."""
 
     def __init__(self, count: int, slot_size: int) -> None:
         self._memory = mmap.mmap(-1, max(1, count * slot_size))
 
     def read(self, start: int, length: int) -> bytes:
-        """Read ``length`` bytes from byte ``start`` on; zeros where nothing was written."""
+        """Read ``length`` bytes at offset ``start``; bytes never written are zero."""
         return self._memory[start : start + length]
 
     def write(self, start: int, content: bytes) -> None:
-        """Write ``content`` from byte ``start`` on."""
+        """Write ``content`` at offset ``start``."""
         self._memory[start : start + len(content)] = content
 
 
 @final
 class CacheFile:
-    """A file of ``count`` slots, which is opened for each access: no descriptor is forked.
+    """A file of ``count`` slots, opened for each access so that no descriptor is forked.
 
-    The file is not mapped: a full disk, or a file that another program cuts short, would kill the
+    The file is not mapped: a full disk, or a file truncated by another program, would kill the
     process.
     """
 
@@ -71,14 +71,14 @@ class CacheFile:
             os.truncate(path, count * slot_size)
 
     def read(self, start: int, length: int) -> bytes:
-        """Read up to ``length`` bytes from byte ``start`` on; fewer where that fails."""
+        """Read up to ``length`` bytes at offset ``start``; fewer if reading fails."""
         with contextlib.suppress(OSError), self.path.open("rb", buffering=0) as file:
             file.seek(start)
             return file.read(length) or b""
         return b""
 
     def write(self, start: int, content: bytes) -> None:
-        """Write ``content`` from byte ``start`` on; do nothing where that fails."""
+        """Write ``content`` at offset ``start``; a failure is ignored."""
         with contextlib.suppress(OSError), self.path.open("r+b", buffering=0) as file:
             file.seek(start)
             file.write(content)
@@ -86,7 +86,7 @@ class CacheFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
-    """Stored pictures of one side: uint8 (h, w, channels), the shorter side ``load_size`` px."""
+    """The stored pictures of one side: uint8 (h, w, channels), shorter side ``load_size`` px."""
 
     storage: SharedMemory | CacheFile
     count: int  # of slots
@@ -94,7 +94,7 @@ class Cache:
     channels: int
 
     def find(self, number: int, source: bytes) -> Pixels | None:
-        """Return picture ``number`` if it is stored and was read from ``source``."""
+        """Return picture ``number`` if it is stored and was read from ``source``, else None."""
         if number >= self.count:
             return None
         start = number * _slot_size(self.load_size, self.channels)
@@ -111,7 +111,7 @@ class Cache:
         return np.frombuffer(body, np.uint8).reshape(height, width, self.channels)
 
     def store(self, number: int, source: bytes, pixels: Pixels) -> None:
-        """Store picture ``number`` as read from ``source``, unless it is too long for a slot."""
+        """Store picture ``number``, read from ``source``, unless it is too large for a slot."""
         height, width = pixels.shape[:2]
         if number >= self.count or not self._fits(height, width):
             return
@@ -132,11 +132,11 @@ Caches = tuple[Cache, Cache]  # of A, of B
 def open_caches(
     domains: tuple[Domain, Domain], settings: DataSettings, *, workers: int
 ) -> Caches | None:
-    """Open the caches of both sides: files in ``data.cache`` where that is set, else memory.
+    """Open the caches of both sides: files in ``data.cache`` if it is set, else memory.
 
-    ``workers``: the processes that read pictures. Where the system does not fork them, they share
-    no memory, so there is no cache without ``data.cache``. Raises ``DataError`` if that folder
-    cannot be written.
+    ``workers``: the number of reader processes. Unless the system forks them, they cannot share
+    memory, and there is no cache without ``data.cache``. Raises ``DataError`` if that folder cannot
+    be written.
     """
     channels = (settings.channels_a, settings.channels_b)
     sizes = [_slot_size(settings.load_size, each) for each in channels]
@@ -161,7 +161,7 @@ def open_caches(
 
 
 def refuse_cache(domains: tuple[Domain, Domain], settings: DataSettings) -> None:
-    """Raise ``DataError`` if ``data.cache`` is set and pictures cannot be stored there."""
+    """Raise ``DataError`` if ``data.cache`` is set and cannot store pictures."""
     if not settings.cache:
         return
     folder = Path(settings.cache)
@@ -169,7 +169,7 @@ def refuse_cache(domains: tuple[Domain, Domain], settings: DataSettings) -> None
         folder.mkdir(parents=True, exist_ok=True)
     for path in _paths(domains, settings):
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise DataError(f"{path}: not a file, but pictures are to be stored there. Remove it")
+            raise DataError(f"{path}: not a file, but the cache must be one. Remove it")
         with _refused(path), path.open("a+b"):
             pass
 
@@ -191,7 +191,7 @@ def local_processes() -> int:
 
 
 def _paths(domains: tuple[Domain, Domain], settings: DataSettings) -> list[Path]:
-    """Name a file for each side after all that decides the pixels of its pictures."""
+    """Name a file for each side after everything that determines the pixels of its pictures."""
     channels = (settings.channels_a, settings.channels_b)
     resamples = (settings.resample_a, settings.resample_b)
     shared = (settings.load_size, PIL.__version__, __version__)
@@ -206,40 +206,40 @@ def _paths(domains: tuple[Domain, Domain], settings: DataSettings) -> list[Path]
 
 
 def _slot_size(load_size: int, channels: int) -> int:
-    """Return bytes for the longest picture, in whole pages, so that slots share no page."""
+    """Return the bytes of the largest picture, rounded up to pages, so that slots share no page."""
     content = _HEAD.size + LONGEST * load_size**2 * channels
     return -(-content // _PAGE) * _PAGE
 
 
 def _fitting(wanted: Sequence[int], sizes: Sequence[int], *, limit: int) -> list[int]:
-    """Return how many slots of each side fit in ``limit`` bytes: all, or the same share of both."""
+    """Count the slots of each side that fit into ``limit`` bytes: all, or equal shares of both."""
     need = sum(count * size for count, size in zip(wanted, sizes, strict=True))
     share = min(1.0, limit / need) if need else 0.0
     return [int(count * share) for count in wanted]
 
 
 def _memory_limit(settings: DataSettings) -> int:
-    """Return bytes for this process; the processes of one machine share what is available."""
+    """Return the bytes for this process: its share of the memory limit on this machine."""
     if settings.cache_memory != "auto":
         return settings.cache_memory * _MEBIBYTE
     return int(available_memory() * MEMORY_SHARE) // local_processes()
 
 
 def _disk_limit(paths: Sequence[Path], settings: DataSettings) -> int:
-    """Return bytes for both files; half of the free space on the disk is left to others."""
+    """Return the bytes for both files, at most half of the free space on the disk."""
     free = shutil.disk_usage(paths[0].parent).free
     return min(settings.cache_disk * _MEBIBYTE, free // 2 + sum(map(_allocated, paths)))
 
 
 def _allocated(path: Path) -> int:
-    """Return the bytes that a file takes on the disk; holes take none, except on Windows."""
+    """Return the bytes that a file occupies on the disk, without holes, except on Windows."""
     found = path.stat()
     return found.st_size if sys.platform == "win32" else found.st_blocks * 512
 
 
 @contextlib.contextmanager
 def _refused(path: Path) -> Iterator[None]:
-    """Turn a failed write into ``DataError``: it is found before training begins."""
+    """Convert a failed write before the training to a ``DataError`` that names ``data.cache``."""
     try:
         with explained(path):
             yield

@@ -1,4 +1,4 @@
-"""The two sides of a training: their pictures, which of them are held out, and their names."""
+"""The two sides of a training: their training pictures, held-out pictures and names."""
 
 import hashlib
 import os
@@ -28,16 +28,16 @@ Files = tuple[Path, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Domain:
-    """The pictures of one side; held-out pictures are never trained on."""
+    """The pictures of one side; held-out pictures are never used for training."""
 
     letter: str  # "a" or "b"
     name: str
     folder: Path
     files: Files
     held_out: Files
-    half: Half = "whole"  # of each training file
-    held_out_half: Half = "whole"  # of each held-out file, as those may have another form
-    aligned: bool = False  # the n-th files of both sides are a pair, held-out ones too
+    half: Half = "whole"  # part of each training file that belongs to this side
+    held_out_half: Half = "whole"  # part of each held-out file, which may have another form
+    aligned: bool = False  # whether the n-th files of both sides are a pair, held-out ones too
 
     def read(self, path: Path, *, channels: int) -> Pixels:
         """Read a picture of this side: uint8 (h, w, channels). Raises ``ImageError``."""
@@ -51,14 +51,14 @@ class Domain:
             return picture
         middle = picture.pixels.shape[1] // 2
         if middle == 0:
-            raise ImageError(f"{path}: one pixel wide, so it has no halves. Remove it")
-        # the middle column of an odd width belongs to no half
+            raise ImageError(f"{path}: too narrow for a pair side by side: 1 px wide. Remove it")
+        # The middle column of an odd width belongs to neither half.
         columns = slice(None, middle) if half == "left" else slice(-middle, None)
         alpha = None if picture.alpha is None else picture.alpha[:, columns]
         return replace(picture, pixels=picture.pixels[:, columns], alpha=alpha)
 
     def half_of(self, path: Path) -> Half:
-        """Tell which part of a file belongs to this side."""
+        """Return the part of a file that belongs to this side."""
         return self.held_out_half if path in self._held_out else self.half
 
     @cached_property
@@ -66,7 +66,7 @@ class Domain:
         return frozenset(self.held_out)
 
     def fingerprint(self) -> str:
-        """Return a digest of the names and sizes of all training pictures, in their order."""
+        """Return a digest of the names and sizes of all training files, in order."""
         lines = (f"{relative_name(f, self.folder)}\0{size_of(f)}" for f in self.files)
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
@@ -78,10 +78,10 @@ HeldOut = tuple[Files, Files]
 def find_domains(
     settings: DataSettings, *, paired: bool, held_out: HeldOut | None = None
 ) -> Domains:
-    """List both sides without their held-out pictures: ``held_out`` (of A, of B), or chosen ones.
+    """List both sides, and hold out ``held_out`` (of A, of B) or else chosen pictures.
 
-    Where the sides are pairs, the n-th files of both belong together, held-out ones too. Raises
-    ``DataError`` for a folder that is missing or has no pictures, and for a missing partner.
+    In paired data the n-th files of both sides are a pair, held-out ones too. Raises ``DataError``
+    for a folder that is missing or has no pictures, and for a missing partner.
     """
     aligned = paired or bool(settings.pairs)
     if settings.pairs:
@@ -92,7 +92,7 @@ def find_domains(
         a, b = match_by_name(a, b) if aligned else (a, b)
     held_out = held_out or _choose_held_out(settings, a, b, aligned=aligned)
     for path in (*held_out[0], *held_out[1]):
-        if not _is_text(path):  # a run records its held-out pictures, to hold out the same later
+        if not _is_text(path):  # a run records its held-out pictures by name
             raise DataError(f"{path}: held out, but its name is not UTF-8. Rename it")
     files = _training_files(a, b, held_out, aligned=aligned)
     domain_a, domain_b = (
@@ -120,9 +120,9 @@ def find_domains(
 
 
 def halves_of_held_out(settings: DataSettings) -> tuple[Half, Half]:
-    """Tell which part of each held-out file belongs to A and which to B, listing nothing.
+    """Return the parts of each held-out file that belong to A and to B, without listing files.
 
-    Held-out pairs may be side by side where those trained on are two files each, and vice versa.
+    Held-out pairs may be side by side although training pairs are two files each, and vice versa.
     """
     apart = settings.held_out_a and settings.held_out_b
     pairs = settings.held_out_pairs or ("" if apart else settings.pairs)
@@ -130,7 +130,7 @@ def halves_of_held_out(settings: DataSettings) -> tuple[Half, Half]:
 
 
 def without(domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]]) -> Domains:
-    """Leave out unwanted pictures of A and of B; where the sides are pairs, their partners too."""
+    """Remove unwanted pictures of A and of B; in paired data, their partners too."""
     a, b = domains
     gone_a, gone_b = (set(paths) for paths in unwanted)
 
@@ -149,9 +149,9 @@ def without(domains: Domains, unwanted: tuple[Iterable[Path], Iterable[Path]]) -
 
 
 def relative_name(path: Path, folder: Path) -> str:
-    """Return a picture's path below its folder, with forward slashes on every system.
+    """Return the path of a picture relative to its folder, with forward slashes on every system.
 
-    The whole path if it lies elsewhere, as the rows of a CSV file may.
+    Returns the whole path if the picture is outside of the folder, as a CSV file allows.
     """
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
@@ -159,10 +159,10 @@ def relative_name(path: Path, folder: Path) -> str:
 def folder_settings(
     *, a: Path | None, b: Path | None, data: Path | None, pairs: Path | None = None
 ) -> Tree:
-    """Turn the folders of a training into settings, with names for both sides."""
+    """Convert the folders of a training to settings, with names for both sides."""
     if data is not None:
         if a or b or pairs:
-            raise DataError("`data`: given together with `a`, `b` or `pairs`. Give one of them")
+            raise DataError("`data`: cannot be combined with `a`, `b` or `pairs`. Give one of them")
         return _layout_of(data)
     if pairs is not None and not (pairs.exists() or names_shards(pairs)):
         raise DataError(
@@ -187,7 +187,7 @@ def _list_pairs(setting: str, place: str, settings: DataSettings) -> tuple[Listi
 
 
 def _choose_held_out(settings: DataSettings, a: Listing, b: Listing, *, aligned: bool) -> HeldOut:
-    """List the held-out pictures that are given, or choose some of each side."""
+    """List the given held-out pictures, or choose some of each side."""
     if settings.held_out_pairs:
         pairs = _list_pairs("data.held_out_pairs", settings.held_out_pairs, settings)
         return pairs[0].files, pairs[1].files
@@ -200,7 +200,7 @@ def _choose_held_out(settings: DataSettings, a: Listing, b: Listing, *, aligned:
     )
     if aligned and given_a and given_b:
         given_a, given_b = match_by_name(given_a, given_b)
-    elif aligned:  # one side alone makes no pairs
+    elif aligned:  # one side alone cannot be pairs
         given_a = given_b = None
     rows_a = _choose_held_out_rows(a, settings.held_out)
     rows_b = rows_a if aligned else _choose_held_out_rows(b, settings.held_out)
@@ -211,9 +211,9 @@ def _choose_held_out(settings: DataSettings, a: Listing, b: Listing, *, aligned:
 
 
 def _choose_held_out_rows(listing: Listing, count: int) -> list[int]:
-    """Choose ``count`` pictures, a tenth at most, by the hashes of their names.
+    """Choose ``count`` pictures, at most a tenth, by the hashes of their names.
 
-    So pictures that are added later change the choice little.
+    Pictures that are added later therefore change the choice little.
     """
     files = listing.files
 
@@ -226,9 +226,10 @@ def _choose_held_out_rows(listing: Listing, count: int) -> list[int]:
 
 
 def _training_files(a: Listing, b: Listing, held_out: HeldOut, *, aligned: bool) -> HeldOut:
-    """List the files, or pairs, that are not held out under any of their names.
+    """List the files, or pairs, that are not held out, also under another name by a link.
 
-    A picture may belong to several pairs (one outline, many colours); only held-out pairs go.
+    A picture may belong to several pairs (one outline, many colours); only the held-out pairs are
+    removed.
     """
     real_a, real_b, out_a, out_b = (
         [os.path.realpath(file) for file in files] for files in (a.files, b.files, *held_out)
@@ -253,7 +254,7 @@ def _is_text(path: Path) -> bool:
 
 
 def _layout_of(data: Path) -> Tree:
-    """Find trainA and trainB (testA, testB), or train (val, test) of pictures side by side."""
+    """Find trainA and trainB (testA, testB), or train (val, test) with pictures side by side."""
     root = data.absolute()
     if (root / "train").is_dir() and not (root / "trainA").is_dir():
         held_out = next((root / n for n in ("val", "test") if _has_files(root / n)), None)
@@ -269,7 +270,7 @@ def _layout_of(data: Path) -> Tree:
     for letter, part in (("a", "testA"), ("b", "testB")):
         if _has_files(root / part):
             tree[f"held_out_{letter}"] = str(root / part)
-    match = re.fullmatch(r"([a-zA-Z]+)2([a-zA-Z]+)", _real(data).name)  # as horse2zebra
+    match = re.fullmatch(r"([a-zA-Z]+)2([a-zA-Z]+)", _real(data).name)  # the layout of horse2zebra
     tree["name_a"], tree["name_b"] = (match[1], match[2]) if match else ("a", "b")
     return {"data": tree}
 
@@ -279,7 +280,7 @@ def _has_files(folder: Path) -> bool:
 
 
 def _domain_names(a: Path, b: Path) -> tuple[str, str]:
-    """Take the names of the two folders, or of their nearest parents that differ."""
+    """Return the names of the two folders, or of their nearest parents that differ."""
     for part_a, part_b in zip(reversed(a.parts), reversed(b.parts), strict=False):
         name_a, name_b = plain_name(plain_shard(part_a)), plain_name(plain_shard(part_b))
         if name_a and name_b and name_a != name_b:
@@ -288,5 +289,5 @@ def _domain_names(a: Path, b: Path) -> tuple[str, str]:
 
 
 def _real(path: Path) -> Path:
-    """Resolve links; ``Path.resolve`` raises RuntimeError where they go in a circle."""
+    """Resolve links, including circular ones, for which ``Path.resolve`` raises RuntimeError."""
     return Path(os.path.realpath(path))

@@ -23,9 +23,9 @@ from imgtranslate.images import Pixels
 from imgtranslate.images.picture import resize_pixels
 from imgtranslate.settings.config import Resample, Settings
 
-AHEAD = 2  # batches that the thread reads before they are requested
+AHEAD = 2  # batches that the thread reads ahead
 MOST_WORKERS = 8
-PREFETCHED = 2  # batches of each worker
+PREFETCHED = 2  # batches that each worker reads ahead
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
 _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
@@ -45,8 +45,8 @@ class Batch:
 class SampleDataset(Dataset[Sample | ImageError]):
     """The sample at each position: uint8 (crop_size, crop_size, c) of A and of B.
 
-    Unpaired, the two sides are drawn independently. Paired, they are the two pictures of one pair,
-    with the same crop, flip and rotation. ``caches`` save decoding; they change no sample.
+    Unpaired sides are sampled independently. The two pictures of a pair get the same crop, flip and
+    rotation. ``caches`` save decoding and do not change samples.
     """
 
     def __init__(
@@ -65,10 +65,13 @@ class SampleDataset(Dataset[Sample | ImageError]):
         self.resamples = (data.resample_a, data.resample_b)
         self.strengths = (data.colour_a, data.colour_b)
         self.seed = settings.train.seed
-        self.streams = (0, 0 if paired else 1)  # the side whose random numbers each side uses
+        self.streams = (
+            0,
+            0 if paired else 1,
+        )  # the side from which each side takes its random numbers
 
     def __getitem__(self, position: int) -> Sample | ImageError:
-        """Read a sample; return an ``ImageError``, since a worker that raises adds a traceback."""
+        """Read a sample; return an ``ImageError``, as a worker that raises adds a traceback."""
         try:
             return self._sample(position, side=0), self._sample(position, side=1)
         except ImageError as error:
@@ -94,9 +97,9 @@ class SampleDataset(Dataset[Sample | ImageError]):
         return index_at(position, count=count, seed=self.seed, side=self.streams[side])
 
     def _resized(self, index: int, *, side: int) -> Pixels:
-        """Take a whole picture, its shorter side ``load_size`` px, from the cache or its file."""
+        """Return a picture with a shorter side of ``load_size`` px, from the cache or its file."""
         path = self.domains[side].files[index]
-        source = source_of(path) if self.caches else None  # before the file is read
+        source = source_of(path) if self.caches else None  # computed before the file is read
         cache = self.caches[side] if self.caches and source else None
         pixels = cache.find(index, source) if cache and source else None
         if pixels is None:
@@ -110,21 +113,21 @@ class SampleDataset(Dataset[Sample | ImageError]):
 def random_crop(
     pixels: Pixels, *, crop_size: int, flip: bool, rotate: bool, rng: np.random.Generator
 ) -> Pixels:
-    """Cut a square, mirror it and rotate it by 90 degrees: uint8 (crop_size, crop_size, channels).
+    """Crop a square, mirror it and rotate it by 90 degrees: uint8 (crop_size, crop_size, channels).
 
-    Always draws the same count of numbers from ``rng``.
+    Always draws the same number of values from ``rng``.
     """
     height, width = pixels.shape[:2]
     top, left = rng.integers(height - crop_size + 1), rng.integers(width - crop_size + 1)
     mirrored, quarters = rng.integers(2), rng.integers(4)
     sample = pixels[top : top + crop_size, left : left + crop_size]
-    if flip and mirrored:  # a copy of sample[:, ::-1] takes longer
+    if flip and mirrored:  # faster than a copy of sample[:, ::-1]
         sample = sample.take(np.arange(crop_size)[::-1], axis=1)
     return np.ascontiguousarray(np.rot90(sample, int(quarters) if rotate else 0))
 
 
 def change_tone(pixels: Pixels, *, strength: float, rng: np.random.Generator) -> Pixels:
-    """Change brightness, contrast and saturation, each by a factor of 1 ± ``strength`` at most."""
+    """Change brightness, contrast and saturation by random factors within 1 ± ``strength``."""
     factors = 1 + strength * (2 * rng.random(3) - 1)
     if strength == 0 or pixels.shape[2] not in (1, 3):
         return pixels
@@ -160,10 +163,10 @@ def batches(
     device: torch.device,
     split: BatchSplit,
 ) -> Iterator[Batch]:
-    """Yield ``num_batches`` batches from ``first_position`` on.
+    """Yield ``num_batches`` batches, starting at ``first_position``.
 
-    The number of workers changes no batch. ``split``: the size of a batch, and this rank's rows of
-    each, which alone are read.
+    The number of workers does not change the batches. ``split``: the size of a batch, and the rows
+    of it that this rank reads.
     """
     positions = split.positions(first_position, num_batches)
     found: Iterator[Collated]
@@ -212,9 +215,9 @@ def _ignore_signals(_: int) -> None:
 
 
 def choose_workers(settings: Settings, device: torch.device) -> int:
-    """Choose how many processes read pictures; none on a CPU, where the network needs the cores.
+    """Choose the number of reader processes; 0 on a CPU, where the network needs the cores.
 
-    Workers pass batches through shared memory, of which a container may have little.
+    Workers pass batches through shared memory, which may be small in a container.
     """
     data = settings.data
     if data.workers != "auto":
@@ -227,7 +230,7 @@ def choose_workers(settings: Settings, device: torch.device) -> int:
 
 
 def _shared_memory() -> int:
-    """Return bytes that workers may use: half of the free shared memory."""
+    """Return the bytes that workers may use: half of the free shared memory."""
     place = Path("/dev/shm")
     return shutil.disk_usage(place).free // 2 if place.is_dir() else 2**62
 
@@ -243,8 +246,8 @@ def _collate(samples: Sequence[Sample | ImageError]) -> Collated:
 
 
 def to_device(pixels: Tensor, device: torch.device) -> Tensor:
-    """Turn uint8 (n, h, w, c) into float (n, c, h, w) in [-1, 1]."""
+    """Convert uint8 (n, h, w, c) to float (n, c, h, w) in [-1, 1]."""
     planes = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2)
-    # to divide uint8 takes longer on a CPU, for the same numbers
+    # dividing uint8 gives the same values more slowly on a CPU
     values = planes.to(torch.float32, memory_format=torch.contiguous_format)
     return values.div_(127.5).sub_(1)

@@ -1,7 +1,7 @@
 """Lists of pictures: folders, shards, and pairs of pictures of A and B.
 
-Pairs have three forms: two folders with equal names, a folder of pictures side by side, a CSV file.
-Errors begin with the name of the setting that gives the place.
+Pairs have three forms: two folders with equal names, a folder of pictures side by side, or a CSV
+file. Errors begin with the name of the setting that gives the folder or file.
 """
 
 import csv
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from imgtranslate.data.shards import key_of, list_shards, names_shards
-from imgtranslate.errors import DataError
+from imgtranslate.errors import DataError, counted
 from imgtranslate.images import IMAGE_SUFFIXES, list_images
 from imgtranslate.images.arrays import ARRAY_SUFFIX
 
@@ -19,7 +19,7 @@ Half = Literal["whole", "left", "right"]
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The pictures of one side, in order; the n-th pictures of two sides of pairs are a pair."""
+    """The pictures of one side in order; in paired data the n-th pictures of both are a pair."""
 
     folder: Path
     files: tuple[Path, ...]
@@ -27,7 +27,7 @@ class Listing:
 
 
 def list_folder(setting: str, folder: Path, *, channels: int) -> Listing:
-    """List the pictures in and below a folder, or in shards.
+    """List the pictures in a folder and its sub-folders, or in shards.
 
     Raises ``DataError`` if there are none.
     """
@@ -40,14 +40,14 @@ def list_folder(setting: str, folder: Path, *, channels: int) -> Listing:
     files = tuple(list_images(folder, channels=channels))
     if not files:
         raise DataError(
-            f"{setting} {folder}: no pictures in it or below it. Name a folder of JPEG, PNG, WebP, "
+            f"{setting} {folder}: contains no pictures. Name a folder of JPEG, PNG, WebP, "
             "TIFF or other pictures"
         )
     return Listing(folder=folder, files=files)
 
 
 def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
-    """Sort two folders alike by names below the folder, without suffixes.
+    """Match the pictures of two folders by their relative paths without suffixes.
 
     Raises ``DataError`` for a picture without a partner and for two pictures of one name.
     """
@@ -56,8 +56,9 @@ def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
         missing = sorted(here.keys() - there.keys())
         if missing:
             raise DataError(
-                f"{here[missing[0]]}: no partner named {missing[0]} in {folder}, and so for "
-                f"{len(missing)} picture(s). Pairs have equal names: add or remove them"
+                f"{here[missing[0]]}: no partner named {missing[0]} in {folder}; "
+                f"{counted(len(missing), 'picture')} without a partner. Add or remove them: pairs "
+                "have equal names"
             )
     stems = sorted(names_a)
     return (
@@ -69,9 +70,9 @@ def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
 def list_pairs(
     setting: str, place: Path, *, order: Literal["ab", "ba"], channels: int
 ) -> tuple[Listing, Listing]:
-    """List the pairs of a folder of pictures side by side, or of the rows of a CSV file.
+    """List the pairs in a folder of pictures side by side, or in the rows of a CSV file.
 
-    ``order``: ``ab`` where the left half, or the first column, is A. Raises ``DataError``.
+    ``order``: ``ab`` if the left half, or the first column, is A. Raises ``DataError``.
     """
     if _is_table(place):
         first, second = _read_csv(setting, place)
@@ -82,9 +83,9 @@ def list_pairs(
 
 
 def halves_of(place: Path, *, order: Literal["ab", "ba"]) -> tuple[Half, Half]:
-    """Tell which part of each file of pairs belongs to A and which to B.
+    """Return the parts of each file of pairs that belong to A and to B.
 
-    Lists nothing, so that it also answers for pairs that have been moved away.
+    No files are listed, so this works even if the pairs have been moved away.
     """
     if _is_table(place) or (place.suffix.lower() == ".csv" and not place.exists()):
         return "whole", "whole"
@@ -106,42 +107,43 @@ def _by_stem(listing: Listing) -> dict[str, Path]:
 
 
 def _read_csv(setting: str, file: Path) -> tuple[Listing, Listing]:
-    """Read two columns of paths, relative to the file; a first row without files is a heading."""
+    """Read two columns of paths relative to the file; a first row without files is a heading."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{setting} {file}: not a folder, and not readable as CSV: {error}. Name a folder of "
-            "pictures side by side, or a CSV file of two columns"
+            f"{setting} {file}: neither a folder nor a readable CSV file: {error}. Name a folder of"
+            " pictures side by side, or a CSV file of two columns"
         ) from error
     if rows and not any(_names_picture(file.parent / cell.strip()) for cell in rows[0][1]):
         rows = rows[1:]
     if not rows:
-        raise DataError(f"{setting} {file}: no pairs in it. Write two paths in each row")
+        raise DataError(f"{setting} {file}: contains no pairs. Write two paths in each row")
     pairs = []
     for number, row in rows:
         place = f"{setting} {file}: row {number}"
         if len(row) != 2:
             raise DataError(
-                f"{place} has {len(row)} column(s) between commas, not two. Mend that row"
+                f"{place} has {counted(len(row), 'column')}, not 2, separated by commas. Correct "
+                "that row"
             )
         pair = [file.parent / cell.strip() for cell in row]
         for path in pair:
             if not _is_file(path):
-                raise DataError(f"{place}: {path}: no such file. Mend that row")
+                raise DataError(f"{place}: {path}: no such file. Correct that row")
         pairs.append(pair)
     a, b = zip(*pairs, strict=True)
     return Listing(folder=file.parent, files=a), Listing(folder=file.parent, files=b)
 
 
 def _names_picture(path: Path) -> bool:
-    """Return whether a cell is a file, or has the suffix of a picture and so is mistyped."""
+    """Return whether a cell is a file, or looks like a misspelt one by its suffix."""
     return path.suffix.lower() in {*IMAGE_SUFFIXES, ARRAY_SUFFIX} or _is_file(path)
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long, or links in a circle
+    except OSError:  # such as a name that is too long, or a circular link
         return False

@@ -1,8 +1,8 @@
 """Sampling as pure functions: pictures and random numbers by position, rows of a batch by rank.
 
-Position p of a side with n pictures is entry p % n of the permutation of pass p // n. So every
-picture is seen once a pass, the shorter side is repeated evenly, and neither workers, restarts nor
-the length of the other side change a sample.
+Position p of a side with n pictures is entry p % n of the permutation of pass p // n. Every picture
+is used once per pass, the smaller side is repeated evenly, and neither workers, restarts nor the
+size of the other side change a sample.
 """
 
 import enum
@@ -22,7 +22,7 @@ Values = TypeVar("Values", NDArray[Any], "Tensor")
 
 
 class Purpose(enum.IntEnum):
-    """The use of a random draw; two purposes never share numbers."""
+    """The purpose of random numbers; two purposes never share numbers."""
 
     WEIGHTS = 0
     ORDER = 1
@@ -35,12 +35,12 @@ class Purpose(enum.IntEnum):
 
 
 def random_at(seed: int, purpose: Purpose, *where: int) -> np.random.Generator:
-    """Seed a generator with the arguments alone."""
+    """Build a random generator that is seeded by the arguments only."""
     return np.random.default_rng([seed, purpose, *where])
 
 
 def integer_at(seed: int, purpose: Purpose, *where: int) -> int:
-    """Draw a seed below 2**63 for another library from the arguments alone."""
+    """Draw an integer below 2**63 from the arguments only, as a seed for another library."""
     return int(random_at(seed, purpose, *where).integers(2**63))
 
 
@@ -65,9 +65,9 @@ def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
 class Rows:
     """The rows of one micro-batch: share ``index`` of ``count`` equal shares of a batch.
 
-    A batch, its noise and its dropout masks consist of blocks: one, or two where a method uses
-    the halves of a batch apart or runs two inputs stacked on each other. Each block is divided by
-    itself, ``size`` rows for each micro-batch.
+    A batch, its noise and its dropout masks consist of one block, or of two if a method uses the
+    halves of a batch separately or stacks two inputs. Each block is divided separately, into
+    ``size`` rows for each micro-batch.
     """
 
     index: int = 0
@@ -75,7 +75,7 @@ class Rows:
     size: int = 1
 
     def of(self, whole: Values) -> Values:
-        """Select (blocks x size, …) from the whole, (blocks x count x size, …)."""
+        """Select the own rows (blocks x size, …) of the whole (blocks x count x size, …)."""
         if self.count == 1:
             return whole
         blocks = whole.reshape(-1, self.count, self.size, *whole.shape[1:])
@@ -87,9 +87,9 @@ ALL_ROWS = Rows()
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSplit:
-    """The division of every batch among ``ranks``, each of which has ``accumulate`` micro-batches.
+    """The division of every batch among ``ranks`` with ``accumulate`` micro-batches each.
 
-    ``halves``: whether the method uses the two halves of a batch apart.
+    ``halves``: whether the method uses the two halves of a batch separately.
     """
 
     batch_size: int
@@ -99,18 +99,18 @@ class BatchSplit:
     halves: bool = False
 
     def micro_batches(self) -> list[Rows]:
-        """List the rows of each micro-batch; raise ``ValueError`` if the batch does not divide."""
+        """List the rows of each micro-batch; ``ValueError`` if the batch is not divisible."""
         count = self.ranks * self.accumulate
         if count == 1:
             return [ALL_ROWS]
         size, rest = divmod(self.batch_size, count * (2 if self.halves else 1))
         if rest:
-            raise ValueError(f"a batch of {self.batch_size} is not {count} equal shares")
+            raise ValueError(f"a batch of {self.batch_size} cannot be split into {count} parts")
         own = range(self.rank, count, self.ranks)
         return [Rows(index=index, count=count, size=size) for index in own]
 
     def positions(self, first: int, num_batches: int) -> Iterator[list[int]]:
-        """Yield the positions of this rank's samples in each batch, by micro-batches."""
+        """Yield the positions of the samples of this rank in each batch, by micro-batches."""
         rows = np.arange(self.batch_size)
         own = np.concatenate([each.of(rows) for each in self.micro_batches()])
         for batch in range(num_batches):

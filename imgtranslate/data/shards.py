@@ -1,7 +1,7 @@
 """Shards in the WebDataset format: tar archives named by a pattern, ``horses-{000..099}.tar``.
 
-Their pictures are read by their offset in the archive, so shards give the same guarantees as
-folders. The library webdataset defines patterns and the key of a file.
+Pictures are read by their offset in the archive, so shards give the same guarantees as folders.
+The library webdataset defines the patterns and the key of a file.
 """
 
 import math
@@ -21,12 +21,12 @@ _RANGE = re.compile(r"(-?\d{1,12})\.\.(-?\d{1,12})(\.\.-?\d{1,12})?")
 
 
 def names_shards(path: Path) -> bool:
-    """Return whether a path names shards, not a folder."""
+    """Return whether a path names shards rather than a folder."""
     return path.name.endswith((SUFFIX, *_COMPRESSED)) and not path.is_dir()
 
 
 def list_shards(setting: str, pattern: Path) -> tuple[Path, tuple[Path, ...]]:
-    """List the pictures of all shards, by shard, then by name, after the folder above them all.
+    """Return the common folder of all shards, and their pictures sorted by shard and name.
 
     Raises ``DataError`` for a shard that is missing or damaged, and if there are no pictures.
     """
@@ -37,12 +37,12 @@ def list_shards(setting: str, pattern: Path) -> tuple[Path, tuple[Path, ...]]:
         raise DataError(f"{setting} {error}") from error
     files = tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
-        raise DataError(f"{setting} {pattern}: no pictures in it. Name shards with pictures")
+        raise DataError(f"{setting} {pattern}: contains no pictures. Name shards with pictures")
     return Path(os.path.commonpath([archive.parent for archive in archives])), files
 
 
 def key_of(path: Path) -> str | None:
-    """Return the WebDataset key of a picture in an archive, which its partner shares, else None."""
+    """Return the WebDataset key that a picture shares with its partner; None outside archives."""
     archive = archive_of(path)
     if archive is None:
         return None
@@ -58,7 +58,7 @@ def plain_shard(name: str) -> str:
 
 
 def _archives_of(setting: str, pattern: Path) -> list[Path]:
-    """Expand the pattern; raise ``DataError`` if that is impossible or gives too many."""
+    """Expand the pattern; raise ``DataError`` if it is invalid or gives too many archives."""
     if pattern.name.endswith(_COMPRESSED):
         raise DataError(
             f"{setting} {pattern}: compressed, so its pictures cannot be read by their offset. "
@@ -69,18 +69,19 @@ def _archives_of(setting: str, pattern: Path) -> list[Path]:
         from braceexpand import braceexpand
     except ImportError as error:
         raise DataError(
-            f'{setting} {pattern}: shards need more. Run pip install "imgtranslate[webdataset]"'
+            f"{setting} {pattern}: shards need webdataset. "
+            "Run pip install 'imgtranslate[webdataset]'"
         ) from error
-    # counted before the pattern, which may come from an untrusted file, is expanded
+    # The pattern may come from an untrusted file, so the archives are counted before expanding it.
     text = str(pattern)
     if "{" in _GROUP.sub("", text):
-        raise DataError(f"{setting} {pattern}: braces within braces. Write one pair after another")
+        raise DataError(f"{setting} {pattern}: nested braces. Write them one after another")
     if math.prod(map(_count_of, _GROUP.findall(text))) > MOST_SHARDS:
-        raise DataError(f"{setting} {pattern}: more than {MOST_SHARDS:,} shards. Name fewer")
+        raise DataError(f"{setting} {pattern}: more than {MOST_SHARDS:,} shards. Name fewer shards")
     try:
         return [Path(name) for name in braceexpand(text, escape=False)]
     except ValueError as error:
-        raise DataError(f"{setting} {pattern}: a brace without its other. Mend it") from error
+        raise DataError(f"{setting} {pattern}: an unmatched brace. Close or remove it") from error
 
 
 def _count_of(group: str) -> int:

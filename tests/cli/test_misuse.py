@@ -328,7 +328,7 @@ def test_a_mistyped_first_row_is_no_heading(
     assert run([*command, "--preset", "tiny", "--size", "32"]) == 0
     capsys.readouterr()
     table.write_text("\n".join(row.replace(",", ";") for row in rows))
-    assert "row 1 has 1 column(s) between commas, not two" in refused(capsys, *command)
+    assert "row 1 has 1 column, not 2, separated by commas" in refused(capsys, *command)
 
 
 def resnet(**changes: torch.Tensor) -> Tensors:

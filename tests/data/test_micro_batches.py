@@ -45,5 +45,5 @@ def test_one_process_has_the_whole_batch_whatever_its_size() -> None:
 
 
 def test_a_batch_that_does_not_divide_is_refused() -> None:
-    with pytest.raises(ValueError, match="6 is not 4 equal shares"):
+    with pytest.raises(ValueError, match="6 cannot be split into 4 parts"):
         BatchSplit(batch_size=6, ranks=2, accumulate=2).micro_batches()

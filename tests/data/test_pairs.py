@@ -123,11 +123,11 @@ def test_one_picture_of_many_pairs_keeps_its_other_partners(tmp_path: Path, begu
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("", "no pairs in it"),
+        ("", "contains no pairs"),
         ("x.png\n", "row 1 has 1 column"),
         ("x.png,y.png,z.png\n", "row 1 has 3 column"),
         ("x.png,x.png\nx.png,missing.png\n", "row 2"),
-        ("\x00\n\n", "no pairs in it"),
+        ("\x00\n\n", "contains no pairs"),
     ],
 )
 def test_a_csv_file_that_is_wrong(text: str, named: str, tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ def test_places_that_are_no_pairs(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no pictures" in refusal(tmp_path, pairs=tmp_path / "empty")
     save(tmp_path / "x.jpg", 1)
-    assert "not readable as CSV" in refusal(tmp_path, pairs=tmp_path / "x.jpg")
+    assert "neither a folder nor a readable CSV file" in refusal(tmp_path, pairs=tmp_path / "x.jpg")
     save(tmp_path / "narrow" / "x.png", 1, size=(1, 36))
-    assert "no halves" in refusal(tmp_path, pairs=tmp_path / "narrow")
+    assert "too narrow for a pair" in refusal(tmp_path, pairs=tmp_path / "narrow")
     assert "`pairs`" in refusal(tmp_path, pairs=tmp_path / "narrow", a=tmp_path, b=tmp_path)
 
 

@@ -165,7 +165,7 @@ HOSTILE = {
     "spoilt": (spoilt, "damaged after 1,024 bytes"),
     "no tar": (lambda path: path.write_bytes(b"x" * 5000), "not a complete tar archive"),
     "empty": (lambda path: path.write_bytes(b""), "not a complete tar archive"),
-    "no pictures": (lambda path: pack(path, {"1.cls": b"1"}), "no pictures in it"),
+    "no pictures": (lambda path: pack(path, {"1.cls": b"1"}), "contains no pictures"),
     "missing": (lambda path: path.unlink(missing_ok=True), "No such file"),
 }
 
@@ -194,8 +194,8 @@ def test_a_link_to_an_archive_in_a_circle_is_one_line(shards: Path) -> None:
     [
         ("x-{000..999999999999}.tar", "more than 100,000 shards"),
         ("x" + "{0,1}" * 30 + ".tar", "more than 100,000 shards"),
-        ("x-{0..{1..2}}.tar", "braces within braces"),
-        ("x-{0..2.tar", "a brace without its other|braces within"),
+        ("x-{0..{1..2}}.tar", "nested braces"),
+        ("x-{0..2.tar", "unmatched brace|nested braces"),
         ("x.tar.gz", "compressed"),
         ("x-{000..099}.tgz", "compressed"),
     ],
@@ -220,7 +220,7 @@ def test_without_the_extra_one_line_names_it(
     said = capsys.readouterr().err.strip()
     assert status == 2
     assert said.endswith(
-        'horses-000.tar: shards need more. Run pip install "imgtranslate[webdataset]"'
+        "horses-000.tar: shards need webdataset. Run pip install 'imgtranslate[webdataset]'"
     )
     assert "\n" not in said
 

@@ -61,8 +61,8 @@ def test_places_that_are_no_folders_of_pictures(sides: Path) -> None:
     (sides / "text" / "notes.txt").write_text("no picture")
     for name, said in (
         ("missing", "no such folder"),
-        ("empty", "no pictures in it"),
-        ("text", "no pictures in it"),
+        ("empty", "contains no pictures"),
+        ("text", "contains no pictures"),
         ("horses/0.png", "a file, not a folder"),
     ):
         message = refusal(sides, a=sides / name)
@@ -183,7 +183,7 @@ def test_the_classic_layout(tmp_path: Path) -> None:
     assert [len(side) for side in (a.files, b.files, a.held_out, b.held_out)] == [2, 2, 2, 2]
     with pytest.raises(UsageError, match="no folder trainA in it"):
         plan_training(Request(data=root / "trainA", settings=TINY), device="cpu")
-    with pytest.raises(UsageError, match="given together"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         plan_training(Request(data=root, a=root / "trainA", settings=TINY), device="cpu")
 
 
