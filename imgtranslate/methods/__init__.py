@@ -1,1 +1,1 @@
-"""The algorithms: which losses on which networks, and what learns from them."""
+"""The methods: their networks, losses and training steps."""

@@ -1,4 +1,4 @@
-"""CycleGAN with four optimizers, one network after the other."""
+"""CycleGAN with four optimizers, which updates one network after the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ from imgtranslate.methods.step import (
 
 @dataclass(frozen=True, kw_only=True)
 class AlternatingCycleGan:
-    """The networks and weights of ``joint``, updated one after the other.
+    """CycleGAN with the networks and loss weights of ``joint``, updated one after the other.
 
-    Each generator learns from its GAN term, its identity and both cycles while the other networks
-    are frozen. The discriminators learn every ``d_ratio`` steps, from the image pools; the steps
-    between do not touch the pools.
+    Each generator learns from its GAN term, its identity term and both cycles while the other
+    networks are frozen. The discriminators learn every ``d_ratio`` steps, from the image pools;
+    other steps do not use the pools.
     """
 
     joint: CycleGan
@@ -37,12 +37,12 @@ class AlternatingCycleGan:
     def step(
         self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
     ) -> Losses:
-        """Update G_ab, then G_ba, then every ``d_ratio`` steps D_b and D_a."""
+        """Update G_ab, then G_ba, and every ``d_ratio`` steps D_b and D_a."""
         joint, count, terms = self.joint, len(micro_batches), list[Losses]()
         networks = joint.generators() | joint.discriminators()
         fakes_a, fakes_b = list[Tensor | None](), list[Tensor | None]()
 
-        # Generators: G_ab, then G_ba against the updated G_ab, each through frozen networks
+        # Generators: G_ab, then G_ba with the updated G_ab; the other networks are frozen
         for learning, direction, fakes in (
             ("generator_ab", "ab", fakes_b),
             ("generator_ba", "ba", fakes_a),
@@ -55,7 +55,7 @@ class AlternatingCycleGan:
                     fakes.append(fake)
             update(optimizers[f"{learning}_optimizer"], group=group)
 
-        # Discriminators: on these fakes or on earlier ones from the image pools
+        # Discriminators: on these fakes or earlier ones from the image pools
         if (micro_batches[0].step + 1) % joint.config.d_ratio == 0:
             for batch, fake_a, fake_b in zip(micro_batches, fakes_a, fakes_b, strict=True):
                 losses = joint.discriminator_losses(batch, Fakes(fake_a, fake_b), group=group)
@@ -98,12 +98,12 @@ class AlternatingCycleGan:
         return losses, detached(fake)
 
     def optimized(self) -> dict[str, Networks]:
-        """Return one optimizer for each network; both names are keys of one training state."""
+        """Return one optimizer for each network; the names are keys of the training state."""
         networks = self.joint.generators() | self.joint.discriminators()
         return {f"{name}_optimizer": {name: network} for name, network in networks.items()}
 
     def models(self) -> dict[Direction, tuple[str, ...]]:
-        """Return a generator for each direction."""
+        """Return the name of the generator of each direction."""
         return self.joint.models()
 
     def pools(self) -> dict[str, ImagePool]:

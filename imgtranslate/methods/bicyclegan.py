@@ -1,4 +1,4 @@
-"""BicycleGAN (arXiv 1711.11586): many outputs for one input, chosen by a code z."""
+"""BicycleGAN (arXiv 1711.11586): many outputs for one input, chosen by a latent code z."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ from imgtranslate.settings.config import BicycleGanConfig, Settings, latent_dim
 
 @dataclass(frozen=True)
 class Fakes:
-    """Detached fakes of one micro-batch, by path; a fake that no term needs is not made."""
+    """The detached fakes of one micro-batch, by path; a fake that no term needs is not made."""
 
     vae: Tensor | None
     lr: Tensor | None
@@ -37,22 +37,24 @@ class Fakes:
 
 @dataclass(frozen=True, kw_only=True)
 class BicycleGan:
-    """A generator with a code, an encoder, and a discriminator for each of two paths.
+    """A generator with a latent code, an encoder, and a discriminator for each of two paths.
 
-    cVAE-GAN: B -> z -> B, with the code of the true output. cLR-GAN: z -> B -> z, with a code of
-    noise. The first half of a batch takes both paths. The second half is real pictures for
-    cLR-GAN's discriminator, so that the two discriminators see different ones. The halves of an
-    odd batch overlap by one picture, so every picture is used and a batch of 1 works.
+    cVAE-GAN is B -> z -> B with the code of the true output, cLR-GAN is z -> B -> z with a random
+    code. The first half of a batch takes both paths. The second half provides the real pictures for
+    the discriminator of cLR-GAN, so that the two discriminators see different ones. The halves of
+    an odd batch share the middle picture, so every picture is used and a batch of 1 works.
     """
 
     config: BicycleGanConfig
     generator: nn.Module
     encoder: nn.Module
     discriminator_vae: nn.Module | None
-    discriminator_lr: nn.Module | None  # the same as the other where one is shared
+    discriminator_lr: nn.Module | None  # the same network as discriminator_vae if shared
     adversarial: AdversarialLoss
     latent_dim: int
-    stackable: bool  # the generator's images of one batch do not affect each other: no batch norm
+    stackable: (
+        bool  # whether the generator has no batch norm, so that images of a batch are independent
+    )
 
     def step(
         self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
@@ -60,7 +62,7 @@ class BicycleGan:
         """Update generator and encoder, then the discriminators on the same fakes."""
         count, terms, fakes = len(micro_batches), list[Losses](), list[Fakes]()
 
-        # Generator and encoder: equation 8, through frozen discriminators
+        # Generator and encoder: equation 8, with frozen discriminators
         with frozen(*self.discriminators().values()):
             for batch in micro_batches:
                 with batch.dropout():
@@ -69,7 +71,7 @@ class BicycleGan:
                 fakes.append(fake)
         update(optimizers["generators"], group=group)
 
-        # Discriminators: equations 3 and 7, each on its path
+        # Discriminators: equations 3 and 7, each for its path
         if self.discriminators():
             for batch, fake in zip(micro_batches, fakes, strict=True):
                 losses = self.discriminator_losses(batch, fake)
@@ -80,14 +82,15 @@ class BicycleGan:
     def generator_losses(self, batch: MicroBatch) -> tuple[Losses, Fakes]:
         """Return the weighted terms of generator and encoder, equations 3 to 8.
 
-        The encoder learns from cVAE-GAN's terms only: taught by the latent term too, it and the
-        generator would hide the code in the image. cLR-GAN alone has no other term for it.
+        The encoder learns from the terms of cVAE-GAN only. If it learnt from the latent term too,
+        encoder and generator would hide the code in the image. With cLR-GAN alone it has no other
+        term.
         """
         (first, _), config, losses = _halves(batch), self.config, Losses()
         makes_vae = config.paths != "clr" and (config.lambda_gan or config.lambda_l1)
         makes_lr = config.paths != "cvae" and (config.lambda_gan or config.lambda_latent)
 
-        # Codes: of the true output, and of noise
+        # Codes: encoded from the true output, and random
         z_vae, z_lr = first.noise(self.latent_dim), first.noise(self.latent_dim)
         if makes_vae or (config.paths != "clr" and config.lambda_kl):
             mean, log_variance = self.encoder(first.real_b)
@@ -98,7 +101,7 @@ class BicycleGan:
             first.real_a, z_vae if makes_vae else None, z_lr if makes_lr else None
         )
 
-        # cVAE-GAN: the true output, made again from its own code
+        # cVAE-GAN: the true output, reconstructed from its own code
         if fake_vae is not None and self.discriminator_vae is not None:
             judged = self._judged(first.real_a, fake_vae)
             gan_vae = self.adversarial.of_generator(self.discriminator_vae, judged)
@@ -106,7 +109,7 @@ class BicycleGan:
         if fake_vae is not None and config.lambda_l1:
             losses["l1"] = l1(fake_vae, first.real_b) * config.lambda_l1  # equation 4
 
-        # cLR-GAN: a code of noise, read again from the image made with it
+        # cLR-GAN: a random code, reconstructed from the image made with it
         if fake_lr is not None and self.discriminator_lr is not None:
             judged = self._judged(first.real_a, fake_lr)
             gan_lr = self.adversarial.of_generator(self.discriminator_lr, judged)
@@ -118,7 +121,7 @@ class BicycleGan:
         return losses, Fakes(vae=detached(fake_vae), lr=detached(fake_lr))
 
     def discriminator_losses(self, batch: MicroBatch, fakes: Fakes) -> Losses:
-        """Return real + fake term of each discriminator, not halved."""
+        """Return the sum of real and fake term of each discriminator, not halved."""
         (first, second), losses = _halves(batch), Losses()
         if fakes.vae is not None and self.discriminator_vae is not None:
             losses["discriminator_vae"] = self.adversarial.of_discriminator(
@@ -137,7 +140,7 @@ class BicycleGan:
         return losses
 
     def discriminators(self) -> Networks:
-        """Return the discriminators by name; a shared one once."""
+        """Return the discriminators by name; a shared one appears once."""
         found: Networks = {}
         if self.discriminator_vae is not None:
             found["discriminator_vae"] = self.discriminator_vae
@@ -146,9 +149,9 @@ class BicycleGan:
         return found
 
     def optimized(self) -> dict[str, Networks]:
-        """Return one optimizer's networks for generator and encoder, one for the rest.
+        """Return the networks of two optimizers: generator and encoder, and the discriminators.
 
-        For Adam one optimizer of two networks equals one each.
+        With Adam, one optimizer for two networks is equivalent to one each.
         """
         return {
             "generators": {"generator": self.generator, "encoder": self.encoder},
@@ -156,17 +159,17 @@ class BicycleGan:
         }
 
     def models(self) -> dict[Direction, tuple[str, ...]]:
-        """Return the generator from A to B and the encoder that reads a code from a picture."""
+        """Return the names of the generator from A to B and of the encoder."""
         return {"ab": ("generator", "encoder")}
 
     def pools(self) -> dict[str, ImagePool]:
-        """Return nothing: BicycleGAN uses no image pool."""
+        """Return no pools: BicycleGAN uses none."""
         return {}
 
     def _translate(
         self, real_a: Tensor, z_vae: Tensor | None, z_lr: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Translate with the codes that are given, in one pass where that is exact."""
+        """Translate with each given code, in one pass if that gives the same result."""
         if self.stackable and z_vae is not None and z_lr is not None:
             both = self.generator(torch.cat([real_a, real_a]), torch.cat([z_vae, z_lr]))
             fake_vae, fake_lr = both.chunk(2)
@@ -175,7 +178,7 @@ class BicycleGan:
         return fake, None if z_lr is None else self.generator(real_a, z_lr)
 
     def _judged(self, real_a: Tensor, image_b: Tensor) -> Tensor:
-        """Return a discriminator's input: the output alone, or the pair."""
+        """Return the input of a discriminator: the output alone, or input and output."""
         return torch.cat([real_a, image_b], dim=1) if self.config.conditional else image_b
 
 
@@ -211,7 +214,7 @@ def build_bicyclegan(config: BicycleGanConfig, settings: Settings) -> BicycleGan
 
 
 def _halves(batch: MicroBatch) -> tuple[MicroBatch, MicroBatch]:
-    """Divide a micro-batch; both halves of an odd one have its middle picture."""
+    """Divide a micro-batch; both halves of an odd one contain the middle picture."""
     half = (len(batch.real_a) + 1) // 2
     return (
         replace(batch, real_a=batch.real_a[:half], real_b=batch.real_b[:half]),

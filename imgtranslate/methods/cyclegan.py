@@ -29,7 +29,7 @@ from imgtranslate.settings.config import CycleGanConfig, Settings
 
 @dataclass(frozen=True)
 class Fakes:
-    """Detached fakes of one micro-batch; a fake that no term needs is not made."""
+    """The detached fakes of one micro-batch; a fake that no term needs is not made."""
 
     fake_a: Tensor | None
     fake_b: Tensor | None
@@ -37,9 +37,9 @@ class Fakes:
 
 @dataclass(frozen=True, kw_only=True)
 class CycleGan:
-    """Generators ab, ba and discriminators a, b, in the joint update.
+    """The generators ab and ba and the discriminators a and b, with the joint update.
 
-    Discriminator a judges images of A. A discriminator whose weight is 0 is absent.
+    Discriminator a judges images of A. A discriminator with a weight of 0 is absent.
     """
 
     config: CycleGanConfig
@@ -50,8 +50,10 @@ class CycleGan:
     pool_a: ImagePool
     pool_b: ImagePool
     adversarial: AdversarialLoss
-    identity: bool  # A and B have as many channels
-    stackable: bool  # the generators' images of one batch do not affect each other: no batch norm
+    identity: bool  # whether A and B have the same number of channels
+    stackable: (
+        bool  # whether the generators have no batch norm, so that images of a batch are independent
+    )
 
     def step(
         self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
@@ -59,7 +61,7 @@ class CycleGan:
         """Update both generators, then both discriminators on the same fakes."""
         count, terms, fakes = len(micro_batches), list[Losses](), list[Fakes]()
 
-        # Generators: equations 1 to 3 and the identity, through frozen discriminators
+        # Generators: equations 1 to 3 and the identity term, with frozen discriminators
         with frozen(*self.discriminators().values()):
             for batch in micro_batches:
                 with batch.dropout():
@@ -68,7 +70,7 @@ class CycleGan:
                 fakes.append(fake)
         update(optimizers["generators"], group=group)
 
-        # Discriminators: equation 1, on these fakes or on earlier ones from the image pools
+        # Discriminators: equation 1, on these fakes or earlier ones from the image pools
         if self.discriminators():
             for batch, fake in zip(micro_batches, fakes, strict=True):
                 losses = self.discriminator_losses(batch, fake, group=group)
@@ -77,12 +79,12 @@ class CycleGan:
         return mean_losses(terms, group=group)
 
     def generator_losses(self, batch: MicroBatch) -> tuple[Losses, Fakes]:
-        """Return the weighted terms of both generators: equations 1 to 3, identity section 5.2."""
+        """Return the weighted terms of both generators: equations 1 to 3, and section 5.2."""
         config, (real_a, real_b) = self.config, (batch.real_a, batch.real_b)
         lambda_idt_a = self.lambda_identity(config.lambda_a)
         lambda_idt_b = self.lambda_identity(config.lambda_b)
 
-        # Translations; a weight of 0 leaves out those that no other term needs
+        # Translations, except those that no term with a weight needs
         fake_b, idt_b = self._translate(
             self.generator_ab,
             real_a if config.lambda_gan_ab or config.lambda_a else None,
@@ -121,7 +123,7 @@ class CycleGan:
     def discriminator_losses(
         self, batch: MicroBatch, fakes: Fakes, *, group: ProcessGroup = SINGLE_PROCESS
     ) -> Losses:
-        """Return half the sum of the real and the fake term, on fakes from the pools."""
+        """Return half the sum of real and fake term of each discriminator, with pooled fakes."""
         losses: Losses = {}
         if self.discriminator_a is not None and fakes.fake_a is not None:
             fake_a = self.pool_a.query(fakes.fake_a, batch.rng, rows=batch.rows, group=group)
@@ -142,16 +144,16 @@ class CycleGan:
         return {"generator_ab": self.generator_ab, "generator_ba": self.generator_ba}
 
     def discriminators(self) -> Networks:
-        """Return the discriminators that have a weight, by name."""
+        """Return the discriminators with a weight above 0, by name."""
         found = {"discriminator_a": self.discriminator_a, "discriminator_b": self.discriminator_b}
         return {name: network for name, network in found.items() if network is not None}
 
     def optimized(self) -> dict[str, Networks]:
-        """Return one optimizer's networks for both generators, one for both discriminators."""
+        """Return the networks of two optimizers: the generators, and the discriminators."""
         return {"generators": self.generators(), "discriminators": self.discriminators()}
 
     def models(self) -> dict[Direction, tuple[str, ...]]:
-        """Return a generator for each direction."""
+        """Return the name of the generator of each direction."""
         return {"ab": ("generator_ab",), "ba": ("generator_ba",)}
 
     def pools(self) -> dict[str, ImagePool]:
@@ -159,7 +161,7 @@ class CycleGan:
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
 
     def _translate(self, generator: nn.Module, *images: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Translate the images that are given, in one pass where that is exact."""
+        """Translate the given images, in one pass if that gives the same result."""
         given = [image for image in images if image is not None]
         if self.stackable and len(given) > 1:
             made = iter(generator(torch.cat(given)).chunk(len(given)))
@@ -169,7 +171,7 @@ class CycleGan:
 
 
 def build_cyclegan(config: CycleGanConfig, settings: Settings) -> CycleGan:
-    """Build the networks of CycleGAN, uninitialised, with each domain's channels."""
+    """Build the networks of CycleGAN, uninitialised, with the channels of each domain."""
     a, b = settings.data.channels_a, settings.data.channels_b
     generator, discriminator = settings.generator, settings.discriminator
     recompute = settings.train.recompute

@@ -1,4 +1,4 @@
-"""A method together with everything that changes while it learns, and so must be resumed."""
+"""The learner: a method with all the state that a resumed training must restore."""
 
 import copy
 import math
@@ -35,15 +35,15 @@ from imgtranslate.settings.config import (
 )
 
 Tensors = dict[str, Tensor]
-ALL_FINITE = -1  # in place of the first step whose losses were not finite
+ALL_FINITE = -1  # stands for "no step yet with losses that are not finite"
 
 
 class Learner:
-    """Networks, optimizers, image pools, averages and the sums of the losses not yet logged.
+    """The networks, optimizers, image pools, averages and unlogged loss sums of a training.
 
     All randomness is a function of (seed, step), so these tensors and ``steps_done`` are the whole
-    state: a learner that restores them continues as if it had never stopped. The ranks of
-    ``group`` hold the same state.
+    state: a learner that restores them continues as if it had never stopped. All ranks of ``group``
+    hold the same state.
     """
 
     def __init__(
@@ -68,7 +68,9 @@ class Learner:
         self.method: Method = build_method(settings)
         optimized = {name: part for name, part in self.method.optimized().items() if part}
         self.networks: Networks = {n: m for part in optimized.values() for n, m in part.items()}
-        for index, network in enumerate(self.networks.values()):  # drawn alike for every device
+        for index, network in enumerate(
+            self.networks.values()
+        ):  # drawn on the CPU for every device
             rng = torch.Generator().manual_seed(integer_at(self.seed, Purpose.WEIGHTS, index))
             if isinstance(network, Resnet18Encoder):
                 initialise_as_resnet(network, generator=rng)
@@ -85,19 +87,21 @@ class Learner:
         for network in self.networks.values():
             self.execution.compile(network)
 
-        # What changes besides the networks
+        # The other state
         self.optimizers = {
             name: _build_optimizer(part, settings.optimizer) for name, part in optimized.items()
         }
         self.steps_done = 0
-        self.loss_sums: Tensors = {}  # since the last call of take_mean_losses
+        self.loss_sums: Tensors = {}  # since the last take_mean_losses
         self.loss_counts: dict[str, int] = {}
         self.validations: list[float] = []  # for the plateau schedule and the best checkpoint
-        self.rate_factor = 1.0  # of the learning rate; lower once the losses were not finite
+        self.rate_factor = (
+            1.0  # factor of the learning rate, lowered after losses that were not finite
+        )
         self.broken_at = torch.tensor(ALL_FINITE, device=device)
 
     def step(self, batch: Batch, *, learning_rate: float) -> None:
-        """Learn from one batch; of several ranks each passes its own rows of it."""
+        """Learn from one batch; each rank passes its own rows of it."""
         # Learning rate
         for optimizer in self.optimizers.values():
             for part in optimizer.param_groups:
@@ -115,10 +119,10 @@ class Learner:
             for key, value in average.state_dict().items():
                 if value.is_floating_point():
                     value.lerp_(current[key], 1 - decay)
-                else:  # batch norm's counter
+                else:  # the counter of batch norm
                     value.copy_(current[key])
 
-        # Loss sums, and the first step with a loss that is not finite; no step waits for the device
+        # Loss sums, and the first step with a loss that is not finite, without waiting for a GPU
         for name, loss in losses.items():
             self.loss_sums[name] = self.loss_sums.get(name, 0) + loss
             self.loss_counts[name] = self.loss_counts.get(name, 0) + 1
@@ -128,7 +132,7 @@ class Learner:
         self.steps_done += 1
 
     def take_mean_losses(self) -> dict[str, float]:
-        """Return the mean of each loss over the steps since the last call that had it."""
+        """Return the mean of each loss over the steps since the last call."""
         counts = self.loss_counts
         means = {name: float(self.loss_sums[name]) / counts[name] for name in sorted(counts)}
         self.loss_sums, self.loss_counts = {}, {}
@@ -136,11 +140,11 @@ class Learner:
 
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, float]:
-        """Measure ``diversity`` on one batch; nothing where the generator takes no code.
+        """Measure ``diversity`` on one batch; empty if the generator takes no code.
 
-        It is how far two samples of one input differ, a share of the range: 0 ignores z. In
-        evaluation mode: dropout would pass for an effect of the code, and batch norm's statistics
-        would learn from the measurement.
+        It is the mean difference between two samples of one input, as a share of the range; 0 means
+        that z is ignored. Measured in evaluation mode, because dropout would look like an effect of
+        the code, and the statistics of batch norm would change.
         """
         if not self.latent_dim:
             return {}
@@ -159,21 +163,21 @@ class Learner:
         return {"diversity": float(diversity)}
 
     def first_broken_step(self) -> int | None:
-        """Return the first step, counted from 1, whose losses were not all finite."""
+        """Return the first step, counted from 1, with a loss that is not finite, or None."""
         step = int(self.broken_at)
         return None if step == ALL_FINITE else step
 
     def is_finite(self) -> bool:
-        """Return whether all that would be saved is finite: weights break before losses do."""
+        """Return whether the whole state is finite: weights can break before losses do."""
         state = self.state_tensors().values()
         return all(bool(t.isfinite().all()) for t in state if t.is_floating_point())
 
     def is_best(self) -> bool:
-        """Return whether the last validation is better than all before."""
+        """Return whether the last validation is the best so far."""
         return bool(self.validations) and best_of(self.validations) == len(self.validations) - 1
 
     def models(self) -> dict[Direction, tuple[nn.Module, nn.Module | None]]:
-        """Return generator and encoder to use, by direction: the averages if there are any."""
+        """Return the generator and encoder to save, by direction: averages if there are any."""
         networks = self.averages or self.networks
         return {
             direction: (networks[names[0]], networks[names[1]] if len(names) > 1 else None)
@@ -181,12 +185,12 @@ class Learner:
         }
 
     def restart_averages(self) -> None:
-        """Set the averages to the networks' present weights."""
+        """Set the averages to the current weights of the networks."""
         for name, average in self.averages.items():
             average.load_state_dict(self.networks[name].state_dict())
 
     def state_tensors(self) -> Tensors:
-        """Return the training state by name; the live tensors, not copies."""
+        """Return the tensors of the training state by name, without copying them."""
         state = {
             **_prefixed(self.networks),
             **{f"ema_{name}": tensor for name, tensor in _prefixed(self.averages).items()},
@@ -203,9 +207,9 @@ class Learner:
         return state
 
     def restore(self, state: Tensors, *, steps_done: int) -> None:
-        """Restore what ``state_tensors`` returned.
+        """Restore the tensors of ``state_tensors``.
 
-        Raises ``KeyError``, ``IndexError``, ``ValueError`` or ``RuntimeError`` if it does not fit.
+        Raises ``KeyError``, ``IndexError``, ``ValueError`` or ``RuntimeError`` if they do not fit.
         """
         for name, network in self.networks.items():
             network.load_state_dict(_part(state, name))
@@ -219,7 +223,7 @@ class Learner:
             _restore_optimizer(optimizer, _part(state, name))
         sums, counts = _part(state, "loss_sum"), _part(state, "loss_count")
         if sums.keys() != counts.keys() or not all(count >= 1 for count in counts.values()):
-            raise ValueError("the sums and the counts of the losses do not fit")
+            raise ValueError("the sums and the counts of the losses contradict each other")
         self.loss_sums = {name: total.reshape(()).to(self.device) for name, total in sums.items()}
         self.loss_counts = {name: int(count) for name, count in counts.items()}
         self.validations = state["validations"].reshape(-1).tolist()
@@ -228,7 +232,7 @@ class Learner:
         self.steps_done = steps_done
 
     def _micro_batches(self, batch: Batch) -> list[MicroBatch]:
-        """Divide a batch; every micro-batch draws from the same point of the random numbers."""
+        """Divide a batch; every micro-batch starts from the same random state."""
         rows = self.split.micro_batches()
         sides = (side.chunk(len(rows)) for side in (batch.real_a, batch.real_b))
         return [
@@ -258,17 +262,17 @@ def build_method(settings: Settings) -> Method:
 
 
 def best_of(validations: Sequence[float]) -> int:
-    """Return the index of the least validation, the first of equals; NaN comes last."""
+    """Return the index of the lowest validation, the first of equal ones; NaN counts as highest."""
     return min(range(len(validations)), key=lambda n: (math.isnan(validations[n]), validations[n]))
 
 
 def parameter_count(learner: Learner) -> int:
-    """Count the weights that learn."""
+    """Count the trainable weights."""
     return sum(p.numel() for network in learner.networks.values() for p in network.parameters())
 
 
 def _build_optimizer(networks: Networks, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Build an optimizer with a parameter group for each network, as ``update`` clips each."""
+    """Build an optimizer with one parameter group per network, because ``update`` clips each."""
     groups = [
         {"params": list(network.parameters()), "max_grad_norm": settings.max_grad_norm}
         for network in networks.values()
@@ -281,14 +285,14 @@ def _build_optimizer(networks: Networks, settings: OptimizerSettings) -> torch.o
             return torch.optim.RMSprop(groups, lr=settings.lr)
 
 
-OPTIMIZER_STATE = {  # of each parameter
+OPTIMIZER_STATE = {  # state of each parameter
     torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
     torch.optim.RMSprop: {"step", "square_avg"},
 }
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Tensors) -> None:
-    """Restore an optimizer's state; a parameter that has not learnt yet has none."""
+    """Restore the state of an optimizer; a parameter without updates has none."""
     parameters = [p for part in optimizer.param_groups for p in part["params"]]
     entries: dict[int, Tensors] = {}
     for name, tensor in state.items():
@@ -296,13 +300,13 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Tensors) -> None
         parameter = parameters[int(place)]
         shape = torch.Size() if key == "step" else parameter.shape
         if tensor.shape != shape:
-            raise ValueError(f"{name} is {list(tensor.shape)}, not {list(shape)}")
-        if key != "step":  # fused kernels walk weights and state in one order: lay them out alike
+            raise ValueError(f"{name} has the shape {list(tensor.shape)}, not {list(shape)}")
+        if key != "step":  # fused kernels need the memory layout of the weights
             tensor = torch.empty_like(parameter).copy_(tensor)
         entries.setdefault(int(place), {})[key] = tensor
     for index, entry in entries.items():
         if entry.keys() != OPTIMIZER_STATE[type(optimizer)]:
-            raise ValueError(f"the optimizer state of parameter {index} is {sorted(entry)}")
+            raise ValueError(f"the optimizer state of parameter {index} has {sorted(entry)}")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
 
 
@@ -322,4 +326,6 @@ def _part(state: Tensors, prefix: str) -> Tensors:
 def _check_pool(stored: Tensors, *, count: int, side: int) -> None:
     for images in stored.values():
         if images.dim() != 4 or len(images) > count or tuple(images.shape[2:]) != (side, side):
-            raise ValueError(f"a pool is {list(images.shape)}, not {count} images of {side} px")
+            raise ValueError(
+                f"an image pool has the shape {list(images.shape)}, not {count} images of {side} px"
+            )

@@ -1,4 +1,4 @@
-"""pix2pix (arXiv 1611.07004): a generator learnt from pairs."""
+"""pix2pix (arXiv 1611.07004): a generator that learns from pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ from imgtranslate.settings.config import Pix2PixConfig, Settings, latent_dim
 
 @dataclass(frozen=True, kw_only=True)
 class Pix2Pix:
-    """A generator, which may take a code z of noise, and a discriminator of pairs."""
+    """A generator, optionally with a random code z, and a discriminator of pairs."""
 
     config: Pix2PixConfig
     generator: nn.Module
-    discriminator: nn.Module | None  # absent if its weight is 0
+    discriminator: nn.Module | None  # None if its weight is 0
     pool: ImagePool
     adversarial: AdversarialLoss
     latent_dim: int
@@ -40,7 +40,7 @@ class Pix2Pix:
     def step(
         self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
     ) -> Losses:
-        """Update the discriminator, then the generator against the updated one (section 3.3)."""
+        """Update the discriminator, then the generator against it (section 3.3)."""
         count, terms, fakes = len(micro_batches), list[Losses](), list[Tensor]()
         for batch in micro_batches:
             with batch.dropout():
@@ -53,17 +53,17 @@ class Pix2Pix:
                 terms.append(backward(losses, micro_batches=count))
             update(optimizers["discriminators"], group=group)
 
-        # Generator: equation 4, on the same fakes, through the frozen discriminator
+        # Generator: equation 4, on the same fakes, with the frozen discriminator
         with frozen(*self.discriminators().values()):
             for batch, fake_b in zip(micro_batches, fakes, strict=True):
-                with batch.dropout():  # layers that are recomputed need their masks again
+                with batch.dropout():  # recomputed layers need their masks again
                     losses = self.generator_losses(batch, fake_b)
                     terms.append(backward(losses, micro_batches=count))
         update(optimizers["generators"], group=group)
         return mean_losses(terms, group=group)
 
     def translate(self, batch: MicroBatch) -> Tensor:
-        """Translate A, with a code of noise if the generator takes one."""
+        """Translate A, with a random code if the generator takes one."""
         z = [batch.noise(self.latent_dim)] if self.latent_dim else []
         fake_b: Tensor = self.generator(batch.real_a, *z)
         return fake_b
@@ -82,7 +82,7 @@ class Pix2Pix:
     def discriminator_losses(
         self, batch: MicroBatch, fake_b: Tensor, *, group: ProcessGroup = SINGLE_PROCESS
     ) -> Losses:
-        """Return half the sum of the real and the fake term."""
+        """Return half the sum of real and fake term."""
         if self.discriminator is None:
             return {}
         real = self._judged(batch.real_a, batch.real_b)
@@ -92,26 +92,26 @@ class Pix2Pix:
         return {"discriminator": 0.5 * loss}
 
     def discriminators(self) -> Networks:
-        """Return the discriminator by name, if it has a weight."""
+        """Return the discriminator by name, if its weight is above 0."""
         return {} if self.discriminator is None else {"discriminator": self.discriminator}
 
     def optimized(self) -> dict[str, Networks]:
-        """Return one optimizer's networks for the generator, one for the discriminator."""
+        """Return the networks of two optimizers: the generator, and the discriminator."""
         return {
             "generators": {"generator": self.generator},
             "discriminators": self.discriminators(),
         }
 
     def models(self) -> dict[Direction, tuple[str, ...]]:
-        """Return the generator from A to B."""
+        """Return the name of the generator from A to B."""
         return {"ab": ("generator",)}
 
     def pools(self) -> dict[str, ImagePool]:
-        """Return the image pool, of what the discriminator sees."""
+        """Return the image pool, which stores inputs of the discriminator."""
         return {"pool": self.pool}
 
     def _judged(self, real_a: Tensor, image_b: Tensor) -> Tensor:
-        """Return the discriminator's input: the pair, or the output alone."""
+        """Return the input of the discriminator: the pair, or the output alone."""
         return torch.cat([real_a, image_b], dim=1) if self.config.conditional else image_b
 
 

@@ -1,11 +1,11 @@
 """The processes that train one run together, each on its rows of every batch.
 
 All ranks hold the same weights, optimizer states, image pools and loss sums at all times:
-gradients and losses are averaged, fakes are gathered, and every rank then does the same. Gradients
-are averaged here, after the backward pass, and not by ``DistributedDataParallel``: that expects one
-forward pass of a network for each backward pass, while here a generator runs up to three times, a
-discriminator is frozen in one phase and learns in the next, and a gradient penalty goes backward
-twice. The cost: communication does not overlap with the backward pass.
+gradients and losses are averaged, fakes are gathered, and all ranks then make the same update.
+Gradients are averaged after the backward pass rather than by ``DistributedDataParallel``, which
+expects one forward pass of a network for each backward pass. Here a generator runs up to three
+times, a discriminator is frozen in one phase and learns in the next, and a gradient penalty
+differentiates twice. The cost is that communication does not overlap with the backward pass.
 """
 
 import contextlib
@@ -19,23 +19,23 @@ from torch import Tensor
 
 from imgtranslate.errors import ImgTranslateError
 
-TIMEOUT = timedelta(minutes=10)  # for what every rank does at once
+TIMEOUT = timedelta(minutes=10)  # for operations of all ranks at the same time
 LONG_TIMEOUT = timedelta(hours=2)  # while rank 0 validates, draws samples or writes
 LONGEST_TIMEOUT = timedelta(days=7)  # while rank 0 checks the pictures
-BUCKET = 2**23  # numbers averaged at once: more is no faster and costs memory
+BUCKET = 2**23  # numbers averaged at once; more cost memory without being faster
 
 
 class ProcessGroupError(ImgTranslateError):
-    """Another process of the training ended or does not answer."""
+    """The loss of another process of the training, which ended or does not answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessGroup:
-    """One rank among ``size``; rank 0 alone writes and reports.
+    """One rank among ``size``; only rank 0 writes and reports.
 
-    ``control`` and ``patient``: groups for small messages, on the CPU so that no message waits
-    for a device; ``patient`` allows longer timeouts. All ranks must call the same methods in the
-    same order. Every method raises ``ProcessGroupError``.
+    ``control`` and ``patient`` are groups for small messages on the CPU, so that no message waits
+    for a device; ``patient`` has a longer timeout. All ranks must call the same methods in the same
+    order. Every method raises ``ProcessGroupError``.
     """
 
     rank: int = 0
@@ -49,7 +49,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace ``tensors`` by their mean over all ranks, bit for bit the same on each."""
+        """Replace ``tensors`` by their mean over all ranks, bit-identical on each rank."""
         if self.size == 1:
             return
         for bucket in _buckets(tensors):
@@ -62,7 +62,7 @@ class ProcessGroup:
                 tensor.copy_(mean.view(tensor.shape))
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Concatenate the rows (n, …) of all ranks in their order: (size x n, …)."""
+        """Concatenate the rows (n, …) of all ranks in order: (size x n, …)."""
         if self.size == 1:
             return rows
         layout = torch.contiguous_format
@@ -72,7 +72,7 @@ class ProcessGroup:
         return torch.cat(found)
 
     def any(self, *flags: bool) -> list[bool]:
-        """Return for each flag whether any rank raises it."""
+        """Return for each flag whether it is set on any rank."""
         if self.size == 1:
             return list(flags)
         votes = torch.tensor(flags, dtype=torch.int32)
@@ -81,7 +81,7 @@ class ProcessGroup:
         return [bool(vote) for vote in votes]
 
     def broadcast(self, content: bytes = b"") -> bytes:
-        """Return the content of rank 0; other ranks pass none."""
+        """Return the content that rank 0 passes; other ranks pass none."""
         if self.size == 1:
             return content
         length = torch.tensor(len(content))
@@ -95,7 +95,7 @@ class ProcessGroup:
         return message.numpy().tobytes()
 
     def wait(self, timeout: timedelta = LONG_TIMEOUT) -> None:
-        """Wait until all ranks call this: rank 0 may have validated or written before."""
+        """Wait until all ranks call this, for example while rank 0 validates or writes."""
         if self.size > 1:
             with _loss_explained():
                 here = dist.all_reduce(torch.zeros(1), group=self.patient, async_op=True)
@@ -111,8 +111,8 @@ def _loss_explained() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise ProcessGroupError(
-            "training on several processes: one of them was lost, or did not answer in time. "
-            "The last saved state is kept: go on with `resume`"
+            "training in several processes: one was lost, or did not answer in time. The last "
+            "saved state is kept: continue with `resume`"
         ) from error
 
 

@@ -9,9 +9,9 @@ from imgtranslate.settings.config import ScheduleSettings, Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Epoch and learning rate of each step; steps count from 0, epochs from 1.
+    """The epoch and learning rate of each step; steps count from 0, epochs from 1.
 
-    An epoch is one pass over the longer side.
+    An epoch is one pass over the larger side.
     """
 
     settings: ScheduleSettings
@@ -21,33 +21,33 @@ class Schedule:
     stop_at: int | None  # steps
 
     def epoch(self, step: int) -> int:
-        """Return the epoch in which ``step`` begins."""
+        """Return the epoch of ``step``."""
         return 1 + step * self.batch_size // self.longer_side
 
     def learning_rate(self, step: int, validations: Sequence[float] = ()) -> float:
-        """Return the rate of ``step``; ``validations`` so far matter to ``plateau`` alone.
+        """Return the learning rate of ``step``; only ``plateau`` uses the ``validations`` so far.
 
-        Schedules count epochs from 1, or steps where they are given in steps.
+        Schedules count epochs from 1, or steps if they are given in steps.
         """
         constant, decay = self._spans()
         now = step + 1 if self.settings.constant_steps is not None else self.epoch(step)
         return self.base_rate * self._factor(now, constant, decay, validations)
 
     def total_steps(self) -> int:
-        """Return the step at which training stops: the schedule's end, or ``stop_at``."""
+        """Return the step at which training stops: the end of the schedule, or ``stop_at``."""
         total = sum(self._spans())
         if self.settings.constant_steps is None:
             total = math.ceil(total * self.longer_side / self.batch_size)
         return total if self.stop_at is None else min(total, self.stop_at)
 
     def total_epochs(self) -> int:
-        """Return the epoch in which the last step falls."""
+        """Return the epoch of the last step."""
         return self.epoch(max(0, self.total_steps() - 1))
 
     def _factor(self, now: int, constant: int, decay: int, validations: Sequence[float]) -> float:
         settings = self.settings
         match settings.kind:
-            case "linear":  # CycleGAN, section 4; 0 is not reached: the last epoch learns
+            case "linear":  # CycleGAN, section 4; the rate of the last epoch is above 0
                 return max(0.0, 1 - max(0, now - constant) / (decay + 1))
             case "step":
                 return float(settings.factor ** ((now - 1) // settings.every))
@@ -61,16 +61,16 @@ class Schedule:
                 return 1.0
 
     def _spans(self) -> tuple[int, int]:
-        """Return the constant and the decay part, in epochs or in steps."""
+        """Return the lengths of the constant and the decay part, in epochs or in steps."""
         if self.settings.constant_steps is not None:
             return self.settings.constant_steps, self.settings.decay_steps or 0
         return self.settings.epochs, self.settings.decay_epochs
 
 
 def count_plateaus(validations: Sequence[float], patience: int) -> int:
-    """Count how often ``patience`` + 1 validations in a row did not better the best by 1 %.
+    """Count how often ``patience`` + 1 validations in a row failed to improve the best by 1 %.
 
-    As in the reference's scheduler the count of bad ones begins anew after each plateau.
+    As in the scheduler of the reference, counting starts again after each plateau.
     """
     best, bad, falls = math.inf, 0, 0
     for value in validations:
@@ -84,7 +84,7 @@ def count_plateaus(validations: Sequence[float], patience: int) -> int:
 
 
 def build_schedule(settings: Settings, *, longer_side: int) -> Schedule:
-    """Build the schedule of a run whose longer side has so many pictures."""
+    """Build the schedule of a run whose larger side has ``longer_side`` pictures."""
     return Schedule(
         settings=settings.schedule,
         base_rate=settings.optimizer.lr,

@@ -1,4 +1,4 @@
-"""The parts of every method's step: micro-batches, image pool, GAN terms, updates, precision."""
+"""The parts of a training step: micro-batches, image pool, GAN terms, updates and precision."""
 
 import contextlib
 import os
@@ -26,8 +26,8 @@ from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.networks.layers import dropout_rows
 from imgtranslate.settings.config import Settings, TrainSettings
 
-COMPILERS = ("g++", "clang++", "cl")  # torch's compiler needs one of them on a CPU
-LARGEST_GRADIENT = 1e6  # of one weight; those of ordinary pictures are below 1e3
+COMPILERS = ("g++", "clang++", "cl")  # torch.compile needs one of them on a CPU
+LARGEST_GRADIENT = 1e6  # of one weight; ordinary pictures give less than 1e3
 
 Direction = Literal["ab", "ba"]
 Losses = dict[str, Tensor]
@@ -39,8 +39,8 @@ Optimizers = Mapping[str, torch.optim.Optimizer]
 class MicroBatch:
     """Real pictures (n, c, h, w) that one rank runs at once, with the random numbers of their rows.
 
-    Random numbers are drawn for the whole batch, and each micro-batch uses those of its ``rows``:
-    neither gradient accumulation nor the number of ranks changes a draw.
+    Random numbers are drawn for the whole batch, and each micro-batch uses those of its ``rows``,
+    so neither gradient accumulation nor the number of ranks changes them.
     """
 
     real_a: Tensor
@@ -56,15 +56,15 @@ class MicroBatch:
         return self.rows.of(noise(self.rng, count, numbers, like=self.real_a))
 
     def uniform(self) -> Tensor:
-        """Draw a number of [0, 1) for each picture: (n,)."""
+        """Draw a number in [0, 1) for each picture: (n,)."""
         whole = self.rng.random(len(self.real_a) * self.rows.count)
         return torch.from_numpy(self.rows.of(whole)).to(self.real_a)
 
     @contextlib.contextmanager
     def dropout(self) -> Iterator[None]:
-        """Let dropout use this micro-batch's rows of the masks of the whole batch.
+        """Make dropout use the rows of this micro-batch in the masks of the whole batch.
 
-        All micro-batches but the last leave torch's random numbers to the next one.
+        All micro-batches but the last restore the random state of torch for the next one.
         """
         devices = [self.real_a.device] if self.real_a.is_cuda else []
         with dropout_rows(self.rows), torch.random.fork_rng(devices, enabled=not self.last):
@@ -72,7 +72,7 @@ class MicroBatch:
 
 
 class ImagePool:
-    """Up to ``size`` earlier fakes, so that a discriminator does not forget them.
+    """A history of up to ``size`` fakes, so that a discriminator does not forget earlier ones.
 
     arXiv 1612.07828, section 2.3; CycleGAN, section 4.
     """
@@ -89,18 +89,18 @@ class ImagePool:
         rows: Rows = ALL_ROWS,
         group: ProcessGroup = SINGLE_PROCESS,
     ) -> Tensor:
-        """Exchange new fakes (n, c, h, w) for a mix of new and stored ones, image by image.
+        """Replace new fakes (n, c, h, w) by a mix of new and stored ones, image by image.
 
-        ``rows``: the rows of the batch that ``fakes`` were made of. Every rank of ``group`` keeps
-        the same pool: it takes in the fakes of all ranks, with the draws that one process would
-        make for the whole batch.
+        ``rows``: the rows of the batch that ``fakes`` were made from. Every rank of ``group`` keeps
+        the same pool: it stores the fakes of all ranks, with the random numbers that one process
+        would draw for the whole batch.
         """
         if self.size == 0:
             return fakes
         own, everyone = len(fakes), group.gather(fakes)
         count = own * rows.count
         draws = [(rng.random() < 0.5, int(rng.integers(self.size))) for _ in range(count)]
-        first = (rows.index - group.rank) * own  # of this micro-batch of all ranks
+        first = (rows.index - group.rank) * own  # the first draw of this micro-batch over all ranks
         mixed = [
             self._exchange(image, swap, slot)
             for image, (swap, slot) in zip(everyone, draws[first:], strict=False)
@@ -112,7 +112,7 @@ class ImagePool:
         return {"images": torch.stack(self.images)} if self.images else {}
 
     def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        """Restore what ``tensors()`` returned."""
+        """Restore the images that ``tensors()`` returned."""
         stored = tensors["images"].to(device) if tensors else ()
         self.images = [image.clone() for image in stored]
 
@@ -121,17 +121,17 @@ class ImagePool:
             self.images.append(image.clone())  # a view would keep its whole batch alive
             return image
         if not swap:
-            return image  # not stored
+            return image  # used, but not stored
         stored, self.images[slot] = self.images[slot], image.clone()
         return stored
 
 
 class Method(Protocol):
-    """Losses on networks, and the order in which the networks learn; terms come already weighted.
+    """A method: networks with weighted losses, and the order in which the networks learn.
 
-    ``optimized``: the networks that learn, by the name of their optimizer. ``models``: the
-    generator's name and, where there is one, the encoder's, by direction. ``step`` learns from one
-    batch and returns the mean of every term.
+    ``optimized`` returns the networks that learn by the name of their optimizer. ``models`` returns
+    the names of the generator and, if there is one, the encoder by direction. ``step`` learns from
+    one batch and returns the mean of every term.
     """
 
     def optimized(self) -> dict[str, Networks]: ...  # noqa: D102
@@ -144,11 +144,11 @@ class Method(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialLoss:
-    """The GAN terms of a generator and of a discriminator, unweighted."""
+    """The unweighted GAN terms of a generator and a discriminator."""
 
     gan_mode: GanMode
     lambda_penalty: float
-    stackable: bool  # images of one batch do not affect each other: no batch norm
+    stackable: bool  # whether there is no batch norm, so that images of a batch are independent
 
     def of_generator(self, discriminator: nn.Module, fake: Tensor) -> Tensor:
         """Return the loss of the generator that made ``fake``."""
@@ -157,9 +157,9 @@ class AdversarialLoss:
     def of_discriminator(
         self, discriminator: nn.Module, real: Tensor, fake: Tensor, batch: MicroBatch
     ) -> Tensor:
-        """Return real + fake term, with ``wgangp`` + the gradient penalty; ``fake`` is detached.
+        """Return the sum of real and fake term, and for ``wgangp`` of the gradient penalty.
 
-        CycleGAN and pix2pix halve it.
+        ``fake`` is detached. CycleGAN and pix2pix halve the sum.
         """
         real_logits, fake_logits = self._logits(discriminator, real, fake)
         loss = real_loss(real_logits, gan_mode=self.gan_mode)
@@ -174,7 +174,7 @@ class AdversarialLoss:
     ) -> tuple[Logits, Logits]:
         if not self.stackable or real.shape != fake.shape:
             return discriminator(real), discriminator(fake)
-        logits = discriminator(torch.cat([real, fake]))  # one pass is faster than two
+        logits = discriminator(torch.cat([real, fake]))  # one pass is faster
         if isinstance(logits, Tensor):
             real_logits, fake_logits = logits.chunk(2)
             return real_logits, fake_logits
@@ -195,7 +195,7 @@ def build_adversarial_loss(settings: Settings) -> AdversarialLoss:
 def frozen(*networks: nn.Module) -> Iterator[None]:
     """Let gradients flow through ``networks`` but not into their weights.
 
-    Only the forward pass must be inside; the backward pass may follow later.
+    Only the forward pass must be inside the block; the backward pass may follow later.
     """
     for network in networks:
         network.requires_grad_(False)
@@ -208,7 +208,7 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(*networks: nn.Module) -> Iterator[None]:
-    """Put ``networks`` in evaluation mode, uncompiled: compiling for each size takes minutes."""
+    """Set ``networks`` to evaluation mode, uncompiled, as compiling each size takes minutes."""
     for network in networks:
         network.eval()
     try:
@@ -220,7 +220,7 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
 
 
 def backward(losses: Losses, *, micro_batches: int = 1) -> Losses:
-    """Add the gradients of the sum of all terms over ``micro_batches``; return them detached."""
+    """Accumulate the gradient of the sum of all terms / ``micro_batches``; return them detached."""
     if losses:
         total = torch.stack(list(losses.values())).sum()
         (total / micro_batches).backward()  # type: ignore[no-untyped-call]
@@ -228,15 +228,16 @@ def backward(losses: Losses, *, micro_batches: int = 1) -> Losses:
 
 
 def update(optimizer: torch.optim.Optimizer, *, group: ProcessGroup = SINGLE_PROCESS) -> None:
-    """Step down the mean gradient of all ranks, then clear it.
+    """Update the weights by the mean gradient of all ranks, then clear the gradients.
 
-    A parameter group is a network; its ``max_grad_norm``, if not 0, clips its gradient's norm.
+    A parameter group is a network, whose gradient is clipped to the norm ``max_grad_norm`` unless
+    that is 0.
     """
     weights = [weight for part in optimizer.param_groups for weight in part["params"]]
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     group.average(gradients)
-    # Many norms of flat pictures multiply gradients, each by up to 316, and Adam squares them.
-    # Nothing is learnt from a loss that is not finite.
+    # On flat pictures each norm multiplies gradients by up to 316, and Adam squares them. A loss
+    # that is not finite changes no weight.
     for gradient in gradients:
         gradient.nan_to_num_(0.0).clamp_(-LARGEST_GRADIENT, LARGEST_GRADIENT)
     for part in optimizer.param_groups:
@@ -247,7 +248,7 @@ def update(optimizer: torch.optim.Optimizer, *, group: ProcessGroup = SINGLE_PRO
 
 
 def mean_losses(terms: Sequence[Losses], *, group: ProcessGroup = SINGLE_PROCESS) -> Losses:
-    """Average each term over the micro-batches that had it, and over all ranks."""
+    """Average each term over the micro-batches that have it, and over all ranks."""
     names = dict.fromkeys(name for losses in terms for name in losses)
     means = {
         name: torch.stack([losses[name] for losses in terms if name in losses]).mean()
@@ -258,35 +259,35 @@ def mean_losses(terms: Sequence[Losses], *, group: ProcessGroup = SINGLE_PROCESS
 
 
 def detached(fake: Tensor | None) -> Tensor | None:
-    """Detach a fake for the discriminators, if it was made."""
+    """Detach a fake for the discriminators; None stays None."""
     return None if fake is None else fake.detach()
 
 
 def noise(rng: np.random.Generator, count: int, numbers: int, *, like: Tensor) -> Tensor:
-    """Draw codes z from normal(0, 1), (count, numbers): the same on every device."""
+    """Draw codes z (count, numbers) from normal(0, 1), the same on every device."""
     return torch.from_numpy(rng.standard_normal((count, numbers))).to(like)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """The precision and the kernels of a training on a device, once ``auto`` is resolved."""
+    """The precision and compilation of a training on a device, with ``auto`` resolved."""
 
     device: torch.device
     bf16: bool
     compiled: bool
 
     def compile(self, network: nn.Module) -> None:
-        """Compile a network if requested; its weights and their names stay as they are."""
-        if self.compiled:  # CUDA graphs save the launching of kernels
+        """Compile a network if requested, without changing its weights and their names."""
+        if self.compiled:  # CUDA graphs save kernel launches
             network.compile(mode="reduce-overhead" if self.device.type == "cuda" else "default")
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
-        """Surround one step; with bf16 the networks compute in it and return float32."""
+        """Set the precision for one step; with bf16 the networks still return float32."""
         with contextlib.ExitStack() as stack:
             if self.device.type == "cuda":
                 cudnn = torch.backends.cudnn
-                kernels = cudnn.flags(  # try all kernels once for each shape: training has few
+                kernels = cudnn.flags(  # benchmark kernels for each of the few shapes
                     enabled=cudnn.enabled,
                     benchmark=not cudnn.deterministic,
                     deterministic=cudnn.deterministic,
@@ -295,17 +296,17 @@ class Execution:
                 stack.enter_context(kernels)
             if self.compiled:
                 torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-            if self.bf16:  # uncached: the cache would keep weights from before their update
+            if self.bf16:  # not cached: the cache would keep weights of before their update
                 kind = self.device.type
                 stack.enter_context(torch.autocast(kind, torch.bfloat16, cache_enabled=False))
             yield
 
 
 def choose_execution(settings: TrainSettings, device: torch.device) -> Execution:
-    """Resolve ``auto``; raise ``UsageError`` if ``device`` cannot do what is requested.
+    """Resolve ``auto``; raise ``UsageError`` if ``device`` does not support the request.
 
-    ``auto``: bf16 on GPUs of compute capability 8 and higher, float32 elsewhere; not compiled, as
-    compiling gains nothing on a CPU (docs/performance.md) and no GPU has been measured yet.
+    ``auto`` is bf16 on GPUs of compute capability 8 and higher, float32 elsewhere. It does not
+    compile: that gains nothing on a CPU (docs/performance.md), and no GPU has been measured yet.
     """
     cuda, compiled = device.type == "cuda", settings.compile == "on"
     if compiled and cuda and not has_triton_package():
@@ -315,7 +316,7 @@ def choose_execution(settings: TrainSettings, device: torch.device) -> Execution
     found = os.environ.get("CXX") or any(shutil.which(name) for name in COMPILERS)
     if compiled and not cuda and not found:
         raise UsageError(
-            "train.compile on: no C++ compiler here. Install g++, or leave train.compile out"
+            "train.compile on: needs a C++ compiler. Install g++, or leave train.compile out"
         )
     bf16 = settings.precision == "bf16"
     if settings.precision == "auto" and cuda:

@@ -1,7 +1,7 @@
-"""The log of a training, ``metrics.jsonl``, and the warnings that its own numbers give.
+"""The log of a training, ``metrics.jsonl``, and the warnings that follow from its numbers.
 
-Warnings are a function of the rows in their order, so a resumed run, which reads the rows again,
-gives those that an uninterrupted one would.
+Warnings are a function of the rows in order. A resumed run reads the rows again, and so gives the
+same warnings as an uninterrupted one.
 """
 
 import math
@@ -25,37 +25,37 @@ from imgtranslate.training.events import Report, Unwell, Validated
 
 Warnings = dict[str, str]  # one line for each sign
 
-# A loss below this share of its value in a draw, for so many steps, is a won game.
+# A side has won if its loss is below this share of its value in a draw for this many steps.
 WON = ((0.2, 2000), (0.05, 300))
-COLLAPSED = 0.1  # share of the pictures' spread below which fakes are alike
-CODE_STEPS, CODE_IGNORED = 500, 0.01  # from this step on, samples of one input nearer than this
-NO_GAIN = 20  # validations
-LASTED = "{lasted}"  # in a text: for how many steps the sign has shown
+COLLAPSED = 0.1  # spread of fakes, as a share of that of real pictures, that counts as collapse
+CODE_STEPS, CODE_IGNORED = 500, 0.01  # first checked step, and diversity that counts as ignored
+NO_GAIN = 20  # validations without a gain
+LASTED = "{lasted}"  # placeholder in a text for the number of steps that the sign has shown
 NOT_FINITE = "not_finite"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """One thing that may be wrong, and for how many steps it may show without a warning."""
+    """A possible fault, and the number of steps for which it may show without a warning."""
 
     name: str
     shows: bool
     text: str
-    bearable: int = 0  # steps; tells two signs of one name apart
+    bearable: int = 0  # steps; also distinguishes two signs of one name
 
 
 @dataclass(kw_only=True)
 class Health:
-    """Warnings about a training: once when a sign begins, and again after twice as many steps."""
+    """The warnings of a training: when a sign begins, and again after twice as many steps."""
 
     settings: Settings
     last_step: int = 0
     validations: list[tuple[float, int]] = field(default_factory=list)  # value, step
     since: dict[tuple[str, int], int] = field(default_factory=dict)
-    warned: dict[str, int] = field(default_factory=dict)  # at which step
+    warned: dict[str, int] = field(default_factory=dict)  # step of the last warning by name
 
     def see(self, row: Mapping[str, Any]) -> Warnings:
-        """Take in one row and return its warnings."""
+        """Process one row and return its warnings."""
         step, warnings = int(row["step"]), Warnings()
         for sign in self._signs(row, step):
             key = (sign.name, sign.bearable)
@@ -73,13 +73,13 @@ class Health:
     def _signs(self, row: Mapping[str, Any], step: int) -> Iterator[Sign]:
         yield from _game_signs(row, self.settings)
         for direction in ("ab", "ba"):
-            yield from _fake_signs(row, direction)
+            yield from _fake_signs(row, direction, self.settings)
         if "diversity" in row and step >= CODE_STEPS:
             yield Sign(
                 name="code_ignored",
                 shows=row["diversity"] < CODE_IGNORED,
                 text=(
-                    "the code z is being ignored: two samples of one picture differ by "
+                    "the generator ignores the code z: two samples of one picture differ by only "
                     f"{row['diversity']:.2%} of the range. Train longer, or raise "
                     "method.lambda_latent"
                 ),
@@ -92,16 +92,16 @@ class Health:
                 name="no_gain",
                 shows=len(values) - 1 - best >= NO_GAIN,
                 text=(
-                    f"no better validation since step {self.validations[best][1]}: "
-                    f"{values[best]:.3g} there, {values[-1]:.3g} now. More steps may not help; "
-                    "best/ keeps the models of that step"
+                    f"validation has not improved since step {self.validations[best][1]}: "
+                    f"{values[best]:.3g} then, {values[-1]:.3g} now. More steps may not help; "
+                    "best/ has the models of that step"
                 ),
             )
 
 
 @dataclass(kw_only=True)
 class MetricsLog:
-    """Rows of ``metrics.jsonl``, written by rank 0, each with the warnings it gives."""
+    """The rows of ``metrics.jsonl``, written by rank 0 with the warnings that they give."""
 
     run: Run
     schedule: Schedule
@@ -130,7 +130,7 @@ class MetricsLog:
             )
 
     def restart(self, line: str, learner: Learner, *, learning_rate: float) -> None:
-        """Continue from the rows that are left after the learner was set back; write why."""
+        """Continue from the remaining rows after a recovery, and write the reason ``line``."""
         if learner.group.leads:
             self._read_again()
             self._append(self._head(learner, learning_rate), {NOT_FINITE: line})
@@ -154,7 +154,7 @@ class MetricsLog:
 
 
 def draw_of(settings: Settings) -> float:
-    """Return a discriminator's loss where it cannot tell real from fake; 0 if that says nothing."""
+    """Return the loss of a discriminator that cannot tell real from fake; 0 if unknown."""
     both = {"lsgan": 0.5, "vanilla": 2 * math.log(2), "hinge": 2.0, "wgangp": 0.0}
     discriminator, method = settings.discriminator, settings.method
     scales = discriminator.num_scales if isinstance(discriminator, MultiScaleConfig) else 1
@@ -163,15 +163,15 @@ def draw_of(settings: Settings) -> float:
 
 
 def _game_signs(row: Mapping[str, Any], settings: Settings) -> Iterator[Sign]:
-    """Yield the signs that one side of a game has won; Wasserstein's losses do not tell."""
+    """Yield the signs that one network has won; Wasserstein losses do not show this."""
     draw, method = draw_of(settings), settings.method
     for name, loss in row.items():
         if name.startswith("discriminator") and draw:
-            yield from _won(name.replace("_", " "), name, loss, draw, "the generator")
+            yield from _won(_spelled(name, settings), name, loss, draw, "the generator")
         weight = _gan_weight(name, method)
         if weight and method.gan_mode in ("lsgan", "vanilla"):
             half = draw / 2 if isinstance(method, BicycleGanConfig) else draw
-            generator = name.replace("gan", "generator").replace("_", " ")
+            generator = _spelled(name.replace("gan", "generator"), settings)
             yield from _won(generator, f"generator_{name}", loss / weight, half, "it")
 
 
@@ -183,14 +183,31 @@ def _won(winner: str, name: str, loss: float, draw: float, loser: str) -> Iterat
             shows=loss < share * draw,
             text=(
                 f"{winner} has won: its loss has been below {share * draw:.2g} for {LASTED} steps "
-                f"({loss:.2g} now, {draw:.2g} in a draw), and {loser} learns little. "
-                "Lower optimizer.lr, add pictures, or begin anew with another train.seed"
+                f"({loss:.2g} now; a draw is {draw:.2g}), and {loser} learns little. "
+                "Lower optimizer.lr, add pictures, or start again with another train.seed"
             ),
         )
 
 
+def _domain_names(settings: Settings) -> dict[str, str]:
+    return {"a": settings.data.name_a or "A", "b": settings.data.name_b or "B"}
+
+
+def _way(direction: str, settings: Settings) -> str:
+    """Write a direction with the names of the domains: ``horses → zebras``."""
+    return " → ".join(_domain_names(settings)[letter] for letter in direction)
+
+
+def _spelled(network: str, settings: Settings) -> str:
+    """Name a network in words: ``discriminator of horses``, ``generator horses → zebras``."""
+    kind, _, part = network.partition("_")
+    if part in ("a", "b"):
+        return f"{kind} of {_domain_names(settings)[part]}"
+    return f"{kind} {_way(part, settings) if part in ('ab', 'ba') else part}".rstrip()
+
+
 def _gan_weight(name: str, method: MethodConfig) -> float:
-    """Return the weight of the adversarial loss of that name; 0 for other losses."""
+    """Return the weight of an adversarial loss; 0 for other losses."""
     if not name.startswith("gan"):
         return 0.0
     match method:
@@ -200,16 +217,17 @@ def _gan_weight(name: str, method: MethodConfig) -> float:
             return method.lambda_gan
 
 
-def _fake_signs(row: Mapping[str, Any], direction: str) -> Iterator[Sign]:
+def _fake_signs(row: Mapping[str, Any], direction: str, settings: Settings) -> Iterator[Sign]:
     spread, brightness = row.get(f"spread_{direction}"), row.get(f"brightness_{direction}")
-    way = " to ".join(direction.upper())
+    way = _way(direction, settings)
     if spread is not None:
         yield Sign(
             name=f"collapsed_{direction}",
             shows=spread < COLLAPSED,
             text=(
-                f"{way} has collapsed: its outputs differ by {spread:.1%} of what real pictures "
-                "do. Begin anew with another train.seed or a lower optimizer.lr; more pictures help"
+                f"{way} has collapsed: its outputs differ from each other by only {spread:.1%} of "
+                "the difference between real pictures. Start again with another train.seed, a "
+                "lower optimizer.lr or more pictures"
             ),
         )
     if brightness is not None:
@@ -217,8 +235,8 @@ def _fake_signs(row: Mapping[str, Any], direction: str) -> Iterator[Sign]:
             name=f"inverted_{direction}",
             shows=brightness < INVERTED,
             text=(
-                f"{way} inverts brightness: bright becomes dark, a correlation of "
-                f"{brightness:.2f}. If that is not wanted begin anew with another train.seed; "
-                "with cyclegan a higher method.lambda_identity keeps colours"
+                f"{way} inverts brightness: bright becomes dark, with a correlation of "
+                f"{brightness:.2f}. Unless that is intended, start again with another train.seed; "
+                "with cyclegan a higher method.lambda_identity preserves colours"
             ),
         )

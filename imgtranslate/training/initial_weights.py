@@ -15,13 +15,15 @@ from imgtranslate.model_files.checkpoint import (
 from imgtranslate.model_files.export_files import is_export
 from imgtranslate.runs.folder import Run
 
-Weights = dict[str, dict[str, Tensor]]  # by the network's name in a learner
+Weights = dict[str, dict[str, Tensor]]  # by name of the network in a learner
 
 
 def check_initial(source: Path) -> None:
-    """Raise ``CheckpointError`` if ``source`` holds no weights, before any long work."""
+    """Raise ``CheckpointError`` if ``source`` has no weights, before any long work."""
     if is_export(source):
-        raise UsageError(f"`init` {source}: an export, to use only. Name the .safetensors model")
+        raise UsageError(
+            f"`init` {source}: an export cannot be trained. Name the .safetensors model"
+        )
     if source.is_dir():
         read_state_header(Run(source).state)
     else:
@@ -29,16 +31,16 @@ def check_initial(source: Path) -> None:
 
 
 def load_initial(learner: Learner, source: Path) -> list[str]:
-    """Put the weights of a model, or of all networks of a run, into a new learner.
+    """Load the weights of a model, or of all networks of a run, into a new learner.
 
-    Optimizers, averages, pools and the step begin anew. Returns a line for each network. Raises
-    ``UsageError`` naming the first tensor that does not fit.
+    Optimizers, averages, pools and the step start from the beginning. Returns one line for each
+    network. Raises a ``UsageError`` that names the first tensor that does not fit.
     """
     found = _of_run(source) if source.is_dir() else _of_model(source, learner)
     if found.keys().isdisjoint(learner.networks):
         raise UsageError(
-            f"`init` {source}: none of its networks is one of this method's. Name a run of it, or "
-            "a model file"
+            f"`init` {source}: contains no network of this method. Name a run of the same method, "
+            "or a model file"
         )
     lines = []
     for name, network in learner.networks.items():
@@ -50,8 +52,9 @@ def load_initial(learner: Learner, source: Path) -> list[str]:
         for key in here | there:
             if there.get(key) != here.get(key):
                 raise UsageError(
-                    f"`init` {source}: {name}'s {key} is {there.get(key, 'absent')} there and "
-                    f"{here.get(key, 'absent')} here. Train with the settings that it was made with"
+                    f"`init` {source}: {key} of {name} is {there.get(key, 'absent')} in the file, "
+                    f"but {here.get(key, 'absent')} with these settings. Use the settings that it "
+                    "was trained with"
                 )
         network.load_state_dict(found[name])
         count = len(found[name])
@@ -61,7 +64,7 @@ def load_initial(learner: Learner, source: Path) -> list[str]:
 
 
 def _of_run(source: Path) -> Weights:
-    """Read all networks of a training state."""
+    """Read the weights of all networks from the training state of a run."""
     weights: Weights = {}
     for name, tensor in load_tensors(Run(source).state).items():
         network, _, key = name.partition("/")
@@ -70,11 +73,14 @@ def _of_run(source: Path) -> Weights:
 
 
 def _of_model(source: Path, learner: Learner) -> Weights:
-    """Read a model's generator, and its encoder if there is one."""
+    """Read the weights of a model's generator, and of its encoder if there is one."""
     header = read_model_header(source)
     names = learner.method.models().get(header.direction)
     if names is None:
-        raise UsageError(f"`init` {source}: translates b to a, which this method does not learn")
+        raise UsageError(
+            f"`init` {source}: translates {header.source} to {header.target}, from B to A, which "
+            "this method does not learn. Name a model from A to B"
+        )
     tensors = load_tensors(source)
     encoder = {n: t for n, t in tensors.items() if n.startswith(ENCODER_PREFIX)}
     generator = {n: t for n, t in tensors.items() if n not in encoder}

@@ -1,4 +1,4 @@
-"""The training loop, from a learner's step to the end of its schedule or to a stop."""
+"""The training loop, which runs to the end of the schedule or to a stop."""
 
 import time
 from array import array
@@ -30,10 +30,10 @@ from imgtranslate.training.run_state import Recovery, save_best, save_run
 from imgtranslate.training.samples import write_samples
 from imgtranslate.training.validation import Validation
 
-SAVE_SECONDS = 600.0  # the most that a crash may cost where steps are slow
-FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # before the duration of the schedule is forecast
-WARM_UP = 2  # steps that are slow for reasons of their own
-WINDOW = 100  # steps that the pace is a mean of
+SAVE_SECONDS = 600.0  # longest time between saves, which limits the loss by a crash
+FORECAST_STEPS, FORECAST_SECONDS = 3, 3.0  # least steps and time before the forecast
+WARM_UP = 2  # first steps, which are slower than the rest
+WINDOW = 100  # steps over which the pace is averaged
 
 Item = TypeVar("Item")
 
@@ -50,8 +50,8 @@ def learn(
 ) -> TrainResult:
     """Train to the end of the schedule.
 
-    All ranks run through it alike; rank 0 alone validates, writes and draws samples. What is
-    written depends on the step alone, so that a resumed run writes the same.
+    All ranks run this function; only rank 0 validates, writes and draws samples. The step alone
+    decides what is written, so that a resumed run writes the same.
     """
     group, every = learner.group, settings.train
     schedule = build_schedule(settings, longer_side=max(len(d.files) for d in domains))
@@ -77,7 +77,7 @@ def learn(
         logging, validating = done % every.log_every == 0, done % every.validate_every == 0
         drawing = done % every.sample_every == 0 or done == total
 
-        # Recovery, before anything of a broken learner is written
+        # Recovery, before any file is written by a broken learner
         if logging or validating or drawing:
             broken = recovery.recover(learner, thorough=validating)
             if broken is not None:
@@ -89,7 +89,7 @@ def learn(
         losses = row or losses
         if validating:
             row = row | (validation.measure(learner) if group.leads else {})
-            group.wait()  # with a long timeout: small messages have a short one
+            group.wait()  # this has a long timeout, small messages a short one
             learner.validations = _broadcast(learner.validations, group)
         log.write(row, learner, learning_rate=rate)
         if drawing and group.leads:
@@ -103,8 +103,8 @@ def learn(
             forecast = True
             report(_forecast(pace, total - done))
 
-        # State: by the step, by the clock where steps are slow, and with every best. It comes
-        # first: should a kill come between, a resume mends the best models.
+        # State: after a number of steps or seconds, and with every best validation. It is saved
+        # before the best models: if the process is killed in between, a resume completes them.
         stopping, late = group.any(stop(), time.monotonic() - saved_at > SAVE_SECONDS)
         best = validating and learner.is_best()
         due = done % every.save_every == 0 or late
@@ -139,19 +139,21 @@ def learn(
 class Pace:
     """The duration of a step, and the share of it spent waiting for data.
 
-    Both are means over the last steps. What is done every so many steps, such as a validation,
-    counts by its mean over all steps: so the time left does not jump with each.
+    Both are means over the last steps. Periodic work, such as a validation, counts with its mean
+    over all steps, so that the remaining time does not jump.
     """
 
     def __init__(self) -> None:
         self.steps = 0
-        self._times: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # whole step, its waiting
+        self._times: deque[tuple[float, float]] = deque(
+            maxlen=WINDOW
+        )  # seconds of a step, and of its waiting
         self._extra = 0.0  # seconds of validations, samples and saved states
         self._began = time.perf_counter()
         self._waited = 0.0
 
     def waiting_for(self, stream: Iterable[Item]) -> Iterator[Item]:
-        """Pass ``stream`` on and measure how long each of its items took to come."""
+        """Yield the items of ``stream`` and measure the time that each took to arrive."""
         asked = time.perf_counter()
         for item in stream:
             self._waited = time.perf_counter() - asked
@@ -159,7 +161,7 @@ class Pace:
             asked = time.perf_counter()
 
     def tick(self, *, extra: bool = False) -> None:
-        """Note that a step has ended; ``extra``: with work that most steps do not have."""
+        """Record the end of a step; ``extra``: it included periodic work."""
         now = time.perf_counter()
         if self.steps == WARM_UP:
             self._times.clear()
@@ -179,12 +181,12 @@ class Pace:
         return self._mean() + self._extra / max(1, self.steps)
 
     def waiting_share(self) -> float:
-        """Return the share of the time in which the networks waited for pictures, 0 to 1."""
+        """Return the share of the time spent waiting for pictures, from 0 to 1."""
         whole = sum(whole for whole, _ in self._times)
         return sum(waited for _, waited in self._times) / whole if whole else 0.0
 
     def is_steady(self) -> bool:
-        """Return whether the pace forecasts the rest: soon where steps are slow, else later."""
+        """Return whether enough steps and seconds have been measured for a forecast."""
         seconds = self.steps * self.seconds_per_step()
         return self.steps > FORECAST_STEPS and seconds > FORECAST_SECONDS
 
@@ -195,9 +197,9 @@ class Pace:
 def _batches(
     dataset: SampleDataset, learner: Learner, settings: Settings, total: int, workers: int
 ) -> Iterator[Batch]:
-    """Yield batches from the learner's position on, again from there after a recovery.
+    """Yield batches from the position of the learner, which a recovery sets back.
 
-    Learn from each before asking for the next.
+    The caller must learn from each batch before it requests the next.
     """
     while learner.steps_done < total:
         step, size = learner.steps_done, settings.train.batch_size
@@ -256,7 +258,7 @@ def _progress(
 
 
 def _speed(pace: Pace, steps: int, *, batch_size: int) -> Speed | None:
-    """Describe the pace, with ``steps`` left; None in the first steps."""
+    """Describe the speed with ``steps`` remaining; None in the first steps."""
     if not pace.is_known():
         return None
     seconds = pace.seconds_per_step()

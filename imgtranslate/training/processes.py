@@ -1,8 +1,8 @@
-"""The processes of one training: how they start, meet, and get the run from rank 0.
+"""The processes of one training: their start, their meeting, and the run that rank 0 sends.
 
-A launcher (``torchrun``, or ``launch``) starts them all with one command. Rank 0 plans, writes and
-reports like a single process; the other ranks get settings, record and state from it, read their
-rows of the same pictures, and are silent.
+A launcher (``torchrun``, or ``launch``) starts all of them with the same command. Rank 0 plans,
+writes and reports like a single process. The other ranks receive settings, record and state from
+it, read their rows of the same pictures, and print nothing.
 """
 
 import contextlib
@@ -38,33 +38,33 @@ from imgtranslate.runs.data import domains_of_run, has_changed
 from imgtranslate.runs.folder import Run, config_text, parse_config
 from imgtranslate.settings.config import Settings
 
-SHUTDOWN_SECONDS = 120  # after a signal, to end the step and save
-VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # every launcher sets them
+SHUTDOWN_SECONDS = 120  # time after a signal to end the step and save
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by every launcher
 REPORTED, STEPS = "imgtranslate/reported", "steps_done"
 
 
 class ReportedElsewhereError(ImgTranslateError):
-    """Another process ended first and has reported why."""
+    """An end of this process that another process has already explained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """The place of a process among those that a launcher starts; by default it is alone."""
+    """The rank of a process among those that a launcher starts; by default a single process."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0  # on this machine
-    name: str = ""  # the same for all processes, and again after a restart
-    attempt: int = 0  # how often the launcher has restarted them
+    name: str = ""  # the same for all processes, also after a restart
+    attempt: int = 0  # number of restarts by the launcher
 
 
 ALONE = Launch()
 
 
 def launch(arguments: Sequence[str], *, processes: int) -> int:
-    """Run ``imgtranslate`` with ``arguments`` in so many processes; return the exit status.
+    """Run ``imgtranslate`` with ``arguments`` in several processes; return the exit status.
 
-    Each inherits the streams; a signal is passed on to all of them. They end together.
+    The processes inherit the streams, receive every signal, and end together.
     """
     from torch.distributed.elastic.multiprocessing import SignalException  # slow to import
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -83,7 +83,7 @@ def launch(arguments: Sequence[str], *, processes: int) -> int:
     )
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    logging.disable(logging.CRITICAL)  # the processes report for themselves
+    logging.disable(logging.CRITICAL)  # the processes report errors themselves
     try:
         elastic_launch(config, sys.executable)("-m", "imgtranslate", *arguments)
     except ChildFailedError as error:
@@ -96,7 +96,7 @@ def launch(arguments: Sequence[str], *, processes: int) -> int:
 
 
 def launch_of(environment: Mapping[str, str]) -> Launch:
-    """Read the launcher's variables."""
+    """Read the environment variables of a launcher."""
     if not (environment.get("RANK") and environment.get("MASTER_ADDR")):
         return ALONE
     try:
@@ -105,21 +105,20 @@ def launch_of(environment: Mapping[str, str]) -> Launch:
         attempt = int(environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
     except (KeyError, ValueError) as error:
         raise UsageError(
-            f"{', '.join(VARIABLES)}: not all of them are set to numbers and a name. Start with "
-            "torchrun, or unset RANK"
+            f"{', '.join(VARIABLES)}: not all set to valid values. Start with torchrun, or unset "
+            "RANK"
         ) from error
     name = environment.get("TORCHELASTIC_RUN_ID") or "none"
-    if name == "none":  # not named: the launcher is the parent
+    if name == "none":  # without a name, identify the launcher as the parent process
         name = f"{platform.node()}:{os.getppid()}"
     return Launch(rank=rank, size=size, local_rank=local, name=name, attempt=attempt)
 
 
 @contextlib.contextmanager
 def joined(launch: Launch, *, device: str) -> Iterator[ProcessGroup]:
-    """Form the process group of a launch until the block is left.
+    """Form the process group of a launch for the duration of the block.
 
-    Of an error that ends all processes one reports it; the others raise
-    ``ReportedElsewhereError``.
+    If an error ends all processes, one reports it and the others raise ``ReportedElsewhereError``.
     """
     if launch.size == 1:
         yield SINGLE_PROCESS
@@ -147,7 +146,7 @@ def joined(launch: Launch, *, device: str) -> Iterator[ProcessGroup]:
     except BaseException:
         dist.destroy_process_group()
         raise
-    dist.destroy_process_group()  # not after an error: it would wait for those who have ended
+    dist.destroy_process_group()  # not after an error: it would wait for processes that have ended
 
 
 def send_run(run: Run, learner: Learner, settings: Settings, record: Mapping[str, Any]) -> None:
@@ -162,9 +161,9 @@ def send_run(run: Run, learner: Learner, settings: Settings, record: Mapping[str
 def receive_run(
     group: ProcessGroup, device: torch.device
 ) -> tuple[Run, Learner, Settings, Domains]:
-    """Receive the run from rank 0, with a learner in the state of rank 0's.
+    """Receive the run from rank 0, with a learner in the same state as that of rank 0.
 
-    Raises ``DataError`` if the pictures here are not those of rank 0.
+    Raises ``DataError`` if the pictures on this machine differ from those of rank 0.
     """
     group.wait(LONGEST_TIMEOUT)
     run = Run(Path(group.broadcast().decode()))
@@ -175,13 +174,14 @@ def receive_run(
     for domain in domains:
         if has_changed(domain, record):
             raise DataError(
-                f"{domain.folder}: its pictures here are not those on the first machine. Copy them"
+                f"{domain.folder}: the pictures here differ from those on the first machine. Copy "
+                "them from there"
             )
     return run, learner, settings, domains
 
 
 def share_state(learner: Learner) -> None:
-    """Give the learners of all ranks the state of rank 0's."""
+    """Copy the state of the learner of rank 0 to all ranks."""
     group = learner.group
     if group.size == 1:
         return
@@ -194,31 +194,31 @@ def share_state(learner: Learner) -> None:
 
 
 def _rendezvous(launch: Launch, backend: str) -> Any:
-    """Meet all processes; return the store in which they leave messages for each other."""
+    """Connect all processes; return the store in which they leave messages for each other."""
     try:
         store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
         store = PrefixStore(f"imgtranslate/{launch.attempt}", store)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     except RuntimeError as error:
         raise ProcessGroupError(
-            f"{launch.size} processes: could not meet: "
+            f"{launch.size} processes: could not connect: "
             f"{' '.join(str(error).split())[:200].rstrip('.')}. Check that every machine reaches "
-            "the first by the name and port that the launcher was given"
+            "the first one at the address and port given to the launcher"
         ) from error
     return store
 
 
 def _cpu_group(timeout: timedelta) -> dist.ProcessGroup:
-    """Form a group for small messages, without the devices."""
+    """Form a group for small messages on the CPU."""
     group = dist.new_group(backend="gloo", timeout=timeout)
     if not isinstance(group, dist.ProcessGroup):
-        raise TypeError(f"this process is in no group: {group}")
+        raise TypeError(f"this process is not in a group: {group}")
     return group
 
 
 def _is_reported(store: Any) -> bool:
-    """Return whether a process has reported the end before, and note that one does now."""
+    """Return whether a process has already reported the end, and record that this one does."""
     try:
         return bool(store.add(REPORTED, 1) > 1)
-    except RuntimeError:  # the process that held the store has ended
+    except RuntimeError:  # the process that hosts the store has ended
         return False

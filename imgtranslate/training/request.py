@@ -1,4 +1,4 @@
-"""The settings and the place of a new run, and the settings that a resume may change."""
+"""The settings and the folder of a new run, and the settings that a resume may change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ RESUMABLE = (  # settings that may change on a resume
     "data.cache_memory",
     "data.cache_disk",
 )
-LAUNCH = "launch"  # key of the record
+LAUNCH = "launch"  # key in the record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,8 @@ class Request:
 
     ``a`` and ``b``: the two folders, or ``data``: a folder with trainA and trainB, or with train,
     or ``pairs``: a folder of pairs side by side, or a CSV file. ``settings`` win over the file
-    ``config``, which wins over ``preset`` and ``method``; ``section.name`` is a name. ``out``:
-    the run's folder, or ``runs/<a>2<b>``.
+    ``config``, which wins over ``preset`` and ``method``; their names are ``section.name``.
+    ``out``: the folder of the run, by default ``runs/<a>2<b>``.
     """
 
     a: Path | str | None = None
@@ -56,7 +56,7 @@ class Request:
     settings: Mapping[str, Any] | None = None
 
     def resolve(self) -> tuple[Settings, Path]:
-        """Return the settings and the folder of the run; raise ``UsageError`` if they are wrong."""
+        """Return the settings and the folder of the run; raise ``UsageError`` if one is invalid."""
         settings = build_settings(
             method=self.method,
             preset=self.preset,
@@ -72,9 +72,9 @@ class Request:
 
 
 def find_begun(request: Request, launch: str) -> Path | None:
-    """Find the requested run if this launch has begun it already.
+    """Find the requested run if this launch has already started it.
 
-    A launcher starts the same command anew when a process was lost.
+    A launcher restarts the same command after a process was lost.
     """
     if not launch:
         return None
@@ -84,19 +84,19 @@ def find_begun(request: Request, launch: str) -> Path | None:
 
 
 def change_settings(saved: Settings, changes: Mapping[str, Any]) -> Settings:
-    """Return the settings of a run with changes that keep valid what was learnt."""
+    """Return the settings of a run with ``changes``, which must be allowed on a resume."""
     for name in changes:
         if name not in RESUMABLE:
             raise UsageError(
-                f"{name}: cannot change on `resume`. Leave it out; these can: "
+                f"{name}: cannot change on `resume`. Leave it out; only these can change: "
                 f"{', '.join(RESUMABLE)}"
             )
     changed = parse_settings(merge(to_tree(saved), nested(changes)))
     by_epochs = changes.keys() & {"schedule.epochs", "schedule.decay_epochs"}
     if by_epochs and changed.schedule.constant_steps is not None:
         raise UsageError(
-            "schedule.epochs, schedule.decay_epochs: this run's schedule counts steps. Extend it "
-            "with schedule.constant_steps or schedule.decay_steps"
+            "schedule.epochs, schedule.decay_epochs: the schedule of this run is in steps. Extend "
+            "it with schedule.constant_steps or schedule.decay_steps"
         )
     check_settings(changed)  # the file may have been edited
     return changed

@@ -1,4 +1,4 @@
-"""A learner's state in its run: saved, restored, and set back to when losses are not finite."""
+"""The state of a learner in its run: saving, restoring, and recovery from losses not finite."""
 
 import platform
 from collections.abc import Iterable
@@ -27,11 +27,11 @@ from imgtranslate.settings.config import Settings
 from imgtranslate.training.processes import share_state
 
 RECOVERY_RATE = 0.5  # factor of the learning rate after a recovery
-FILES_SHOWN = 4  # of the batch whose losses are not finite
+FILES_SHOWN = 4  # of the batch with losses that are not finite
 
 
 def save_run(run: Run, learner: Learner, settings: Settings) -> None:
-    """Write the models, then the state; each whole or not at all."""
+    """Write the models, then the state, each atomically."""
     _save_models(run, learner, settings)
     state_header = StateHeader(
         step=learner.steps_done,
@@ -42,16 +42,16 @@ def save_run(run: Run, learner: Learner, settings: Settings) -> None:
 
 
 def save_best(run: Run, learner: Learner, settings: Settings) -> None:
-    """Save the models of this step as the best, all at once.
+    """Save the models of this step as the best, in one step.
 
-    Save the state first: if this is interrupted, ``mend_best`` completes it.
+    The state must be saved first: if this is interrupted, ``mend_best`` completes it.
     """
     with run.replacing_best() as best:
         _save_models(best, learner, settings)
 
 
 def mend_best(run: Run, learner: Learner, settings: Settings) -> None:
-    """Save the best models if a kill came between the state and them."""
+    """Save the best models if the process was killed between saving the state and them."""
     if learner.is_best() and learner.steps_done % settings.train.validate_every == 0:
         save_best(run, learner, settings)
 
@@ -62,19 +62,19 @@ def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
     if header.positions != header.step * batch_size:
         raise CheckpointError(
             f"{run.state}: {header.step} steps over {header.positions} pictures do not fit the "
-            f"train.batch_size {batch_size} in {run.config.name}. Restore both from one copy"
+            f"train.batch_size {batch_size} in {run.config.name}. Restore both from one backup"
         )
     try:
         learner.restore(load_tensors(run.state), steps_done=header.step)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{run.state}: does not fit the settings in {run.config.name}: "
-            f"{_one_line(error)}. Restore both from one copy"
+            f"{_one_line(error)}. Restore both from one backup"
         ) from error
 
 
 def record_of(report: DataReport) -> dict[str, Any]:
-    """Return the run's record: versions, and the pictures that a resume must find again."""
+    """Return the record of a run: versions, and the pictures that a resume needs."""
     record: dict[str, Any] = {
         "imgtranslate": __version__,
         "torch": str(torch.__version__),
@@ -94,18 +94,18 @@ def record_of(report: DataReport) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """The way back to the last saved state when losses are not finite, once in a run."""
+    """The recovery from losses that are not finite, by the last saved state, once in a run."""
 
     run: Run
     settings: Settings
     dataset: SampleDataset
 
     def recover(self, learner: Learner, *, thorough: bool) -> str | None:
-        """Set a broken learner back, at a lower learning rate; return one line on rank 0.
+        """Reset a broken learner to the saved state with a lower learning rate, and say why.
 
-        Call it before anything of the learner is written, so that files stay good. None: the
-        losses are finite, and if ``thorough`` the weights too, which break before losses do.
-        Raises ``ImgTranslateError`` if the run was set back before; its files stay as they are.
+        Returns one line on rank 0, or None if the losses are finite, and with ``thorough`` the
+        weights too, which can break before losses do. It must be called before the learner writes a
+        file. Raises ``ImgTranslateError`` if the run was reset before; its files do not change.
         """
         broken = learner.first_broken_step()
         if broken is None and thorough and not learner.is_finite():
@@ -120,8 +120,8 @@ class Recovery:
         header, files = read_state_header(self.run.state), self._files_of(broken)
         if learner.rate_factor < 1:
             raise ImgTranslateError(
-                f"{self.run.folder}: the losses are not finite again, at step {broken} ({files}). "
-                f"The state of step {header.step} is kept. Look at these pictures, or begin anew "
+                f"{self.run.folder}: the losses are again not finite, at step {broken} ({files}). "
+                f"The state of step {header.step} is kept. Check these pictures, or start again "
                 "with a lower optimizer.lr or another train.seed"
             )
         restore_run(learner, self.run, header)
@@ -129,12 +129,12 @@ class Recovery:
         save_run(self.run, learner, self.settings)
         self.run.rewind_metrics(header.step)
         return (
-            f"the losses are not finite at step {broken} ({files}). Going on from step "
-            f"{header.step} at half the learning rate; should it happen again, the run stops"
+            f"the losses are not finite at step {broken} ({files}). Continuing from step "
+            f"{header.step} at half the learning rate; if it happens again, the run stops"
         )
 
     def _files_of(self, step: int) -> str:
-        """Name the files of a step's batch; steps count from 1."""
+        """List the files in the batch of a step; steps count from 1."""
         size = self.settings.train.batch_size
         places = range((step - 1) * size, step * size)
         names = [self.dataset.file_at(place, side=side) for place in places for side in (0, 1)]
@@ -168,11 +168,11 @@ def _save_models(run: Run, learner: Learner, settings: Settings) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    """Return an error of torch on one line of at most 300 characters."""
+    """Write an error of torch on one line of at most 300 characters."""
     said = f"{error} is missing" if isinstance(error, KeyError) else str(error) or repr(error)
     return " ".join(said.split())[:300].rstrip(".")
 
 
 def _as_utf8(lines: Iterable[str]) -> list[str]:
-    """Escape what UTF-8 cannot hold: file names may be any bytes."""
+    """Escape file names that are not valid UTF-8; on Linux they may be any bytes."""
     return [line.encode(errors="backslashreplace").decode() for line in lines]

@@ -1,4 +1,4 @@
-"""Samples: a figure of the same held-out pictures, drawn again as training goes on."""
+"""Samples: a figure of the same held-out pictures, drawn repeatedly during the training."""
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +15,14 @@ from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Settings, latent_dim
 
 SAMPLE_ROWS = 4
-CODES = 4  # samples of one input, where the generator takes a code
+CODES = 4  # samples of one input, if the generator takes a code
 
 
 @torch.inference_mode()
 def write_samples(
     run: Run, learner: Learner, settings: Settings, domains: tuple[Domain, Domain]
 ) -> None:
-    """Draw held-out pictures, one row each: real, fake and recovered, or beside the truth."""
+    """Draw held-out pictures, one row each: real, fake and recovered, or real, fakes and truth."""
     models = {direction: generator for direction, (generator, _) in learner.models().items()}
     a, b = (held_out_crops(domain, settings, count=SAMPLE_ROWS) for domain in domains)
     name_a, name_b = (domain.name for domain in domains)
@@ -44,7 +44,7 @@ def write_samples(
 
 
 def held_out_crops(domain: Domain, settings: Settings, *, count: int) -> list[Pixels]:
-    """Read the centres of held-out pictures; of training pictures if none are held out."""
+    """Read centre crops of held-out pictures, or of training pictures if none are held out."""
     data = settings.data
     channels = data.channels_a if domain.letter == "a" else data.channels_b
     resample = data.resample_a if domain.letter == "a" else data.resample_b
@@ -58,14 +58,14 @@ def held_out_crops(domain: Domain, settings: Settings, *, count: int) -> list[Pi
 
 
 def to_tensor(pixels: Pixels, device: torch.device) -> Tensor:
-    """Turn uint8 (h, w, c) into float (1, c, h, w) in [-1, 1]."""
+    """Convert uint8 (h, w, c) to float (1, c, h, w) in [-1, 1]."""
     return torch.from_numpy(to_network(pixels))[None].to(device)
 
 
 def _cycle(
     forward: nn.Module, backward: nn.Module, real: list[Pixels], device: torch.device
 ) -> list[list[Pixels]]:
-    """Return three columns, real, fake and recovered; repeat them where there are few pictures."""
+    """Return the columns real, fake and recovered, repeated if there are few pictures."""
     fakes = [forward(to_tensor(pixels, device)) for pixels in real]
     columns = real, [_pixels(fake) for fake in fakes], [_pixels(backward(fake)) for fake in fakes]
     return [[column[row % len(column)] for row in range(SAMPLE_ROWS)] for column in columns]
@@ -74,7 +74,7 @@ def _cycle(
 def _translations(
     generator: nn.Module, real: list[Pixels], settings: Settings, device: torch.device
 ) -> list[list[Pixels]]:
-    """Return a column of fakes for each of several codes, or one where there is no code."""
+    """Return one column of fakes for each of several codes, or a single one without a code."""
     numbers = latent_dim(settings.generator)
     columns = []
     for index in range(CODES if numbers else 1):

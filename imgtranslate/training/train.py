@@ -1,4 +1,4 @@
-"""Training: plan everything that can go wrong first, then start, and resume where it stopped."""
+"""Training: a plan that checks everything first, the start of a run, and its resume."""
 
 import contextlib
 import shutil
@@ -30,18 +30,18 @@ from imgtranslate.training.processes import ALONE, Launch, receive_run, send_run
 from imgtranslate.training.request import LAUNCH, Request, change_settings
 from imgtranslate.training.run_state import mend_best, record_of, restore_run, save_run
 
-COMPILING = ("torch._dynamo", "torch._inductor")  # where errors of torch.compile are defined
+COMPILING = ("torch._dynamo", "torch._inductor")  # modules that define the errors of torch.compile
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A training found possible; nothing is built or written yet."""
+    """A checked training, before anything is built or written."""
 
     settings: Settings
     out: Path
     device: torch.device
     report: DataReport
-    init: Path | None  # a model or run to take the weights from
+    init: Path | None  # a model or run with the initial weights
     launch: str = ""  # the name of the launch that starts its processes
 
 
@@ -66,10 +66,10 @@ def train(
     ``a`` and ``b``: the two folders, or ``data``: a folder with trainA and trainB, or with train,
     or ``pairs``: a folder of pairs side by side, or a CSV file. ``settings``: values by
     ``section.name``; they win over ``config`` (a TOML file) and over ``preset``. ``out``: the
-    run's folder, by default ``runs/<a>2<b>``. ``init``: a model or a run to take the weights from.
-    ``report`` is called with events as they happen. ``stop`` is called after every step; once it
-    returns True the state is saved and the result is not finished. Raises ``UsageError`` with one
-    line.
+    folder of the run, by default ``runs/<a>2<b>``. ``init``: a model or a run with the initial
+    weights. ``report`` is called with each event. ``stop`` is called after every step; when it
+    returns True, the state is saved and the training ends unfinished. Raises ``UsageError`` for
+    invalid settings or pictures.
     """
     request = Request(
         a=a, b=b, data=data, pairs=pairs, out=out, method=method, preset=preset, config=config,
@@ -89,11 +89,11 @@ def plan_training(
     launch: Launch = ALONE,
     report: Report = ignore,
 ) -> Plan:
-    """Resolve the settings and check device, folder and pictures; nothing is written.
+    """Resolve the settings and check device, folder and pictures, without writing anything.
 
-    ``sheet``: the file that ``write_sheet`` will write, refused early if it cannot. ``fresh``:
-    refuse a folder that is taken. ``launch``: the processes that train together. Raises
-    ``UsageError`` with one line.
+    ``sheet``: the file for ``write_sheet``, checked before the pictures. ``fresh``: refuse a folder
+    that already exists. ``launch``: the processes that train together. Raises ``UsageError`` for
+    invalid settings or pictures.
     """
     # Settings and files
     settings, out = request.resolve()
@@ -119,12 +119,12 @@ def plan_training(
     held_out = all(domain.held_out for domain in found.domains)
     if settings.schedule.kind == "plateau" and not held_out:
         raise UsageError(
-            "schedule.kind plateau: no pictures are held out to validate on. Name some with "
-            "data.held_out_a and data.held_out_b, or choose another kind"
+            "schedule.kind plateau: no pictures are held out to validate on. Set data.held_out_a "
+            "and data.held_out_b, or choose another kind"
         )
     method, alike = settings.method, settings.data.channels_a == settings.data.channels_b
     if isinstance(method, CycleGanConfig) and method.lambda_identity and not alike:
-        report(Notice(text="the identity loss is off: it needs as many channels in A as in B"))
+        report(Notice(text="the identity loss is off: A and B differ in channels"))
     return Plan(
         settings=settings,
         out=out,
@@ -138,7 +138,7 @@ def plan_training(
 def start(
     plan: Plan, *, group: ProcessGroup = SINGLE_PROCESS, report: Report = ignore, stop: Stop = never
 ) -> TrainResult:
-    """Begin the planned run and train to its end or until ``stop`` returns True."""
+    """Start the planned run and train to its end, or until ``stop`` returns True."""
     settings, checked = plan.settings, plan.report
     refuse_cache(checked.domains, settings.data)
     learner = Learner(settings, plan.device, group=group)
@@ -150,7 +150,7 @@ def start(
     try:
         run.write_config(settings, record)
         save_run(run, learner, settings)
-    except ImgTranslateError:  # a full disk: the unfinished folder would only fill it
+    except ImgTranslateError:  # on a full disk an unfinished folder would waste space
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     run = publish(run, plan.out)
@@ -171,11 +171,11 @@ def resume(
     report: Report = ignore,
     stop: Stop = never,
 ) -> TrainResult:
-    """Continue a run as if it had never stopped: on a CPU, bit for bit.
+    """Continue a run as if it had never stopped, on a CPU with bit-identical results.
 
-    ``settings`` may change ``schedule.epochs``, ``schedule.decay_epochs``, ``train.steps``, how
-    often things are written, and ``data.workers``. Raises ``CheckpointError`` if ``run`` is no
-    run or its state is damaged.
+    ``settings`` may change ``schedule.epochs``, ``schedule.decay_epochs``, ``train.steps``, the
+    intervals of saves, samples and validations, and ``data.workers``. Raises ``CheckpointError`` if
+    ``run`` is not a run or its state is damaged.
     """
     # Settings and pictures
     folder = Run(Path(run))
@@ -185,11 +185,13 @@ def resume(
     try:
         domains = domains_of_run(changed, record)
     except DataError as error:
-        raise DataError(f"{folder.config}: {error}, in this file if it has moved") from error
+        raise DataError(
+            f"{folder.config}: {error}, or correct this file if it has moved"
+        ) from error
     for domain in domains:
         if has_changed(domain, record):
-            gone = f"{domain.folder}: its pictures have changed since the run began"
-            report(Notice(text=f"{gone}. Training goes on, but not as it would have"))
+            changed_since = f"{domain.folder}: its pictures have changed since the run started"
+            report(Notice(text=f"{changed_since}. Training continues with different samples"))
     refuse_cache(domains, changed.data)
 
     # State
@@ -209,7 +211,7 @@ def resume(
 
 
 def follow(group: ProcessGroup, *, device: str = "auto", stop: Stop = never) -> TrainResult:
-    """Train, on a rank above 0, what rank 0 starts or resumes; write and report nothing."""
+    """Train, on a rank above 0, the run of rank 0, without writing or reporting anything."""
     run, learner, settings, domains = receive_run(group, choose_device(device))
     with failures_explained(run):
         return learn(run, learner, settings, domains, checked=None, report=ignore, stop=stop)
@@ -217,7 +219,7 @@ def follow(group: ProcessGroup, *, device: str = "auto", stop: Stop = never) -> 
 
 @contextlib.contextmanager
 def failures_explained(run: Run) -> Iterator[None]:
-    """Turn failures of torch that a user can mend into one line; torch tells them by text alone."""
+    """Convert failures of torch that a user can fix to one line, by the text of the failure."""
     try:
         yield
     except ProcessGroupError as error:
@@ -226,29 +228,29 @@ def failures_explained(run: Run) -> Iterator[None]:
         text = str(error)
         if "DataLoader worker" in text and "killed" in text:
             raise ImgTranslateError(
-                f"{run.folder}: a process that reads pictures was killed, most likely for lack of "
-                f"memory. Go on with `resume` {run.folder} and data.workers 0"
+                f"{run.folder}: a process that reads pictures was killed, probably for lack of "
+                f"memory. Continue with `resume` {run.folder} and data.workers 0"
             ) from error
         if "out of memory" in text or "allocate memory" in text:
             raise ImgTranslateError(
-                f"{run.folder}: the memory is too small for these settings. Begin another run with "
-                "a smaller data.crop_size, train.batch_size or generator.base_channels"
+                f"{run.folder}: out of memory with these settings. Start a new run with a smaller "
+                "data.crop_size, train.batch_size or generator.base_channels"
             ) from error
         if type(error).__module__.startswith(COMPILING):
             raise ImgTranslateError(
                 f"{run.folder}: torch cannot compile the networks here: "
                 f"{text.partition(chr(10))[0][:200].rstrip('.')}. "
-                "Begin another run without train.compile"
+                "Start a new run without train.compile"
             ) from error
         raise
 
 
 def _with_page(result: TrainResult, report: Report, *, device: str) -> TrainResult:
-    """Write the page of a finished run; a run whose page cannot be written is complete."""
+    """Write the report page of a finished run; the run is complete even if that fails."""
     if not result.finished:
         return result
     try:
         return replace(result, report=write_report(result.run, count=FEWER, device=device))
     except ImgTranslateError as error:
-        report(Notice(text=f"no report: {error}"))
+        report(Notice(text=f"the report could not be written: {error}"))
         return result

@@ -1,4 +1,4 @@
-"""Validation: one number for a run on its held-out pictures; lower is better."""
+"""Validation: one number for the quality of a run on held-out pictures; lower is better."""
 
 import math
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from imgtranslate.settings.config import Settings, latent_dim
 from imgtranslate.training.samples import held_out_crops, to_tensor
 
 VALIDATION_PICTURES = 16  # of each side
-GREY_GRID = 16  # px, side of the pictures whose brightness is compared
+GREY_GRID = 16  # px, side of the thumbnails whose brightness is compared
 
 Numbers = dict[str, float]
 Pictures = list[Tensor]  # each (1, c, h, w) in [-1, 1]
@@ -26,7 +26,7 @@ Pictures = list[Tensor]  # each (1, c, h, w) in [-1, 1]
 
 @dataclass(kw_only=True)
 class Validation:
-    """The held-out pictures of a run, read once, and the measures on them."""
+    """The held-out pictures of a run, which are read once, and the measures on them."""
 
     settings: Settings
     domains: tuple[Domain, Domain]
@@ -35,15 +35,15 @@ class Validation:
 
     @torch.inference_mode()
     def measure(self, learner: Learner) -> Numbers:
-        """Measure ``validation`` and its parts; nothing without held-out pictures.
+        """Measure ``validation`` and its parts; empty without held-out pictures.
 
-        Pairs: the mean of ``validation_l1`` and 1 - ``validation_ssim``, of the translation against
-        the truth. Otherwise the root of the sum of the squares of ``validation_distance`` (between
-        translations and real pictures) and ``validation_cycle`` (error of the recovered pictures),
-        both means of two directions: each 0 at best and about 1 for constant pictures, so that
-        neither generators that change nothing nor collapsed ones score well. Pictures are rounded
-        to 8 bits; averaged generators are measured where there are some. The learner keeps the
-        number, for the plateau schedule and the best checkpoint.
+        For pairs, it is the mean of ``validation_l1`` and 1 - ``validation_ssim`` between
+        translation and truth. Otherwise it is the root of the sum of squares of
+        ``validation_distance`` (between translations and real pictures) and ``validation_cycle``
+        (error of the recovered pictures), both means of two directions. Each is 0 at best and about
+        1 for constant pictures, so neither generators that change nothing nor collapsed ones score
+        well. Pictures are rounded to 8 bits, and averaged generators are used if there are any. The
+        learner stores the number for the plateau schedule and the best checkpoint.
         """
         if not all(domain.held_out for domain in self.domains):
             return {}
@@ -80,7 +80,7 @@ class Validation:
         return {"validation": math.hypot(*means.values()), **means, **numbers}
 
     def _of_pairs(self, generator: nn.Module, encoder: nn.Module | None) -> Numbers:
-        """Measure pairs; a code is the encoder's of the truth, or without an encoder random."""
+        """Measure pairs; a code is read from the truth by the encoder, or random without one."""
         inputs, truths = self.reals["a"], self.reals["b"]
         numbers = latent_dim(self.settings.generator)
         rng = random_at(self.settings.train.seed, Purpose.SAMPLES, 0)
@@ -91,7 +91,7 @@ class Validation:
             else:
                 z = [noise(rng, 1, numbers, like=real)] if numbers else []
             fakes.append(rounded(generator(real, *z)))
-        error = _mean(map(F.l1_loss, fakes, truths)) / 2  # values span 2
+        error = _mean(map(F.l1_loss, fakes, truths)) / 2  # the range of values is 2
         likeness = _mean(map(ssim, fakes, truths))
         return {
             "validation": (error + 1 - likeness) / 2,
@@ -101,10 +101,10 @@ class Validation:
         }
 
     def _spread_and_brightness(self, fakes: Pictures, direction: str, like: Pictures) -> Numbers:
-        """Measure how much fakes differ from each other, and whether bright stays bright.
+        """Measure the spread of fakes, and the agreement of their brightness with ``like``.
 
-        ``spread``: a share of the spread of inputs or of real pictures of the target, the lesser.
-        ``brightness``: the mean correlation with ``like``, which should be as bright, -1 to 1.
+        ``spread`` is relative to that of inputs or of real target pictures, whichever is lower.
+        ``brightness`` is the mean correlation with ``like``, from -1 to 1.
         """
         needed = min(_spread(self.reals[letter]) for letter in direction)
         spread = _spread(fakes) / needed if needed > validation_distance.LEAST_SPREAD else 1.0
@@ -113,7 +113,7 @@ class Validation:
 
 
 def rounded(values: Tensor) -> Tensor:
-    """Round values in [-1, 1] as saving 8 bits does."""
+    """Round values in [-1, 1] as saving with 8 bits does."""
     return ((values.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
@@ -128,7 +128,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _cycle_error(recovered: Pictures, reals: Pictures) -> float:
-    """Return the mean error of recovered pictures, a share of a constant picture's."""
+    """Return the mean error of recovered pictures, relative to that of a constant picture."""
     error = _mean(map(F.l1_loss, recovered, reals))
     everything = torch.cat(reals)
     flat = everything.mean(dim=(0, 2, 3), keepdim=True)
@@ -136,13 +136,13 @@ def _cycle_error(recovered: Pictures, reals: Pictures) -> float:
 
 
 def _spread(pictures: Pictures) -> float:
-    """Return the mean distance of pictures from their mean picture: 0 where all are alike."""
+    """Return the mean distance of pictures from their mean picture; 0 if all are equal."""
     stacked = torch.cat(pictures)
     return float((stacked - stacked.mean(dim=0)).abs().mean())
 
 
 def _brightness_correlation(x: Tensor, y: Tensor) -> Tensor:
-    """Return Pearson's correlation of two small grey pictures; 0 where one of them is flat."""
+    """Return Pearson's correlation of two small grey pictures; 0 if one of them is flat."""
     height, width = (min(GREY_GRID, side) for side in x.shape[-2:])
     x, y = (F.adaptive_avg_pool2d(z.mean(dim=1), (height, width)).flatten() for z in (x, y))
     return F.cosine_similarity(x - x.mean(), y - y.mean(), dim=0)

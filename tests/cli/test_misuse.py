@@ -88,9 +88,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         (r"crop_size = 16", "crop_size = 17", "data.crop_size 17"),
         (r"load_size = \d+", "load_size = 8", "data.load_size 8: smaller than the crop"),
-        (r"crop_size = 16", "crop_size = 12", "a pool is"),
+        (r"crop_size = 16", "crop_size = 12", "an image pool has"),
         (r'kind = "adam"', 'kind = "rmsprop"', "the optimizer state of parameter"),
-        (r"pool_size = 50", "pool_size = 1", "a pool is"),
+        (r"pool_size = 50", "pool_size = 1", "an image pool has"),
         (r"base_channels = 4", "base_channels = 5", "size mismatch"),
         (r"held_out_a = \[[^]]*\]", "held_out_a = 5", "record.held_out_a: not a list"),
         (r"held_out_a = \[[^]]*\]", "held_out_a = [5]", "record.held_out_a: not a list"),
@@ -138,7 +138,7 @@ def test_a_damaged_state_is_found_before_the_first_step(
     save_file(tensors, state, metadata={METADATA_KEY: header_json(header)})
     said = refused_resume(copied)
     assert said.startswith(f"{state}: does not fit the settings in config.toml: ")
-    assert said.endswith(". Restore both from one copy")
+    assert said.endswith(". Restore both from one backup")
 
 
 def test_metrics_that_are_no_metrics_are_dropped(copied: Path) -> None:
@@ -387,7 +387,10 @@ def test_an_import_is_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("fault", "said"),
     [
         ("CUDA out of memory. Tried to allocate 2.00 GiB", "a smaller data.crop_size, train."),
-        ("DefaultCPUAllocator: can't allocate memory: you tried", "the memory is too small"),
+        (
+            "DefaultCPUAllocator: can't allocate memory: you tried",
+            "out of memory with these settings",
+        ),
         ("DataLoader worker (pid 7) is killed by signal: Killed. ", "data.workers 0"),
     ],
 )

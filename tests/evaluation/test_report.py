@@ -595,4 +595,4 @@ def test_a_training_ends_with_its_page(tmp_path: Path, monkeypatch: pytest.Monke
         result.run, settings={"train.steps": 3}, device="cpu", report=events.append
     )
     assert result.finished
-    assert "no report: report.html: cannot be written" in str(events)
+    assert "the report could not be written: report.html: cannot be written" in str(events)

@@ -148,7 +148,7 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert not choose_execution(TrainSettings(compile="auto"), CPU).compiled
-    with pytest.raises(UsageError, match=r"^train\.compile on: no C\+\+ compiler here\. Install"):
+    with pytest.raises(UsageError, match=r"^train\.compile on: needs a C\+\+ compiler\. Install"):
         choose_execution(TrainSettings(compile="on"), CPU)
 
 

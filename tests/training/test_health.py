@@ -44,9 +44,9 @@ def test_the_line_has_the_figures_and_what_to_do() -> None:
     watch = health()
     lines = [watch.see(row) for row in logged("discriminator_a", 0.04, until=2000)]
     assert lines[-1]["discriminator_a_won"] == (
-        "discriminator a has won: its loss has been below 0.05 for 2000 steps (0.04 now, 0.25 in a "
-        "draw), and the generator learns little. Lower optimizer.lr, add pictures, or begin anew "
-        "with another train.seed"
+        "discriminator of A has won: its loss has been below 0.05 for 2000 steps (0.04 now; a draw "
+        "is 0.25), and the generator learns little. Lower optimizer.lr, add pictures, or start "
+        "again with another train.seed"
     )
 
 
@@ -98,7 +98,7 @@ def test_looks_are_told_with_their_figures() -> None:
     lines = health().see(row | {"spread_ba": 0.8, "brightness_ba": -0.62})
     assert set(lines) == {"collapsed_ab", "inverted_ba"}
     assert "5.0%" in lines["collapsed_ab"]
-    assert "B to A inverts brightness" in lines["inverted_ba"]
+    assert "B → A inverts brightness" in lines["inverted_ba"]
     assert "-0.62" in lines["inverted_ba"]
 
 
@@ -108,4 +108,4 @@ def test_no_better_validation_for_long_is_told() -> None:
     watch = health()
     assert said(watch, rows) == []
     (line,) = watch.see({"step": 11_000, "validation": 0.47}).values()
-    assert line.startswith("no better validation since step 1000: 0.4 there, 0.47 now.")
+    assert line.startswith("validation has not improved since step 1000: 0.4 then, 0.47 now.")

@@ -106,7 +106,7 @@ def test_a_run_of_another_method_has_nothing_to_begin_with(pictures: Path) -> No
         },
         device="cpu",
     )
-    with pytest.raises(UsageError, match="none of its networks"):
+    with pytest.raises(UsageError, match="contains no network of this method"):
         train(pictures, "second", init=pictures / "pairs")
     assert not (pictures / "second").exists()
 

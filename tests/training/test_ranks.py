@@ -138,7 +138,7 @@ def test_a_lost_process_ends_all_with_one_line(lost: int, home: Path, tmp_path: 
         _, said = process.communicate(timeout=60)
         assert process.returncode == 1
         assert said.count("error: ") == 1, said
-        assert f"go on with --resume {out}" in said
+        assert f"continue with --resume {out}" in said
         assert "Traceback" not in said
     step = read_state_header(out / "state.safetensors").step
     assert step >= 15

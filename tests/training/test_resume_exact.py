@@ -159,7 +159,7 @@ def test_extending_a_finished_run_is_as_if_it_had_been_longer(
 def test_epochs_do_not_extend_a_schedule_in_steps(pictures: Path, tmp_path: Path) -> None:
     steps = {"schedule.constant_steps": 2, "schedule.decay_steps": 2}
     learn(pictures, tmp_path / "run", STEPS, **steps)
-    with pytest.raises(ImgTranslateError, match="counts steps"):
+    with pytest.raises(ImgTranslateError, match="is in steps"):
         resume(tmp_path / "run", settings={"schedule.epochs": 9}, device="cpu")
 
 

@@ -203,7 +203,7 @@ def test_a_nan_sets_the_run_back_once_with_half_the_rate(
     )
     (line,) = [event.text for event in told if isinstance(event, Unwell)]
     a, b = files_of(out, 8)
-    assert line.startswith(f"the losses are not finite at step 8 ({a}, {b}). Going on from step ")
+    assert line.startswith(f"the losses are not finite at step 8 ({a}, {b}). Continuing from step ")
     assert "\n" not in line
     spoken = [row for row in rows(out) if "health" in row]
     assert [row["health"] for row in spoken] == [{"not_finite": line}]
@@ -260,7 +260,7 @@ def test_a_second_nan_stops_with_one_line_and_loses_nothing(
     assert cli.run(["train", *sides, *sets, "--out", str(out), "--device", "cpu"]) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     a, b = files_of(out, 8)
-    assert f"the losses are not finite again, at step 8 ({a}, {b}). The state of step " in last
+    assert f"the losses are again not finite, at step 8 ({a}, {b}). The state of step " in last
     assert {str(p): p.read_bytes() for p in out.rglob("*.safetensors")} == saved
     assert best_steps(out) == [best_row(out)] * 2
     monkeypatch.undo()
@@ -332,7 +332,9 @@ def test_outputs_that_are_all_alike_are_told(
     changes = {"train.steps": 10, "train.validate_every": 10}
     trained(pictures, tmp_path / "run", told=told, **changes, **{"init.gain": 1e-6})
     lines = {event.name: event.text for event in told if isinstance(event, Unwell)}
-    assert lines["collapsed_ab"].startswith("A to B has collapsed: its outputs differ by 0.0% of ")
+    assert lines["collapsed_ab"].startswith(
+        "horses → zebras has collapsed: its outputs differ from each other by only 0.0% of "
+    )
 
 
 def test_health_goes_on_where_the_run_stopped(
