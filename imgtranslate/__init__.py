@@ -1,4 +1,4 @@
-"""Learn to translate pictures of one kind into another, and then do it."""
+"""Train networks that translate pictures of one kind into another, and translate with them."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
-"""Networks from their settings: the one place where config turns into plain arguments.
+"""Builders of networks, the only place where settings become plain arguments.
 
-A setting has the name of the argument that takes it. Networks have no defaults, so a setting that
-no network takes, or an argument without a setting, is a ``TypeError``.
+A setting has the name of the argument that receives it. Networks have no defaults, so a setting
+without an argument, or an argument without a setting, is a ``TypeError``.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ def build_generator(
 def build_discriminator(config: DiscriminatorConfig, *, in_channels: int) -> nn.Module:
     """Build an uninitialised discriminator: (n, in, h, w) in [-1, 1] to logits.
 
-    A map (n, 1, h', w'), one number (n, 1) if averaging, a list of maps if at several scales.
+    Logits are a map (n, 1, h', w'), (n, 1) if averaging, or a list of maps if multiscale.
     """
     arguments = _arguments(config) | {"in_channels": in_channels}
     match config:
@@ -74,5 +74,5 @@ def build_encoder(config: EncoderConfig, *, in_channels: int, latent_dim: int) -
 
 
 def _arguments(config: GeneratorConfig | DiscriminatorConfig | EncoderConfig) -> dict[str, Any]:
-    """Return all settings but ``kind``, which chose the network."""
+    """Return all settings except ``kind``, which chooses the network."""
     return {name: value for name, value in dataclasses.asdict(config).items() if name != "kind"}

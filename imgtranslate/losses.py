@@ -1,14 +1,14 @@
-"""Losses: tensors to a scalar, unweighted.
+"""Unweighted losses, which reduce tensors to a scalar.
 
-A discriminator's logits are a map, (n, 1, h, w) or (n, 1), or a list of maps of different sizes,
-one per scale. The loss of a list is the sum over its scales of the mean over each map.
+The logits of a discriminator are a map, (n, 1, h, w) or (n, 1), or a list of maps of different
+sizes, one per scale. The loss of a list is the sum over its scales of the mean over each map.
 """
 
 from collections.abc import Callable
 from typing import Literal
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+import torch.nn.functional as F  # noqa: N812  # the usual name
 from torch import Tensor
 
 GanMode = Literal["lsgan", "vanilla", "hinge", "wgangp"]
@@ -16,7 +16,7 @@ Logits = Tensor | list[Tensor]
 
 
 def adversarial_loss(fake_logits: Logits, *, gan_mode: GanMode) -> Tensor:
-    """Return a generator's adversarial loss for the logits of its fakes, which are not detached."""
+    """Return the adversarial loss of a generator for the logits of its fakes (not detached)."""
     match gan_mode:
         case "lsgan" | "vanilla":  # Goodfellow et al. 2014, section 3: the non-saturating form
             return real_loss(fake_logits, gan_mode=gan_mode)
@@ -25,7 +25,7 @@ def adversarial_loss(fake_logits: Logits, *, gan_mode: GanMode) -> Tensor:
 
 
 def real_loss(real_logits: Logits, *, gan_mode: GanMode) -> Tensor:
-    """Return a discriminator's loss for its logits of real images.
+    """Return the loss of a discriminator for its logits of real images.
 
     CycleGAN and pix2pix train on half the sum with ``fake_loss``, BicycleGAN on the sum.
     """
@@ -33,19 +33,19 @@ def real_loss(real_logits: Logits, *, gan_mode: GanMode) -> Tensor:
 
 
 def fake_loss(fake_logits: Logits, *, gan_mode: GanMode) -> Tensor:
-    """Return a discriminator's loss for its logits of detached fakes."""
+    """Return the loss of a discriminator for its logits of detached fakes."""
     return _sum_over_scales(fake_logits, lambda logits: _loss(logits, False, gan_mode))
 
 
 def gradient_penalty(
     discriminator: Callable[[Tensor], Logits], real: Tensor, fake: Tensor, *, mix: Tensor
 ) -> Tensor:
-    """Return WGAN-GP's gradient penalty (arXiv 1704.00028, equation 3, where its weight is 10).
+    """Return the gradient penalty of WGAN-GP (arXiv 1704.00028, equation 3, there weighted by 10).
 
-    ``real`` and ``fake``: the discriminator's inputs, which are concatenations where it is
-    conditional. ``mix``: (n,), uniform in [0, 1), the share of the real image in each mixture.
-    The logit of an image is the **mean** of its map, so the penalty does not grow with its size.
-    The penalties of several scales are summed. Batch norm would mix the gradients of the images.
+    ``real`` and ``fake`` are inputs of the discriminator, concatenated with the condition if there
+    is one. ``mix``: (n,), uniform in [0, 1), the share of the real image in each mixture. The logit
+    of an image is the **mean** of its map, so the penalty does not grow with the size. The
+    penalties of several scales are summed. Batch norm would mix the gradients of the images.
     """
     share = mix.view(-1, 1, 1, 1)
     mixed = (share * real + (1 - share) * fake).detach().requires_grad_()
@@ -61,13 +61,13 @@ def gradient_penalty(
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
     """Return the mean absolute difference of two tensors of one shape."""
-    if x.shape != y.shape:  # broadcasting would hide a mistake
+    if x.shape != y.shape:  # broadcasting would hide an error
         raise ValueError(f"shapes {tuple(x.shape)} and {tuple(y.shape)} differ")
     return F.l1_loss(x, y)
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return the KL divergence from normal(0, 1): the sum over z, the mean over images.
+    """Return the KL divergence from normal(0, 1), summed over z and averaged over images.
 
     arXiv 1312.6114, appendix B. ``mean``, ``log_variance``: (n, latent_dim).
     """
@@ -76,7 +76,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def reparameterise(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """Turn noise from normal(0, 1) into z from normal(mean, variance): (n, latent_dim) each."""
+    """Convert noise from normal(0, 1) to z from normal(mean, variance): (n, latent_dim) each."""
     return mean + (0.5 * log_variance).exp() * noise
 
 

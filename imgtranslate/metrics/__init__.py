@@ -1,1 +1,1 @@
-"""Metrics: arrays of pixels to figures with intervals."""
+"""Metrics, which compute figures with intervals from arrays of pixels."""

@@ -1,4 +1,4 @@
-"""Agreement of two pictures about which places are bright and which are dark."""
+"""Agreement of two pictures about bright and dark places."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,18 +8,18 @@ from imgtranslate.images import Pixels
 
 Values = NDArray[np.float64]
 
-INVERTED = -0.3  # mean agreement or correlation from which translations count as negatives
+INVERTED = -0.3  # mean agreement or correlation below which translations count as negatives
 
-_SIDE = 16  # px, of the grid that brightness is compared on: coarser than texture
-_FLAT = 1.0  # levels of 255: a picture that varies less has no bright and dark places
+_SIDE = 16  # side of the grid on which brightness is compared, coarser than texture
+_FLAT = 1.0  # levels of 255; with less variation a picture has no bright and dark places
 
 
 def brightness_agreement(x: Pixels, y: Pixels) -> float | None:
-    """Return how well bright and dark places agree: 1 fully, -1 for the negative.
+    """Return the agreement of bright and dark places: 1 if equal, -1 for the negative.
 
-    The larger of two correlations, of the brightness and of its slopes: a picture turned upside
-    down has its sky below, but its slopes are not those of the negative. The channels are
-    averaged, so that swapped colours count as equal. None where either picture is flat.
+    It is the larger of two correlations, of the brightness and of its slopes: a picture turned
+    upside down has its sky below, but its slopes are not those of the negative. The channels are
+    averaged, so that swapped colours count as equal. None if either picture is flat.
     """
     grey_x, grey_y = (grid_means(p.mean(axis=2), side=_SIDE) for p in (x, y))
     if min(grey_x.std(), grey_y.std()) < _FLAT:
@@ -31,7 +31,7 @@ def brightness_agreement(x: Pixels, y: Pixels) -> float | None:
 
 
 def grid_means(plane: NDArray[np.uint8] | Values, *, side: int) -> Values:
-    """Average (h, w) over a grid of ``side`` x ``side`` fields, whatever its height and width."""
+    """Average (h, w) of any size over a grid of ``side`` x ``side`` cells."""
     image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     return np.asarray(image.resize((side, side), Image.Resampling.BOX), dtype=np.float64)
 

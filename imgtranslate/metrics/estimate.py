@@ -1,4 +1,4 @@
-"""Figures over many pictures: value, 95 % interval, and the difference of two of them."""
+"""Figures over many pictures with a 95 % interval, and the difference between two figures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ Better = Literal["lower", "higher"]
 LEVEL = 0.95
 RESAMPLES = 2000
 HALVES = 100
-DEVIATIONS = 1.959964  # of a normal distribution, for 95 %
-_DRAWS = 500_000  # at once, which bounds the memory
+DEVIATIONS = 1.959964  # quantile of the normal distribution for 95 %
+_DRAWS = 500_000  # computed at once, to limit the memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Estimate:
-    """A figure; ``replicates`` are what other draws of the same pictures would have given.
+    """A figure with its replicates, the values for other draws of the same pictures.
 
-    Two estimates of one measure on the same pictures have their replicates in step: the n-th of
-    both comes from one draw.
+    The n-th replicates of two estimates of one measure on the same pictures come from the same
+    draw.
     """
 
     value: float
@@ -34,19 +34,19 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The second figure less the first, with its interval."""
+    """The second figure minus the first, with its interval."""
 
     value: float
     interval: tuple[float, float]
 
     @property
     def is_clear(self) -> bool:
-        """Tell whether the interval leaves zero out."""
+        """True if the interval excludes zero."""
         return self.interval[0] > 0 or self.interval[1] < 0
 
 
 def mean_of(values: Sequence[float] | Values, *, better: Better) -> Estimate:
-    """Estimate a mean of one number per picture. Raises ``ValueError`` without numbers."""
+    """Estimate the mean of one number per picture. Raises ``ValueError`` without numbers."""
     numbers = np.asarray(values, dtype=np.float64)
     return pooled(lambda counts: counts @ numbers / counts.sum(-1), numbers.size, better=better)
 
@@ -54,9 +54,9 @@ def mean_of(values: Sequence[float] | Values, *, better: Better) -> Estimate:
 def pooled(
     statistic: Callable[[Values], Values], count: int, *, better: Better, seed: int = 0
 ) -> Estimate:
-    """Estimate a figure of all pictures together by the bootstrap (Efron 1979, percentiles).
+    """Estimate a figure over all pictures by the bootstrap (Efron 1979, percentiles).
 
-    ``statistic`` takes how often each picture counts, (n, count), and gives n figures.
+    ``statistic`` takes the weights of the pictures, (n, count), and returns n figures.
     """
     if count < 1:
         raise ValueError("an estimate without pictures")
@@ -81,10 +81,10 @@ def half_samples(count: int, *, seed: int) -> NDArray[np.bool_]:
 
 
 def distance_of(distances: Values, count: int, *, least: float = 0.0) -> Estimate:
-    """Estimate a distance of two sets: of all pictures, then of each of ``half_samples``.
+    """Estimate the distance of two sets from all pictures, then from each of ``half_samples``.
 
-    Half samples scatter as whole ones would, drawn anew, but lie further out: so they are centred.
-    The bootstrap would draw pictures twice, and duplicates lie far from the other set.
+    Half samples scatter like newly drawn whole samples but are biased upwards, so they are centred.
+    The bootstrap does not work here: it repeats pictures, and duplicates increase the distance.
     """
     whole, parts = float(distances[0]), distances[1:]
     half = DEVIATIONS * float(parts.std())
@@ -98,10 +98,10 @@ def distance_of(distances: Values, count: int, *, least: float = 0.0) -> Estimat
 
 
 def difference(first: Estimate, second: Estimate, *, same_pictures: bool) -> Difference:
-    """Subtract the first from the second, picture by picture where both saw the same ones."""
+    """Subtract the first from the second, picture by picture if both used the same pictures."""
     in_step = same_pictures and first.count == second.count
     order = np.arange(second.replicates.size)
-    if not in_step:  # else two draws that happen to share a seed would look related
+    if not in_step:  # otherwise two draws with the same seed would seem related
         order = np.random.default_rng(0).permutation(order)
     size = min(first.replicates.size, second.replicates.size)
     replicates = second.replicates[order][:size] - first.replicates[:size]
@@ -111,17 +111,17 @@ def difference(first: Estimate, second: Estimate, *, same_pictures: bool) -> Dif
 def bootstrap_interval(
     values: Sequence[float] | Values, *, seed: int = 0, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Return the interval (low, high) of the mean of ``values``; the same for the same values.
+    """Return the interval (low, high) of the mean of ``values``, a function of the values only.
 
-    ``level``: the share of resampled means inside, between 0 and 1. One value is its own
-    interval. Raises ``ValueError`` for no values, for values that are not finite and for a level
-    outside (0, 1).
+    ``level``: the share of resampled means inside the interval, between 0 and 1. A single value is
+    its own interval. Raises ``ValueError`` without values, for values that are not finite, and for
+    a level outside of (0, 1).
     """
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.ndim != 1 or not numbers.size or not np.isfinite(numbers).all():
-        raise ValueError(f"values of shape {numbers.shape}: one or more finite numbers are needed")
+        raise ValueError(f"values of shape {numbers.shape}: must be one or more finite numbers")
     if not 0 < level < 1:
-        raise ValueError(f"level {level}: between 0 and 1 is needed")
+        raise ValueError(f"level {level}: must be between 0 and 1")
     rng = np.random.default_rng(seed)
     at_once = max(1, _DRAWS // numbers.size)
     counts = (min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once))
@@ -130,6 +130,6 @@ def bootstrap_interval(
 
 
 def percentiles(replicates: Values, *, level: float = LEVEL) -> tuple[float, float]:
-    """Return the middle 95 % of replicates, or another share."""
+    """Return the limits of the middle 95 % of replicates, or of another share."""
     low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

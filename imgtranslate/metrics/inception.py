@@ -1,7 +1,7 @@
-"""FID (arXiv 1706.08500) and KID (arXiv 1801.01401) on Inception's 2048 features of each picture.
+"""FID (arXiv 1706.08500) and KID (arXiv 1801.01401) on 2048 Inception features of each picture.
 
-The network is torch-fidelity's, which has FID's own weights and way of resizing. Both figures equal
-those of torchmetrics; they are computed here because each half sample needs one.
+The network is that of torch-fidelity, with the weights and the resizing of FID. Both figures equal
+those of torchmetrics; they are computed here because every half sample needs them.
 """
 
 from collections import OrderedDict
@@ -23,20 +23,20 @@ _OPTION = "--inception"
 
 
 def load_inception(path: Path) -> nn.Module:
-    """Build the network with the weights of a file. Raises ``UsageError`` if it cannot be."""
+    """Build the network with the weights of a file. Raises ``UsageError`` if that fails."""
     network = _build()
     weights = read_weights(path, wanted=WANTED, option=_OPTION)
     try:
         network.load_state_dict({n: t for n, t in weights.items() if not n.startswith("fc.")})
     except RuntimeError as error:
         raise CheckpointError(
-            f"{_OPTION} {path}: the weights of another network. Give {WANTED}"
+            f"{_OPTION} {path}: contains the weights of another network. Give {WANTED}"
         ) from error
     return network.eval()
 
 
 class _Resized(nn.Module):
-    """The input of Inception, of uint8 (n, 3, h, w): 299 px, in [-1, 1)."""
+    """Conversion of uint8 (n, 3, h, w) to the input of Inception: 299 px, in [-1, 1)."""
 
     def __init__(self, enlarge: Callable[..., Tensor]) -> None:
         super().__init__()
@@ -48,9 +48,9 @@ class _Resized(nn.Module):
 
 
 def _build() -> nn.Module:
-    """Put torch-fidelity's layers in a row, up to the 2048 features.
+    """Chain the layers of torch-fidelity up to the 2048 features.
 
-    Its own class would download the weights, or unpickle a file of them.
+    Its own class would download the weights, or unpickle a file with them.
     """
     try:
         import torch_fidelity.feature_extractor_inceptionv3 as v3  # type: ignore[import-untyped]
@@ -59,8 +59,7 @@ def _build() -> nn.Module:
         )
     except ImportError as error:
         raise UsageError(
-            f"{_OPTION}: needs packages that are not here. Install them with "
-            "pip install 'imgtranslate[metrics]'"
+            f"{_OPTION}: needs more packages. Run pip install 'imgtranslate[metrics]'"
         ) from error
     layers: dict[str, nn.Module] = {
         "resized": _Resized(interpolate_bilinear_2d_like_tensorflow1x),
@@ -90,7 +89,7 @@ def _build() -> nn.Module:
 
 @torch.inference_mode()
 def inception_features(network: nn.Module, read: Callable[[int], Pixels], count: int) -> Values:
-    """Compute the features of ``count`` pictures of 3 channels: (count, 2048)."""
+    """Compute the features of ``count`` pictures with 3 channels: (count, 2048)."""
     rows = []
     for number in range(count):
         pixels = torch.from_numpy(np.ascontiguousarray(read(number).transpose(2, 0, 1)))
@@ -99,7 +98,7 @@ def inception_features(network: nn.Module, read: Callable[[int], Pixels], count:
 
 
 def inception_distances(real: Values, fake: Values, *, seed: int = 0) -> dict[str, Estimate]:
-    """Estimate FID and KID of as many features of both sets, (count, features) each."""
+    """Estimate FID and KID of two sets of features, (count, features) each."""
     halves = half_samples(len(real), seed=seed)
 
     def estimated(distance: Callable[[Values, Values], float], *, least: float) -> Estimate:
@@ -113,10 +112,10 @@ def inception_distances(real: Values, fake: Values, *, seed: int = 0) -> dict[st
 
 
 def frechet_distance(real: Values, fake: Values) -> float:
-    """Return the distance of normal distributions with the sets' means and covariances.
+    """Return the Fréchet distance of normal distributions with the moments of both sets.
 
-    The trace of the root of a product of covariances is the sum of the singular values of one
-    small matrix: there are fewer pictures than features.
+    The trace of the root of the product of covariances is the sum of the singular values of one
+    small matrix, because there are fewer pictures than features.
     """
     means = real.mean(0) - fake.mean(0)
     x, y = ((f - f.mean(0)) / np.sqrt(len(f) - 1) for f in (real, fake))

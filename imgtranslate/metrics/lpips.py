@@ -1,6 +1,6 @@
 """LPIPS (arXiv 1801.03924), the perceptual distance of two pictures by AlexNet.
 
-The linear layers (version 0.1) come with torchmetrics; the user gives a file of AlexNet's weights.
+The linear layers (version 0.1) come with torchmetrics; the user provides the weights of AlexNet.
 """
 
 from pathlib import Path
@@ -13,21 +13,20 @@ from imgtranslate.images import Pixels, to_network
 from imgtranslate.model_files.foreign_weights import read_weights
 
 WANTED = "alexnet-owt-7be5be79.pth of torchvision"
-SMALLEST = 64  # px; smaller pictures do not reach AlexNet's last layers
+SMALLEST = 64  # px; smaller pictures do not reach the last layers of AlexNet
 _OPTION = "--lpips"
 
 
 def load_lpips(path: Path) -> nn.Module:
-    """Build the network with AlexNet's weights. Raises ``UsageError`` if it cannot be."""
+    """Build the network with the weights of AlexNet. Raises ``UsageError`` if that fails."""
     try:
         import torchmetrics.functional.image.lpips as published
     except ImportError as error:
         raise UsageError(
-            f"{_OPTION}: needs packages that are not here. Install them with "
-            "pip install 'imgtranslate[metrics]'"
+            f"{_OPTION}: needs more packages. Run pip install 'imgtranslate[metrics]'"
         ) from error
     weights = read_weights(path, wanted=WANTED, option=_OPTION)
-    # Without any weights: it would download those of AlexNet and unpickle the others.
+    # Built without weights: torchmetrics would download those of AlexNet and unpickle the others.
     network: nn.Module = published._NoTrainLpips(pretrained=False, net="alex", pnet_rand=True)
     linear = Path(published.__file__).with_name("lpips_models") / "alex.pth"
     network.load_state_dict(read_weights(linear, wanted="a whole torchmetrics"), strict=False)
@@ -37,13 +36,13 @@ def load_lpips(path: Path) -> nn.Module:
         backbone.load_state_dict({name: weights[theirs] for name, theirs in names.items()})
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(
-            f"{_OPTION} {path}: the weights of another network. Give {WANTED}"
+            f"{_OPTION} {path}: contains the weights of another network. Give {WANTED}"
         ) from error
     return network
 
 
 @torch.inference_mode()
 def lpips(network: nn.Module, x: Pixels, y: Pixels) -> float:
-    """Return the distance of two pictures of one size, (h, w, 3); 0 for equal ones."""
+    """Return the distance of two pictures (h, w, 3) of the same size; 0 if they are equal."""
     pair = [torch.from_numpy(to_network(pixels))[None] for pixels in (x, y)]
     return float(network(*pair))

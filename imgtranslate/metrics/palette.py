@@ -1,7 +1,7 @@
-"""Palettes, the colours that stand for classes in label pictures.
+"""Palettes, the colours that stand for the classes in label pictures.
 
-Label pictures are often JPEG: around few colours lie many near ones, and at edges mixtures and
-rings. So colours are looked for where a picture is flat.
+Label pictures are often JPEG files, in which the few true colours are surrounded by many similar
+ones, with mixtures and ringing at edges. Colours are therefore searched for in flat areas.
 """
 
 from collections.abc import Iterable
@@ -11,24 +11,24 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import UsageError, counted
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.estimate import Values
 from imgtranslate.metrics.segmentation import Classes
 
 MOST_COLOURS = 64
 _FLAT = 16  # levels; the largest range within 3 x 3 px
-_REACH = 40.0  # levels; what is nearer to a colour is of that colour
-_NEAR = 12.0  # levels; how far JPEG moves a flat colour
-_LEAST_SHARE = 0.0005  # of the flat pixels, for a colour to be one
-_FLAT_SHARE, _NEAR_SHARE = 0.5, 0.95  # at least, or these are no label pictures
-_SAMPLED = 4000  # flat pixels of one picture
+_REACH = 40.0  # levels; nearer pixels have the same colour
+_NEAR = 12.0  # levels by which JPEG may change a flat colour
+_LEAST_SHARE = 0.0005  # least share of the flat pixels for a colour
+_FLAT_SHARE, _NEAR_SHARE = 0.5, 0.95  # least share of flat pixels in label pictures
+_SAMPLED = 4000  # most flat pixels used of one picture
 _ROWS = 65_536  # pixels compared at once
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of the classes, in their order: ``channels`` numbers of 0 to 255 each."""
+    """The colours of the classes in order, with ``channels`` numbers from 0 to 255 each."""
 
     colours: tuple[tuple[int, ...], ...]
 
@@ -36,7 +36,7 @@ class Palette:
         return len(self.colours)
 
     def classes(self, pixels: Pixels) -> Classes:
-        """Return the class of the nearest colour of each pixel: (h, w, channels) to (h, w)."""
+        """Return the class with the nearest colour for each pixel: (h, w, channels) to (h, w)."""
         flat = pixels.reshape(-1, pixels.shape[-1])
         parts = np.split(flat, range(_ROWS, len(flat), _ROWS))
         nearest = [_distances(part, self.colours).argmin(1) for part in parts]
@@ -44,7 +44,7 @@ class Palette:
 
 
 def find_palette(pictures: Iterable[Pixels]) -> Palette | None:
-    """Find the colours of label pictures, the most frequent first; None in other pictures."""
+    """Find the colours of label pictures, most frequent first; None if they are not label maps."""
     samples = [_flat_pixels(pixels) for pixels in pictures]
     if not samples or np.mean([share for _, share in samples]) < _FLAT_SHARE:
         return None
@@ -57,7 +57,7 @@ def find_palette(pictures: Iterable[Pixels]) -> Palette | None:
 
 
 def read_palette(path: Path, *, channels: int) -> Palette:
-    """Read one colour of each line, as in ``0 0 255 window``. Raises ``UsageError``."""
+    """Read one colour per line, such as ``0 0 255 window``. Raises ``UsageError``."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -68,8 +68,8 @@ def read_palette(path: Path, *, channels: int) -> Palette:
     colours = tuple(_colour(path, number, line, channels) for number, line in rows)
     if len(colours) < 2 or len(set(colours)) < len(colours):
         raise UsageError(
-            f"--palette {path}: {len(set(colours))} different colours in {len(colours)} line(s). "
-            "Write two or more, each once"
+            f"--palette {path}: {counted(len(set(colours)), 'different colour')} in "
+            f"{counted(len(colours), 'line')}. Write two or more, each once"
         )
     return Palette(colours)
 
@@ -79,14 +79,14 @@ def _colour(path: Path, number: int, line: str, channels: int) -> tuple[int, ...
     values = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) < 4]
     if len(values) != channels or max(values) > 255:
         raise UsageError(
-            f"--palette {path}: line {number}: not {channels} numbers of 0 to 255. "
+            f"--palette {path}: line {number}: not {counted(channels, 'number')} from 0 to 255. "
             "Write a colour in each line, as in 0 0 255"
         )
     return tuple(values)
 
 
 def _flat_pixels(pixels: Pixels) -> tuple[Pixels, float]:
-    """Pick pixels with flat surroundings, (n, channels), and the share of such pixels."""
+    """Select pixels in flat areas, (n, channels), and return the share of such pixels."""
     if min(pixels.shape[:2]) < 3:
         return pixels.reshape(-1, pixels.shape[2])[:0], 0.0
     windows = sliding_window_view(pixels, (3, 3), axis=(0, 1))
@@ -96,7 +96,7 @@ def _flat_pixels(pixels: Pixels) -> tuple[Pixels, float]:
 
 
 def _frequent_colours(pixels: Pixels) -> tuple[tuple[int, ...], ...]:
-    """Take the fullest spot of the colour cube and all near it away, until few pixels are left."""
+    """Repeatedly take the most frequent colour and remove its pixels, until few are left."""
     least = max(_LEAST_SHARE * len(pixels), 1)
     colours: list[tuple[int, ...]] = []
     left = pixels
@@ -110,7 +110,7 @@ def _frequent_colours(pixels: Pixels) -> tuple[tuple[int, ...], ...]:
 
 
 def _fullest_spot(pixels: Pixels) -> tuple[int, ...]:
-    """Return the median of the pixels in the fullest cell of 8 levels a side."""
+    """Return the median of the pixels in the fullest cell of the colour cube, 8 levels wide."""
     cells = (pixels >> 3).astype(np.int64) @ (32 ** np.arange(pixels.shape[1]))
     names, counts = np.unique(cells, return_counts=True)
     inside = pixels[cells == names[counts.argmax()]]

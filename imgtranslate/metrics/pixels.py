@@ -1,7 +1,7 @@
 """Mean absolute error and PSNR of two pictures.
 
-Pictures are (h, w, c) arrays, uint8 or float, whose values span ``data_range`` (255 for 8 bits,
-2 for [-1, 1]). Pictures of different shapes are a mistake of the caller: ``ValueError``.
+Pictures are (h, w, c) arrays, uint8 or float, whose values have the range ``data_range`` (255 for
+8 bits, 2 for [-1, 1]). Different shapes raise ``ValueError``.
 """
 
 import math
@@ -18,7 +18,7 @@ def mean_absolute_error(x: Pixels, y: Pixels, *, data_range: float = 255) -> flo
 
 
 def psnr(x: Pixels, y: Pixels, *, data_range: float = 255) -> float:
-    """Return the peak signal-to-noise ratio in dB; ``inf``, which JSON cannot hold, for equal."""
+    """Return the peak signal-to-noise ratio in dB; ``inf`` for equal pictures."""
     mean_squared_error = float(np.square(_difference(x, y)).mean())
     if mean_squared_error == 0:
         return math.inf
@@ -27,5 +27,5 @@ def psnr(x: Pixels, y: Pixels, *, data_range: float = 255) -> float:
 
 def _difference(x: Pixels, y: Pixels) -> NDArray[np.float64]:
     if x.shape != y.shape or x.size == 0:
-        raise ValueError(f"shapes {x.shape} and {y.shape}: equal and not empty is needed")
+        raise ValueError(f"shapes {x.shape} and {y.shape}: must be equal and not empty")
     return x.astype(np.float64) - y.astype(np.float64)

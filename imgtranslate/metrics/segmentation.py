@@ -1,4 +1,4 @@
-"""Scores of segmentation, pixel by pixel (Long et al. 2015, section 5; arXiv 1611.07004, 4.1)."""
+"""Scores of pixel-wise segmentation (Long et al. 2015, section 5; arXiv 1611.07004, 4.1)."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +11,7 @@ Classes = NDArray[np.intp]
 
 
 def confusion(truth: Classes, found: Classes, *, classes: int) -> Values:
-    """Count pixels by true (row) and found class (column): (classes, classes)."""
+    """Count pixels by true class (row) and found class (column): (classes, classes)."""
     if truth.shape != found.shape:
         raise ValueError(f"shapes {truth.shape} and {found.shape} differ")
     places = truth.ravel() * classes + found.ravel()
@@ -20,18 +20,18 @@ def confusion(truth: Classes, found: Classes, *, classes: int) -> Values:
 
 
 def pixel_accuracy(confusions: Values) -> Values:
-    """Return the share of pixels of the right class: (..., classes, classes) to (...)."""
+    """Return the share of correctly classified pixels: (..., classes, classes) to (...)."""
     return _share(_hits(confusions).sum(-1), confusions.sum((-2, -1)))
 
 
 def class_accuracy(confusions: Values) -> Values:
-    """Average the share found over the classes; as published, a class without pixels counts 0."""
+    """Average the accuracy over the classes; as published, a class without pixels counts as 0."""
     shares: Values = _share(_hits(confusions), confusions.sum(-1)).mean(-1)
     return shares
 
 
 def class_iou(confusions: Values) -> Values:
-    """Average intersection over union over the classes; a class without pixels counts 0."""
+    """Average intersection over union over the classes; a class without pixels counts as 0."""
     hits = _hits(confusions)
     union = confusions.sum(-1) + confusions.sum(-2) - hits
     shares: Values = _share(hits, union).mean(-1)
@@ -46,7 +46,7 @@ SCORES: dict[str, Callable[[Values], Values]] = {
 
 
 def segmentation_scores(confusions: Sequence[Values], *, prefix: str = "") -> dict[str, Estimate]:
-    """Estimate the three scores over all pictures together, of one confusion matrix each."""
+    """Estimate the three scores over all pictures, from one confusion matrix for each picture."""
     stacked = np.stack(confusions)
 
     def of(score: Callable[[Values], Values]) -> Estimate:

@@ -1,7 +1,7 @@
-"""A network that reads classes from photos: trained, used, saved in a file of its own.
+"""The segmenter, a network that reads classes from photos: its training, use and file.
 
-The file is safetensors with a JSON header, as models are: which torchvision network, and the
-colours of its classes. Nothing is downloaded: the weights begin at random.
+The file is safetensors with a JSON header, like a model: the torchvision network and the colours of
+its classes. Nothing is downloaded; the initial weights are random.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,26 +25,26 @@ from imgtranslate.settings.config import Section
 Pair = tuple[Pixels, Classes]  # a photo (h, w, 3) and its classes (h, w)
 Level = Annotated[int, Interval(ge=0, le=255)]
 
-SIDE = 128  # px, of the square that the network sees
+SIDE = 128  # px, side of the crops that the network sees
 _BATCH = 8
 _RATE = 2e-3
-_MOMENTUM = 0.1  # of the norms; with MobileNetV3's 0.01 they lag behind a short training
-_SMALLEST_CROP = 0.75  # of the shorter side
+_MOMENTUM = 0.1  # of batch norm; the 0.01 of MobileNetV3 is too slow for a short training
+_SMALLEST_CROP = 0.75  # share of the shorter side
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterHeader(Section):
-    """The header of the file."""
+    """The header of a segmenter file."""
 
     kind: Literal["segmenter"] = "segmenter"
     network: Literal["lraspp_mobilenet_v3_large"] = "lraspp_mobilenet_v3_large"
     colours: Annotated[tuple[tuple[Level, ...], ...], Len(2, MOST_COLOURS)]  # of the classes
-    side: Annotated[int, Interval(ge=32, le=4096)]  # px, of the shorter side as trained
+    side: Annotated[int, Interval(ge=32, le=4096)]  # px, shorter side of the training pictures
 
 
 @final
 class Segmenter:
-    """A segmentation network, ready to use."""
+    """A trained segmentation network."""
 
     def __init__(self, network: nn.Module, header: SegmenterHeader) -> None:
         self._network = network.eval()
@@ -52,12 +52,12 @@ class Segmenter:
 
     @property
     def palette(self) -> Palette:
-        """The colours of its classes."""
+        """The colours of the classes."""
         return Palette(self.header.colours)
 
     @torch.inference_mode()
     def classes(self, photo: Pixels, *, size: tuple[int, int]) -> Classes:
-        """Read the class of each pixel: (h, w, 3) to ``size``, the logits resized as published."""
+        """Classify each pixel: (h, w, 3) to ``size``; logits are resized as published."""
         values = torch.from_numpy(to_network(photo))[None]
         scale = self.header.side / min(photo.shape[:2])
         sides = [max(round(side * scale), self.header.side) for side in photo.shape[:2]]
@@ -66,12 +66,12 @@ class Segmenter:
         return found
 
     def save(self, path: Path) -> None:
-        """Write the file whole, then rename it into place."""
+        """Write the file atomically."""
         save(path, self._network.state_dict(), self.header)
 
 
 def load_segmenter(path: Path) -> Segmenter:
-    """Read a segmenter. Raises ``CheckpointError`` if it is missing, damaged or another file."""
+    """Read a segmenter. Raises ``CheckpointError`` if the file is missing, damaged or foreign."""
     from pydantic import TypeAdapter, ValidationError
     from safetensors import safe_open
 
@@ -82,7 +82,7 @@ def load_segmenter(path: Path) -> Segmenter:
         header = TypeAdapter(SegmenterHeader).validate_json(metadata.get(METADATA_KEY, ""))
     except ValidationError as error:
         raise CheckpointError(
-            f"--segmenter {path}: not a segmenter of ours. "
+            f"--segmenter {path}: not a segmenter of imgtranslate. "
             "Train one with imgtranslate evaluate RUN --train-segmenter FILE"
         ) from error
     network = _build(classes=len(header.colours))
@@ -90,7 +90,7 @@ def load_segmenter(path: Path) -> Segmenter:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(
-            f"--segmenter {path}: its weights are not those of {header.network}. "
+            f"--segmenter {path}: its weights do not fit {header.network}. "
             "Use another copy of the file"
         ) from error
     return Segmenter(network, header)
@@ -107,8 +107,9 @@ def train_segmenter(
 ) -> Segmenter:
     """Train a network to read classes from ``count`` real photos.
 
-    Squares of 3/4 to the whole of the shorter side are cut, mirrored at random and resized to
-    ``SIDE``; the rate falls to zero along a line. ``tell`` is called after each step with its loss.
+    Square crops of 3/4 to the whole of the shorter side are mirrored at random and resized to
+    ``SIDE``; the learning rate decays linearly to 0. ``tell`` is called after each step with its
+    loss.
     """
     header = SegmenterHeader(colours=palette.colours, side=SIDE)
     with torch.random.fork_rng(devices=[]):
@@ -140,7 +141,7 @@ def _batches(
 
 
 def _sample(photo: Pixels, truth: Classes, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Cut the same square of both: (1, 3, SIDE, SIDE) and (1, SIDE, SIDE)."""
+    """Crop the same square of both: (1, 3, SIDE, SIDE) and (1, SIDE, SIDE)."""
     height, width = truth.shape
     side = max(round(min(height, width) * rng.uniform(_SMALLEST_CROP, 1)), 1)
     top, left = (int(rng.integers(room - side + 1)) for room in (height, width))

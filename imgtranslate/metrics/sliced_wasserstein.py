@@ -1,11 +1,11 @@
 """Sliced Wasserstein distance between two sets of pictures (Karras et al., arXiv 1710.10196, 5).
 
-Patches of 7 x 7 px are drawn from each level of the pictures' Laplacian pyramids; the distance of
-two sets of patches is the mean over random directions of the mean difference between their sorted
-projections. Unlike the paper, both sets are normalised by the channels' mean and deviation of the
-*real* patches, not each by its own, so that wrong colours count.
+Patches of 7 x 7 px are drawn from each level of the Laplacian pyramids of the pictures. The
+distance of two sets of patches is the mean difference between their sorted projections, averaged
+over random directions. Unlike in the paper, both sets are normalised by the channel means and
+deviations of the *real* patches, not each by its own, so that wrong colours count.
 
-Training has another, faster distance: ``metrics.validation_distance`` tells the differences.
+Training uses a faster distance; ``metrics.validation_distance`` explains the differences.
 """
 
 from collections.abc import Callable
@@ -22,36 +22,36 @@ Floats = NDArray[np.float32]
 Reader = Callable[[int], Pixels]  # the n-th picture of a set
 
 PATCH = 7  # px
-SMALLEST = 16  # px, of the shorter side of a level
+SMALLEST = 16  # px, shortest side of the coarsest level
 DIRECTIONS = 64
-_PATCHES = 128  # of a picture and level, fewer where there are many pictures
+_PATCHES = 128  # of one picture and level; fewer with many pictures
 _MOST_PATCHES = 4096  # of a set and level
 _KERNEL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Projection:
-    """A set's patches along each direction in rising order, with the picture of each."""
+    """The projections of a set of patches on each direction, sorted, with their pictures."""
 
     values: Floats  # (directions, patches)
-    owners: NDArray[np.intp]  # likewise: the number of the picture
+    owners: NDArray[np.intp]  # index of the picture, in the same order
 
     def of(self, pictures: NDArray[np.bool_]) -> Floats:
-        """Return the patches of some pictures, still in order."""
+        """Return the projections of some pictures, still sorted."""
         return self.values[pictures[self.owners]].reshape(len(self.values), -1)
 
 
 def sliced_wasserstein(
     real: Reader, fake: Reader, *, count: int, shortest: int, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Compare as many pictures of both sets: an estimate of each level, and of their mean.
+    """Estimate the distance at each level, and the mean over the levels.
 
-    ``shortest``: px, the shortest side of any picture; from it follow the levels, which are named
-    ``1/1``, ``1/2``, … and ``mean``. Raises ``ValueError`` for fewer than 2 pictures or sides
-    below ``SMALLEST``.
+    ``shortest``: the shortest side of any picture, in px. It determines the levels, which are named
+    ``1/1``, ``1/2``, …; the last figure is ``mean``. Raises ``ValueError`` for fewer than 2
+    pictures or sides below ``SMALLEST``.
     """
     if count < 2 or shortest < SMALLEST:
-        raise ValueError(f"{count} pictures of {shortest} px: 2 of {SMALLEST} px are needed")
+        raise ValueError(f"{count} pictures of {shortest} px: needs 2 pictures of {SMALLEST} px")
     levels = int(np.log2(shortest / SMALLEST)) + 1
     sets = [_patches(read, count, levels=levels, seed=seed) for read in (real, fake)]
     halves = half_samples(count, seed=seed)
@@ -65,7 +65,7 @@ def sliced_wasserstein(
 
 
 def laplacian_pyramid(pixels: Pixels, *, levels: int) -> list[Floats]:
-    """Split a picture into bands of detail, fine to coarse, and the smallest picture: (h, w, c)."""
+    """Split a picture (h, w, c) into bands of detail, fine to coarse, and the smallest picture."""
     current = pixels.astype(np.float32)
     bands = []
     for _ in range(levels - 1):
@@ -76,7 +76,7 @@ def laplacian_pyramid(pixels: Pixels, *, levels: int) -> list[Floats]:
 
 
 def _patches(read: Reader, count: int, *, levels: int, seed: int) -> list[Floats]:
-    """Draw the patches of each level: (count, patches of a picture, channels, 49)."""
+    """Draw the patches of each level: (pictures, patches per picture, channels, 49)."""
     each = max(1, min(_PATCHES, _MOST_PATCHES // count))
     found: list[list[Floats]] = [[] for _ in range(levels)]
     for number in range(count):
@@ -106,7 +106,7 @@ def _projections(real: Floats, fake: Floats, *, seed: int) -> tuple[_Projection,
 
 
 def _distances(real: _Projection, fake: _Projection, halves: NDArray[np.bool_]) -> Values:
-    """Return the distance of all pictures, then of each half sample."""
+    """Return the distance of all pictures, followed by that of each half sample."""
     whole = np.abs(real.values - fake.values).mean(dtype=np.float64)
     parts = [
         np.abs(real.of(mine) - fake.of(theirs)).mean(dtype=np.float64) for mine, theirs in halves

@@ -1,4 +1,4 @@
-"""Structural similarity (Wang et al. 2004), for arrays and for tensors by one formula."""
+"""Structural similarity (Wang et al. 2004), with one formula for arrays and tensors."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -22,14 +22,14 @@ def ssim(
     *,
     data_range: float = 255,
 ) -> float:
-    """Return the mean similarity of (h, w, c) over all 7 x 7 px windows and channels: 1 for equal.
+    """Return the mean similarity (1 if equal) of (h, w, c) over all 7 x 7 windows and channels.
 
-    Values span ``data_range``. Equal to scikit-image's ``structural_similarity(x, y,
-    channel_axis=-1, data_range=255)``, with its defaults (uniform window, sample covariance).
-    Raises ``ValueError`` for pictures of different shapes.
+    Values have the range ``data_range``. The result equals scikit-image's
+    ``structural_similarity(x, y, channel_axis=-1, data_range=255)`` with its defaults (uniform
+    window, sample covariance). Raises ``ValueError`` for pictures of different shapes.
     """
     if x.shape != y.shape or x.size == 0:
-        raise ValueError(f"shapes {x.shape} and {y.shape}: equal and not empty is needed")
+        raise ValueError(f"shapes {x.shape} and {y.shape}: must be equal and not empty")
     x64, y64 = x.astype(np.float64), y.astype(np.float64)
     side = fitting_window(x.shape[:2])
     similarity = similarity_map(
@@ -43,11 +43,11 @@ def similarity_map(
 ) -> Array:
     """Return the similarity of each window of ``side`` px (equation 13).
 
-    ``window_means`` averages over every such window that lies wholly inside. A window of 1 px has
-    no variance: there only the brightness is compared.
+    ``window_means`` averages over every window that is completely inside. A window of 1 px has no
+    variance, so only the brightness is compared.
     """
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    sample = side * side / max(side * side - 1, 1)  # of the sample covariance
+    sample = side * side / max(side * side - 1, 1)  # correction for the sample covariance
     mean_x, mean_y, xx, yy, xy = (window_means(v) for v in (x, y, x * x, y * y, x * y))
     covariance = (xy - mean_x * mean_y) * sample
     variances = (xx - mean_x**2 + yy - mean_y**2) * sample
@@ -62,7 +62,7 @@ def fitting_window(size: tuple[int, ...]) -> int:
 
 
 def _window_means(x: Values, side: int) -> Values:
-    """Average every window that lies wholly inside: (h, w, c) to (h-side+1, w-side+1, c)."""
+    """Average every window that is completely inside: (h, w, c) to (h-side+1, w-side+1, c)."""
     return _sliding_sums(_sliding_sums(x, side, axis=0), side, axis=1) / (side * side)
 
 

@@ -1,7 +1,7 @@
 """Accuracy of a small classifier that tells translated pictures from real ones (arXiv 1610.06545).
 
-It learns on one half of the pictures and classifies the other, then the halves change places, so
-that each picture is classified once by a network that never saw it. 0.5 is the best result.
+It learns from one half of the pictures and classifies the other, then the halves are swapped, so
+that each picture is classified once by a network that never saw it. The best result is 0.5.
 """
 
 import itertools
@@ -23,19 +23,20 @@ LEAST_PICTURES = 8  # of each set
 _CROP = 64  # px
 STEPS = 150
 _BATCH = 8  # of each set
-_VIEWS = 6  # crops of a picture
+_VIEWS = 6  # crops of each picture
 
 
 def two_sample_test(
     real: Reader, fake: Reader, *, count: int, channels: int, seed: int = 0, steps: int = STEPS
 ) -> Estimate:
-    """Return the share of ``count`` real and ``count`` fake pictures that are classified rightly.
+    """Return the share of ``count`` real and ``count`` fake pictures that are classified correctly.
 
-    Pictures of one number stay in one half, so that a scene is never learnt and judged. The
-    interval is Wilson's. Raises ``ValueError`` for fewer than ``LEAST_PICTURES``.
+    The n-th pictures of both sets are in the same half, so that no scene is both learnt and
+    classified. The interval is that of Wilson. Raises ``ValueError`` for fewer than
+    ``LEAST_PICTURES``.
     """
     if count < LEAST_PICTURES:
-        raise ValueError(f"{count} pictures: {LEAST_PICTURES} are needed")
+        raise ValueError(f"{count} pictures: needs {LEAST_PICTURES}")
     order = np.random.default_rng([seed, count]).permutation(count)
     crops = np.stack([_crops(read, order, seed=seed) for read in (real, fake)])
     halves = crops[:, : count // 2], crops[:, count // 2 :]
@@ -56,7 +57,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def _estimate(right: Values) -> Estimate:
-    """Estimate the accuracy from (pictures, 2): 1 where the real, or the fake, one was right."""
+    """Estimate the accuracy from (pictures, 2): 1 where the real, or the fake, one was correct."""
     shares = right.mean(1)
     drawn = pooled(lambda counts: counts @ shares / counts.sum(-1), len(shares), better="lower")
     return replace(drawn, interval=wilson(drawn.value, right.size))
@@ -77,7 +78,7 @@ def _learn(crops: Pixels, *, channels: int, seed: int, steps: int) -> nn.Module:
 
 
 def _batches(crops: Pixels, *, seed: int, steps: int) -> Iterator[Tensor]:
-    """Yield crops (16, channels, 64, 64), real ones first, mirrored at random."""
+    """Yield batches of crops (16, channels, 64, 64), real ones first, mirrored at random."""
     rng = np.random.default_rng([seed, crops.shape[1]])
     for _ in range(steps):
         numbers = rng.integers(crops.shape[1], size=(2, _BATCH))
@@ -88,7 +89,7 @@ def _batches(crops: Pixels, *, seed: int, steps: int) -> Iterator[Tensor]:
 
 
 def _crops(read: Reader, order: NDArray[np.intp], *, seed: int) -> Pixels:
-    """Cut a few crops of each picture: uint8 (pictures, views, channels, 64, 64)."""
+    """Take a few crops of each picture: uint8 (pictures, views, channels, 64, 64)."""
     return np.stack([_views(read(int(n)), np.random.default_rng([seed, int(n)])) for n in order])
 
 
@@ -104,7 +105,7 @@ def _views(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 @torch.inference_mode()
 def _logits(network: nn.Module, crops: Pixels) -> Values:
-    """Return the mean logit of each picture's views: (pictures,)."""
+    """Return the mean logit over the crops of each picture: (pictures,)."""
     means = [float(network(_to_tensor(views)).mean()) for views in crops]
     return np.array(means)
 
@@ -114,7 +115,7 @@ def _to_tensor(crops: Pixels) -> Tensor:
 
 
 def _network(channels: int) -> nn.Module:
-    """Build a network to a map of logits; group norm makes a picture independent of its batch."""
+    """Build a network with a map of logits; group norm keeps pictures of a batch independent."""
     widths = (channels, 16, 32, 64, 64)
     layers: list[nn.Module] = []
     for narrow, wide in itertools.pairwise(widths):

@@ -1,14 +1,14 @@
-"""Distance of two sets of pictures for validation: cheap enough to be measured while training.
+"""Distance of two sets of pictures for validation, cheap enough to be measured during training.
 
-A sliced Wasserstein distance between 7x7 px patches of a pyramid, after arXiv 1710.10196, section
-5, with four changes that make it fast and steady: pictures are thumbnails, patches lie on a fixed
-grid, the directions are the same each time, and each band's distance is a fraction of how far the
-real patches lie from their mean, so that constant pictures are at about 1.
+It is a sliced Wasserstein distance between 7x7 px patches of a pyramid, after arXiv 1710.10196,
+section 5, with four changes that make it fast and steady: pictures are thumbnails, patches are on a
+fixed grid, the directions are always the same, and the distance of each band is relative to the
+distance of the real patches from their mean, so that constant pictures give about 1.
 
-It is no second implementation of ``metrics.sliced_wasserstein``, the figure of `evaluate`: that one
-draws patches at random at full size, needs an interval and so remembers the picture of each patch,
-and reads its pictures one by one. This one is a single convolution on the training device, and the
-best checkpoint depends on its every bit.
+``metrics.sliced_wasserstein``, the figure of `evaluate`, is different: it draws random patches at
+full size, stores the picture of each patch for its interval, and reads pictures one by one. This
+one is a single convolution on the training device, and must be exactly reproducible, because it
+chooses the best checkpoint.
 """
 
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor
 
-THUMBNAIL = 128  # px, the longest side
-SMALLEST = 16  # px, the pyramid's last level
-PATCH, PATCHES = 7, 20  # px; about so many along a side
+THUMBNAIL = 128  # px, longest side of a thumbnail
+SMALLEST = 16  # px, side of the last level of the pyramid
+PATCH, PATCHES = 7, 20  # px, and the approximate number of patches along a side
 DIRECTIONS = 64
 QUANTILES = 1024
-LEAST_SPREAD = 0.01  # of values in [-1, 1]: flatter sets count as flat
+LEAST_SPREAD = 0.01  # spread of values in [-1, 1] below which a set counts as flat
 
 Bands = list[Tensor]  # for each band (DIRECTIONS, QUANTILES), sorted along the last
 
 
 def describe(pictures: Sequence[Tensor]) -> Bands:
-    """Project the patches of pictures, each (1, c, h, w) in [-1, 1] and of one size."""
+    """Project the patches of pictures, each (1, c, h, w) in [-1, 1] and of the same size."""
     thumbnails = torch.cat([_thumbnail(picture) for picture in pictures])
     return [_projections(level) for level in _pyramid(thumbnails)]
 
 
 def distance(fake: Bands, real: Bands) -> float:
-    """Average over the bands: 0 for equal sets, about 1 for constant pictures against real ones."""
+    """Average over the bands: 0 for equal sets, about 1 between constant and real pictures."""
     shares = [
         (ours - theirs).abs().mean() / _spread(theirs)
         for ours, theirs in zip(fake, real, strict=True)
@@ -53,7 +53,7 @@ def _thumbnail(picture: Tensor) -> Tensor:
 
 
 def _pyramid(pictures: Tensor) -> Bands:
-    """Return the detail that each halving loses, then the smallest picture."""
+    """Return the detail lost by each halving, then the smallest picture."""
     bands: Bands = []
     while min(pictures.shape[-2:]) >= 2 * SMALLEST:
         low = F.avg_pool2d(pictures, 2)
@@ -64,7 +64,7 @@ def _pyramid(pictures: Tensor) -> Bands:
 
 
 def _projections(level: Tensor) -> Tensor:
-    """Project the patches of (n, c, h, w) on each direction, sorted and thinned."""
+    """Project the patches of (n, c, h, w) on each direction; sort and subsample the results."""
     height, width = level.shape[-2:]
     side = min(PATCH, height, width)
     stride = max(1, (min(height, width) - side) // PATCHES)
@@ -75,7 +75,7 @@ def _projections(level: Tensor) -> Tensor:
 
 
 def _directions(channels: int, side: int) -> Tensor:
-    """Draw directions of length 1 in the space of patches, the same for every call."""
+    """Draw directions of length 1 in the space of patches, the same in every call."""
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(DIRECTIONS, channels, side, side, generator=generator)
     return F.normalize(drawn.flatten(1)).view_as(drawn)

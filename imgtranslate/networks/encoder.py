@@ -1,17 +1,17 @@
-"""BicycleGAN's encoders (arXiv 1711.11586, section 4): image to distribution of its code."""
+"""The encoders of BicycleGAN (arXiv 1711.11586, section 4): image to distribution of its code."""
 
-# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+# ruff: noqa: D102  # the docstring of a class gives the shapes of ``forward``
 
 from collections import OrderedDict
 
-import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+import torch.nn.functional as F  # noqa: N812  # the usual name
 from torch import Tensor, nn
 
 from imgtranslate.networks.layers import Norm, build_norm, full_precision
 
 
 class DownBlock(nn.Module):
-    """Pre-activated residual block to half the sides; all convolutions biased."""
+    """Pre-activated residual block that halves both sides; all convolutions have a bias."""
 
     def __init__(self, *, in_channels: int, out_channels: int, norm: Norm) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class DownBlock(nn.Module):
 
 
 class CodeHeads(nn.Module):
-    """(n, channels, h, w) -> mean and log-variance, (n, latent_dim) each; pools any size."""
+    """Two heads on pooled features: (n, channels, h, w) -> mean, log-variance (n, latent_dim)."""
 
     def __init__(self, *, channels: int, latent_dim: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class CodeHeads(nn.Module):
 
 
 class ResidualEncoder(nn.Module):
-    """(n, in_channels, h, w) -> mean and log-variance, (n, latent_dim) each.
+    """Residual encoder: (n, in_channels, h, w) -> mean and log-variance, (n, latent_dim) each.
 
     num_blocks: 4 at 256 px, 3 at 128 px; sides of at least 2^(num_blocks + 1) px.
     """
@@ -70,14 +70,14 @@ class ResidualEncoder(nn.Module):
 
 
 class Resnet18Encoder(nn.Module):
-    """(n, in_channels, h, w) -> mean and log-variance, (n, latent_dim) each; sides from 32 px.
+    """ResNet-18 encoder: (n, in_channels, h, w) -> mean and log-variance, (n, latent_dim) each.
 
-    The trunk is torchvision's resnet18 without its last stage and head: 256 channels at 1/16.
-    Keep its own initialisation (``initialise_as_resnet``), the GANs' 0.02 is not for it.
+    Sides of at least 32 px. The trunk is torchvision's resnet18 without its last stage and head:
+    256 channels at 1/16. It is initialised by ``initialise_as_resnet``, not with the 0.02 of GANs.
     """
 
     def __init__(self, *, in_channels: int, latent_dim: int) -> None:
-        from torchvision.models import resnet18  # type: ignore[import-untyped]  # takes seconds
+        from torchvision.models import resnet18  # type: ignore[import-untyped]  # slow to import
 
         super().__init__()
         resnet = resnet18(weights=None)

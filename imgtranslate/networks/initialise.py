@@ -1,4 +1,4 @@
-"""Initial weights, as a function of the random generator's state alone."""
+"""Initial weights as a function of the state of a random generator."""
 
 import math
 from typing import Literal
@@ -9,11 +9,11 @@ Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
 
 
 def initialise(module: nn.Module, *, init: Init, gain: float, generator: Generator) -> None:
-    """Draw the weights of all convolutions and linear layers anew, in place; biases are 0.
+    """Draw the weights of all convolutions and linear layers in place; biases are 0.
 
     ``gain`` is the standard deviation of ``normal`` (0.02: CycleGAN, pix2pix) and the factor of
-    ``xavier`` (0.02: BicycleGAN) and ``orthogonal``; ``kaiming`` takes none. Batch norm starts
-    at normal(1, 0.02). Module and generator must be on one device.
+    ``xavier`` (0.02: BicycleGAN) and ``orthogonal``; ``kaiming`` ignores it. Weights of batch norm
+    are drawn from normal(1, 0.02). Module and random generator must be on the same device.
     """
     for layer in module.modules():
         match layer:
@@ -27,9 +27,9 @@ def initialise(module: nn.Module, *, init: Init, gain: float, generator: Generat
 
 
 def initialise_as_resnet(module: nn.Module, *, generator: Generator) -> None:
-    """Draw weights as torchvision does for its ResNets (He et al., arXiv 1512.03385), in place.
+    """Draw weights in place as torchvision does for its ResNets (He et al., arXiv 1512.03385).
 
-    torchvision's own constructors draw from the global random state.
+    The constructors of torchvision draw from the global random state instead.
     """
     for layer in module.modules():
         match layer:

@@ -1,13 +1,13 @@
 """Layers that several networks share: norms, upsamplings, blurs, the last convolution."""
 
-# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+# ruff: noqa: D102  # the docstring of a class gives the shapes of ``forward``
 
 import contextlib
 from collections.abc import Iterator
 from typing import Literal, Protocol
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+import torch.nn.functional as F  # noqa: N812  # the usual name
 from torch import Tensor, nn
 
 Norm = Literal["instance", "batch", "none", "instance_affine"]
@@ -17,17 +17,17 @@ PaddingMode = Literal["reflect", "zeros"]
 
 
 def build_norm(norm: Norm, channels: int) -> nn.Module:
-    """Build the norm; torch's defaults (eps 1e-5, momentum 0.1) are the published models'.
+    """Build a norm with torch's defaults (eps 1e-5, momentum 0.1), as in the published models.
 
-    Instance norm has neither affine parameters nor running statistics, so that a picture's
-    result depends on nothing but the picture.
+    Instance norm has neither affine parameters nor running statistics, so that the result of a
+    picture depends on the picture only.
     """
     match norm:
         case "instance":
             return InstanceNorm(channels)
         case "batch":
             return nn.BatchNorm2d(channels)
-        case "instance_affine":  # batch norm's weights with the statistics of the picture
+        case "instance_affine":  # weights of batch norm with the statistics of each picture
             return InstanceNorm(channels, affine=True)
         case "none":
             return nn.Identity()
@@ -41,14 +41,14 @@ class Rows(Protocol):
     def of(self, whole: Tensor, /) -> Tensor: ...
 
 
-_DROPOUT_ROWS: list[Rows] = []  # not of one thread: a backward pass may run layers in another
+_DROPOUT_ROWS: list[Rows] = []  # not per thread: a backward pass may run layers in another
 
 
 class Dropout(nn.Dropout):
-    """Dropout of a whole batch, or inside ``dropout_rows`` of some rows of one.
+    """Dropout for a whole batch, or inside ``dropout_rows`` for some rows of one.
 
-    Those draw the mask of the whole batch and use their rows of it, so that gradient accumulation
-    and several processes train with the masks of one process.
+    In the second case the mask of the whole batch is drawn and the rows of it are used, so that
+    gradient accumulation and several processes train with the same masks as one process.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Dropout(nn.Dropout):
 
 @contextlib.contextmanager
 def dropout_rows(rows: Rows) -> Iterator[None]:
-    """Let every ``Dropout`` use ``rows`` of the masks of a whole batch."""
+    """Make every ``Dropout`` use ``rows`` of the masks of a whole batch."""
     if rows.count == 1:
         yield
         return
@@ -75,19 +75,19 @@ def dropout_rows(rows: Rows) -> Iterator[None]:
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """Convert to float32: under autocast a layer's output may be bfloat16 or float16."""
+    """Convert to float32, because under autocast an output may be bfloat16 or float16."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance norm that keeps a flat picture flat; its statistics are in float32.
 
-    Where all values of a channel are equal, each norm amplifies the rounding error of their
-    difference from the mean by up to 1 / sqrt(eps) = 316, until it is noise that differs between
-    runtimes. Subtracting the first value changes nothing in exact arithmetic and makes that
-    difference an exact 0. Training omits this for speed, and uses the kernel of group norm with
-    groups of one channel, which is the same: torch's instance norm takes up to four times as long
-    on a CPU, and gives wrong gradients there for a batch of one in channels-last (torch 2.15).
+    If all values of a channel are equal, each norm amplifies the rounding error of their difference
+    from the mean by up to 1 / sqrt(eps) = 316, until it is noise that differs between runtimes.
+    Subtracting the first value changes nothing in exact arithmetic and makes that difference
+    exactly 0. Training omits this for speed. It uses the equivalent kernel of group norm with one
+    channel per group, because torch's instance norm takes up to four times as long on a CPU, and
+    gives wrong gradients there for a batch of one in channels-last (torch 2.15).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,11 +98,11 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 class HeadConv(nn.Conv2d):
-    """A convolution with a large kernel and few output channels, at stride 1, padded to its size.
+    """Convolution of stride 1 with a large kernel and few output channels, on a padded input.
 
-    A CPU computes 16 channels for 3. Training on a CPU therefore splits the kernel by rows: one
-    convolution of height 1 for each row, and the sum of the results, each moved by its row. It is
-    the same sum in another order.
+    A CPU computes 16 channels in place of 3. Training on a CPU therefore splits the kernel into
+    rows, and sums the shifted results of one convolution of height 1 per row. This is the same sum
+    in another order.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,10 +129,10 @@ def _convolve_by_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def has_bias(norm: Norm, conv_bias: ConvBias) -> bool:
-    """Tell whether the inner convolutions are biased.
+    """Return whether the inner convolutions have a bias.
 
-    ``by_norm`` is CycleGAN's and pix2pix's rule: with instance norm only, neither with batch norm
-    nor without a norm. ``always`` is BicycleGAN's.
+    ``by_norm`` is the rule of CycleGAN and pix2pix: a bias with instance norm only, neither with
+    batch norm nor without a norm. ``always`` is the rule of BicycleGAN.
     """
     return conv_bias == "always" or norm == "instance"
 
@@ -146,7 +146,7 @@ def build_upsampling(
     padding_mode: PaddingMode,
     bias: bool,
 ) -> nn.Module:
-    """Build a layer that doubles both sides; ``kernel_size`` is the transposed convolution's."""
+    """Build a layer that doubles both sides; ``kernel_size`` is for the transposed convolution."""
     match upsample:
         case "transpose":
             return nn.ConvTranspose2d(
@@ -168,7 +168,7 @@ def build_upsampling(
 
 
 class BlurDown(nn.Module):
-    """Half the sides after a blur [1, 2, 1]^2 / 16 (arXiv 1904.11486), as two means of two."""
+    """Downsampling by 2 after a blur [1, 2, 1]^2 / 16 (arXiv 1904.11486), as two means of two."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1), mode="reflect")
@@ -176,7 +176,7 @@ class BlurDown(nn.Module):
 
 
 class BlurUp(nn.Module):
-    """Twice the sides by a blur 4 [1, 3, 3, 1]^2 / 64: nearest pixels, then means of two."""
+    """Upsampling by 2 with a blur 4 [1, 3, 3, 1]^2 / 64: nearest pixels, then means of two."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1), mode="replicate")
@@ -186,7 +186,7 @@ class BlurUp(nn.Module):
 
 
 class ResizeConv(nn.Module):
-    """Nearest upsampling, then Conv 3x3: no checkerboard (Odena et al., Distill 2016)."""
+    """Nearest upsampling, then Conv 3x3, without checkerboard (Odena et al., Distill 2016)."""
 
     def __init__(
         self, *, in_channels: int, out_channels: int, padding_mode: PaddingMode, bias: bool

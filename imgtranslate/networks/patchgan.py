@@ -4,9 +4,9 @@ PatchGAN: arXiv 1611.07004, section 3.2.2 and appendix 6.1.2; several scales: Bi
 (1711.11586, section 4), after 1711.11585.
 """
 
-# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+# ruff: noqa: D102  # the docstring of a class gives the shapes of ``forward``
 
-import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+import torch.nn.functional as F  # noqa: N812  # the usual name
 from torch import Tensor, nn
 
 from imgtranslate.networks.layers import ConvBias, Norm, build_norm, full_precision, has_bias
@@ -27,9 +27,10 @@ class HiddenLayer(nn.Module):
 
 
 class PatchGan(nn.Module):
-    """(n, in_channels, h, w) -> (n, 1, about h / 2^num_layers, w / 2^num_layers) logits.
+    """PatchGAN: (n, in_channels, h, w) -> (n, 1, about h / 2^num_layers, w / 2^num_layers) logits.
 
-    num_layers 1 to 5: one logit sees 16, 34, 70, 142, 286 px; 256 px give 30 x 30 logits for 3.
+    With num_layers 1 to 5, one logit sees 16, 34, 70, 142 or 286 px; 3 layers map 256 px to
+    30 x 30 logits.
     """
 
     def __init__(
@@ -66,9 +67,9 @@ class PatchGan(nn.Module):
 
 
 class PixelGan(nn.Module):
-    """(n, in_channels, h, w) -> (n, 1, h, w) logits: each pixel by itself, with 1x1 convolutions.
+    """PixelGAN of 1x1 convolutions: (n, in_channels, h, w) -> one logit per pixel, (n, 1, h, w).
 
-    Needs at least two pixels for its norm.
+    Its norm needs at least two pixels.
     """
 
     def __init__(self, *, in_channels: int, base_channels: int, norm: Norm) -> None:
@@ -87,9 +88,9 @@ class PixelGan(nn.Module):
 
 
 class MultiScalePatchGan(nn.Module):
-    """(n, in_channels, h, w) -> a list of logit maps, one for each scale, finest first.
+    """PatchGANs at several scales: (n, in_channels, h, w) -> a list of logit maps, finest first.
 
-    Each further scale sees half the sides and has half the width.
+    Each further scale sees a picture of half the sides and has half the channels.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class MultiScalePatchGan(nn.Module):
 
 
 class AveragingPatchGan(nn.Module):
-    """(n, in_channels, h, w) -> (n, 1): one logit per image, the mean of a PatchGAN's map.
+    """PatchGAN with an averaged map: (n, in_channels, h, w) -> one logit per image, (n, 1).
 
     This is not the PatchGAN loss: with the mean before the square, patches compensate each other.
     """

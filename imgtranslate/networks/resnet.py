@@ -1,11 +1,11 @@
-"""CycleGAN's generator (arXiv 1703.10593, appendix 7.2, after Johnson et al. 1603.08155)."""
+"""The generator of CycleGAN (arXiv 1703.10593, appendix 7.2, after Johnson et al. 1603.08155)."""
 
-# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+# ruff: noqa: D102  # the docstring of a class gives the shapes of ``forward``
 
 from typing import Literal
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+import torch.nn.functional as F  # noqa: N812  # the usual name
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -56,7 +56,7 @@ class ConvLayer(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + (Conv 3x3, norm, ReLU, optional dropout, Conv 3x3, norm)(x)."""
+    """Residual block: x + (Conv 3x3, norm, ReLU, optional dropout, Conv 3x3, norm)(x)."""
 
     def __init__(
         self, *, channels: int, norm: Norm, dropout: bool, padding_mode: PaddingMode
@@ -80,7 +80,7 @@ class ResidualBlock(nn.Module):
 
 
 class UpLayer(nn.Module):
-    """Upsampling to twice the sides, norm, ReLU."""
+    """Upsampling by 2, norm, ReLU."""
 
     def __init__(
         self,
@@ -107,11 +107,11 @@ class UpLayer(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """(n, in_channels, h, w) in [-1, 1] -> (n, out_channels, h, w) in [-1, 1].
+    """ResNet generator: (n, in_channels, h, w) -> (n, out_channels, h, w), both in [-1, 1].
 
-    h and w: multiples of 4, at least 8. ``padding`` is that of the ends and the blocks.
-    ``antialias`` resamples with a fixed blur, as CUT does, in place of ``upsample``.
-    With ``recompute`` each layer keeps only its input for the backward pass and runs again there.
+    h and w are multiples of 4 and at least 8. ``padding`` applies to the first and last layer and
+    the blocks. ``antialias`` resamples with a fixed blur, as CUT does, in place of ``upsample``.
+    With ``recompute`` each layer stores only its input, and runs again in the backward pass.
     """
 
     def __init__(

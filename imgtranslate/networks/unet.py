@@ -1,17 +1,17 @@
-"""pix2pix's generator (arXiv 1611.07004, appendix 6.1.1) and BicycleGAN's with a code z.
+"""The generator of pix2pix (arXiv 1611.07004, appendix 6.1.1), and of BicycleGAN with a code z.
 
-The activations work in place, as the reference's do: LeakyReLU overwrites the features that the
-skip carries. This changes no output or gradient, since a ReLU follows every concatenation and
-relu(leaky_relu(x)) = relu(x), and it saves a copy of every skip. Where z is appended the copy
-exists anyway, and the skip stays as it was.
+The activations work in place as in the reference: LeakyReLU overwrites the features of the skip.
+This saves a copy of every skip and changes no output or gradient, since a ReLU follows every
+concatenation and relu(leaky_relu(x)) = relu(x). Appending z makes a copy anyway, and leaves the
+skip unchanged.
 """
 
-# ruff: noqa: D102  # the class's docstring says what goes into forward and what comes out
+# ruff: noqa: D102  # the docstring of a class gives the shapes of ``forward``
 
 from typing import Literal
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+import torch.nn.functional as F  # noqa: N812  # the usual name
 from torch import Tensor, nn
 
 from imgtranslate.networks.layers import (
@@ -39,7 +39,7 @@ class NoCode(nn.Module):
 
 
 class TiledCode(nn.Module):
-    """Append z after the features, the same at every pixel."""
+    """A code z that is appended to the features, equal at every pixel."""
 
     def __init__(self, *, latent_dim: int) -> None:
         super().__init__()
@@ -51,10 +51,10 @@ class TiledCode(nn.Module):
 
 
 class PlaneCode(nn.Module):
-    """Append one plane that is linear in z.
+    """A code z that is appended to the features as one plane, linear in z.
 
-    The linear layer sets each pixel of the plane at one size; the plane is stretched to other
-    sizes, so that the model is not tied to the size it was trained at.
+    The linear layer sets each pixel of the plane at one size. The plane is stretched to other
+    sizes, so that the model is not limited to the size of the training.
     """
 
     channels = 1
@@ -71,9 +71,9 @@ class PlaneCode(nn.Module):
 
 
 class DownLayer(nn.Module):
-    """(Code,) LeakyReLU 0.2, Conv 4x4 stride 2, norm; z goes through the LeakyReLU, too.
+    """Optional code, LeakyReLU 0.2, Conv 4x4 stride 2, norm; z passes through the LeakyReLU too.
 
-    May overwrite ``x``, see above: never at the outermost layer, where x is the caller's image.
+    It may overwrite ``x``, see above, but not in the outermost layer, where x is the image.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class DownLayer(nn.Module):
 
 
 class UpLayer(nn.Module):
-    """ReLU (in place), upsampling to twice the sides, norm, optional dropout."""
+    """ReLU (in place), upsampling by 2, norm, optional dropout."""
 
     def __init__(
         self,
@@ -132,14 +132,14 @@ class UpLayer(nn.Module):
 
 
 class UnetGenerator(nn.Module):
-    """(n, in_channels, h, w) in [-1, 1], z (n, latent_dim) -> (n, out_channels, h, w) in [-1, 1].
+    """UNet generator: (n, in_channels, h, w), z (n, latent_dim) -> (n, out_channels, h, w).
 
-    h and w: multiples of 2^depth. depth: at least 2, at least 5 for the published widths.
-    ``z_at``: the place of the code: none, beside the image, at every down layer, at the innermost
-    one only, or beside the image as one plane that is linear in z.
+    Images are in [-1, 1]; h and w are multiples of 2^depth. depth is at least 2, and at least 5 for
+    the published widths. ``z_at`` is the place of the code: none, appended to the image, at every
+    down layer, at the innermost one only, or appended to the image as one plane, linear in z.
 
-    The innermost features may be 1 x 1: no norm sees them, so neither instance norm nor batch
-    norm at batch 1 can fail.
+    The innermost features may be 1 x 1: no norm follows them, so neither instance norm nor batch
+    norm with a batch of 1 can fail.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class UnetGenerator(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
         if (z is None) != (self.latent_dim == 0):
-            raise TypeError(f"expected a code z of {self.latent_dim} numbers: none where 0")
+            raise TypeError(f"expected a code z of {self.latent_dim} numbers, or none for 0")
         skips: list[Tensor] = []
         for down in self.down:
             x = down(x, z)  # (n, widths[i], h / 2^(i+1), w / 2^(i+1))
@@ -216,7 +216,7 @@ class UnetGenerator(nn.Module):
 def _build_code(
     z_at: CodeAt, latent_dim: int, *, level: int, depth: int
 ) -> NoCode | TiledCode | PlaneCode:
-    """Build the code of a level, from 0 (outermost) to depth - 1 (innermost)."""
+    """Build the code layer of a level, from 0 (outermost) to depth - 1 (innermost)."""
     match z_at:
         case "plane" if level == 0:
             return PlaneCode(latent_dim=latent_dim, side=2**depth)

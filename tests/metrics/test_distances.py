@@ -71,7 +71,7 @@ def test_the_interval_of_a_distance_is_about_right() -> None:
 
 def test_too_small_pictures_have_no_distance() -> None:
     tiny = scenes(4, seed=0, size=12)
-    with pytest.raises(ValueError, match="16 px are needed"):
+    with pytest.raises(ValueError, match="needs 2 pictures of 16 px"):
         sliced_wasserstein(tiny.__getitem__, tiny.__getitem__, count=4, shortest=12)
 
 

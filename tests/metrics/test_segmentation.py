@@ -125,7 +125,7 @@ def test_a_palette_is_read(tmp_path: Path) -> None:
     [
         ("0 0 256\n0 0 1\n", "line 1: not 3 numbers"),
         ("0 0 1\n\n0 x 1\n", "line 3: not 3 numbers"),
-        ("0 0 1\n0 0 1\n", "1 different colours in 2 line"),
+        ("0 0 1\n0 0 1\n", "1 different colour in 2 line"),
         ("", "0 different colours"),
     ],
 )
