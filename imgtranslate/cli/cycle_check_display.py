@@ -38,7 +38,7 @@ def table(found: "CycleCheckFile", *, domains: tuple[str, str]) -> list[str]:
         here = [row for row in rows if row.direction == way]
         ends = domains if way == "ab" else domains[::-1]
         lines += ["", *_direction_lines(ends, figures, here)]
-    lines += ["", *(f"fell short: {line}" for line in found.summary.shortfalls)]
+    lines += ["", *(_shortfall(line, domains) for line in found.summary.shortfalls)]
     measured = f"{len(rows)} of {len(found.images)} measured"
     return [*lines, f"verdict: {found.verdict} ({measured})"]
 
@@ -61,6 +61,13 @@ def _direction_lines(
         lines += [_row_line(row) for row in worst_of(rows)]
     sentence = f"{' and '.join(found.verdicts)}: {found.reason}"
     return [*lines, *textwrap.wrap(sentence, LINE, initial_indent="-> ", subsequent_indent="   ")]
+
+
+def _shortfall(line: str, domains: tuple[str, str]) -> str:
+    """Name the domains in a reason to fail, which begins with its direction."""
+    way, _, reason = line.partition(": ")
+    source, target = domains if way == "ab" else domains[::-1]
+    return f"fell short: {printable(source)} → {printable(target)}: {reason}"
 
 
 def _spread_line(said: str, spread: "Spread | None") -> str:

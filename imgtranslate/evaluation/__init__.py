@@ -1,1 +1,1 @@
-"""Judging of a run: evaluate, cycle-check, report and study."""
+"""Evaluation of a run: evaluate, cycle-check, report and study."""

@@ -1,4 +1,4 @@
-"""JSON files that a check leaves in a run and a report reads: one schema for both."""
+"""JSON files that a check writes into a run and a report reads, with one schema for both."""
 
 import json
 from typing import Annotated, Any, ClassVar, Self
@@ -22,22 +22,22 @@ _LENIENT = "lenient"
 
 
 class Document(BaseModel):
-    """An object of such a file. Building one is strict, reading one is lenient.
+    """An object in such a file; construction is strict, reading is lenient.
 
-    The file may have been edited, or written by another version: on reading, a value that does not
-    fit its field becomes the field's default.
+    The file may have been edited, or written by another version. On reading, a value that does not
+    fit its field is replaced by the default of the field.
     """
 
     model_config = ConfigDict(frozen=True)
-    FILE: ClassVar[str] = ""  # its name in the run; of parts nothing
+    FILE: ClassVar[str] = ""  # name of the file in the run; empty for a part of a file
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read the text of a file. Raises ``ValueError`` or ``RecursionError`` if it is no JSON."""
+        """Parse the text of a file. Raises ``ValueError`` or ``RecursionError`` if not JSON."""
         return cls.model_validate(json.loads(text), context=_LENIENT)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, of the fields that were given when this was built."""
+        """Return plain values of the fields that were set."""
         return self.model_dump(exclude_unset=True)
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""The blind study: a page on which people tell real from fake, or the better of two models."""
+"""The blind study: a page on which people judge real against fake, or one model against another."""
 
 import base64
 import itertools
@@ -24,9 +24,11 @@ from imgtranslate.settings.config import is_paired
 from imgtranslate.translation.translator import Translator, load
 
 COUNT, PRACTICE = 40, 10  # pairs, as in the papers
-SIDE, QUALITY = 256, 90  # px of a picture on the page; of its WebP
-Trial = tuple[Pixels, ...]  # the right answer, the other, and in a comparison their input
-Read = Callable[[Domain, int, int], Pixels]  # the n-th held-out picture, and its channels
+SIDE, QUALITY = 256, 90  # px, side of a picture on the page, and WebP quality
+Trial = tuple[Pixels, ...]  # the right answer, the wrong one, and for two models the input
+Read = Callable[
+    [Domain, int, int], Pixels
+]  # reads the n-th held-out picture with this number of channels
 Mode = Literal["fooled", "better"]
 
 
@@ -41,11 +43,11 @@ def write_study(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Path:
-    """Write the page of a study on a run's held-out pictures, ``RUN/study.html``.
+    """Write the page of a study on the held-out pictures of a run, ``RUN/study.html``.
 
-    Up to ``count`` scored pairs in an order that ``seed`` draws, after up to 10 to practise on.
-    With ``compare``, a run or a model, ``RUN/study-compare.html``: which model is better? Raises
-    ``UsageError`` without held-out pictures, or if the models do not fit together.
+    It has up to 10 practice pairs, and up to ``count`` scored pairs in an order drawn by ``seed``.
+    With ``compare``, a run or a model, the page is ``RUN/study-compare.html`` and asks for the
+    better model. Raises ``UsageError`` without held-out pictures, or if the models do not fit.
     """
     folder = Run(Path(run))
     mode: Mode = "fooled" if compare is None else "better"
@@ -58,8 +60,8 @@ def write_study(
     a, b = domains_of_run(settings, record)
     if not (a.held_out and b.held_out):
         raise UsageError(
-            f"{folder.folder}: no pictures were held out in this run, so none are new to its "
-            "models. Train with data.held_out of 1 or more"
+            f"{folder.folder}: has no held-out pictures, and the study needs pictures that are new "
+            "to the models. Train with data.held_out of 1 or more"
         )
     source, target = (a, b) if direction == "ab" else (b, a)
     read = partial(_read, limit=most_pixels(settings))
@@ -79,7 +81,7 @@ def write_study(
     if not made:
         raise UsageError(f"{folder.folder}: no held-out picture can be read. Restore them")
 
-    # For practice: the pairs beyond ``count``; of few, one in five
+    # The pairs beyond ``count`` are for practice, or one in five if there are few
     practice = max(len(made) - count, min(PRACTICE, len(made) // 5)) if mode == "fooled" else 0
     names = [str(folder.folder), str(compare or "")]
     data = _page(made, mode, practice, model.header, names=names, seed=seed)
@@ -93,15 +95,15 @@ def _refuse_unlike(header: ModelHeader, other: ModelHeader, path: Path | str) ->
     if ways[0] != ways[1]:
         raise UsageError(
             f"--compare {path}: translates {other.source} to {other.target} ({other.direction}), "
-            f"the run {header.source} to {header.target} ({header.direction}). "
-            "Name a model of the same direction and channels"
+            f"but the run {header.source} to {header.target} ({header.direction}). "
+            "Name a model with the same direction and channels"
         )
 
 
 def _against_real(
     model: Translator, source: Domain, target: Domain, read: Read, *, paired: bool, seed: int
 ) -> Iterator[Trial]:
-    """Yield a real picture of the target and a fake; of pairs, of the same scene."""
+    """Yield a real picture of the target and a fake; in paired data, of the same scene."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(source.held_out))
     order_real = order if paired else rng.permutation(len(target.held_out))
@@ -110,14 +112,14 @@ def _against_real(
             truth = read(target, y, model.header.out_channels)
             fake = model.translate_pixels(read(source, x, model.header.in_channels))
         except ImgTranslateError:
-            continue  # a picture that cannot be read is no trial
+            continue  # unreadable pictures are skipped
         yield truth, fake
 
 
 def _against_other(
     model: Translator, other: Translator, source: Domain, read: Read, *, seed: int
 ) -> Iterator[Trial]:
-    """Yield the translations of one picture by two models, and the picture."""
+    """Yield the translations of a picture by two models, and the picture itself."""
     for place in np.random.default_rng(seed).permutation(len(source.held_out)):
         try:
             real = read(source, place, model.header.in_channels)
@@ -139,16 +141,16 @@ def _page(
     names: list[str],
     seed: int,
 ) -> dict[str, Any]:
-    """Return plain values; neither the order of the pictures nor their sizes tell which is real."""
+    """Return the data of the page; neither order nor size of the pictures reveals the answers."""
     rng = np.random.default_rng([seed, len(trials)])
     pictures = [_square(pixels) for trial in trials for pixels in trial]
-    places = rng.permutation(len(pictures))  # where on the page the n-th picture stands
+    places = rng.permutation(len(pictures))  # position of the n-th picture on the page
     longest = max(map(len, pictures))
     addresses = [""] * len(pictures)
     for place, content in zip(places, pictures, strict=True):
         addresses[place] = to_address(content.ljust(longest, b"\0"))
     sides = rng.integers(0, 2, len(trials))  # 0: the right answer is on the left
-    mask = rng.integers(0, 256, len(sides), np.uint8)  # so that the source tells nobody the answers
+    mask = rng.integers(0, 256, len(sides), np.uint8)  # hides the answers in the page source
     masked = mask ^ sides.astype(np.uint8)
     shown_at = places.reshape(len(trials), -1).tolist()
     return {
@@ -167,7 +169,7 @@ def _page(
 
 
 def _square(pixels: Pixels) -> bytes:
-    """Cut the largest centred square and resize it to ``SIDE`` px."""
+    """Crop the largest centred square and resize it to ``SIDE`` px."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

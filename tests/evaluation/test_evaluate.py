@@ -176,7 +176,7 @@ def test_a_broken_picture_is_told_and_left_out_with_its_partner(
         (["--model", "ab.safetensors", "--b", "photos"], "--a: not given, and the model"),
         (["--model", "ab.safetensors", "--a", "labels", "--paired"], "--paired: needs both"),
         (["--model", "ab.safetensors", "--pairs", "none"], "--pairs none: no such folder"),
-        (["--model", "ab.safetensors", *BOTH, "--pairs", "labels"], "--pairs: given together"),
+        (["--model", "ab.safetensors", *BOTH, "--pairs", "labels"], "--pairs: cannot be combined"),
         (["--model", "ab.safetensors", *BOTH, "--from", "b"], "--from b: ab.safetensors"),
         (["--model", "ab.safetensors", *BOTH, "--segmenter", "ab.safetensors"], "not a segmenter"),
         (["--model", "ab.safetensors", *BOTH, "--segmenter", "none"], "none: no such file"),

@@ -1,1 +1,1 @@
-"""The `cycle-check` command: measure how well the way back recovers the picture."""
+"""The cycle check, which translates pictures there and back and measures the error."""

@@ -1,4 +1,4 @@
-"""The cycle check of many pictures: find them, check each in its direction, draw figures."""
+"""The cycle check of many pictures: listing them, checking each, and drawing figures."""
 
 import contextlib
 import itertools
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.sampling import evenly_spaced
-from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.errors import ImgTranslateError, UsageError, counted
 from imgtranslate.evaluation.cycle_check.schema import Row
 from imgtranslate.evaluation.cycle_check.scores import (
     CycleResult,
@@ -35,30 +35,30 @@ FIGURE_ROWS = 8
 IDENTITY_PICTURES = 32
 TITLES = ("Real", "Fake", "Recovered")
 STRIP_SUFFIX = ".cycle.png"
-_SMALLEST_CELL, _LARGEST_CELL = 256, 1024  # px, of a strip
+_SMALLEST_CELL, _LARGEST_CELL = 256, 1024  # px, side of a picture in a strip
 
 
 @dataclass(frozen=True, kw_only=True)
 class CycleSource:
-    """A picture to check and its place below an output folder."""
+    """A picture to check, and its relative path in an output folder."""
 
     path: Path
     relative: Path
-    domain: Domain  # tells how the file is read
+    domain: Domain  # defines how the file is read
 
     @property
     def direction(self) -> Direction:
-        """Of the first translation."""
+        """The direction of the first translation."""
         return "ab" if self.domain.letter == "a" else "ba"
 
 
 def find_sources(
     inputs: Sequence[str | Path], *, direction: Direction, channels: int = 3
 ) -> list[CycleSource]:
-    """List the pictures that files, folders and globs name, each once and in their order.
+    """List the pictures in files, folders and globs, each once and in the given order.
 
-    Strips of an earlier check are left out unless named. Raises ``UsageError`` for a name that
-    leads to no picture.
+    Strips of an earlier check are left out unless they are named. Raises ``UsageError`` for a name
+    without pictures.
     """
     domain = Domain(letter=direction[0], name="", folder=Path(), files=(), held_out=())
     distinct: dict[Path, CycleSource] = {}
@@ -71,7 +71,7 @@ def find_sources(
 
 
 def held_out_sources(run: Path, *, directions: Sequence[Direction]) -> list[CycleSource]:
-    """List the pictures that a run held out; raises ``UsageError`` if there are none."""
+    """List the held-out pictures of a run; raises ``UsageError`` if there are none."""
     sources = [
         CycleSource(path=path, relative=Path(domain.letter, path.name), domain=domain)
         for domain in held_out_of_run(*Run(run).read_config())
@@ -87,10 +87,10 @@ def held_out_sources(run: Path, *, directions: Sequence[Direction]) -> list[Cycl
 
 
 def identity_errors(run: Path, *, translator: Translator) -> list[float]:
-    """Measure how much a generator changes held-out pictures of its target.
+    """Measure the change that a generator makes to held-out pictures of its target.
 
-    At most 32 of them, evenly spaced. Empty where the run has no such pictures, they cannot be
-    read, or the channels differ.
+    At most 32 pictures are used, evenly spaced. Empty if the run has no such pictures, if they
+    cannot be read, or if the channels differ.
     """
     a, b = held_out_of_run(*Run(run).read_config())
     target = b if translator.header.direction == "ab" else a
@@ -103,7 +103,7 @@ def identity_errors(run: Path, *, translator: Translator) -> list[float]:
 
 
 def refuse_unless_pair(forward: ModelHeader, backward: ModelHeader) -> None:
-    """Raise ``UsageError`` unless ``backward`` undoes the direction of ``forward``."""
+    """Raise ``UsageError`` unless the two models translate in opposite directions."""
     if forward.direction == backward.direction:
         fault = f"both models translate {_way(forward)}, so they do not form a pair"
     elif (forward.source, forward.target) != (backward.target, backward.source):
@@ -113,8 +113,8 @@ def refuse_unless_pair(forward: ModelHeader, backward: ModelHeader) -> None:
         backward.in_channels,
     ):
         fault = (
-            f"one model turns {forward.in_channels} channel(s) into {forward.out_channels}, "
-            f"the other {backward.in_channels} into {backward.out_channels}"
+            f"one model maps {counted(forward.in_channels, 'channel')} to {forward.out_channels}, "
+            f"the other {backward.in_channels} to {backward.out_channels}"
         )
     else:
         return
@@ -122,31 +122,31 @@ def refuse_unless_pair(forward: ModelHeader, backward: ModelHeader) -> None:
 
 
 def refuse_output(output: Path, sources: Iterable[CycleSource]) -> None:
-    """Raise ``UsageError`` if a figure or strips cannot go to ``output``."""
+    """Raise ``UsageError`` if a figure or strips cannot be written to ``output``."""
     if is_figure(output) and output.suffix.lower() not in writable_suffixes():
         raise UsageError(f"-o {output}: {output.suffix} cannot be written. Use .png")
     if output.exists() and any(output.samefile(s.path) for s in sources if s.path.exists()):
-        raise UsageError(f"-o {output}: an input itself. Name another file or a folder")
+        raise UsageError(f"-o {output}: is an input. Name another file or a folder")
     folder = output.parent if is_figure(output) else output
     nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not nearest.is_dir():
-        raise UsageError(f"-o {output}: {nearest} is a file, not a folder. Choose another place")
+        raise UsageError(f"-o {output}: {nearest} is a file, not a folder. Choose another folder")
 
 
 def is_figure(output: Path) -> bool:
-    """Tell whether ``output`` names one picture, and not a folder of strips."""
+    """Return whether ``output`` names one picture rather than a folder of strips."""
     return output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
 
 
 def strip_targets(sources: Sequence[CycleSource], folder: Path) -> list[Path]:
-    """Name each picture's strip: the tree stays as it is, and no two share a name."""
+    """Name the strip of each picture: sub-folders are kept, and no two strips share a name."""
     taken: set[str] = set()
     targets = []
     for source in sources:
         stem = source.relative.stem
         for mark in itertools.chain([""], (f".{number}" for number in itertools.count(2))):
             target = folder / source.relative.with_name(f"{stem}{mark}{STRIP_SUFFIX}")
-            if str(target).casefold() not in taken:  # where case does not count, they are one file
+            if str(target).casefold() not in taken:  # case may not matter
                 break
         taken.add(str(target).casefold())
         targets.append(target)
@@ -156,19 +156,19 @@ def strip_targets(sources: Sequence[CycleSource], folder: Path) -> list[Path]:
 def check_sources(
     sources: Sequence[CycleSource], *, ab: Translator, ba: Translator, output: Path | None = None
 ) -> Iterator[CycleScore]:
-    """Check each picture in its direction; draw a figure or strips if ``output`` names a place.
+    """Check each picture in its direction; draw a figure or strips if ``output`` is given.
 
-    The first of a direction that can be measured is also checked turned. A picture whose strip
-    cannot be written has failed. Raises ``UsageError`` if the two models are not a pair.
+    The first measured picture of a direction is also checked as its negative upside down. A picture
+    whose strip cannot be written fails. Raises ``UsageError`` if the two models are not a pair.
     """
     refuse_unless_pair(ab.header, ba.header)
     return _check_each(sources, ab=ab, ba=ba, output=output)
 
 
 def strip(result: CycleResult, *, forward: ModelHeader) -> Pixels:
-    """Draw one picture's Real | Fake | Recovered at its own size, up to 1024 px each.
+    """Draw Real | Fake | Recovered of one picture at its own size, up to 1024 px each.
 
-    Below: what is recovered after the fake was harmed.
+    The row below shows the pictures recovered from a degraded fake.
     """
     longest = max(result.real.shape[:2])
     numbers = dict(result.score.row)

@@ -1,4 +1,4 @@
-"""Slight harm to a saved picture: JPEG, noise, blur, none of which a person would mind."""
+"""Degradations of a saved picture, JPEG, noise and blur, so slight that people hardly see them."""
 
 import hashlib
 import io
@@ -19,10 +19,10 @@ _LONGEST_JPEG = 65_500  # px, of a side
 
 
 def degrade(pixels: Pixels, kind: str, *, seed: int) -> Pixels:
-    """Harm uint8 (h, w, c) slightly; the same pixels and seed give the same result.
+    """Degrade uint8 (h, w, c) slightly, as a function of pixels and seed.
 
     ``kind`` is one of ``DEGRADATIONS``; only noise uses the seed. Raises ``ImageError`` for a
-    picture that JPEG cannot hold.
+    picture that is too large for JPEG.
     """
     match kind:
         case "jpeg":
@@ -32,19 +32,19 @@ def degrade(pixels: Pixels, kind: str, *, seed: int) -> Pixels:
         case "blur":
             return _for_each_plane(pixels, lambda plane: plane.filter(_BLUR))
         case _:
-            raise ValueError(f"{kind}: one of {', '.join(DEGRADATIONS)} is needed")
+            raise ValueError(f"{kind}: must be one of {', '.join(DEGRADATIONS)}")
 
 
 def seed_of(pixels: Pixels) -> int:
-    """Derive a seed from the content of the picture alone."""
+    """Derive a seed from the content of a picture only."""
     content = str(pixels.shape).encode() + pixels.tobytes()
     return int.from_bytes(hashlib.sha256(content).digest())
 
 
 def _through_jpeg(pixels: Pixels) -> Pixels:
-    """Save grey and colour as such; of pictures with other channels each channel as a grey one."""
+    """Save grey and colour as JPEG; with other channels, save each channel as grey."""
     if max(pixels.shape[:2]) > _LONGEST_JPEG:
-        raise ImageError(f"longer than {_LONGEST_JPEG:,} px, which JPEG cannot hold. Cut it first")
+        raise ImageError(f"longer than {_LONGEST_JPEG:,} px, the limit of JPEG. Crop it first")
     if pixels.shape[2] == 3:
         return np.array(_saved_as_jpeg(Image.fromarray(pixels)))
     return _for_each_plane(pixels, _saved_as_jpeg)

@@ -1,4 +1,4 @@
-"""The result of a whole cycle check, and whether it is good enough."""
+"""The result of a cycle check over all pictures, and its shortfalls."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -30,11 +30,11 @@ def results_of(
     fail_above: float | None = None,
     fail_on: Sequence[Verdict] = (),
 ) -> CycleCheckFile:
-    """Return the results over all pictures as `cycle-check --json` prints them.
+    """Return the results over all pictures, as `cycle-check --json` prints them.
 
-    ``identities``: identity errors of more pictures, by the direction of their generator;
-    ``steps``: of the models; ``fail_above``: the largest mean error of either direction that
-    passes; ``fail_on``: verdicts that neither may have.
+    ``identities``: identity errors of further pictures, by the direction of their generator.
+    ``steps``: the steps of the models. ``fail_above``: the largest accepted mean error of a
+    direction. ``fail_on``: verdicts that no direction may have.
     """
     measured = [score for score in scores if score.row.error is None]
     directions: dict[Direction, DirectionFigures] = {}
@@ -63,7 +63,7 @@ def results_of(
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the fields of ``Figures``; of no pictures without the numbers."""
+    """Return the fields of ``Figures``, without the numbers if there are no pictures."""
     values = [dict(row) for row in rows]
     return {
         "count": len(rows),
@@ -73,7 +73,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def spread_of(numbers: Iterable[float | None]) -> Spread | None:
-    """Return mean, spread and interval of the numbers that are known; None without any."""
+    """Return mean, spread and interval of the known numbers; None if there are none."""
     values = np.array([number for number in numbers if number is not None])
     if not values.size:
         return None

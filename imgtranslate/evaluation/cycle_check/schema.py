@@ -11,7 +11,7 @@ from imgtranslate.model_files.checkpoint import Direction
 
 T = TypeVar("T")
 
-TITLES = {  # of the figures of a direction, as a person reads them
+TITLES = {  # of the figures of a direction, in words
     "mae": "error, fake saved as 8 bits",
     "mae_float": "  fake not rounded",
     "mae_jpeg": "  fake saved as JPEG",
@@ -29,33 +29,33 @@ class Spread(Document):
     """A number over many pictures."""
 
     mean: Number
-    std: Number  # of these pictures, divided by their count
-    low: Number  # of the 95 % bootstrap interval of the mean
+    std: Number  # population standard deviation over the pictures
+    low: Number  # lower end of the 95 % bootstrap interval of the mean
     high: Number
     count: Count = 0  # pictures that have this number
 
     def cells(self, form: str) -> list[str]:
-        """Write mean, spread and interval in a number format, as in ``.4f``."""
+        """Write mean, spread and interval in a number format, such as ``.4f``."""
         numbers = (self.mean, self.std, self.low, self.high)
         mean, std, low, high = (f"{n:{form}}" if math.isfinite(n) else "-" for n in numbers)
         return [mean, std, f"{low} to {high}"]
 
 
 class Measured(Document, Generic[T]):
-    """All numbers of a cycle; errors are means of |x - y| as fractions of the full range.
+    """The numbers of a cycle; errors are means of |x - y| as fractions of the full range.
 
-    ``mae_*`` is the error with a fake that was slightly harmed on its way, ``own_*`` how much the
-    harm changes the real picture or the fake themselves, the larger.
+    ``mae_*`` is the error with a slightly degraded fake. ``own_*`` is the change by the degradation
+    itself, of the real picture or the fake, whichever is larger.
     """
 
-    mae: T | None = None  # of the recovered picture, as are ``psnr`` and ``ssim``
-    psnr: T | None = None  # dB; None where nothing differs, so that it is infinite
+    mae: T | None = None  # of the recovered picture, like ``psnr`` and ``ssim``
+    psnr: T | None = None  # dB; None if infinite, because the pictures are equal
     ssim: T | None = None
-    change: T | None = None  # of the fake from the picture; None where the channels differ
-    identity: T | None = None  # of F(x) from x, F the way back; None where the channels differ
-    brightness: T | None = None  # of fake and picture, from -1, inverted, to 1; None where flat
+    change: T | None = None  # of fake and picture; None if channels differ
+    identity: T | None = None  # of F(x) and x, F the way back; None if channels differ
+    brightness: T | None = None  # agreement of fake and picture, 1 to -1; None if flat
     mae_float: T | None = None  # with a fake that is not rounded to 8 bits
-    mae_png: T | None = None  # the rounding alone, so it is ``mae``
+    mae_png: T | None = None  # with rounding alone, so equal to ``mae``
     mae_jpeg: T | None = None
     mae_noise: T | None = None
     mae_blur: T | None = None
@@ -74,13 +74,13 @@ class _Place(Document):
 
 
 class Row(Measured[Number], _Place):
-    """A picture; one that failed has an ``error`` and no numbers."""
+    """A checked picture; if it failed, it has an ``error`` and no numbers."""
 
     error: str | None = None
 
 
 class Worst(Document):
-    """A picture that came back badly."""
+    """A picture with one of the largest errors."""
 
     path: str = ""
     mae: Number | None = None
@@ -107,30 +107,30 @@ class Finding(Document):
 class Judgement(Document):
     """The verdict on one direction."""
 
-    verdict: str = ""  # the gravest fault, or ``healthy``
+    verdict: str = ""  # the most serious fault, or ``healthy``
     reason: str = ""
-    findings: tuple[Finding, ...] = ()  # the gravest first
+    findings: tuple[Finding, ...] = ()  # the most serious first
 
     @property
     def verdicts(self) -> list[str]:
-        """Every fault, the gravest first, or ``healthy`` alone."""
+        """All faults, the most serious first, or ``healthy`` alone."""
         return [finding.verdict for finding in self.findings] or [self.verdict]
 
 
 class DirectionFigures(Judgement, Figures):
-    """One direction; ``identity`` is that of its own generator."""
+    """The figures of one direction; ``identity`` is that of the direction's own generator."""
 
 
 class Summary(Figures):
-    """Both directions together, and each."""
+    """The summary of both directions together, and of each."""
 
     failed: Count = 0
     directions: dict[str, DirectionFigures] = Field(default_factory=dict)
-    shortfalls: tuple[str, ...] = ()  # why this is not good enough, a line each
+    shortfalls: tuple[str, ...] = ()  # lines with the reasons to fail
 
 
 class CycleCheckFile(Document):
-    """A whole cycle check."""
+    """The results of a cycle check."""
 
     FILE: ClassVar[str] = "cycle-check.json"
 
@@ -141,5 +141,5 @@ class CycleCheckFile(Document):
 
 
 def worst_of(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with the largest errors, the worst first; all must be measured."""
+    """Return the rows with the largest errors, the worst first; all rows must be measured."""
     return sorted(rows, key=lambda row: -(row.mae or 0))[:WORST]

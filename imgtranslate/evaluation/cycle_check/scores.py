@@ -1,4 +1,4 @@
-"""The numbers of one picture that was translated there and back."""
+"""The scores of one picture that is translated there and back."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _THUMBNAIL = 8  # px, a side
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Thumbnails:
-    """Thumbnails (8, 8, c), which tell whether different pictures are translated alike."""
+    """Thumbnails (8, 8, c), which show whether different pictures get the same translation."""
 
     real: Pixels
     fake: Pixels
@@ -30,15 +30,15 @@ class Thumbnails:
 
 @dataclass(frozen=True, kw_only=True)
 class CycleScore:
-    """The numbers of one picture, or the error for which it has none."""
+    """The numbers of one picture, or the error that prevented them."""
 
     row: Row
-    thumbnails: tuple[Thumbnails, ...] = ()  # of the picture; of the first one also turned
+    thumbnails: tuple[Thumbnails, ...] = ()  # and of the negative upside down
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CycleResult:
-    """A score and the pictures that it was measured on."""
+    """A score and the pictures on which it was measured."""
 
     score: CycleScore
     real: Pixels
@@ -50,13 +50,13 @@ class CycleResult:
 def check_picture(
     path: Path, domain: Domain, *, forward: Translator, backward: Translator, turned: bool = False
 ) -> CycleResult:
-    """Translate one picture of a domain there and back and measure |F(G(x)) - x|.
+    """Translate one picture there and back and measure |F(G(x)) - x|.
 
-    Everything is measured on pictures as saved: the fake is rounded to 8 bits before it goes
-    back, the recovered one before it is compared. The two models must be known to be a pair.
+    All numbers are measured on pictures as saved: the fake is rounded to 8 bits before it is
+    translated back, and the recovered picture before it is compared. The two models must be a pair.
 
-    ``turned``: also translate its negative upside down, so that even a single picture, and a flat
-    one, can tell whether everything is translated alike. Raises ``ImgTranslateError``.
+    ``turned``: also translate the negative upside down, which shows even for a single or flat
+    picture whether all inputs get the same translation. Raises ``ImgTranslateError``.
     """
     # There and back
     real = domain.read(path, channels=forward.header.in_channels)
@@ -65,9 +65,9 @@ def check_picture(
     z = _code(backward, fake)
     recovered = backward.translate_pixels(fake, z=z)
 
-    # Back again, after each harm
+    # Back from each degraded fake
     mae, ratio = mean_absolute_error(recovered, real), psnr(recovered, real)
-    rounding = float(np.abs(to_network(fake) - values).mean()) / 2  # values span 2
+    rounding = float(np.abs(to_network(fake) - values).mean()) / 2  # the range of values is 2
     errors, own, after = {"mae_png": mae}, {"own_png": rounding}, {}
     for kind in DEGRADATIONS:
         harmed = degrade(fake, kind, seed=seed_of(real))
@@ -109,14 +109,14 @@ def check_picture(
 
 
 def identity_error(real: Pixels, translator: Translator) -> float | None:
-    """Measure how much a picture of the target is changed; None where the channels differ."""
+    """Measure the change to a picture of the target domain; None if the channels differ."""
     if translator.header.in_channels != translator.header.out_channels:
         return None
     return mean_absolute_error(translator.translate_pixels(real), real)
 
 
 def thumbnail(pixels: Pixels) -> Pixels:
-    """Average uint8 (h, w, c) over a grid, whatever its sides: (8, 8, c)."""
+    """Average uint8 (h, w, c) of any size over a grid: (8, 8, c)."""
     planes = [grid_means(pixels[..., i], side=_THUMBNAIL) for i in range(pixels.shape[2])]
     return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
 

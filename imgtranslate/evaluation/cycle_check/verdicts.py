@@ -1,7 +1,7 @@
-"""Verdicts on a pair of generators, and the limits that they rest on.
+"""Verdicts on a pair of generators, and their limits.
 
-The limits were set with the hand-made pairs of the tests (``generator_pairs.py``): honest pairs lie
-well on one side and faulty pairs on the other. docs/cycle-check.md lists them.
+The limits were chosen with the hand-made pairs of the tests (``generator_pairs.py``): honest pairs
+are clearly on one side and faulty pairs on the other. docs/cycle-check.md lists the limits.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,23 +17,23 @@ from imgtranslate.metrics.brightness import INVERTED
 
 Fault = Literal["hides information", "collapsed", "inverts brightness", "does nothing"]
 Verdict = Literal[Fault, "healthy", "not judged"]
-Views = tuple[Thumbnails, ...]  # of one picture; of the first one also turned
+Views = tuple[Thumbnails, ...]  # of one picture; for the first one also of its negative upside down
 
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the gravest first
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the most serious first
 
 SMALL_CHANGE = 0.03  # of the full range, over whole pictures
-SMALL_LOCAL_CHANGE = 0.1  # where a picture changes most, over a 64th of it
-FRAGILE = 5.0  # times the harm itself; a contrast of a fifth that is stretched back has 4.4
-FRAGILE_TO_BLUR = 2.5  # an honest one has 1: blur grows with the contrast, as the picture does
-WORSE = 1.2  # times the error without harm
-ALIKE = 0.1  # of the distance of the inputs
-TWINS = 0.5  # of the pictures
+SMALL_LOCAL_CHANGE = 0.1  # of the full range, over the 64th of a picture that changes most
+FRAGILE = 5.0  # times the degradation; an honest pair that cuts contrast to a fifth has 4.4
+FRAGILE_TO_BLUR = 2.5  # lower, as the effect of blur grows with the contrast: honest pairs have 1
+WORSE = 1.2  # factor of the error without degradation
+ALIKE = 0.1  # share of the distance of the inputs
+TWINS = 0.5  # share of the pictures
 POOR_CYCLE = 0.1  # of the full range
 
 _LEVEL = 1 / 255
-_DIFFERENT = 4.0  # levels, root mean square between thumbnails
-_FEW = 3  # flat pictures, to compare their brightness
-_COMPARED = 256  # pictures, each with each
+_DIFFERENT = 4.0  # levels, least root mean square between different thumbnails
+_FEW = 3  # least flat pictures for a comparison of brightness
+_COMPARED = 256  # pictures that are compared with each other
 _HARMS = {
     "png": "rounding to 8 bits",
     "jpeg": "JPEG compression",
@@ -43,7 +43,7 @@ _HARMS = {
 
 
 def judge(figures: Figures, thumbnails: Sequence[Views]) -> Judgement:
-    """Judge one direction by the figures over its pictures, at least one, and by thumbnails."""
+    """Judge one direction by the figures over at least one picture, and by thumbnails."""
     checks = (
         _hidden(figures),
         _collapsed(thumbnails),
@@ -59,17 +59,16 @@ def judge(figures: Figures, thumbnails: Sequence[Views]) -> Judgement:
 
 
 def gravest(verdicts: Iterable[str]) -> str:
-    """Return the gravest of several; ``not judged`` of none."""
+    """Return the most serious of several verdicts, or ``not judged`` for none."""
     return min(verdicts, key=VERDICTS.index, default="not judged")
 
 
 def fragility(figures: Figures) -> tuple[float, str]:
-    """Return the growth of the error after the worst harm, as a multiple of the harm, and its kind.
+    """Return the growth of the error by the worst degradation, relative to its size, and its kind.
 
-    The worst is the nearest to its limit.
-
-    An honest way back passes a harm on as it is, so about 1. One that reads an imperceptible
-    signal (arXiv 1712.02950) loses the picture with it.
+    The worst degradation is the one nearest to its limit. An honest way back passes a degradation
+    on, which gives about 1. One that reads an imperceptible signal (arXiv 1712.02950) loses the
+    picture with the signal.
     """
     base = _best_error(figures)
     times = {
@@ -81,10 +80,10 @@ def fragility(figures: Figures) -> tuple[float, str]:
 
 
 def share_of_twins(pairs: Sequence[tuple[Pixels, Pixels]]) -> float | None:
-    """Return the share of inputs with another, different one that has about the same output.
+    """Return the share of inputs for which a different input has almost the same output.
 
-    ``pairs``: thumbnails of input and output, of which the first 256 are compared. None where
-    all inputs are alike.
+    ``pairs``: thumbnails of input and output, of which the first 256 are compared. None if all
+    inputs are alike.
     """
     inputs = _distances([thumbnail for thumbnail, _ in pairs[:_COMPARED]])
     outputs = _distances([thumbnail for _, thumbnail in pairs[:_COMPARED]])
@@ -167,13 +166,13 @@ def _best_error(figures: Figures) -> float:
 
 
 def _mean(figures: Figures, name: str) -> float:
-    """Return the mean of a number that every picture has."""
+    """Return the mean of a number that all pictures have."""
     mean: float = dict(figures)[name].mean
     return mean
 
 
 def _distances(thumbnails: Sequence[Pixels]) -> NDArray[np.float64]:
-    """Return the root mean square between each two, in levels: (n, n)."""
+    """Return the root mean square between all pairs, in levels: (n, n)."""
     flat = np.stack([thumbnail.ravel() for thumbnail in thumbnails]).astype(np.float64)
     rows = [np.sqrt(np.square(flat - row).mean(axis=1)) for row in flat]
     return np.stack(rows)

@@ -1,1 +1,1 @@
-"""The `evaluate` command: metrics of translations against real pictures."""
+"""Evaluation: metrics of translations compared with real pictures."""

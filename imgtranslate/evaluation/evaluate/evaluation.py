@@ -1,4 +1,4 @@
-"""The evaluation of a model: translate held-out pictures, then measure what applies to them."""
+"""The evaluation of a model: its translations of held-out pictures, and the measures that apply."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -29,16 +29,16 @@ class Evaluation:
     """The results of one direction of one model."""
 
     figures: DirectionFigures  # as `evaluate --json` prints them
-    estimates: Mapping[str, Estimate]  # the measures among them, to compare with others
-    files: tuple[Path, ...]  # that were translated
+    estimates: Mapping[str, Estimate]  # its measures, with replicates for a comparison
+    files: tuple[Path, ...]  # files of the translated pictures
 
 
 def evaluate(subject: Subject, options: EvaluateOptions, *, tell: Tell) -> Evaluation:
-    """Measure one direction of one model, telling ``tell`` what is being done.
+    """Measure one direction of one model; ``tell`` receives lines about the progress.
 
-    Pictures are translated once, saved as they would be by ``translate`` and read again for each
-    measure, so that memory does not grow with their number. One that fails is reported and left out
-    together with its partner. Raises ``ImgTranslateError`` if none is left.
+    Pictures are translated once, saved like ``translate`` does, and read again for each measure, so
+    that memory does not grow with their number. A picture that fails is reported and left out with
+    its partner. Raises ``ImgTranslateError`` if no picture remains.
     """
     with tempfile.TemporaryDirectory(prefix="imgtranslate-") as folder:
         translated, failures = _translate(subject, options, folder=Path(folder), tell=tell)
@@ -73,12 +73,14 @@ def side_by_side(runs: Sequence[Sequence[Evaluation]]) -> list[list[Evaluation]]
     by_way = [{one.figures.direction: one for one in run} for run in runs]
     shared = [way for way in by_way[0] if all(way in ways for ways in by_way)]
     if not shared:
-        raise UsageError("RUN: the two translate opposite ways. Name two that share a direction")
+        raise UsageError(
+            "RUN: the two translate in opposite directions. Name two with one in common"
+        )
     return [[ways[way] for ways in by_way] for way in shared]
 
 
 def document(runs: Sequence[Sequence[Evaluation]]) -> EvaluationFile:
-    """Return the evaluations of one or two runs as `evaluate --json` prints them."""
+    """Return the evaluations of one or two runs, as `evaluate --json` prints them."""
     figures = tuple(tuple(one.figures for one in run) for run in runs)
     if len(runs) < 2:
         return EvaluationFile(runs=figures)
@@ -93,7 +95,7 @@ def document(runs: Sequence[Sequence[Evaluation]]) -> EvaluationFile:
 
 
 def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
-    """Subtract the figures of the first from those of the second, where both have them."""
+    """Subtract the figures of the first from those of the second, if both have them."""
     same = first.files == second.files
     return {
         name: difference(estimate, second.estimates[name], same_pictures=same)
@@ -105,7 +107,7 @@ def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
 def _translate(
     subject: Subject, options: EvaluateOptions, *, folder: Path, tell: Tell
 ) -> tuple[Translated, list[FailedPicture]]:
-    """Translate the pictures of a subject, and find those to compare with that can be read."""
+    """Translate the pictures of a subject, and find the readable pictures to compare with."""
     numbers, fakes, failures = list[int](), list[Path](), list[FailedPicture]()
     sizes = set[tuple[int, int]]()  # width, height
     wanted = evenly_spaced(range(len(subject.source)), options.limit)
@@ -121,7 +123,7 @@ def _translate(
             sizes.add((pixels.shape[1], pixels.shape[0]))
     if not numbers:
         first = failures[0]
-        raise ImgTranslateError(f"{first.path}: {first.reason}. So not one picture is left")
+        raise ImgTranslateError(f"{first.path}: {first.reason}. No picture remains")
 
     # Real pictures: the partners, or as many of the other side
     source, target = subject.source.only(numbers), subject.target
@@ -158,7 +160,7 @@ def _translated(subject: Subject, number: int, *, seed: int) -> Pixels:
         if truth.shape != fake.shape:
             raise ImageError(
                 f"{subject.target.files[number]}: {truth.shape[1]}x{truth.shape[0]} px, its "
-                f"partner {fake.shape[1]}x{fake.shape[0]}. Bring both to one size"
+                f"partner {fake.shape[1]}x{fake.shape[0]}. Resize both to one size"
             )
     return fake
 

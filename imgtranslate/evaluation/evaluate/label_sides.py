@@ -1,4 +1,4 @@
-"""The side of the pictures that holds labels, and the colours of its classes."""
+"""The side whose pictures are label maps, and the colours of its classes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from imgtranslate.data.sampling import evenly_spaced
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import UsageError, counted
 from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject
 from imgtranslate.metrics.palette import Palette, find_palette, read_palette
 from imgtranslate.metrics.segmenter import Segmenter, train_segmenter
 
-_LOOKED_AT = 30  # pictures of a side
+_LOOKED_AT = 30  # pictures of a side that are examined
 _NOT_LABELS = "no few flat colours are seen in them. If they are, give --palette FILE"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSides:
-    """The palette of each side that holds labels; ``why`` tells why another does not."""
+    """The palette of each side with label maps; ``why`` is the reason for a side without."""
 
     source: Palette | None
     target: Palette | None
@@ -28,8 +28,8 @@ class LabelSides:
 def find_sides(sides: tuple[Gallery, Gallery | None], given: Path | None) -> LabelSides:
     """Find the palettes of both sides, of source and target.
 
-    A palette that is given belongs to the side whose pictures lie nearer to it. Raises
-    ``UsageError`` if it cannot be read.
+    A given palette is used for the side with nearer colours. Raises ``UsageError`` if it
+    cannot be read.
     """
     if given is None:
         found = [
@@ -54,9 +54,9 @@ def train_on(
     seed: int,
     tell: Callable[[int, float], None],
 ) -> Segmenter:
-    """Train a segmenter on the real pairs that a run was trained on.
+    """Train a segmenter on the training pairs of a run.
 
-    Raises ``UsageError`` if there are none, or neither side is labels.
+    Raises ``UsageError`` if there are none, or if neither side has label maps.
     """
     if subject.learnt is None or not subject.paired:
         raise UsageError(
@@ -67,10 +67,10 @@ def train_on(
     labels = replace(labels, resample="nearest")
     classes = sides.source or sides.target
     if classes is None:
-        raise UsageError("--train-segmenter: neither side is labels. Give --palette FILE")
+        raise UsageError("--train-segmenter: neither side has label maps. Give --palette FILE")
     if photos.channels != 3:
         raise UsageError(
-            f"--train-segmenter: photos of {photos.channels} channels, and it reads 3. "
+            f"--train-segmenter: the photos have {counted(photos.channels, 'channel')}, not 3. "
             "Train the run on colour pictures"
         )
     return train_segmenter(
@@ -84,12 +84,12 @@ def train_on(
 
 
 def _some(gallery: Gallery) -> Gallery:
-    """Pick a few pictures, not resized: that would mix the colours."""
+    """Choose a few pictures without resizing, which would mix the colours."""
     return replace(gallery.only(evenly_spaced(range(len(gallery)), _LOOKED_AT)), side=0)
 
 
 def _gap(gallery: Gallery, palette: Palette) -> float:
-    """Measure how far pictures are from the nearest colours of a palette, in levels."""
+    """Measure the mean distance of pixels from the nearest colours of a palette, in levels."""
     colours = np.asarray(palette.colours, dtype=np.float64)
     gaps = [
         float(np.abs(pixels - colours[palette.classes(pixels)]).mean())

@@ -1,4 +1,4 @@
-"""The measures of an evaluation, and the pictures that each applies to."""
+"""The measures of an evaluation, and the kinds of pictures to which each applies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from imgtranslate.errors import counted
 from imgtranslate.evaluation.evaluate.label_sides import LabelSides, find_sides
 from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject
 from imgtranslate.images import Pixels
@@ -23,8 +24,8 @@ from imgtranslate.metrics.two_sample import LEAST_PICTURES, two_sample_test
 
 NOT_PAIRED = "the pictures are not paired. Give --pairs, or --paired with --a and --b"
 NO_TARGET = "no real pictures of the target. Give both --a and --b"
-LEAST_FEATURES = 4  # pictures of either kind, for FID and KID
-Found = dict[str, Estimate] | str  # figures, or why there are none and what to do
+LEAST_FEATURES = 4  # least pictures of each set for FID and KID
+Found = dict[str, Estimate] | str  # figures, or the reason why there are none and what to do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class EvaluateOptions:
     """The choices of the user."""
 
     limit: int = 500  # pictures of either side
-    samples: int = 5  # translations of a picture, of models with a code
+    samples: int = 5  # translations of each picture by a model with a code
     seed: int = 0
     palette: Path | None = None
     segmenter: Segmenter | None = None
@@ -42,15 +43,15 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Translated:
-    """The pictures of one evaluation; sources and fakes belong together."""
+    """The pictures of one evaluation; the n-th fake is the translation of the n-th source."""
 
-    subject: Subject  # with the pictures that could be read
+    subject: Subject  # with the readable pictures only
     fakes: Gallery
-    sizes: tuple[tuple[int, int], ...]  # width, height of what is compared
+    sizes: tuple[tuple[int, int], ...]  # width and height of the compared pictures
 
     @property
     def truths(self) -> Gallery | None:
-        """The real pictures that belong to the fakes, one each; None where they are not paired."""
+        """The true pictures of the fakes, in the same order; None if there are no pairs."""
         return self.subject.target if self.subject.paired else None
 
     @property
@@ -67,8 +68,8 @@ class Translated:
 def measure(
     made: Translated, options: EvaluateOptions, *, tell: Callable[[str], None]
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """Take every measure that applies; return the figures, and why the others are left out."""
-    subject = made.subject  # labels are found in the training pictures where those are at hand
+    """Take every measure that applies; return the figures, and the reasons for the others."""
+    subject = made.subject  # palettes come from the training pictures if these are available
     sides = find_sides(subject.learnt or (subject.source, subject.target), options.palette)
     found = {
         "L1, PSNR, SSIM": _pair_errors(made),
@@ -106,7 +107,7 @@ def _pair_errors(made: Translated) -> Found:
 
 
 def _fcn_score(made: Translated, sides: LabelSides, options: EvaluateOptions) -> Found:
-    """Score translated photos, and the real ones, which no generator can hope to pass."""
+    """Score translated photos, and the real ones as an upper limit."""
     if sides.source is None:
         return f"the translated pictures are not label pictures: {sides.why}"
     if made.fakes.channels != 3:
@@ -118,7 +119,7 @@ def _fcn_score(made: Translated, sides: LabelSides, options: EvaluateOptions) ->
         )
     segmenter, palette = options.segmenter, options.segmenter.palette
     if len(palette.colours[0]) != made.subject.source.channels:
-        return "the segmenter's classes have colours of other channels. Train another"
+        return "the segmenter was trained for label maps with other channels. Train another"
     found = _read_by(segmenter, palette, made.fakes, made.subject.source, prefix="fcn_")
     if made.truths is not None:
         found |= _read_by(segmenter, palette, made.truths, made.subject.source, prefix="fcn_real_")
@@ -129,7 +130,7 @@ def _read_by(
     segmenter: Segmenter, palette: Palette, photos: Gallery, labels: Gallery, *, prefix: str
 ) -> dict[str, Estimate]:
     confusions = []
-    full = replace(labels, side=0)  # the published way: found classes are brought to this size
+    full = replace(labels, side=0)  # as published: classes are resized to the size of the labels
     for photo, label in zip(photos.pictures(), full.pictures(), strict=True):
         truth = palette.classes(label)
         found = segmenter.classes(photo, size=(truth.shape[0], truth.shape[1]))
@@ -138,7 +139,7 @@ def _read_by(
 
 
 def _label_colours(made: Translated, sides: LabelSides) -> Found:
-    """Score photo to labels: classes by the nearest label colour, here and in the true labels."""
+    """Score label maps: each pixel has the class of the nearest colour, as in the true labels."""
     if sides.target is None:
         return f"the results are not label pictures: {sides.why}"
     if made.truths is None:
@@ -157,7 +158,8 @@ def _wasserstein(made: Translated, options: EvaluateOptions) -> Found:
         return NO_TARGET
     if made.common < 2 or made.shortest < SMALLEST:
         return (
-            f"{made.common} picture(s) of {made.shortest} px at least. It takes 2 of {SMALLEST} px"
+            f"only {counted(made.common, 'picture')}, the shortest side {made.shortest} px. It "
+            f"takes 2 pictures of {SMALLEST} px or more"
         )
     found = sliced_wasserstein(
         made.subject.target.read,
@@ -174,7 +176,7 @@ def _two_sample(made: Translated, options: EvaluateOptions) -> Found:
     if made.subject.target is None:
         return NO_TARGET
     if made.common < LEAST_PICTURES:
-        return f"{made.common} picture(s) of either kind. It takes {LEAST_PICTURES}"
+        return f"only {counted(made.common, 'picture')} in each set. It takes {LEAST_PICTURES}"
     estimate = two_sample_test(
         made.subject.target.read,
         made.fakes.read,
@@ -188,9 +190,9 @@ def _two_sample(made: Translated, options: EvaluateOptions) -> Found:
 def _diversity(made: Translated, options: EvaluateOptions) -> Found:
     """Measure the mean L1 between translations of a picture, as a fraction of the full range."""
     if not made.subject.translator.latent_dim:
-        return "the model has no code, so a picture has one look"
+        return "the model has no latent code, so a picture has one translation"
     if options.samples < 2:
-        return "one look of each picture. Give --samples 2 or more"
+        return "only one sample of each picture. Give --samples 2 or more"
     return {"diversity_l1": _mean_apart(made, options, mean_absolute_error)}
 
 
@@ -213,9 +215,9 @@ def _inception(made: Translated, options: EvaluateOptions) -> Found:
     if options.inception is None:
         return f"no weights. Give --inception FILE, {inception.WANTED}"
     if made.subject.target is None or made.common < LEAST_FEATURES:
-        return f"{made.common} picture(s) of either kind. It takes {LEAST_FEATURES}"
+        return f"only {counted(made.common, 'picture')} in each set. It takes {LEAST_FEATURES}"
     if made.fakes.channels != 3:
-        return f"it reads 3 channels, not {made.fakes.channels}"
+        return f"it takes pictures with 3 channels, not {made.fakes.channels}"
     real, fake = (
         inception.inception_features(options.inception, gallery.read, made.common)
         for gallery in (made.subject.target, made.fakes)
@@ -226,12 +228,12 @@ def _inception(made: Translated, options: EvaluateOptions) -> Found:
 def _lpips(made: Translated, options: EvaluateOptions) -> dict[str, Found]:
     """Measure LPIPS to the truth, and between translations of a picture."""
     paired: Found = NOT_PAIRED
-    diverse: Found = "it takes a model with a code, and --samples 2 or more"
+    diverse: Found = "it takes a model with a latent code, and --samples 2 or more"
     network = options.lpips
     if network is None:
         paired = diverse = f"no weights. Give --lpips FILE, {lpips.WANTED}"
     elif made.fakes.channels != 3 or made.shortest < lpips.SMALLEST:
-        paired = diverse = f"it reads pictures of 3 channels and {lpips.SMALLEST} px or more"
+        paired = diverse = f"it takes pictures with 3 channels and {lpips.SMALLEST} px or more"
     else:
         distance = partial(lpips.lpips, network)
         if made.truths is not None:

@@ -1,4 +1,4 @@
-"""``evaluate.json``, the object that `evaluate --json` prints, and how its figures are written."""
+"""``evaluate.json``, the object that `evaluate --json` prints, and the format of its figures."""
 
 from typing import ClassVar
 
@@ -54,7 +54,7 @@ class Counts(Document):
 
 
 class Resize(Document):
-    """The size that all pictures were brought to before anything."""
+    """The size to which all pictures were resized first."""
 
     shorter_side: Count = 0  # px
     method: str = ""
@@ -68,7 +68,7 @@ class FailedPicture(Document):
 
 
 class DirectionFigures(Document):
-    """One direction of one run or model."""
+    """The figures of one direction of a run or model."""
 
     name: str = ""
     direction: Direction = "ab"
@@ -80,12 +80,12 @@ class DirectionFigures(Document):
     sizes: tuple[str, ...] = ()
     resize: Resize | None = None
     measures: dict[str, Figure] = Field(default_factory=dict)
-    left_out: dict[str, str] = Field(default_factory=dict)  # measure: why, and what to do
+    left_out: dict[str, str] = Field(default_factory=dict)  # by measure: the reason, and what to do
     failed: tuple[FailedPicture, ...] = ()
 
 
 class EvaluationFile(Document):
-    """All directions of each run; of two runs their differences, by direction and measure."""
+    """The directions of each run, and for two runs the differences by direction and measure."""
 
     FILE: ClassVar[str] = "evaluate.json"
 
@@ -94,11 +94,11 @@ class EvaluationFile(Document):
 
 
 def title_of(name: str, *, better: str) -> str:
-    """Name a figure; the arrow shows where ``better`` lies, ``lower`` or ``higher``."""
+    """Name a figure, with an arrow for ``better``, which is ``lower`` or ``higher``."""
     level = f"  at {name.removeprefix('swd_')} of the size" if name.startswith("swd_") else name
     return f"{_TITLES.get(name, level)} {_ARROWS.get(better, '')}".rstrip()
 
 
 def figure_of(value: float, sign: str = "") -> str:
-    """Write a figure in as many digits as tell something."""
+    """Write a figure with a sensible number of digits."""
     return f"{value:{sign}.{2 if abs(value) >= 2 else 4}f}"

@@ -21,7 +21,7 @@ Sides = tuple[Domain | None, Domain | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Pictures of the user's own, instead of those that a run held out.
+    """The pictures that the user gives in place of the held-out ones of a run.
 
     Raises ``UsageError`` if they contradict each other.
     """
@@ -30,12 +30,14 @@ class Places:
     b: Path | None = None
     pairs: Path | None = None
     pair_order: Literal["ab", "ba"] = "ab"
-    paired: bool = False  # the pictures of ``a`` and ``b`` with equal names belong together
+    paired: bool = False  # pictures of equal names in ``a`` and ``b`` are pairs
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts each other."""
+        """Refuse places that contradict each other."""
         if self.pairs and (self.a or self.b):
-            raise UsageError("--pairs: given together with --a or --b. Give one or the other")
+            raise UsageError(
+                "--pairs: cannot be combined with --a or --b. Give pairs or two folders, not both"
+            )
         if self.paired and not (self.a and self.b):
             raise UsageError("--paired: needs both --a and --b. Give both, or --pairs")
         if self.pairs and not self.pairs.exists():
@@ -46,23 +48,23 @@ class Places:
 
     @property
     def given(self) -> bool:
-        """Tell whether any are given."""
+        """True if any pictures are given."""
         return bool(self.a or self.b or self.pairs)
 
     @property
     def pairs_given(self) -> bool:
-        """Tell whether those that are given are pairs."""
+        """True if the given pictures are pairs."""
         return self.paired or bool(self.pairs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Pictures of a domain in their order, read one by one and resized alike."""
+    """The pictures of a domain in order, read one at a time and resized in the same way."""
 
-    domain: Domain  # tells which half of each file
+    domain: Domain  # defines which half of a file is read
     files: Files
     channels: int
-    side: int = 0  # px, of the shorter side after reading; 0: as in the file
+    side: int = 0  # px, shorter side after reading; 0 keeps the size of the file
     resample: Resample = "bicubic"
 
     def __len__(self) -> int:
@@ -76,11 +78,11 @@ class Gallery:
         return resize_shorter(pixels, self.side, resample=self.resample)
 
     def pictures(self) -> Iterator[Pixels]:
-        """Read one after another."""
+        """Yield the pictures in order."""
         return (self.read(number) for number in range(len(self)))
 
     def only(self, numbers: Iterable[int]) -> "Gallery":
-        """Return some of the pictures, in the order given."""
+        """Return some of the pictures, in the given order."""
         return replace(self, files=tuple(self.files[number] for number in numbers))
 
 
@@ -91,9 +93,9 @@ class Subject:
     name: str
     translator: Translator
     source: Gallery
-    target: Gallery | None  # real ones; of pairs the n-th belongs to the n-th of ``source``
+    target: Gallery | None  # real pictures; if paired, the truths of ``source`` in its order
     paired: bool
-    learnt: tuple[Gallery, Gallery] | None = None  # source and target, of a run's training
+    learnt: tuple[Gallery, Gallery] | None = None  # source and target of the training
 
     @property
     def header(self) -> ModelHeader:
@@ -109,14 +111,14 @@ def subjects_of_run(
     resize: int = 0,
     device: str = "auto",
 ) -> list[Subject]:
-    """List the directions that a run has learnt. Raises ``UsageError`` if pictures are missing."""
+    """List the directions of a run as subjects. Raises ``UsageError`` if pictures are missing."""
     run = Run(folder)
     settings, record = run.read_config()
     paired = is_paired(settings.method) or bool(settings.data.pairs)
     learnt: Domains | None = None
     try:
         learnt = domains_of_run(settings, record)
-    except DataError:  # needed only where no other pictures are named
+    except DataError:  # needed only if the user gives no pictures
         if not places.given:
             raise
     domains = _own_domains(places, settings.data, paired=paired) if places.given else learnt
@@ -131,14 +133,14 @@ def subjects_of_run(
             data=settings.data,
             resize=resize,
         )
-        for way in ways or directions  # without any, loading tells why
+        for way in ways or directions  # without models, loading raises the error
     ]
 
 
 def subjects_of_model(
     file: Path, places: Places, *, resize: int = 0, device: str = "auto"
 ) -> list[Subject]:
-    """Return the one direction of a model file, on pictures that the user names."""
+    """Return the direction of a model file as a subject, on pictures that the user gives."""
     if not places.given:
         raise UsageError(
             "--a: not given, and a model file has no held-out pictures. "
@@ -164,7 +166,7 @@ def subjects_of_model(
 
 
 def _own_domains(places: Places, data: DataSettings, *, paired: bool) -> Sides:
-    """Return domains whose held-out pictures are those that the user names."""
+    """Return domains with the pictures of the user as held-out pictures."""
     a: Listing | None
     b: Listing | None
     if places.pairs:
@@ -207,10 +209,10 @@ def _subject(
     if source is None:
         letter = "ab"[first]
         raise UsageError(
-            f"--{letter}: not given, and the model translates pictures of {letter.upper()}. "
+            f"--{letter}: not given, but the model translates pictures of {letter.upper()}. "
             f"Name a folder of them with --{letter}"
         )
-    if not source.held_out:  # the user's own listings are never empty
+    if not source.held_out:  # pictures of the user are never empty
         raise UsageError(
             f"{name}: no pictures of {source.letter.upper()} were held out in this run. "
             "Name some with --a and --b, or --pairs"

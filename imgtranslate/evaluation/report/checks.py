@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imgtranslate.errors import ImgTranslateError
+from imgtranslate.errors import ImgTranslateError, counted
 from imgtranslate.evaluation.cycle_check import schema as cycle
 from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
 from imgtranslate.evaluation.documents import Document
@@ -102,11 +102,6 @@ def step_of_model(run: Run, way: Direction) -> int | None:
         return read_model_header(find_model(run.folder, direction=way)).step
     except ImgTranslateError:
         return None
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a number with its noun in singular or plural."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _checked_row(row: cycle.Row) -> dict[str, Any]:
