@@ -200,7 +200,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "too many pixels": (
         encoded(Image.new("1", (9000, 9000)), "PNG"),
         422,
-        "81,000,000 pixels, more than the limit of 40,000. Shrink it",
+        "81,000,000 pixels, more than the limit of 40,000. Resize it",
     ),
     "too many frames": (
         encoded(

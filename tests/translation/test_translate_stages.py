@@ -210,7 +210,7 @@ def test_a_huge_picture_may_be_allowed(there: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     job = Job(source=save_picture(there / "in.png", size=(12, 10)), target=there / "out.png")
     (outcome,) = run_jobs([job], models=[model_of(FakeEngine(device="cpu"))])
-    line = "120 pixels, more than the limit of 100. Shrink it, or allow it with `allow_huge`"
+    line = "120 pixels, more than the limit of 100. Resize it, or allow it with `allow_huge`"
     assert (outcome.status, outcome.reason) == ("failed", line)
 
 
