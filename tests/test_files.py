@@ -83,5 +83,5 @@ def test_only_what_dead_processes_left_is_removed(tmp_path: Path, kind: str) -> 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ImgTranslateError, match="no permission"):
+    with pytest.raises(ImgTranslateError, match="permission denied"):
         write_text(tmp_path / "a.txt", "text")

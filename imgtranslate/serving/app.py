@@ -1,4 +1,4 @@
-"""The service as an ASGI application: its routes and their responses."""
+"""The service as an ASGI application, with its routes and their responses."""
 
 import asyncio
 import functools
@@ -36,7 +36,7 @@ from imgtranslate.serving.request import TranslateRequest, parse_request, read_b
 from imgtranslate.translation.stages import read_picture, translate_frames
 
 _PAGE_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
-PIECE = 2**16  # bytes of a response that a client must take within the write timeout
+PIECE = 2**16  # bytes of a response that a client must accept within the write timeout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Service:
         self._limits = limits
         self._report = report
         self._queue = DeviceQueue(places=limits.queue + 1)
-        self._deadlines: set[asyncio.Timeout] = set()  # of bodies on their way
+        self._deadlines: set[asyncio.Timeout] = set()  # of the bodies that are being sent
         self._described = [describe_model(model, max_pixels=limits.max_pixels) for model in models]
         self._page = page_files("server", [each.model_dump() for each in self._described])
 
@@ -80,7 +80,7 @@ class Service:
         return EarlyResponses(HostCheck(app, names=names))
 
     def close(self) -> None:
-        """Finish the picture being translated; refuse requests that send or wait."""
+        """Finish the current picture; refuse requests that are being sent or wait."""
         self._queue.close()
         for deadline in self._deadlines:
             if not deadline.expired():
@@ -123,7 +123,7 @@ class Service:
                 work = functools.partial(translate_bytes, body, parsed)
                 content, answered = await self._queue.run(work, gone=_disconnect(request.receive))
         except ClientDisconnect:
-            self._report(Answered(status=499, reason="the client hung up"))
+            self._report(Answered(status=499, reason="the client closed the connection"))
             return Response(status_code=499)
         except (RequestError, ImgTranslateError, MemoryError) as error:
             refusal = to_request_error(error)
@@ -149,7 +149,7 @@ class Service:
         except TimeoutError:
             if self._queue.closed:
                 raise stopping_error() from None
-            line = f"body: not here after {seconds:g} seconds. Send it faster, or smaller"
+            line = f"body: not complete after {seconds:g} seconds. Send it faster, or a smaller one"
             raise RequestError(HTTPStatus.REQUEST_TIMEOUT, line) from None
         finally:
             self._deadlines.discard(deadline)
@@ -158,7 +158,7 @@ class Service:
 def translate_bytes(
     content: bytes, request: TranslateRequest, still_connected: Callable[[], bool] = lambda: True
 ) -> tuple[bytes, Answered]:
-    """Translate a file's bytes by the stages of ``translate``; all frames if the format has them.
+    """Translate the bytes of a file; all frames if the output format supports frames.
 
     Raises ``ImageError``, ``MemoryError``, and ``ClientDisconnect`` before the next frame once
     ``still_connected`` returns False.
@@ -194,12 +194,12 @@ async def _pieces(content: bytes) -> AsyncIterator[bytes]:
 
 
 async def _http_error(_: Request, error: HTTPException) -> Response:
-    """Answer for an unknown path, or a method that a path does not have."""
+    """Answer for an unknown path, or a method that a path does not support."""
     line = f"request: {HTTPStatus(error.status_code).phrase.lower()}. See /openapi.json"
     return JSONResponse({"error": line}, status_code=error.status_code, headers=error.headers)
 
 
 async def _bug(_: Request, error: Exception) -> Response:
-    """Answer for a bug, whose traceback goes to stderr."""
-    line = f"server: {type(error).__name__}, a bug. See what it wrote to stderr"
+    """Answer for a bug; the traceback is written to stderr."""
+    line = f"server: {type(error).__name__}, a bug. See the stderr of the server"
     return JSONResponse({"error": line}, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,4 +1,4 @@
-"""The queue before the device: one picture is translated at a time, a bounded number waits."""
+"""The queue of the device: one picture is translated at a time, and a limited number waits."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,9 +13,11 @@ from starlette.requests import ClientDisconnect
 from imgtranslate.serving.errors import RequestError, stopping_error
 
 Result = TypeVar("Result")
-Work = Callable[[Callable[[], bool]], Result]  # given a function: is the result still wanted?
+Work = Callable[
+    [Callable[[], bool]], Result
+]  # work that receives a function which returns whether the result is still needed
 
-LONGEST_RETRY = 3600  # s, the largest Retry-After
+LONGEST_RETRY = 3600  # seconds, the largest Retry-After
 
 
 @dataclass
@@ -26,24 +28,24 @@ class _Job:
 
 @final
 class DeviceQueue:
-    """A thread that does the work of one request after another, and its waiting requests."""
+    """A thread that does the work of one request at a time, and the waiting requests."""
 
     def __init__(self, *, places: int) -> None:
-        self.taken = 0  # places of requests that send, wait or are served
+        self.taken = 0  # places for requests that are being sent, wait or are served
         self.closed = False
         self._places = places
-        self._seconds = 1.0  # duration of the latest work
+        self._seconds = 1.0  # seconds of the latest work
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "translate")
 
     def close(self) -> None:
-        """Refuse requests that wait; finish the one that is served."""
+        """Refuse the waiting requests, and finish the one that is served."""
         self.closed = True
         self._thread.shutdown(wait=False)
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place; raise ``RequestError`` with 503 if none is free or the queue is closed."""
+        """Hold a place; raise ``RequestError`` 503 if none is free or the queue is closed."""
         if self.closed:
             raise stopping_error()
         if self.taken >= self._places:
@@ -59,9 +61,9 @@ class DeviceQueue:
             self.taken -= 1
 
     async def run(self, work: Work[Result], *, gone: Awaitable[None]) -> Result:
-        """Wait for the device and run ``work``; raise ``ClientDisconnect`` once ``gone`` is done.
+        """Wait for the device and run ``work``; raise ``ClientDisconnect`` when ``gone`` is done.
 
-        Work that has begun keeps the device until it ends, even if its client is gone.
+        Work that has started keeps the device until it ends, even if its client has left.
         """
         job = _Job()
         task = asyncio.create_task(self._run_alone(work, job))
@@ -93,6 +95,6 @@ class DeviceQueue:
 
 
 def _retrieve_error(task: asyncio.Task[Result]) -> None:
-    """Retrieve the error of a task whose client is gone, which asyncio would log otherwise."""
+    """Retrieve the error of a task whose client has left, which asyncio would otherwise log."""
     if not task.cancelled():
         task.exception()

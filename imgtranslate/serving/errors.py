@@ -9,29 +9,29 @@ from imgtranslate.errors import ImgTranslateError, UsageError
 
 
 class RequestError(Exception):
-    """A refused request: its status and one line for the client."""
+    """A refused request, with its status and one line for the client."""
 
     def __init__(self, status: HTTPStatus, line: str, *, retry_after: int | None = None) -> None:
         super().__init__(line)
         self.status = status
-        self.retry_after = retry_after  # s
+        self.retry_after = retry_after  # seconds
 
 
 def stopping_error() -> RequestError:
-    """Return the error of a server that takes no more requests."""
-    line = "server: it is stopping. Try again when it is back"
+    """Return the error of a server that accepts no more requests."""
+    line = "server: is stopping. Try again when it is running"
     return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, line, retry_after=10)
 
 
 def to_request_error(error: RequestError | ImgTranslateError | MemoryError) -> RequestError:
-    """Convert an error of the query, the picture or the memory."""
+    """Convert an error of the query, the picture or the memory to an error response."""
     if isinstance(error, RequestError):
         return error
     if isinstance(error, UsageError):
         line = str(error).removeprefix("--")  # options are parameters here
         return RequestError(HTTPStatus.BAD_REQUEST, line)
     if isinstance(error, MemoryError):
-        line = "body: too big for the memory. Shrink or cut it first"
+        line = "body: too large for the available memory. Resize or crop it first"
         return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, line)
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     if isinstance(error.__cause__, UnidentifiedImageError):
@@ -40,6 +40,6 @@ def to_request_error(error: RequestError | ImgTranslateError | MemoryError) -> R
 
 
 def error_response(error: RequestError) -> JSONResponse:
-    """Build the response that tells a client of the error."""
+    """Build the response that reports an error to a client."""
     headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
     return JSONResponse({"error": str(error)}, status_code=error.status, headers=headers)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits of one request, and of all requests together."""
+    """The limits of one request, and of all requests together."""
 
-    queue: int = 16  # requests that wait beside the one that is served
-    max_bytes: int = 50_000_000  # of a picture as sent
-    max_pixels: int = 2**24  # of all its frames
-    timeout: float = 30.0  # s, to send a picture
+    queue: int = 16  # requests that wait behind the one that is served
+    max_bytes: int = 50_000_000  # size of a picture as sent
+    max_pixels: int = 2**24  # pixels of all frames of a picture
+    timeout: float = 30.0  # seconds to send a picture

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imgtranslate.pages import shown
 from imgtranslate.serving.errors import RequestError, error_response
 
-LINGER_BYTES = 16 * 2**20  # of an unwanted body, read after the response
+LINGER_BYTES = 16 * 2**20  # limit for an unwanted body that is read after the response
 LINGER_SECONDS = 2.0
 _SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -28,11 +28,11 @@ _SECURITY_HEADERS = {
 
 @final
 class HostCheck:
-    """Refusal of requests that a page of another site sends to a service on this machine.
+    """A check that refuses requests by pages of other sites to a service on this machine.
 
-    A page of another site can send requests to localhost, which shows in ``Origin``. It can also
-    let its own name resolve to 127.0.0.1 (DNS rebinding), which shows in ``Host``. Every response
-    gets the headers that keep other sites from embedding or reading it.
+    A page of another site can send requests to localhost, which is visible in ``Origin``. It can
+    also let its own name resolve to 127.0.0.1 (DNS rebinding), which is visible in ``Host``. Every
+    response has headers that prevent other sites from embedding or reading it.
     """
 
     def __init__(self, app: ASGIApp, *, names: Iterable[str]) -> None:
@@ -40,7 +40,7 @@ class HostCheck:
         self._names = {"localhost", *(name.lower().rstrip(".") for name in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request or pass it on."""
+        """Refuse a request, or pass it on to the application."""
 
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -76,17 +76,17 @@ class HostCheck:
 
 @final
 class EarlyResponses:
-    """Responses to requests whose body is not read to its end; the connection closes after them.
+    """Responses that are sent before the body is read completely, and then close the connection.
 
-    The whole response is sent first. A part of the body is then still read: closing at once would
-    reset the connection, and many clients discard the response then.
+    After the whole response, a part of the body is still read: closing at once would reset the
+    connection, and many clients would then discard the response.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and end its connection if its body is still on the way."""
+        """Pass a request on, and end its connection if the body is still being sent."""
         headers = Headers(scope=scope)
         unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
@@ -118,7 +118,7 @@ def is_address(name: str) -> bool:
 
 
 def _name_in(host: str) -> str:
-    """Return the name of ``name:port`` or the address of ``[address]:port``; else nothing."""
+    """Return the name in ``name:port`` or the address in ``[address]:port``, else an empty text."""
     found = _HOST.fullmatch(host.lower())
     return (found["address"] or found["name"]).rstrip(".") if found else ""
 

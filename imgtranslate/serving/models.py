@@ -1,4 +1,4 @@
-"""The served models: loaded once, each under a name made of its domains."""
+"""The served models, loaded once, each under a name made of its domains."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ from imgtranslate.model_files.export_files import is_export
 from imgtranslate.translation.outputs import safe_name
 from imgtranslate.translation.translator import Translator, find_model, load
 
-_STRIP_SHARE = 4  # strips spill to files beyond a quarter of the free memory
+_STRIP_SHARE = 4  # strips use files beyond a quarter of the free memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ServedModel:
-    """A loaded model under a name that fits into a URL."""
+    """A loaded model with a name that can be part of a URL."""
 
     name: str
     path: Path
@@ -26,12 +26,12 @@ class ServedModel:
 
     @property
     def header(self) -> ModelHeader:
-        """The header of the model's file."""
+        """The header of the model file."""
         return self.translator.header
 
 
 def list_models(models: Sequence[Path]) -> list[Path]:
-    """List model files; of a run those of both directions, if it has them.
+    """List the model files, for a run those of both directions if it has them.
 
     Only headers are read. Raises ``CheckpointError`` for a file that is not a model.
     """
@@ -44,7 +44,7 @@ def list_models(models: Sequence[Path]) -> list[Path]:
 def load_models(
     paths: Sequence[Path], *, device: str, notice: Callable[[str], None]
 ) -> list[ServedModel]:
-    """Load models, each under a unique name such as ``horses2zebras``."""
+    """Load the models, each under a unique name such as ``horses2zebras``."""
     served: list[ServedModel] = []
     for path in paths:
         translator = load(path, device=device, notice=notice)
@@ -54,7 +54,7 @@ def load_models(
 
 
 def pixels_in_memory(models: Sequence[ServedModel]) -> int:
-    """Return how many pixels every model translates in memory, without temporary files."""
+    """Return the number of pixels that every model can translate without temporary files."""
     return max(1, min(available_memory() // _pixel_bytes(model) for model in models))
 
 

@@ -1,4 +1,4 @@
-"""The JSON that the service answers, and the document that describes it to programs (OpenAPI)."""
+"""The JSON responses of the service, and the OpenAPI document that describes it."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -20,15 +20,15 @@ class Model(BaseModel):
     direction: Direction
     source: str
     target: str
-    file: str = Field(description="Name of its file, without the folder")
+    file: str = Field(description="File name of the model, without the folder")
     in_channels: int
     out_channels: int
-    latent_dim: int = Field(description="Numbers of the latent code z; 0 without one")
-    crop_size: int = Field(description="px, as trained")
+    latent_dim: int = Field(description="Length of the latent code z; 0 without one")
+    crop_size: int = Field(description="Size of the training crops, in px")
     method: str
     step: int
     device: str
-    max_pixels: int = Field(description="Limit of a picture's size")
+    max_pixels: int = Field(description="Most pixels of a picture, all frames together")
 
 
 class ModelList(BaseModel):
@@ -41,7 +41,7 @@ class Health(BaseModel):
     """The state of the server."""
 
     status: Literal["ok", "stopping"]
-    taken: int = Field(description="Requests that send, wait or are served")
+    taken: int = Field(description="Requests that are being sent, wait or are served")
 
 
 class Error(BaseModel):
@@ -51,22 +51,22 @@ class Error(BaseModel):
 
 
 _ERRORS = {
-    400: "Wrong query, or an empty body",
-    403: "The page of another site, or a foreign name in Host",
+    400: "Invalid query, or an empty body",
+    403: "A request by the page of another site, or with a foreign name in Host",
     404: "No such model",
-    406: "None of the formats in Accept is written",
-    408: "The body came too slowly",
-    413: "More bytes than are taken",
+    406: "None of the formats in Accept is available",
+    408: "The body arrived too slowly",
+    413: "More bytes than the limit",
     415: "Not a picture of a known format",
-    422: "A damaged picture, or one of too many pixels",
-    503: "The queue is full, or the server stops: Retry-After says when to come again",
+    422: "A damaged picture, or too many pixels",
+    503: "The queue is full, or the server stops; Retry-After says when to try again",
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _SCHEMAS = "#/components/schemas/"
 
 
 def describe_model(model: ServedModel, *, max_pixels: int) -> Model:
-    """Describe a model to clients; of its path the file's name alone."""
+    """Describe a model to clients, with the file name instead of the path."""
     own = {
         "name": model.name,
         "file": model.path.name,
@@ -112,7 +112,7 @@ def _describe_translate(models: Sequence[str]) -> dict[str, Any]:
         ],
         "requestBody": {
             "required": True,
-            "description": "The bytes of a picture in any format that translate reads",
+            "description": "The bytes of a picture in any supported format",
             "content": {"image/*": _BINARY, "application/octet-stream": _BINARY},
         },
         "responses": {

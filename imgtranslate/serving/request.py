@@ -1,4 +1,4 @@
-"""The request to translate: its query and headers, checked before the body, and its body."""
+"""The request to translate: its query and headers, which are checked first, and its body."""
 
 import io
 import re
@@ -33,12 +33,12 @@ MEDIA_TYPES = {
 }
 _SAME = {**SYNONYMS, ".apng": ".png"}
 _BYTES = "application/octet-stream"
-_FORM = "application/x-www-form-urlencoded"  # what curl --data-binary sends for any file
+_FORM = "application/x-www-form-urlencoded"  # curl --data-binary sends this for any file
 _LONGEST_VALUE = 2**14  # characters
 
 
 def _check_digits(text: str) -> str:
-    """Refuse what ``int`` also reads: 1_000, +5, 1.0."""
+    """Refuse other spellings of numbers that ``int`` accepts: 1_000, +5, 1.0."""
     if not (text.isascii() and text.isdigit()):
         raise ValueError(text)
     return text
@@ -52,15 +52,21 @@ Quality = Annotated[int, Field(ge=1, le=100), Digits]
 
 
 class Query(BaseModel):
-    """The query of ``POST /translate``, as the OpenAPI document describes it."""
+    """The query of ``POST /translate``, as described by the OpenAPI document."""
 
-    model: str | Absent = Field(None, description="Name of a served model; else the first")
-    seed: Seed | Absent = Field(None, description="Random seed of the latent code; else 0")
-    z: str | Absent = Field(None, description="Latent code: its numbers between commas")
-    format: str | Absent = Field(None, description="Format of the answer; else by Accept, or png")
-    resize: Side | Absent = Field(None, description="Shorter side in px before translation")
-    quality: Quality | Absent = Field(None, description="Quality of JPEG, WebP and AVIF")
-    alpha: Alpha = Field("keep", description="Keep, drop or matte transparency")
+    model: str | Absent = Field(None, description="Name of a served model; by default the first")
+    seed: Seed | Absent = Field(None, description="Random seed of the latent code; by default 0")
+    z: str | Absent = Field(None, description="Latent code: its numbers, separated by commas")
+    format: str | Absent = Field(
+        None, description="Format of the response; by default that of Accept, or png"
+    )
+    resize: Side | Absent = Field(
+        None, description="Shorter side, in px, to which the picture is resized first"
+    )
+    quality: Quality | Absent = Field(None, description="Quality of JPEG, WebP and AVIF, 1 to 100")
+    alpha: Alpha = Field(
+        "keep", description="Keep transparency, drop it, or composite over white (matte)"
+    )
 
 
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -71,14 +77,14 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TranslateRequest:
-    """A request whose query and headers are valid."""
+    """A request with a valid query and valid headers."""
 
     model: Model
     options: Options
 
     @property
     def media_type(self) -> str:
-        """The response's ``Content-Type``."""
+        """The ``Content-Type`` of the response."""
         suffix = self.options.pipe_suffix
         return MEDIA_TYPES.get(_SAME.get(suffix, suffix), _BYTES)
 
@@ -104,7 +110,7 @@ def parse_request(
 
 
 def parse_query(query: QueryParams) -> Query:
-    """Check the names and values of a query; an empty value counts as not given."""
+    """Check the names and values of a query; empty values are ignored."""
     values: dict[str, str] = {}
     for name, value in query.multi_items():
         nearest(shown(name, limit=40), PARAMETERS, what="query")
@@ -132,14 +138,14 @@ def _why_invalid(name: str, value: str) -> str:
 def _find_model(name: str | None, models: Sequence[ServedModel]) -> ServedModel:
     named = {model.name: model for model in models}
     if name is not None and name not in named:
-        line = f"model {shown(name, limit=60)}: not served here. Choose from {', '.join(named)}"
+        line = f"model {shown(name, limit=60)}: not served. Choose from {', '.join(named)}"
         raise RequestError(HTTPStatus.NOT_FOUND, line)
     return models[0] if name is None else named[name]
 
 
 def _samples(values: Query) -> Samples:
     if values.seed is not None and values.z is not None:
-        raise UsageError("seed, z: both choose the code. Give one of them")
+        raise UsageError("seed, z: both choose the latent code. Give one of them")
     if values.seed is not None:
         return Samples(options=("seed",), seed=values.seed)
     if values.z is None:
@@ -147,11 +153,11 @@ def _samples(values: Query) -> Samples:
     try:
         return Samples(options=("z",), codes=parse_codes(values.z))
     except UsageError as error:
-        raise UsageError("z: not numbers. Write them as in 0.1,-0.4,1") from error
+        raise UsageError("z: not numbers. Write them like 0.1,-0.4,1") from error
 
 
 def _suffix(file_format: str | None, accept: str | None, *, channels: int) -> str:
-    """Choose the format by its name, else by ``Accept``, else PNG."""
+    """Choose the format by name, else by ``Accept``, else PNG."""
     if file_format is not None:
         return pipe_suffix(Output(file_format=shown(file_format, limit=40)), channels=channels)
     usual = pipe_suffix(Output(), channels=channels)
@@ -165,12 +171,12 @@ def _suffix(file_format: str | None, accept: str | None, *, channels: int) -> st
                 return pipe_suffix(Output(file_format=suffix), channels=channels)
     raise RequestError(
         HTTPStatus.NOT_ACCEPTABLE,
-        f"Accept: none of its types is written. Ask for {', '.join(MEDIA_TYPES.values())}",
+        f"Accept: none of its types is available. Use one of {', '.join(MEDIA_TYPES.values())}",
     )
 
 
 def _preferred(accept: str) -> list[str]:
-    """List the media types of an ``Accept``, the most preferred first, without those of q=0."""
+    """List the media types of an ``Accept`` header by preference, without those of q=0."""
     weights: dict[str, float] = {}
     for part in accept.lower().split(",")[:50]:
         kind, *options = (piece.strip() for piece in part.split(";"))
@@ -183,7 +189,7 @@ _WEIGHT = re.compile(r"[0-9]{0,3}[.]?[0-9]{1,9}")
 
 
 def _check_content(headers: Headers) -> None:
-    """Refuse a body whose headers say that it is not the plain bytes of a picture."""
+    """Refuse a body that is not the plain bytes of a picture according to its headers."""
     kind = headers.get("content-type", _BYTES).partition(";")[0].strip().lower()
     if not kind.startswith("image/") and kind not in (_BYTES, _FORM, ""):
         raise RequestError(
@@ -195,12 +201,12 @@ def _check_content(headers: Headers) -> None:
     if packed != "identity":
         raise RequestError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"Content-Encoding {shown(packed, limit=40)}: not unpacked here. Send it as it is",
+            f"Content-Encoding {shown(packed, limit=40)}: not supported. Leave it out",
         )
 
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
-    """Read a picture's bytes, counted as they come, whatever ``Content-Length`` claims.
+    """Read the bytes of a picture and count them, regardless of ``Content-Length``.
 
     Raises ``RequestError``, and ``ClientDisconnect`` if the client hangs up.
     """
@@ -216,5 +222,5 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
 
 def _check_length(length: int, max_bytes: int) -> None:
     if length > max_bytes:
-        line = f"body: more than {max_bytes:,} bytes. Shrink the picture or pack it tighter"
+        line = f"body: more than {max_bytes:,} bytes. Send a smaller or more compressed picture"
         raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, line)

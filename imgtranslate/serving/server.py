@@ -1,4 +1,4 @@
-"""The HTTP server: its address, its connections and their timeouts, and its clean stop."""
+"""The HTTP server: address, connections with timeouts, and a clean stop."""
 
 import asyncio
 import logging
@@ -16,10 +16,10 @@ from imgtranslate.serving.limits import Limits
 from imgtranslate.serving.middleware import is_address
 from imgtranslate.serving.models import ServedModel
 
-HEAD_SECONDS = 10.0  # for the head of a request
-WRITE_SECONDS = 30.0  # for a client to take the next 64 KB or so of a response
+HEAD_SECONDS = 10.0  # seconds for the head of a request
+WRITE_SECONDS = 30.0  # seconds for a client to accept about 64 KB of a response
 MOST_CONNECTIONS = 256
-_TICK = 0.1  # s, between two checks of ``stop``
+_TICK = 0.1  # seconds between two checks of ``stop``
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -29,7 +29,7 @@ def bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host {host}: no such address here. Use 127.0.0.1") from error
+        raise UsageError(f"--host {host}: not an address of this machine. Use 127.0.0.1") from error
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -38,7 +38,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         raise UsageError(
-            f"--host {host} --port {port}: cannot be had: {why}. Choose another port, or 0 for any"
+            f"--host {host} --port {port}: not available: {why}. Choose another port, or 0 for any"
         ) from error
     return listener
 
@@ -61,12 +61,12 @@ def serve(
     ready: Callable[[], None],
     report: Callable[[Answered], None],
 ) -> None:
-    """Serve until ``stop`` returns True; then finish the picture in work and refuse the rest.
+    """Serve until ``stop`` returns True; then finish the current picture and refuse the rest.
 
-    ``names``: further host names of this machine. ``ready`` is called once connections are
-    accepted, ``report`` after each request to translate; both in another thread.
+    ``names``: further host names of this machine. ``ready`` is called when connections are
+    accepted, ``report`` after each request to translate, both in another thread.
     """
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # no lines on clients' mistakes
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # no lines about invalid requests
     service = Service(models, limits=limits, report=report)
     config = uvicorn.Config(
         service.app(names=[*names, *_own_names()]),
@@ -94,7 +94,7 @@ def serve(
         server.should_exit = True
         await running
 
-    thread = ThreadPoolExecutor(1, "serve")  # the caller's thread remains free for signals
+    thread = ThreadPoolExecutor(1, "serve")  # the calling thread stays free for signals
     running = thread.submit(asyncio.run, run())
     while not running.done():
         wait([running], timeout=1)
@@ -103,7 +103,7 @@ def serve(
 
 
 def _own_names() -> list[str]:
-    """List the names of this machine in its network, without asking a name server."""
+    """List the names of this machine in its network, without a name server."""
     name = socket.gethostname()
     return [] if is_address(name) else [name, f"{name.partition('.')[0]}.local"]
 
@@ -112,13 +112,13 @@ def _own_names() -> list[str]:
 class Connection(H11Protocol):
     """A connection that is closed if its client stalls.
 
-    uvicorn has a timeout for idle connections between requests alone: it waits without limit for
-    the head of a request and for a client to read. Its ``limit_concurrency`` counts a connection
-    only once it has sent a head. The body of a request has its own timeout in the application.
+    uvicorn has a timeout only for idle connections between requests: it waits without limit for the
+    head of a request, and for a client that does not read. Its ``limit_concurrency`` counts a
+    connection only after its head. The body of a request has its own timeout in the application.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timeout of the first head; close the connection if there are too many."""
+        """Start the timeout of the first head; close the connection if too many are open."""
         super().connection_made(transport)
         self._timers: dict[Literal["head", "write"], asyncio.TimerHandle] = {}
         self._start("head", HEAD_SECONDS)
@@ -126,7 +126,7 @@ class Connection(H11Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Start the timeout of a head at its first byte; stop it at its last."""
+        """Start the timeout of a head at its first byte, and stop it at its last byte."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop("head")
@@ -134,7 +134,7 @@ class Connection(H11Protocol):
             self._start("head", HEAD_SECONDS)
 
     def on_response_complete(self) -> None:
-        """Leave an idle connection to uvicorn's own timeout."""
+        """Leave an idle connection to the timeout of uvicorn."""
         self._stop("head")
         super().on_response_complete()
 

@@ -1,1 +1,1 @@
-"""Translation of pictures and folders: the translator, the plan, the stages, the pipeline."""
+"""Translation of pictures and folders: the translator, the plan, the stages and the pipeline."""

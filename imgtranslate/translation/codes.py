@@ -1,4 +1,4 @@
-"""Latent codes z for the samples of a picture: drawn, given, read from a style, or between two."""
+"""Latent codes z for the samples of a picture: random, given, read from a style, or between two."""
 
 import math
 from collections.abc import Sequence
@@ -14,21 +14,21 @@ from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.settings.config import latent_dim
 from imgtranslate.translation.translator import Translator, to_code
 
-_LARGEST_TEXT = 2**24  # bytes of a file of codes
-_SMALLEST_CELL, _LARGEST_CELL = 128, 1024  # px, of a grid
+_LARGEST_TEXT = 2**24  # largest size of a file of codes, in bytes
+_SMALLEST_CELL, _LARGEST_CELL = 128, 1024  # px, side of a picture in a grid
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """The requested samples of each picture; at most one of ``codes``, ``style``, ``path``."""
+    """The requested samples of each picture; ``codes``, ``style`` and ``path`` are exclusive."""
 
-    options: tuple[str, ...] = ()  # the options in use, to name in errors
+    options: tuple[str, ...] = ()  # the given options, for error messages
     samples: int = 1
-    seed: int = 0  # of the first sample; it grows by 1 for each further one
-    sync: bool = False  # the same codes for every picture
+    seed: int = 0  # of the first sample; each further one adds 1
+    sync: bool = False  # use the same codes for every picture
     codes: tuple[tuple[float, ...], ...] = ()
     style: Path | None = None  # a picture of the target domain
-    path: tuple[Path, Path] | None = None  # interpolate between two styles
+    path: tuple[Path, Path] | None = None  # interpolate between these two styles
     frames: int = 8
 
     @property
@@ -45,8 +45,8 @@ class Model:
 
     translator: Translator
     samples: Samples = Samples()
-    codes: tuple[Codes, ...] = ()  # empty where they are drawn for each picture
-    name: str | None = None  # where there are several models
+    codes: tuple[Codes, ...] = ()  # empty if codes are drawn for each picture
+    name: str | None = None  # set if there are several models
 
     def code(self, picture: Picture, sample: int) -> Codes | None:
         """Return the code of one sample of a picture; None for a model without a code."""
@@ -58,7 +58,7 @@ class Model:
         return self.translator.draw(self.samples.seed + sample, pixels)
 
     def seed(self, sample: int) -> int | None:
-        """Return the seed of a sample's code; None where the code is not drawn."""
+        """Return the seed of the code of a sample; None if the code is not drawn."""
         if self.codes or not self.translator.latent_dim:
             return None
         return self.samples.seed + sample
@@ -90,21 +90,21 @@ def refuse_unfit(samples: Samples, header: ModelHeader) -> None:
     """Raise ``UsageError`` if the header shows that a model cannot give the samples."""
     if samples != Samples() and not latent_dim(header.generator):
         raise UsageError(
-            f"{_named(samples)}: the model has no code z, so a picture has one translation. "
+            f"{_named(samples)}: the model has no latent code, so a picture has one translation. "
             "Leave it out"
         )
     if (samples.style or samples.path) and header.encoder is None:
         raise UsageError(
-            f"{_named(samples)}: the model has no encoder to read a style with. Use --samples, or "
-            "--encoder beside an .onnx model"
+            f"{_named(samples)}: the model has no encoder to read a style. Use --samples, or an "
+            ".onnx model with --encoder"
         )
 
 
 def interpolate(first: Codes, last: Codes, share: float) -> Codes:
-    """Go from one code (share 0) to another (share 1) along the arc between them.
+    """Interpolate from one code (share 0) to another (share 1) along the arc between them.
 
-    Codes of many numbers lie near a sphere, which the straight line would leave (arXiv 1609.04468,
-    section 2.1). Where the arc is not defined, the line is taken.
+    Codes with many numbers are near a sphere, which the straight line would leave (arXiv
+    1609.04468, section 2.1). If the arc is not defined, the line is used.
     """
     lengths = float(np.linalg.norm(first) * np.linalg.norm(last))
     cosine = float(first @ last) / lengths if lengths else 1.0
@@ -118,7 +118,7 @@ def interpolate(first: Codes, last: Codes, share: float) -> Codes:
 
 
 def draw_grid(picture: Picture, model: Model) -> Picture:
-    """Draw the picture and its samples in one row, each at its own size up to 1024 px."""
+    """Draw the picture and its samples in one row, each at its original size up to 1024 px."""
     header, pixels = model.translator.header, eight_bits(picture).pixels
     samples = [
         model.translator.translate_pixels(pixels, z=model.code(picture, number))
@@ -130,24 +130,24 @@ def draw_grid(picture: Picture, model: Model) -> Picture:
 
 
 def parse_codes(text: str) -> tuple[tuple[float, ...], ...]:
-    """Read one code, written as numbers between commas. Raises ``UsageError``."""
+    """Read one code, written as numbers separated by commas. Raises ``UsageError``."""
     return (_numbers(text, where=f"--z {text}"),)
 
 
 def read_codes(path: Path) -> tuple[tuple[float, ...], ...]:
-    """Read a code from each line of a text, or each row of a ``.npy`` array (n, latent_dim).
+    """Read codes from the lines of a text file, or the rows of a ``.npy`` array (n, latent_dim).
 
-    Numbers in a line are separated by commas or blanks. Raises ``UsageError`` for other files.
+    Numbers in a line are separated by commas or spaces. Raises ``UsageError`` for other files.
     """
     codes = _read_array(path) if path.suffix.lower() == ".npy" else _read_lines(path)
     if not codes:
-        raise UsageError(f"--z-file {path}: no code in it. Write numbers in each line")
+        raise UsageError(f"--z-file {path}: contains no code. Write numbers in each line")
     return codes
 
 
 def _read_lines(path: Path) -> tuple[tuple[float, ...], ...]:
     try:
-        with path.open("rb") as file:  # a device has no end
+        with path.open("rb") as file:  # a device file may be endless
             content = file.read(_LARGEST_TEXT + 1)
         lines = content.decode("utf-8-sig").splitlines()
     except OSError as error:
@@ -164,13 +164,13 @@ def _read_lines(path: Path) -> tuple[tuple[float, ...], ...]:
 
 
 def _read_array(path: Path) -> tuple[tuple[float, ...], ...]:
-    """Read an array; its file must be as large as its header claims and hold no pickle."""
+    """Read an array from a file that has the size given in its header and contains no pickle."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except (ValueError, SyntaxError, OverflowError) as error:
-        raise _unreadable(path, "not an array of numbers, or a damaged one") from error
+        raise _unreadable(path, "not an array of numbers, or damaged") from error
     if array.dtype.kind not in "fiu" or array.ndim not in (1, 2):
         raise _unreadable(path, "not an array of numbers, one code in each row")
     return tuple(tuple(row) for row in np.atleast_2d(array).tolist())
@@ -186,7 +186,7 @@ def _numbers(text: str, *, where: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError as error:
-        raise UsageError(f"{where}: not numbers. Write them as in 0.1,-0.4,1") from error
+        raise UsageError(f"{where}: not numbers. Write them like 0.1,-0.4,1") from error
 
 
 def _named(samples: Samples) -> str:

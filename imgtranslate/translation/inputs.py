@@ -1,4 +1,4 @@
-"""The pictures that files, folders, glob patterns and lists name."""
+"""The inputs of a translation: the pictures in files, folders, globs and lists."""
 
 import glob
 import os
@@ -22,11 +22,11 @@ Found = Literal["named", "listed", "pattern", "folder", "piped"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Input:
-    """A picture to read and its place below an output folder."""
+    """A picture to read, and its relative path in an output folder."""
 
-    path: Path  # a made-up name for stdin
+    path: Path  # a placeholder for stdin
     relative: Path
-    found: Found  # the way it was named
+    found: Found  # how the user named it
 
     @property
     def place(self) -> Place:
@@ -42,30 +42,28 @@ def list_inputs(
     output: Path | None = None,
     pipe: bool = False,
 ) -> list[Input]:
-    """List the pictures that files, folders and patterns name, in their order.
+    """List the pictures in files, folders and globs, in the given order.
 
-    Leaves out pictures that ``ignore`` accepts, unless they are named themselves, and pictures in
-    the folder ``output`` below a named folder or pattern. ``pipe``: ``-`` may stand for stdin.
-    Raises ``UsageError`` for a name that leads to no picture.
+    Pictures that ``ignore`` accepts are skipped unless they are named directly, and so are pictures
+    in the folder ``output`` inside of a named folder or glob. ``pipe``: allow ``-`` for stdin.
+    Raises ``UsageError`` for a name without pictures.
     """
     found: list[Input] = []
     for name in names:
         path = Path(name)
         if name == PIPE:
             if not pipe:
-                raise UsageError(
-                    "-: this command does not read from a pipe. Name a file or a folder"
-                )
+                raise UsageError("-: this command does not read stdin. Name a file or a folder")
             found.append(Input(path=PIPE_NAME, relative=PIPE_NAME, found="piped"))
         elif os.path.lexists(name) and not path.is_dir():
             found.append(Input(path=path, relative=Path(path.name), found="named"))
         else:
             if path.is_dir():
                 base, pictures = path, _in_folder(path, Path(), channels)
-                fault = "no pictures in this folder. Name one that holds some"
+                fault = "no pictures in this folder. Name a folder with pictures"
             else:
                 base, pictures = _matching(str(name), channels)
-                fault = "nothing matches this pattern. Check it"
+                fault = "no file matches this glob. Check it"
             in_output = _test_of_folder(output, base=base)
             kept = [p for p in pictures if not (ignore(p.path) or in_output(p.path.parent))]
             if not kept:
@@ -75,22 +73,24 @@ def list_inputs(
 
 
 def read_list(source: BinaryIO, *, zero: bool) -> list[Input]:
-    """Read the names of pictures, one a line or each ended by a zero byte.
+    """Read the paths of pictures, one per line or each terminated by a null byte.
 
-    The files are not looked up: a missing one fails alone when it is read. Below an output folder
-    a picture keeps its listed path, without a root or ``..`` that would lead out. Raises
-    ``UsageError`` for unexpected zero bytes.
+    The files are not checked: a missing one fails on its own when it is read. In an output folder a
+    picture keeps its listed path, without a root or ``..`` that would leave the folder. Raises
+    ``UsageError`` for unexpected null bytes.
     """
     content = source.read()
     if not zero and b"\0" in content:
-        raise UsageError("--files-from: zero bytes between its names. Add -0, or list one a line")
+        raise UsageError(
+            "--files-from: null bytes between the paths. Add -0, or write one path per line"
+        )
     names = content.split(b"\0") if zero else content.replace(b"\r\n", b"\n").split(b"\n")
     paths = (Path(os.fsdecode(name)) for name in names if name)
     return [Input(path=path, relative=below_root(path), found="listed") for path in paths]
 
 
 def below_root(path: Path) -> Path:
-    """Drop the root and ``..`` of a path, so that it stays in the folder that it is put in."""
+    """Remove the root and ``..`` from a path, so that it stays inside of an output folder."""
     if path.name and not path.anchor and ".." not in path.parts:
         return path
     parts = [part for part in path.parts if part not in (path.anchor, "..")]
@@ -98,7 +98,7 @@ def below_root(path: Path) -> Path:
 
 
 def real(path: Path) -> Path:
-    """Resolve links; where they form a circle, as far as possible."""
+    """Resolve links, circular ones as far as possible."""
     return Path(os.path.realpath(path))
 
 
@@ -108,17 +108,17 @@ def _in_folder(folder: Path, place: Path, channels: int) -> Iterator[Input]:
 
 
 def _matching(pattern: str, channels: int) -> tuple[Path, Iterator[Input]]:
-    """Expand a pattern as a shell does; return the folder above its first wildcard, too.
+    """Expand a glob like a shell; also return the folder above the first wildcard.
 
-    The tree below that folder is kept. A matching folder stands for its pictures, unless ``**``
-    has matched them already.
+    Outputs keep the tree below that folder. A matching folder gives its pictures, unless ``**``
+    matches them anyway.
     """
     if not glob.has_magic(pattern):
         raise UsageError(f"{pattern}: no such file or folder. Check the name")
     base = Path(re.split(r"[^/]*[*?[]", pattern.replace(os.sep, "/"), maxsplit=1)[0])
 
     def pictures() -> Iterator[Input]:
-        for name in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - absolute ones too
+        for name in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - also absolute patterns
             match = Path(name)
             place = below_root(match.relative_to(base))
             if not match.is_dir():
@@ -130,7 +130,7 @@ def _matching(pattern: str, channels: int) -> tuple[Path, Iterator[Input]]:
 
 
 def _test_of_folder(output: Path | None, *, base: Path) -> Callable[[Path], bool]:
-    """Give a test for folders in the output folder, if that lies below ``base``."""
+    """Return a test for folders in the output folder, if that is inside of ``base``."""
     if output is None or real(base) not in real(output).parents:
         return lambda _: False
     place = real(output)

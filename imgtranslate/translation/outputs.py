@@ -1,4 +1,4 @@
-"""The place and format of each translated picture, found from names alone.
+"""The path and format of each translated picture, derived from names only.
 
 ``-o`` names a file, a folder, stdout, or a pattern with fields: ``{dir}/{stem}.{domain}.{ext}``.
 """
@@ -27,24 +27,24 @@ class Output:
 
     @property
     def is_pipe(self) -> bool:
-        """Tell whether one picture goes to stdout."""
+        """True if one picture is written to stdout."""
         return self.text == PIPE
 
     @cached_property
     def is_pattern(self) -> bool:
-        """Tell whether it has fields that each picture fills."""
+        """True if it has fields that each picture fills in."""
         return self.text is not None and not self.is_pipe and bool(_FIELD.search(self.text))
 
     @cached_property
     def is_file(self) -> bool:
-        """Tell whether it names one file, and not a folder."""
+        """True if it names a file rather than a folder."""
         if self.text is None or self.is_pipe or self.is_pattern or self.text.endswith("/"):
             return False
         return _is_picture(Path(self.text).suffix) and not Path(self.text).is_dir()
 
     @cached_property
     def folder(self) -> Path | None:
-        """The folder that no result leaves; None for one file, or results beside their inputs."""
+        """The folder that contains all results; None for one file, or results beside inputs."""
         if self.text is None or self.is_pipe or self.is_file:
             return None
         return _fixed_folder(self.text) if self.is_pattern else Path(self.text)
@@ -55,16 +55,16 @@ BESIDE = Output()
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """The naming of one model's outputs."""
+    """The parts of output names that come from one model."""
 
     output: Output
-    domain: str  # from the model file: not to be trusted
+    domain: str  # from the model file, so untrusted
     channels: int  # of the output
     several_models: bool = False
 
 
 def check_output(output: Output, *, channels: int) -> None:
-    """Raise ``UsageError`` for a file, pattern or format that cannot be written."""
+    """Raise ``UsageError`` for an output file, pattern or format that cannot be written."""
     if output.file_format is not None:
         suffix_of(output.file_format, channels=channels)
     if output.text is None:
@@ -77,10 +77,10 @@ def check_output(output: Output, *, channels: int) -> None:
 
 
 def target_of(source: Input, naming: Naming, *, sample: int | None = None) -> Place:
-    """Find the place of a translation.
+    """Return the path of a translation.
 
-    ``sample``: the index of one of several, from 0. The format is by default the source's, if
-    that can be written.
+    ``sample``: the index of one of several, from 0. The default format is that of the source if it
+    can be written.
     """
     output = naming.output
     if output.is_pipe:
@@ -97,27 +97,25 @@ def target_of(source: Input, naming: Naming, *, sample: int | None = None) -> Pl
     if output.text is not None:
         return Path(output.text) / source.relative.with_name(f"{stem}{suffix}")
     if source.found == "folder":
-        raise UsageError(
-            f"{source.path.parent}: a folder needs a place for its results. Add -o DIR"
-        )
+        raise UsageError(f"{source.path.parent}: a folder needs an output folder. Add -o DIR")
     return source.path.parent / f"{stem}{suffix}"
 
 
 def pipe_suffix(output: Output, *, channels: int) -> str:
-    """Find the suffix of the format that stdout is written in."""
+    """Return the suffix of the format for stdout."""
     if output.file_format is not None:
         return suffix_of(output.file_format, channels=channels)
     return _best(channels)
 
 
 def safe_name(domain: str) -> str:
-    """Turn a domain's name, which a foreign file may have set, into a part of a file name."""
+    """Convert the name of a domain, which may come from a foreign file, to part of a file name."""
     plain = re.sub(r"[^\w-]+", "-", domain).strip("-_").encode()[:60].decode(errors="ignore")
     return plain or "translated"
 
 
 def suffix_of(file_format: str, *, channels: int) -> str:
-    """Find the suffix of a format; ``UsageError`` if unknown, or for other channels only."""
+    """Return the suffix of a format; ``UsageError`` if unknown, or not for these channels."""
     names = [suffix.removeprefix(".") for suffix in writable_suffixes()]
     suffix = "." + nearest(file_format.lower().removeprefix("."), names, what="--format")
     if not holds(suffix, channels=channels):
@@ -133,7 +131,7 @@ def _by_pattern(source: Input, naming: Naming, *, sample: int | None, suffix: st
     elif source.found == "named":
         place = below_root(source.path.parent)
     else:
-        place = source.relative.parent  # in the tree where it was found
+        place = source.relative.parent  # the folder of the input in its tree
     fields = {
         "dir": place.as_posix(),
         "stem": stem,
@@ -152,15 +150,15 @@ def _by_pattern(source: Input, naming: Naming, *, sample: int | None, suffix: st
 
 
 def _check_pattern(pattern: str) -> None:
-    """Raise ``UsageError`` for an unknown field, or a brace that belongs to none."""
+    """Raise ``UsageError`` for an unknown field or an unmatched brace."""
     for field in _FIELD.findall(pattern):
         nearest(field, FIELDS, what=f"-o {pattern}: field")
     if re.search(r"[{}]", _FIELD.sub("", pattern)):
-        raise UsageError(f"-o {pattern}: a brace too many. Write fields as in {{stem}}.{{ext}}")
+        raise UsageError(f"-o {pattern}: an unmatched brace. Write fields like {{stem}}.{{ext}}")
 
 
 def _fixed_folder(pattern: str) -> Path | None:
-    """Return the folder above the first field; None for ``{dir}``, the folder of each input."""
+    """Return the folder before the first field; None for ``{dir}``, the folder of each input."""
     if pattern.startswith("{dir}"):
         return None
     fixed, slash, _ = pattern[: pattern.index("{")].rpartition("/")
@@ -173,7 +171,7 @@ def _stem(source: Input) -> str:
 
 
 def _suffix(source: Input, naming: Naming) -> str:
-    """Choose the output's suffix: of ``--format``, else of the input, else one that fits."""
+    """Choose the suffix: that of ``--format``, else of the input, else one that fits."""
     if naming.output.file_format is not None:
         return suffix_of(naming.output.file_format, channels=naming.channels)
     own = source.path.suffix
@@ -185,8 +183,8 @@ def _check_suffix(output: Output, suffix: str, *, channels: int) -> None:
         requested = suffix_of(output.file_format, channels=channels)
         if SYNONYMS.get(suffix, suffix) != SYNONYMS.get(requested, requested):
             raise UsageError(
-                f"-o {output.text}: not in the format of --format {output.file_format}. "
-                "Leave one out"
+                f"-o {output.text}: contradicts --format {output.file_format}. Leave one of them "
+                "out"
             )
     if not holds(suffix, channels=channels):
         raise UsageError(f"-o {output.text}: {_cannot(suffix, channels)}")

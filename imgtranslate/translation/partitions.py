@@ -1,4 +1,4 @@
-"""Shards: machines divide a tree by the names of the pictures, without communication."""
+"""Shards, by which machines divide a tree by file names, without communication."""
 
 import hashlib
 import os
@@ -22,27 +22,27 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def holds(self, relative: Path) -> bool:
-        """Tell by its path in the tree alone whether a picture belongs to this shard."""
+        """Return whether a picture belongs to this shard, by its relative path only."""
         name = os.fsencode(relative.as_posix())
         digest = hashlib.blake2b(name, digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
 
 
 WHOLE = Shard(number=1, count=1)
-_RANKS = {"RANK", "WORLD_SIZE", "LOCAL_RANK"}  # that torchrun sets
+_RANKS = {"RANK", "WORLD_SIZE", "LOCAL_RANK"}  # set by torchrun
 
 
 def parse_shard(text: str) -> Shard:
-    """Read ``3/16``; ``UsageError`` unless it is one of 1/16 to 16/16."""
+    """Parse ``3/16``; ``UsageError`` unless it is one of 1/16 to 16/16."""
     found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     shard = Shard(number=int(found[1]), count=int(found[2])) if found else Shard(number=0, count=0)
     if not 1 <= shard.number <= shard.count:
-        raise UsageError(f"--shard {text}: no such share. Of 16 the first is 1/16, the last 16/16")
+        raise UsageError(f"--shard {text}: no such shard. Of 16, the first is 1/16, the last 16/16")
     return shard
 
 
 def shard_of_process(environment: Mapping[str, str]) -> Shard:
-    """Return the share of a process that ``torchrun`` started; any other process has all."""
+    """Return the shard of a process that ``torchrun`` started; other processes have everything."""
     if not environment.keys() >= _RANKS:
         return WHOLE
     rank, size, _ = (environment[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
@@ -56,6 +56,6 @@ def device_of_process(environment: Mapping[str, str]) -> str:
     """Return the GPU of a process that ``torchrun`` started; ``auto`` without GPUs."""
     if not environment.keys() >= _RANKS:
         return "auto"
-    import torch  # takes seconds
+    import torch  # slow to import
 
     return f"cuda:{environment['LOCAL_RANK']}" if torch.cuda.is_available() else "auto"

@@ -1,6 +1,6 @@
-"""Reading ahead of and writing behind the thread that computes, in bounded memory.
+"""Reading ahead of, and writing behind, the computing thread, in bounded memory.
 
-Threads suffice: Pillow, numpy and system calls release the interpreter's lock while they work.
+Threads suffice, because Pillow, numpy and system calls release the interpreter lock.
 """
 
 from collections import deque
@@ -12,26 +12,26 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-BUDGET = 2**28  # bytes of waiting decoded pictures, unless a single one has more
+BUDGET = 2**28  # bytes of waiting decoded pictures; a single one may have more
 
 
 @dataclass(kw_only=True)
 class Room:
-    """The number of results that may wait, so that their memory stays within a budget."""
+    """The number of results that may wait within a memory budget."""
 
     most: int
     budget: int = BUDGET  # bytes
-    largest: int = 0  # bytes of a result so far
+    largest: int = 0  # bytes of the largest result so far
 
     @property
     def places(self) -> int:
-        """From 1 to ``most``, by the largest result so far; 1 before any is known."""
+        """The number of places, 1 to ``most``, by the largest result so far; 1 at first."""
         if not self.largest:
             return 1
         return max(1, min(self.most, self.budget // self.largest))
 
     def seen(self, size: int) -> None:
-        """Note the size of a result in bytes."""
+        """Record the size of a result in bytes."""
         self.largest = max(self.largest, size, 1)
 
 
@@ -43,7 +43,7 @@ def read_ahead(
     size: Callable[[Result], int],
     room: Room,
 ) -> Iterator[Result]:
-    """Yield ``read(item)`` in order, while threads already read the next items."""
+    """Yield ``read(item)`` in order, while threads read the next items."""
     waiting: deque[Future[Result]] = deque()
 
     def first() -> Result:
@@ -72,9 +72,9 @@ def write_behind(
     size: Callable[[Item], int],
     room: Room,
 ) -> Iterator[Result]:
-    """Yield ``write(item)`` in order, as soon as each is done, while the next items are made.
+    """Yield ``write(item)`` in order as soon as each is done, while the next items are produced.
 
-    Writes that have begun are finished even if the generator is closed early.
+    Writes that have started are finished even if the generator is closed early.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, "write") as pool:
@@ -94,9 +94,9 @@ def grouped(
     most: Callable[[Item], int],
     window: int,
 ) -> Iterator[list[Item]]:
-    """Group items with equal keys, up to ``most`` of them, across the stream.
+    """Group up to ``most`` items with equal keys across the stream.
 
-    At most ``window`` items wait; then the group that has waited longest is yielded as it is.
+    At most ``window`` items wait; then the oldest group is yielded even if it is not full.
     """
     groups: dict[Hashable, list[Item]] = {}
     for item in items:
@@ -110,7 +110,7 @@ def grouped(
 
 
 def in_order(items: Iterable[tuple[int, Item]]) -> Iterator[Item]:
-    """Yield items by their numbers, 0, 1, 2 and so on, which may come in any order."""
+    """Yield numbered items in the order 0, 1, 2, …, although they arrive in any order."""
     early: dict[int, Item] = {}
     wanted = 0
     for number, item in items:

@@ -1,4 +1,4 @@
-"""The plan of a translation: the output of each input, checked by names before any work."""
+"""The plan of a translation: the output of each input, checked by name before any work."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import UsageError, counted
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.translation.inputs import PIPE, Input, Place, list_inputs, real
 from imgtranslate.translation.outputs import BESIDE, Naming, Output, check_output, target_of
@@ -17,16 +17,16 @@ Existing = Literal["refuse", "skip", "overwrite"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One picture to translate, and its place."""
+    """One picture to translate, and its output."""
 
     source: Place
     target: Place
-    sample: int | None = 0  # index of the sample; None draws all of them in one figure
+    sample: int | None = 0  # index of the sample; None for all samples in one figure
     model: int = 0  # index of the model
 
 
 def silent(_: str) -> None:
-    """Drop a notice."""
+    """Ignore a notice."""
 
 
 def plan_translation(
@@ -42,17 +42,17 @@ def plan_translation(
     existing: Existing = "refuse",
     notice: Callable[[str], None] = silent,
 ) -> list[Job]:
-    """Plan the outputs of all inputs, in order, and write nothing.
+    """Plan the outputs of all inputs, in order, without writing anything.
 
-    ``inputs`` are files, folders, globs and ``-``; ``listed`` come after them. Each model gives
-    ``samples`` of each picture, a file each or all in one ``grid``. Of the inputs those of the
-    ``shard`` are translated, up to ``limit`` pictures. ``notice`` gets a line about inputs that
+    ``inputs`` are files, folders, globs and ``-``, followed by ``listed``. Each model makes
+    ``samples`` of each picture, as one file each or together in one ``grid``. Only inputs of the
+    ``shard`` are translated, up to ``limit`` pictures. ``notice`` receives a line about inputs that
     are left out.
 
     Raises
     ------
-    ``UsageError`` for faults that names alone show: an input that is missing, two inputs for one
-    output, an output that exists, is an input itself or lies outside its folder.
+    ``UsageError`` for faults that names show: an input that is missing, two inputs for one output,
+    or an output that exists, is an input itself, or is outside of its folder.
 
     """
     if output.text is None and PIPE in inputs:
@@ -87,7 +87,7 @@ def plan_translation(
 
 
 def _check_single(output: Output, sources: Sequence[Input], *, samples: int, models: int) -> None:
-    """Raise ``UsageError`` if several pictures would go to one file, or to stdout."""
+    """Raise ``UsageError`` if several pictures would be written to one file or to stdout."""
     if not (output.is_file or output.is_pipe):
         return
     if models > 1:
@@ -98,16 +98,17 @@ def _check_single(output: Output, sources: Sequence[Input], *, samples: int, mod
         )
     if len(sources) != 1 or sources[0].found == "folder":
         raise UsageError(
-            f"-o {output.text}: one file for {len(sources)} picture(s) of a folder or list. "
+            f"-o {output.text}: one file for {counted(len(sources), 'picture')} of a folder or "
+            "list. "
             "Name a folder, without an image suffix"
         )
 
 
 def _distinct(pairs: Iterable[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
-    """Drop repeated jobs, and refuse two different ones for one output."""
+    """Remove repeated jobs, and refuse two different ones with the same output."""
     chosen: dict[str, tuple[Input, Job]] = {}
     for source, job in pairs:
-        key = os.path.normcase(os.path.abspath(job.target))  # noqa: PTH100 - a million of them
+        key = os.path.normcase(os.path.abspath(job.target))  # noqa: PTH100 - faster for a million files
         _, other = chosen.setdefault(key, (source, job))
         if other is not job:
             _refuse_collision(other, job)
@@ -117,8 +118,8 @@ def _distinct(pairs: Iterable[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
 def _refuse_collision(first: Job, second: Job) -> None:
     if first.model != second.model:
         raise UsageError(
-            f"--model: two of them would write {second.target}, as their domains have one name. "
-            "Run them one by one, each with its own -o"
+            f"--model: two models would write {second.target}, because their domains have the same "
+            "name. Run them one by one, each with its own -o"
         )
     if _identity(first.source) != _identity(second.source):
         raise UsageError(
@@ -130,7 +131,7 @@ def _refuse_collision(first: Job, second: Job) -> None:
 def _without_own_outputs(
     pairs: list[tuple[Input, Job]], output: Output, notice: Callable[[str], None]
 ) -> list[tuple[Input, Job]]:
-    """Leave out pictures that have the name of another one's output beside it."""
+    """Leave out pictures that have the name of the output of another picture beside them."""
     if output.text is not None and not output.is_pattern:
         return pairs
     made = {job.target: job.source for _, job in pairs}
@@ -142,7 +143,7 @@ def _without_own_outputs(
     ]
     left_out = len({job.source for _, job in pairs}) - len({job.source for _, job in kept})
     if left_out:
-        notice(f"left out {left_out} that have the names of outputs of others")
+        notice(f"left out {counted(left_out, 'picture')} named like the output of another picture")
     return kept
 
 
@@ -153,7 +154,7 @@ def _selected(
     limit: int | None,
     notice: Callable[[str], None],
 ) -> list[Job]:
-    """Select the jobs of this shard, up to the limit of pictures."""
+    """Select the jobs of this shard, up to ``limit`` pictures."""
     mine = [job for source, job in pairs if shard.count == 1 or shard.holds(source.relative)]
     if shard.count > 1:
         notice(f"shard {shard}: {_pictures(mine)} of {_pictures(job for _, job in pairs)} pictures")
@@ -177,41 +178,41 @@ def _check_targets(
 ) -> None:
     targets = [job.target for job in jobs if isinstance(job.target, Path)]
     present = [target for target in targets if os.path.lexists(target)]
-    replaceable = output.is_file and existing == "overwrite"  # an input that is named by -o, too
+    replaceable = output.is_file and existing == "overwrite"  # also an input, if -o names it
     if present and not replaceable:
         inputs = {_identity(source.place) for source, _ in planned}
         for target in present:
             if _identity(target) in inputs:
                 raise UsageError(
-                    f"{target}: an input itself, which would be overwritten. "
-                    "Name another output by -o"
+                    f"{target}: is an input, which would be overwritten. "
+                    "Name another output with -o"
                 )
     root = None if output.folder is None else real(output.folder)
     for folder in dict.fromkeys(target.parent for target in targets):
         _check_folder(folder, root=root)
     for target in present:
         if target.is_dir():
-            raise UsageError(f"{target}: a folder stands where a picture goes. Name another output")
+            raise UsageError(f"{target}: is a folder, not a file. Name another output with -o")
     if present and existing == "refuse":
         more = f" (and {len(present) - 1} more)" if len(present) > 1 else ""
-        raise UsageError(f"{present[0]}{more}: exists. Add --overwrite or --skip-existing")
+        raise UsageError(f"{present[0]}{more}: already exists. Add --overwrite or --skip-existing")
 
 
 def _check_folder(folder: Path, *, root: Path | None) -> None:
-    """Check that a folder can be made; it is made when the first picture is written."""
+    """Check that a folder can be created; this happens when the first picture is written."""
     nearest_existing = next((f for f in (folder, *folder.parents) if os.path.lexists(f)), folder)
     if not nearest_existing.is_dir():
-        raise UsageError(f"{nearest_existing}: a file, not a folder. Name another output by -o")
+        raise UsageError(f"{nearest_existing}: a file, not a folder. Name another output with -o")
     if root is not None and not real(folder).is_relative_to(root):
         raise UsageError(
-            f"{folder}: a link leads out of the output folder {root}. Remove it or name its end"
+            f"{folder}: a link leads out of the output folder {root}. Remove it, or name its target"
         )
     if not os.access(nearest_existing, os.W_OK | os.X_OK):
-        raise UsageError(f"{nearest_existing}: no permission to write here. Name another output")
+        raise UsageError(f"{nearest_existing}: permission denied. Name another output with -o")
 
 
 def _identity(place: Place) -> tuple[int, int] | str:
-    """Return a value that is equal for all names of one file."""
+    """Return a value that is equal for all names of the same file."""
     if not isinstance(place, Path):
         return place
     try:

@@ -1,7 +1,7 @@
 """The stages of one picture: read, translate, write.
 
-``translate`` runs them side by side on files (``read_work``, ``translate_work``, ``write_work``).
-The HTTP service calls the same ``read_picture`` and ``translate_frames`` on the bytes of a request.
+``translate`` runs them in parallel on files (``read_work``, ``translate_work``, ``write_work``).
+The HTTP service calls the same ``read_picture`` and ``translate_frames`` for a request.
 """
 
 import contextlib
@@ -31,24 +31,24 @@ from imgtranslate.translation.codes import Model, draw_grid
 from imgtranslate.translation.inputs import Place
 from imgtranslate.translation.plan import Existing, Job
 
-_FAULTS = (ImgTranslateError, MemoryError)  # that end one picture, not the run
+_FAULTS = (ImgTranslateError, MemoryError)  # errors that end one picture, not the run
 Status = Literal["written", "skipped", "failed"]
-PIPE_LIMIT = 2**32  # bytes read from stdin
+PIPE_LIMIT = 2**32  # most bytes that are read from stdin
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How pictures are read and written."""
+    """The options for reading and writing pictures."""
 
     existing: Existing = "refuse"
     alpha: Alpha = "keep"
     allow_huge: bool = False
-    max_pixels: int | None = None  # of all frames together, after resizing
+    max_pixels: int | None = None  # most pixels of all frames together, after resizing
     resize: int | None = None  # shorter side in px, before translation
     quality: int | None = None
     stdin: BinaryIO | None = None
     stdout: BinaryIO | None = None
-    pipe_suffix: str = ".png"  # format of stdout
+    pipe_suffix: str = ".png"  # format on stdout
 
 
 PLAIN = Options()
@@ -63,13 +63,13 @@ class Outcome:
     status: Status
     reason: str = ""
     size: tuple[int, int] | None = None  # width, height in px
-    seconds: float = 0.0  # of work, without waiting
+    seconds: float = 0.0  # seconds of work, without waiting
     sample: int | None = None  # number of the translation, from 1, for a model with a latent code
-    seed: int | None = None  # of a drawn code; of the first one in a grid
-    model: str | None = None  # where there are several models
+    seed: int | None = None  # seed of a random code; in a grid that of the first one
+    model: str | None = None  # set if there are several models
 
     def to_json(self) -> dict[str, Any]:
-        """Convert to plain values, for a line of JSON."""
+        """Convert to plain values for a line of JSON."""
         values = {**vars(self), "input": str(self.input), "output": str(self.output)}
         if self.model is None:
             del values["model"]
@@ -80,23 +80,23 @@ class Outcome:
 class Work:
     """A job between two stages."""
 
-    number: int  # of the job, from 0
+    number: int  # number of the job, from 0
     job: Job
-    frames: tuple[Picture, ...] = ()  # as read, then as translated
-    status: Status = "written"  # unless it fails later
+    frames: tuple[Picture, ...] = ()  # first as read, then as translated
+    status: Status = "written"  # may still change to failed
     reason: str = ""
     seconds: float = 0.0
 
     @property
     def nbytes(self) -> int:
-        """Bytes of pixels in memory."""
+        """The bytes of the pixels in memory."""
         return sum(frame.pixels.nbytes for frame in self.frames)
 
     def failed(self, error: Exception) -> "Work":
-        """Return the work as failed, without its picture."""
+        """Return this work as failed, without its picture."""
         match error:
             case MemoryError():
-                text = "too big for the memory. Shrink or cut it first"
+                text = "too large for the available memory. Resize or crop it first"
             case TooManyPixelsError():
                 text = f"{error}, or allow it with `allow_huge`"
             case _:
@@ -110,7 +110,7 @@ def read_picture(
 ) -> tuple[tuple[Picture, ...], bool]:
     """Read all frames, or the first; return them, and whether frames were left out.
 
-    ``options.max_pixels`` is checked by the header of the file, unless the picture is resized.
+    ``options.max_pixels`` is checked in the header of the file, unless the picture is resized.
     Raises ``ImageError``.
     """
     with contextlib.ExitStack() as stack:
@@ -128,7 +128,7 @@ def read_picture(
 def translate_frames(
     frames: Iterable[Picture], model: Model, *, sample: int | None
 ) -> Iterator[Picture]:
-    """Yield one sample of each frame; with ``sample`` None a grid of all samples of the first."""
+    """Yield one sample of each frame, or if ``sample`` is None, a grid of samples of the first."""
     if sample is None:
         yield draw_grid(next(iter(frames)), model)
         return
@@ -139,7 +139,7 @@ def translate_frames(
 def read_work(
     task: Sequence[tuple[int, Job]], *, models: Sequence[Model], options: Options
 ) -> list[Work]:
-    """Read the picture that all jobs of a task share, unless every output exists already."""
+    """Read the picture of all jobs of a task, unless every output already exists."""
     skipped: list[Work] = []
     wanted: list[Work] = []
     for number, job in task:
@@ -166,8 +166,8 @@ def read_work(
 
 
 def translate_work(works: Sequence[Work], *, models: Sequence[Model]) -> list[Work]:
-    """Translate pictures for one model; several run as one batch, or singly if that fails."""
-    if not works[0].frames:  # skipped or failed
+    """Translate pictures with one model, several as one batch, or one by one if that fails."""
+    if not works[0].frames:  # already skipped or failed
         return list(works)
     start = time.perf_counter()
     model = models[works[0].job.model]
@@ -202,7 +202,7 @@ def write_work(work: Work, *, models: Sequence[Model], options: Options) -> tupl
 
 
 def _fitted(frames: Iterable[Picture], options: Options) -> Iterator[Picture]:
-    """Resize frames; refuse more than ``max_pixels`` in all of them."""
+    """Resize frames; refuse more than ``max_pixels`` in all frames together."""
     total = 0
     for frame in frames:
         fitting = frame
@@ -212,18 +212,18 @@ def _fitted(frames: Iterable[Picture], options: Options) -> Iterator[Picture]:
         if options.max_pixels is not None and total > options.max_pixels:
             raise ImageError(
                 f"-: {total:,} pixels or more in all its frames, over the limit of "
-                f"{options.max_pixels:,}. Shrink or cut it first"
+                f"{options.max_pixels:,}. Resize or crop it first"
             )
         yield fitting
 
 
 def _exists(target: Place) -> bool:
-    return isinstance(target, Path) and os.path.exists(target)  # noqa: PTH110 - raises nothing
+    return isinstance(target, Path) and os.path.exists(target)  # noqa: PTH110 - does not raise
 
 
 def _piped(options: Options) -> BinaryIO:
     if options.stdin is None:
-        raise ImageError("-: nothing to read from. Name a file")
+        raise ImageError("-: stdin is closed. Name a file")
     content = options.stdin.read(PIPE_LIMIT + 1)
     if len(content) > PIPE_LIMIT:
         raise ImageError(f"-: more than {PIPE_LIMIT:,} bytes. Name a file")
@@ -239,11 +239,11 @@ def _suffix(job: Job, options: Options) -> str:
 
 
 def _with_frames(work: Work, frames: tuple[Picture, ...], options: Options, *, more: bool) -> Work:
-    """Give the work all frames, or the first with a note where its output holds one only."""
+    """Add all frames to the work, or the first with a note if the output can hold only one."""
     if _holds_frames(work.job, options):
         return replace(work, frames=frames)
     more = more or len(frames) > 1
-    reason = f"the first of several frames, as {_suffix(work.job, options)} holds one"
+    reason = f"only the first of several frames, because {_suffix(work.job, options)} holds one"
     return replace(work, frames=frames[:1], reason=reason if more else "")
 
 
@@ -256,7 +256,7 @@ def _translate_alone(work: Work, model: Model) -> Work:
 
 
 def _translate_batch(works: Sequence[Work], model: Model) -> list[Work]:
-    """Translate in one batch; return nothing if the device is out of memory or a picture fails."""
+    """Translate in one batch; an empty list if the device is out of memory or a picture fails."""
     pictures = [work.frames[0] for work in works]
     codes = [model.code(work.frames[0], work.job.sample or 0) for work in works]
     try:

@@ -1,4 +1,4 @@
-"""The translation of many pictures: reading, network and writing run at the same time."""
+"""The translation of many pictures, with reading, network and writing in parallel."""
 
 import itertools
 import math
@@ -27,9 +27,9 @@ from imgtranslate.translation.stages import (
 )
 from imgtranslate.translation.translator import load
 
-BATCH = 8  # pictures of one size that a GPU gets at once
-_BATCH_PIXELS = 2**21  # in one batch
-_TOO_LARGE = 3  # times the size trained at
+BATCH = 8  # most pictures of one size in a batch on a GPU
+_BATCH_PIXELS = 2**21  # most pixels in a batch
+_TOO_LARGE = 3  # multiple of the training size
 Item = TypeVar("Item")
 
 
@@ -43,9 +43,10 @@ def run_jobs(
 ) -> Generator[Outcome]:
     """Translate pictures and yield the outcome of each, in the order of the jobs.
 
-    A picture that fails does not stop the rest. After ``stop`` returns True no picture is begun,
-    and translated ones are still written. ``notice`` gets one line about pictures far larger than
-    those trained on. On the CPU each picture runs alone, on CUDA with others of its size.
+    A picture that fails does not stop the others. After ``stop`` returns True, no further picture
+    is started, and translated ones are still written. ``notice`` receives one line about pictures
+    much larger than those of the training. On the CPU each picture runs alone, on CUDA in a batch
+    with others of its size.
     """
     workers = min(4, os.cpu_count() or 1)
     tasks = _while_not(stop, _tasks(jobs, models))
@@ -85,7 +86,7 @@ def translate_folder(
 ) -> Iterator[Outcome]:
     """Translate all pictures of a folder into another with the same tree, names and formats.
 
-    Raises ``UsageError`` at once for wrong use. Pictures are translated as outcomes are taken.
+    Raises ``UsageError`` at once for wrong use. Pictures are translated as outcomes are consumed.
     """
     translator = load(model, device=device, direction=direction)
     jobs = plan_translation(
@@ -98,7 +99,7 @@ def translate_folder(
 
 
 def _tasks(jobs: Sequence[Job], models: Sequence[Model]) -> Iterator[list[tuple[int, Job]]]:
-    """Group adjacent jobs that read one picture in one way, with their numbers."""
+    """Group adjacent jobs that read the same picture in the same way, with their numbers."""
 
     def reading(numbered: tuple[int, Job]) -> Hashable:
         job = numbered[1]
@@ -114,13 +115,13 @@ def _while_not(stop: Callable[[], bool], items: Iterable[Item]) -> Iterator[Item
 def _watched(
     works: Iterator[Work], models: Sequence[Model], notice: Callable[[str], None]
 ) -> Iterator[Work]:
-    """Give one notice about the first picture far larger than those trained on."""
+    """Give one notice about the first picture much larger than those of the training."""
     for work in works:
         trained = models[work.job.model].translator.header.crop_size
         if work.frames and min(work.frames[0].pixels.shape[:2]) > _TOO_LARGE * trained:
             notice(
-                f"{work.job.source}: its shorter side is over {_TOO_LARGE} times the {trained} px "
-                f"that the model was trained at, which may look weak. Try --resize {trained}"
+                f"{work.job.source}: its shorter side is more than {_TOO_LARGE} times the "
+                f"{trained} px of the training, so the effect may be weak. Try --resize {trained}"
             )
             yield work
             break
@@ -129,12 +130,12 @@ def _watched(
 
 
 def _kind(work: Work) -> Hashable:
-    """Return a value that is equal for pictures that one run of a network can translate."""
+    """Return a value that is equal for pictures that can be in the same batch."""
     return work.job.model, *(frame.pixels.shape for frame in work.frames)
 
 
 def _batch_size(work: Work, *, models: Sequence[Model]) -> int:
-    """Choose how many such pictures run at once; one on the CPU, where bytes must not change."""
+    """Choose the batch size; 1 on the CPU, where results must be bit-identical."""
     on_gpu = models[work.job.model].translator.device.startswith("cuda")
     still = len(work.frames) == 1 and work.job.sample is not None
     if not (on_gpu and still and work.frames[0].pixels.dtype == np.uint8):

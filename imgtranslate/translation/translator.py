@@ -1,4 +1,4 @@
-"""The translator: a picture in, the translated picture of the same size out."""
+"""The translator, which converts a picture to a translated picture of the same size."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from PIL import Image
 
 from imgtranslate.engines.any_size import AnySize
 from imgtranslate.engines.engine import Engine, ReadPixels
-from imgtranslate.errors import CheckpointError, ImageError, UsageError
+from imgtranslate.errors import CheckpointError, ImageError, UsageError, counted
 from imgtranslate.images import (
     Alpha,
     Codes,
@@ -40,8 +40,9 @@ Precision = Literal["fp32", "fp16"]
 class Translator:
     """A trained generator, ready to use; the same picture always gives the same bytes.
 
-    A picture of any size is mirrored up to what the network takes, and the result cut back; it is
-    never resampled. With ``sizes`` a picture too large for the memory runs in strips of rows.
+    A picture of any size is padded by reflection to a size that the network takes, and the result
+    is cropped; it is never resampled. With ``sizes``, a picture that is too large for the memory
+    runs in strips of rows.
     """
 
     def __init__(self, engine: Engine, *, sizes: AnySize | None = None) -> None:
@@ -58,7 +59,7 @@ class Translator:
 
     @property
     def device(self) -> str:
-        """The device that computes, as in ``cpu`` or ``cuda:0``."""
+        """The device of the model, such as ``cpu`` or ``cuda:0``."""
         return self._engine.device
 
     @property
@@ -75,37 +76,37 @@ class Translator:
         style: Image.Image | None = None,
         alpha: Alpha = "keep",
     ) -> Image.Image:
-        """Translate one image: upright, in sRGB, of the displayed size.
+        """Translate one image; the result is upright, in sRGB, and of the displayed size.
 
-        ``alpha``: transparency is copied (``keep``), left out (``drop``), or the image is laid
+        ``alpha``: copy the transparency (``keep``), remove it (``drop``), or composite the image
         over white first (``matte``).
 
-        A model with a code z has many translations of an image. At most one argument chooses
-        among them: ``seed``, which draws the code and is 0 by default; ``z``, the code itself; or
-        ``style``, an image of the target domain that the encoder reads the code from.
+        A model with a latent code z has many translations of an image. At most one argument chooses
+        the code: ``seed`` draws it and is 0 by default; ``z`` is the code itself; ``style`` is an
+        image of the target domain from which the encoder reads it.
 
-        Raises ``ImageError`` if an image is damaged or too large for the memory, ``UsageError``
-        if the model has no code or one of another length.
+        Raises ``ImageError`` if an image is damaged or too large for the memory, ``UsageError`` if
+        the model has no code or a code of another length.
         """
         picture = picture_from_pil(image, channels=self.header.in_channels, alpha=alpha)
         code = self._chosen(picture.pixels, seed=seed, z=z, style=style)
         return to_pil(self.translate_picture(picture, z=code))
 
     def batch(self, images: Iterable[Image.Image]) -> list[Image.Image]:
-        """Translate images of any sizes; each comes out as it would alone."""
+        """Translate images of any sizes, each with the same result as alone."""
         return [self(image) for image in images]
 
     def translate_picture(self, picture: Picture, *, z: Codes | None = None) -> Picture:
-        """Translate the pixels, in their depth; alpha, profile, EXIF and XMP are carried over."""
+        """Translate the pixels in their depth; alpha, profile, EXIF and XMP are kept."""
         pixels = self.translate_pixels(picture.pixels, z=z, white=picture.white)
         return replace(picture, pixels=pixels)
 
     def translate_pixels(
         self, pixels: AnyPixels, *, z: Codes | None = None, white: float = 255.0
     ) -> AnyPixels:
-        """Translate (h, w, in_channels) of any depth into (h, w, out_channels) of the same.
+        """Translate (h, w, in_channels) of any depth to (h, w, out_channels) of the same depth.
 
-        ``z``: (latent_dim,), else that of seed 0 where there is a code.
+        ``z``: (latent_dim,); by default the code of seed 0 if the model has a code.
         """
         if z is None and self.latent_dim:
             z = self.draw(0, pixels)
@@ -118,10 +119,10 @@ class Translator:
         return output
 
     def translate_values(self, values: Values, *, z: Codes | None = None) -> Values:
-        """Translate float32 (in_channels, h, w) in [-1, 1] into (out_channels, h, w).
+        """Translate float32 (in_channels, h, w) in [-1, 1] to (out_channels, h, w).
 
-        ``z``: (latent_dim,), for a model with a code and for no other. Raises ``UsageError`` if it
-        does not fit, ``ImageError`` if the network's answer is not a number somewhere.
+        ``z``: (latent_dim,), given if and only if the model has a code. Raises ``UsageError`` if it
+        does not fit, ``ImageError`` if the output of the network contains NaN.
         """
         height, width = values.shape[-2:]
         padded = pad_to(values, multiple=self._multiple, least=self._least)
@@ -134,10 +135,10 @@ class Translator:
     def translate_batch(
         self, pictures: Sequence[Picture], *, codes: Sequence[Codes | None]
     ) -> list[Picture]:
-        """Translate 8-bit pictures of one size in one run of the network, as suits a GPU.
+        """Translate 8-bit pictures of one size as one batch, which is faster on a GPU.
 
-        ``codes``: one for each picture, or None where there is no code. The last bit may differ
-        from the picture translated alone. Raises ``ImageError`` if one of them fails.
+        ``codes``: one for each picture, or None for a model without a code. The last bit may differ
+        from a picture translated alone. Raises ``ImageError`` if one of the pictures fails.
         """
         height, width, _ = pictures[0].pixels.shape
         values = np.stack([to_network(picture.pixels) for picture in pictures])
@@ -150,7 +151,7 @@ class Translator:
         ]
 
     def draw(self, seed: int, pixels: AnyPixels | None = None) -> Codes:
-        """Draw a code (latent_dim,) from normal(0, 1), as a function of seed and pixels alone.
+        """Draw a code (latent_dim,) from normal(0, 1), as a function of seed and pixels.
 
         Without ``pixels`` all pictures get the same code. Raises ``UsageError`` if the seed is
         negative.
@@ -174,7 +175,7 @@ class Translator:
         """Read the code (latent_dim,) of uint8 (h, w, out_channels)."""
         encoder = self.header.encoder
         if encoder is None:
-            raise UsageError("style: this model has no encoder to read a style with. Use a seed")
+            raise UsageError("style: this model has no encoder to read a style. Use a seed")
         side = smallest_style(encoder)
         values = pad_to(to_network(pixels), multiple=side, least=side)
         code: Codes = self._engine.encode(values[None])[0]
@@ -193,7 +194,7 @@ class Translator:
         if not given:
             return None
         if len(given) > 1:
-            raise UsageError(f"{given[0]}, {given[1]}: both choose the code. Give one of them")
+            raise UsageError(f"{given[0]}, {given[1]}: both choose the code z. Give one of them")
         if not self.latent_dim:
             raise _without_code(given[0])
         if style is not None:
@@ -201,7 +202,7 @@ class Translator:
         return self.draw(seed, pixels) if seed is not None else to_code(z, self.latent_dim)
 
     def _windows(self, pixels: AnyPixels, *, white: float) -> ReadPixels:
-        """Give the function that reads windows of pixels, mirrored up to what the network takes."""
+        """Return the function that reads windows of pixels with reflection padding."""
         size = self._padded(*pixels.shape[:2])
         at_rows, at_columns = map(mirror_indices, pixels.shape[:2], size)
 
@@ -215,9 +216,9 @@ class Translator:
     def _run(
         self, read: ReadPixels, z: Codes | None, *, height: int, width: int
     ) -> Iterator[tuple[int, Values]]:
-        """Yield rows of the translation, cut back to the picture: the first one, and its values.
+        """Yield the first row and the values of each strip of the translation, without padding.
 
-        After a shortage of memory they begin at the top again.
+        After a shortage of memory the strips begin at the top again.
         """
         size, code = self._padded(height, width), self._code_inputs(z)
         parts: Iterable[tuple[int, Values]]
@@ -237,7 +238,7 @@ class Translator:
         )
 
     def _code_inputs(self, z: Codes | None) -> tuple[Codes, ...]:
-        """Give the network's further arguments: none, or the codes (1, latent_dim)."""
+        """Return the further arguments of the network: none, or the codes (1, latent_dim)."""
         if not self.latent_dim:
             if z is not None:
                 raise _without_code("z")
@@ -246,29 +247,29 @@ class Translator:
 
 
 def _numbers(values: Values) -> Values:
-    """Return the values; ``ImageError`` if some are not numbers."""
+    """Return the values; ``ImageError`` if some are NaN."""
     if np.isnan(values).any():
         raise ImageError(
-            "the network answers with values that are not numbers. "
-            "Use an earlier checkpoint of the run"
+            "the output of the network contains NaN. Use an earlier checkpoint of the run"
         )
     return values
 
 
 def to_code(numbers: Sequence[float] | Codes | None, count: int, *, where: str = "z") -> Codes:
-    """Turn ``count`` finite numbers into a code; ``UsageError`` about ``where`` for others."""
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+    """Convert ``count`` finite numbers to a code; ``UsageError`` about ``where`` for others."""
+    with np.errstate(over="ignore"):  # numbers beyond float32 become infinite
         code = np.asarray(() if numbers is None else numbers, dtype=np.float32).reshape(-1)
-    if code.shape != (count,) or not np.isfinite(code).all():
-        raise UsageError(
-            f"{where}: {code.size} numbers. The code has {count}, all finite: give those"
-        )
+    if code.shape != (count,):
+        found = counted(code.size, "number")
+        raise UsageError(f"{where}: {found}, but the code has {count}. Give {count} numbers")
+    if not np.isfinite(code).all():
+        raise UsageError(f"{where}: contains numbers that are not finite. Give {count} others")
     return code
 
 
 def _without_code(name: str) -> UsageError:
     return UsageError(
-        f"{name}: this model has no code z: a picture has one translation. Leave it out"
+        f"{name}: this model has no latent code, so a picture has one translation. Leave it out"
     )
 
 
@@ -284,24 +285,24 @@ def load(
     precision: Precision = "fp32",
     notice: Callable[[str], None] | None = None,
 ) -> Translator:
-    """Load a model file, or the ``direction`` of a run's folder: ``best/`` if there, else the last.
+    """Load a model file, or the model of a run in a ``direction``: the best, else the last.
 
-    The file decides the engine: torch runs a ``.safetensors``, ONNX Runtime an ``.onnx``, OpenVINO
-    its folder. ``engine="openvino"`` runs an ``.onnx`` in OpenVINO.
+    The file decides the engine: torch for a ``.safetensors``, ONNX Runtime for an ``.onnx``,
+    OpenVINO for its folder. ``engine="openvino"`` runs an ``.onnx`` in OpenVINO.
 
-    torch runs a picture that needs more than ``memory`` bytes, by default half of what is free, in
-    strips of rows, with the same result. ``tile``: ``auto``; ``off`` for always whole; or the rows
-    of a strip. ``notice`` gets a line when a shortage changes that or the result suffers.
-    ``encoder``: the .onnx file that reads styles for an .onnx generator. ``precision``: with
-    ``fp16`` the convolutions of whole pictures on a GPU are in float16.
+    torch runs a picture that needs more than ``memory`` bytes, by default half of the free memory,
+    in strips of rows with the same result. ``tile`` is ``auto``, ``off`` for always whole, or the
+    number of rows of a strip. ``notice`` receives a line when a shortage of memory changes this or
+    the result. ``encoder``: the .onnx file that reads styles for an .onnx generator. ``precision``:
+    ``fp16`` computes the convolutions of whole pictures on a GPU in float16.
 
     Raises ``CheckpointError`` if the file is missing, damaged or foreign, ``UsageError`` if the
-    device is not there or an argument does not go with the file.
+    device is missing or an argument does not apply to the file.
     """
     path = find_model(model, direction=direction)
     if is_pt2(path):
         raise CheckpointError(
-            f"{path}: only torch.export.load reads it, which may run code that a file carries. "
+            f"{path}: only torch.export.load can read it, which may run code in the file. "
             "Use the .safetensors model or an .onnx export"
         )
     fitting = {
@@ -318,11 +319,9 @@ def load(
         from imgtranslate.engines.export_engine import ExportEngine
 
         if isinstance(tile, int) or memory is not None:
-            raise UsageError(
-                f"{path}: an export runs pictures whole, not in strips. Use the .safetensors model"
-            )
+            raise UsageError(f"{path}: an export cannot run in strips. Use the .safetensors model")
         if precision != "fp32":
-            raise UsageError(f"`precision` {precision}: {path} has its own. Leave it out")
+            raise UsageError(f"`precision` {precision}: {path} has a fixed precision. Leave it out")
         return Translator(
             ExportEngine.load_generator(
                 path, device=device, openvino=engine == "openvino", encoder=encoder
@@ -332,13 +331,13 @@ def load(
     from imgtranslate.engines.torch_engine import TorchEngine
 
     if encoder is not None:
-        raise UsageError(f"`encoder` {encoder}: goes with an .onnx model. Leave it out")
+        raise UsageError(f"`encoder` {encoder}: works with an .onnx model only. Leave it out")
     loaded = TorchEngine.load(path, device=device, half=precision == "fp16")
     return Translator(loaded, sizes=AnySize(loaded, tile=tile, memory=memory, notice=notice))
 
 
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:
-    """Find the model file of a run's folder; any other path is returned itself."""
+    """Find the model file in the folder of a run; any other path is returned unchanged."""
     path = Path(model)
     if not path.is_dir() or is_openvino(path):
         return path
@@ -348,8 +347,8 @@ def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:
             return candidate
     if direction == "ba" and (path / "ab.safetensors").is_file():
         raise CheckpointError(
-            f"{path}: no {name}: this run learnt one way only, from A to B. Use its ab.safetensors"
+            f"{path}: no {name}: this run learnt from A to B only. Use its ab.safetensors"
         )
     raise CheckpointError(
-        f"{path}: no {name} in this folder. Name a run's folder or a .safetensors file"
+        f"{path}: no {name} in this folder. Name the folder of a run or a .safetensors file"
     )

@@ -476,7 +476,7 @@ def half_written(path: Path, content: bytes) -> None:
     ("where", "name", "failure", "said"),
     [
         (os, "fsync", full_disk, "the disk is full"),
-        (os, "replace", not_allowed, "no permission"),
+        (os, "replace", not_allowed, "permission denied"),
         (Path, "write_bytes", half_written, "the disk is full"),
     ],
     ids=["sync", "rename", "half"],

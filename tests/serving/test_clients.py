@@ -270,7 +270,7 @@ def test_a_slow_body_is_given_up(service: Service) -> None:
     assert b" 408 " in client.recv(1 << 16)
     assert time.monotonic() - start < 5
     wait_for(service, 0)
-    assert "body: not here after 0.5 seconds" in service.answered[-1].reason
+    assert "body: not complete after 0.5 seconds" in service.answered[-1].reason
     thread.join(PATIENCE)
     client.close()
 

@@ -158,9 +158,9 @@ def test_every_format_is_called_what_it_is(service: Service) -> None:
 
 
 REFUSED = {
-    "?model=zebras2horses": (404, "model zebras2horses: not served here. Choose from horses2z"),
+    "?model=zebras2horses": (404, "model zebras2horses: not served. Choose from horses2z"),
     "?modell=x": (400, "query modell: no such name. Did you mean model?"),
-    "?seed=1": (400, "seed: the model has no code z"),
+    "?seed=1": (400, "seed: the model has no latent code"),
     "?model=edges2shoes&seed=-1": (400, "seed -1: not a whole number from 0 to"),
     "?model=edges2shoes&seed=1e3": (400, "seed 1e3: not a whole number"),
     "?model=edges2shoes&seed=%D9%A3": (400, "not a whole number"),
@@ -168,10 +168,10 @@ REFUSED = {
     "?model=edges2shoes&seed=1.0": (400, "seed 1.0: not a whole number"),
     "?model=edges2shoes&seed=%2B1": (400, "seed +1: not a whole number"),
     "?model=edges2shoes&seed=99999999999999999999": (400, "not a whole number"),
-    "?model=edges2shoes&seed=1&z=1,2,3": (400, "seed, z: both choose the code"),
-    "?model=edges2shoes&z=1,2": (400, "z: 2 numbers. The code has 3"),
-    "?model=edges2shoes&z=1,2,nan": (400, "z: 3 numbers. The code has 3, all finite"),
-    "?model=edges2shoes&z=a": (400, "z: not numbers. Write them as in"),
+    "?model=edges2shoes&seed=1&z=1,2,3": (400, "seed, z: both choose the latent code"),
+    "?model=edges2shoes&z=1,2": (400, "z: 2 numbers, but the code has 3"),
+    "?model=edges2shoes&z=1,2,nan": (400, "z: contains numbers that are not finite"),
+    "?model=edges2shoes&z=a": (400, "z: not numbers. Write them like"),
     "?model=edges2shoes&z=" + "1," * 9000: (400, "z: longer than 16,384 characters"),
     "?format=exe": (400, "format exe: no such name"),
     "?format=pngg": (400, "format pngg: no such name. Did you mean png?"),
@@ -232,9 +232,9 @@ def test_wrong_headers_are_one_line(service: Service) -> None:
     for headers, status, line in [
         ({"Content_Type": "multipart/form-data; boundary=x"}, 415, "Send its bytes as the body"),
         ({"Content_Type": "application/json"}, 415, "Content-Type application/json: not a pict"),
-        ({"Content_Encoding": "gzip"}, 415, "Content-Encoding gzip: not unpacked here"),
-        ({"Accept": "text/html, image/png;q=0"}, 406, "Accept: none of its types is written"),
-        ({"Accept": "image/jpeg;q=nan"}, 406, "Accept: none of its types is written"),
+        ({"Content_Encoding": "gzip"}, 415, "Content-Encoding gzip: not supported"),
+        ({"Accept": "text/html, image/png;q=0"}, 406, "Accept: none of its types is available"),
+        ({"Accept": "image/jpeg;q=nan"}, 406, "Accept: none of its types is available"),
     ]:
         found = service.error(png(), **headers)
         assert found[0] == status
@@ -327,7 +327,7 @@ def test_a_bug_is_an_answer_too(caplog: pytest.LogCaptureFixture) -> None:
         status, line = service.error(png())
         assert (status, line) == (
             500,
-            "server: ZeroDivisionError, a bug. See what it wrote to stderr",
+            "server: ZeroDivisionError, a bug. See the stderr of the server",
         )
         assert service.taken() == 0
     assert "ZeroDivisionError" in caplog.text

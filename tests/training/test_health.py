@@ -8,7 +8,7 @@ from imgtranslate.training.health import Health, draw_of
 
 
 def health(method: str = "cyclegan", **losses: Any) -> Health:
-    layers = [{"data": {"a": "a", "b": "b"}, "method": losses}]
+    layers = [{"data": {"a": "horses", "b": "zebras"}, "method": losses}]
     return Health(settings=build_settings(method=method, layers=layers))
 
 
@@ -44,9 +44,9 @@ def test_the_line_has_the_figures_and_what_to_do() -> None:
     watch = health()
     lines = [watch.see(row) for row in logged("discriminator_a", 0.04, until=2000)]
     assert lines[-1]["discriminator_a_won"] == (
-        "discriminator of A has won: its loss has been below 0.05 for 2000 steps (0.04 now; a draw "
-        "is 0.25), and the generator learns little. Lower optimizer.lr, add pictures, or start "
-        "again with another train.seed"
+        "discriminator of horses has won: its loss has been below 0.05 for 2000 steps (0.04 now; "
+        "a draw is 0.25), and the generator learns little. Lower optimizer.lr, add pictures, or "
+        "start again with another train.seed"
     )
 
 
@@ -98,7 +98,7 @@ def test_looks_are_told_with_their_figures() -> None:
     lines = health().see(row | {"spread_ba": 0.8, "brightness_ba": -0.62})
     assert set(lines) == {"collapsed_ab", "inverted_ba"}
     assert "5.0%" in lines["collapsed_ab"]
-    assert "B → A inverts brightness" in lines["inverted_ba"]
+    assert "zebras → horses inverts brightness" in lines["inverted_ba"]
     assert "-0.62" in lines["inverted_ba"]
 
 

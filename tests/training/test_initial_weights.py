@@ -83,7 +83,7 @@ def test_a_model_gives_the_generator_of_its_direction(pictures: Path) -> None:
 
 def test_what_does_not_fit_is_named_and_nothing_is_left(pictures: Path) -> None:
     train(pictures, "first")
-    with pytest.raises(UsageError, match=r"generator_ab's stem\.conv\.weight is \[4, 3, 7, 7\]"):
+    with pytest.raises(UsageError, match=r"stem\.conv\.weight of generator_ab is \[4, 3, 7, 7\]"):
         train(pictures, "second", init=pictures / "first", **{"generator.base_channels": 5})
     with pytest.raises(UsageError, match="no such file"):
         train(pictures, "second", init=pictures / "missing.safetensors")

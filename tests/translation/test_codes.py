@@ -249,7 +249,7 @@ def test_all_that_would_be_in_the_way_is_found_before_anything_is_written(
     assert not Path("out").exists()
     Path("in.photos.2.png").touch()
     assert translate("in.png", "--samples", "2") == 2
-    assert "in.photos.2.png: exists" in capsys.readouterr().err
+    assert "in.photos.2.png: already exists" in capsys.readouterr().err
     assert not Path("in.photos.1.png").exists()
 
 
@@ -264,17 +264,17 @@ class Payload:
     ("options", "said"),
     [
         (("--samples", "2", "-o", "one.png"), "-o one.png: one file, 2 samples"),
-        (("--z", "1,2"), "--z: 2 numbers. The code has 8"),
-        (("--z", ""), "--z: 0 numbers. The code has 8"),
-        (("--z", "-1"), "--z: 1 numbers. The code has 8"),
-        (("--z", "1,2,3,4,5,6,7,nan"), "--z: 8 numbers. The code has 8, all finite"),
-        (("--z", "1,2,3,4,5,6,7,1e39"), "--z: 8 numbers. The code has 8, all finite"),
+        (("--z", "1,2"), "--z: 2 numbers, but the code has 8"),
+        (("--z", ""), "--z: 0 numbers, but the code has 8"),
+        (("--z", "-1"), "--z: 1 number, but the code has 8"),
+        (("--z", "1,2,3,4,5,6,7,nan"), "--z: contains numbers that are not finite"),
+        (("--z", "1,2,3,4,5,6,7,1e39"), "--z: contains numbers that are not finite"),
         (("--z", "one"), "--z one: not numbers"),
         (("--z-file", "missing.txt"), "--z-file missing.txt: cannot be read: No such file"),
         (("--z-file", "missing.npy"), "--z-file missing.npy: cannot be read: No such file"),
         (("--z-file", "in.png"), "--z-file in.png: cannot be read: not text"),
-        (("--z-file", "empty.txt"), "--z-file empty.txt: no code in it"),
-        (("--z-file", "short.txt"), "--z-file, code 2: 7 numbers. The code has 8"),
+        (("--z-file", "empty.txt"), "--z-file empty.txt: contains no code"),
+        (("--z-file", "short.txt"), "--z-file, code 2: 7 numbers, but the code has 8"),
         (("--z-file", "words.txt"), "--z-file words.txt: line 2: not numbers"),
         (("--z-file", "pickle.npy"), "--z-file pickle.npy: cannot be read: not an array"),
         (("--z-file", "complex.npy"), "--z-file complex.npy: cannot be read: not an array"),
@@ -328,16 +328,16 @@ def test_wrong_use_from_python_is_one_line(translator: Translator, pictures: Pat
     plain = imgtranslate.load(save_model(pictures / "plain.safetensors", PLAIN), device="cpu")
     pixels = np.zeros((32, 32, 3), np.uint8)
     for call, said in [
-        (lambda: translator(image, z=[1.0] * 7), "z: 7 numbers. The code has 8"),
+        (lambda: translator(image, z=[1.0] * 7), "z: 7 numbers, but the code has 8"),
         (lambda: translator(image, z=np.zeros((2, 8), np.float32)), "z: 16 numbers"),
         (lambda: translator(image, z=[]), "z: 0 numbers"),
         (lambda: translator(image, z=[0.0] * 8, seed=0), "seed, z: both choose"),
         (lambda: translator(image, seed=-1), "seed -1: negative"),
         (lambda: translator.translate_pixels(pixels, z=np.zeros(3, np.float32)), "z: 3 numbers"),
         (lambda: translator.translate_values(np.zeros((3, 32, 32), np.float32)), "z: 0 numbers"),
-        (lambda: plain(image, seed=0), "seed: this model has no code"),
-        (lambda: plain(image, z=[0.0]), "z: this model has no code"),
-        (lambda: plain(image, style=image), "style: this model has no code"),
+        (lambda: plain(image, seed=0), "seed: this model has no latent code"),
+        (lambda: plain(image, z=[0.0]), "z: this model has no latent code"),
+        (lambda: plain(image, style=image), "style: this model has no latent code"),
         (lambda: plain.translate_pixels(pixels, z=np.zeros(8, np.float32)), "z: this model has"),
         (lambda: plain.encode(image), "style: this model has no encoder"),
     ]:
@@ -377,7 +377,9 @@ def test_a_model_without_a_code_has_one_look(
     save_model(pictures / "plain.safetensors", PLAIN)
     before = sorted(Path().iterdir())
     assert cli.run(["translate", "in.png", "--model", "plain.safetensors", *options]) == 2
-    wanted = f"error: {options[0]}: the model has no code z, so a picture has one translation. "
+    wanted = (
+        f"error: {options[0]}: the model has no latent code, so a picture has one translation. "
+    )
     assert capsys.readouterr().err == f"{wanted}Leave it out\n"
     assert sorted(Path().iterdir()) == before
 
@@ -398,7 +400,7 @@ def test_a_model_without_an_encoder_reads_no_style(
 def test_a_run_of_one_way_says_so(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (pictures / "run").mkdir()
     save_model(pictures / "run" / "ab.safetensors", PLAIN)
-    with pytest.raises(CheckpointError, match="one way only, from A to B"):
+    with pytest.raises(CheckpointError, match="learnt from A to B only"):
         find_model("run", direction="ba")
     assert cli.run(["cycle-check", "in.png", "--run", "run"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

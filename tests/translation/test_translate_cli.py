@@ -132,7 +132,7 @@ def refused(inputs: Sequence[str], output: str | None = None, **options: str) ->
 def test_inputs_that_are_not_there(there: Path):
     (there / "empty").mkdir()
     assert refused(["no.jpg"]).startswith("no.jpg: no such file")
-    assert refused(["*.jpg"]).startswith("*.jpg: nothing matches")
+    assert refused(["*.jpg"]).startswith("*.jpg: no file matches")
     assert refused(["empty"], "out").startswith("empty: no pictures")
 
 
@@ -157,7 +157,7 @@ def test_what_exists_needs_a_word(there: Path):
     save_picture(there / "in/b.png")
     save_picture(there / "out/a.png")
     assert refused(["in"], "out").startswith(
-        "out/a.png: exists. Add --overwrite or --skip-existing"
+        "out/a.png: already exists. Add --overwrite or --skip-existing"
     )
     save_picture(there / "out/b.png")
     assert "(and 1 more)" in refused(["in"], "out")
@@ -170,10 +170,10 @@ def test_an_input_is_never_overwritten_unless_named(there: Path):
     save_picture(there / "b.png")
     save_picture(there / "b.zebras.png")
     for existing in ("overwrite", "skip"):
-        assert "an input itself" in refused(["in"], "in", existing=existing)
-        assert "an input itself" in refused(["link.png"], "in/a.png", existing="skip")
-        assert "an input itself" in refused(["b.png", "b.zebras.png"], existing=existing)
-    assert "an input itself" in refused(["in/a.png"], "in/a.png")
+        assert ": is an input" in refused(["in"], "in", existing=existing)
+        assert ": is an input" in refused(["link.png"], "in/a.png", existing="skip")
+        assert ": is an input" in refused(["b.png", "b.zebras.png"], existing=existing)
+    assert ": is an input" in refused(["in/a.png"], "in/a.png")
     assert plan(["in/a.png"], "in/a.png", existing="overwrite") == {"in/a.png": "in/a.png"}
 
 
@@ -181,7 +181,7 @@ def test_formats_that_cannot_be(there: Path):
     save_picture(there / "a.png")
     assert "Did you mean jpg?" in refused(["a.png"], file_format="jpgg")
     assert ".psd cannot be written" in refused(["a.png"], "out.psd")
-    assert "not in the format" in refused(["a.png"], "out.png", file_format="jpg")
+    assert "contradicts --format jpg" in refused(["a.png"], "out.png", file_format="jpg")
     assert plan(["a.png"], "out.jpeg", file_format="jpg") == {"a.png": "out.jpeg"}
 
 
@@ -191,7 +191,7 @@ def test_an_output_folder_that_cannot_be(there: Path):
     assert refused(["a.png"], "file/sub").startswith("file: a file, not a folder")
     (there / "b.zebras.png").mkdir()
     save_picture(there / "b.png")
-    assert "a folder stands" in refused(["b.png"], existing="overwrite")
+    assert "is a folder, not a file" in refused(["b.png"], existing="overwrite")
 
 
 def test_wrong_options_exit_2_before_the_model_is_loaded(

@@ -96,8 +96,8 @@ def test_what_pipes_cannot_carry_is_refused(
     for name in ("in/a.png", "in/b.png"):
         save_picture(there / name)
     for arguments, said in [
-        (("in", "-o", "-"), "-o -: one file for 2 picture(s)"),
-        (("-", "in/a.png"), "-o -: one file for 2 picture(s)"),
+        (("in", "-o", "-"), "-o -: one file for 2 pictures"),
+        (("-", "in/a.png"), "-o -: one file for 2 pictures"),
         (("in/a.png", "-o", "-", "--model", model), "-o -: one file, 2 models"),
         ((), "INPUT: not given"),
         (("in/a.png", "-0"), "-0: works with --files-from only"),
@@ -203,7 +203,7 @@ def test_outputs_are_not_read_again(
         assert sorted(digests(there / "out")) == ["a.png", "in/a.png"]
     for _ in range(2):
         assert translate("*.png", "--model", model, "--overwrite") == 0
-    assert "left out 1 that have the names of outputs" in capsys.readouterr().err
+    assert "left out 1 picture named like the output of another" in capsys.readouterr().err
     assert sorted(path.name for path in there.glob("*.png")) == ["a.png", "a.zebras.png"]
 
 
@@ -231,7 +231,7 @@ def test_a_pattern_names_each_output(there: Path) -> None:
     [
         ("{stm}.png", "field stm: no such name. Did you mean stem?"),
         ("{stem.__class__}.png", "no such name"),
-        ("{stem}.{ext", "a brace too many"),
+        ("{stem}.{ext", "an unmatched brace"),
         ("out/{stem}", "no suffix cannot be written"),
         ("out/{stem}.psd", ".psd cannot be written"),
         ("out/{stem}.png/{number}", "no suffix cannot be written"),
@@ -304,7 +304,7 @@ def test_several_models_each_give_a_picture(
         "sub/b.png",
     ]
     assert translate("in", "--model", model, "--model", model, "-o", "two") == 2
-    assert "--model: two of them would write two/a.night.zebras.png" in capsys.readouterr().err
+    assert "--model: two models would write two/a.night.zebras.png" in capsys.readouterr().err
     assert not (there / "two").exists()
 
 
@@ -321,7 +321,7 @@ def test_a_list_of_find_print0_asks_for_its_option(
     (there / "list").write_bytes(b"a/in.png\0b/in.png\0")
     assert translate("--files-from", "list", "--model", model, "-o", "out") == 2
     assert capsys.readouterr().err == (
-        "error: --files-from: zero bytes between its names. Add -0, or list one a line\n"
+        "error: --files-from: null bytes between the paths. Add -0, or write one path per line\n"
     )
 
 
@@ -422,7 +422,7 @@ def test_large_pictures_are_told_of_once_and_resized_when_asked(
     save_picture(there / "exact.png", size=(300, 192))
     assert translate("exact.png", "in", "--model", model, "-o", "out") == 0
     (told,) = [line for line in capsys.readouterr().err.splitlines() if "--resize" in line]
-    assert told.startswith("in/0.png: its shorter side is over 3 times the 64 px")
+    assert told.startswith("in/0.png: its shorter side is more than 3 times the 64 px")
     assert translate("in", "--model", model, "-o", "small", "--resize", "64") == 0
     assert "--resize" not in capsys.readouterr().err
     with Image.open("out/0.png") as whole, Image.open("small/0.png") as small:
@@ -440,7 +440,7 @@ def test_the_first_frame_is_taken_where_an_output_holds_one(
     assert translate("in.gif", "--model", model, "-o", "one.jpg", "--json") == 0
     out, err = capsys.readouterr()
     reason = json.loads(out.splitlines()[-1])["reason"]
-    assert reason == "the first of several frames, as .jpg holds one"
+    assert reason == "only the first of several frames, because .jpg holds one"
     assert f"in.gif: {reason}" in err
 
 

@@ -193,7 +193,7 @@ def test_a_picture_that_the_memory_cannot_hold_fails_alone(
     (outcome,) = run_jobs([job], models=[model_of(FakeEngine(device="cpu"))], options=options)
     assert (outcome.status, outcome.reason) == (
         "failed",
-        "too big for the memory. Shrink or cut it first",
+        "too large for the available memory. Resize or crop it first",
     )
 
 
