@@ -1,1 +1,1 @@
-"""Engines run generators: torch, ONNX Runtime, OpenVINO; whole pictures or strips of rows."""
+"""Engines that run generators: torch, ONNX Runtime and OpenVINO, on whole pictures or in strips."""

@@ -1,4 +1,4 @@
-"""A padded picture of any size: whole while it fits into memory, otherwise in strips."""
+"""Running a padded picture of any size: whole if it fits into memory, otherwise in strips."""
 
 import math
 from collections.abc import Callable
@@ -14,19 +14,19 @@ from imgtranslate.settings.config import GeneratorConfig, ResnetConfig, UnetConf
 if TYPE_CHECKING:
     from imgtranslate.engines.torch_engine import TorchEngine
 
-LARGEST_STRIP = 256 * 2**20  # bytes; larger ones are no faster
+LARGEST_STRIP = 256 * 2**20  # bytes; larger strips are not faster
 SMALLEST_STRIP = 2**18
-COPIES = 8  # of a strip, that a stage and its library take meanwhile: measured
+COPIES = 8  # memory of a stage and its library, as a multiple of a strip: measured
 GB = 1e9
 
 
 @final
 class AnySize:
-    """Runs a picture whole or in parts, with the same result.
+    """A runner for pictures of any size, whole or in strips with the same result.
 
-    ``tile``: ``auto``, ``off`` for always whole, or the rows of a strip. ``memory``: bytes to work
-    in beside weights and pixels, by default half of what is free. ``notice`` gets a line when a
-    shortage changes the plan.
+    ``tile``: ``auto``, ``off`` for always whole, or the rows of a strip. ``memory``: bytes for the
+    computation besides weights and pixels, by default half of the free memory. ``notice`` receives
+    a line when a shortage changes the plan.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class AnySize:
         self._kept_bytes = (memory or available_memory() // 2) // 2
         self._notice = notice or (lambda _: None)
         self._pixel_bytes = whole_bytes(engine.header)
-        self._too_big = math.inf  # px: a picture of this size ran out of memory
+        self._too_big = math.inf  # number of pixels that ran out of memory
         self._largest_strip = LARGEST_STRIP
 
     def run(self, read: ReadPixels, z: Codes | None = None, *, size: tuple[int, int]) -> Parts:
-        """Yield the rows of the result from the top down; after a shortage from the top again.
+        """Yield the rows of the result from top to bottom; after a shortage from the top again.
 
-        ``size``: the height and width of what ``read`` gives. Raises ``ImageError`` before any
-        strip if the disk lacks room for the maps between stages, ``MemoryShortageError`` if the
+        ``size``: height and width of the padded picture. Raises ``ImageError`` before the first
+        strip if the disk has no space for the maps between stages, ``MemoryShortageError`` if the
         smallest strips are still too large.
         """
         height, width = size
@@ -65,7 +65,7 @@ class AnySize:
                 yield 0, whole
                 return
             self._too_big = height * width
-            self._notice(f"{_spelled(size)} ran out of memory: run in strips instead")
+            self._notice(f"{_spelled(size)} : out of memory, so it runs in strips")
         yield from self._run_parts(read, z, size=size)
 
     def _is_whole(self, size: tuple[int, int]) -> bool:
@@ -87,7 +87,7 @@ class AnySize:
                 if strip <= SMALLEST_STRIP:
                     raise
             self._largest_strip = strip // 2
-            self._notice(f"{_spelled(size)} ran out of memory in strips: run in smaller ones")
+            self._notice(f"{_spelled(size)} : out of memory, so it runs in smaller strips")
 
     def _check_scratch(self, size: tuple[int, int]) -> None:
         """Raise ``ImageError`` if the maps between stages fit neither memory nor disk."""
@@ -106,7 +106,7 @@ class AnySize:
 
 
 def whole_bytes(header: ModelHeader) -> int:
-    """Estimate the memory per pixel of a whole run: an upper bound of what was measured."""
+    """Estimate the memory per pixel for a whole picture, as an upper bound of measurements."""
     config = header.generator
     match config:
         case ResnetConfig():
@@ -117,7 +117,7 @@ def whole_bytes(header: ModelHeader) -> int:
 
 
 def scratch_bytes(config: GeneratorConfig, size: tuple[int, int]) -> int:
-    """Give the most that strips keep at a time, in both families: three quarters of a full map."""
+    """Return the most bytes that strips store at a time: three quarters of the largest map."""
     return 3 * config.base_channels * size[0] * size[1]
 
 

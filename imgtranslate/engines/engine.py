@@ -1,4 +1,4 @@
-"""The interface of engines, and the terms in which they run pictures; torch is not imported."""
+"""The interface of engines; torch is not imported."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -6,10 +6,12 @@ from typing import Any, Protocol
 from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import ModelHeader
 
-Ports = Mapping[str, tuple[tuple[Any, ...], str]]  # shape, where a free side is no int, and dtype
-Parts = Iterator[tuple[int, Values]]  # the first row of each part, and the part: (out, n, width)
+Ports = Mapping[
+    str, tuple[tuple[Any, ...], str]
+]  # shape, in which a dynamic side is not an int, and dtype
+Parts = Iterator[tuple[int, Values]]  # the first row of each part, and the part (out, n, width)
 
-# Gives rows and columns of a picture, padded to fit the network: (channels, n, m) in [-1, 1].
+# Reads rows and columns of a padded picture: (channels, n, m) in [-1, 1].
 ReadPixels = Callable[[slice, slice], Values]
 
 
@@ -17,12 +19,12 @@ class Engine(Protocol):
     """A loaded model on one device."""
 
     header: ModelHeader
-    device: str  # that computes, as in ``cpu`` or ``cuda:0``
+    device: str  # such as ``cpu`` or ``cuda:0``
 
     def run(self, values: Values, z: Codes | None = None) -> Values:
-        """Map (n, in, h, w) in [-1, 1], sides fitting the network, to (n, out, h, w).
+        """Map (n, in, h, w) in [-1, 1] with sides that fit the network to (n, out, h, w).
 
-        ``z``: (n, latent_dim), for a generator with a code and for no other.
+        ``z``: (n, latent_dim), given if and only if the generator has a code.
         """
         ...
 

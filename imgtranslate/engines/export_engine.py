@@ -1,4 +1,4 @@
-"""Exports in ONNX Runtime or OpenVINO: a generator, perhaps with an encoder; without torch."""
+"""Exports in ONNX Runtime or OpenVINO: a generator, optionally with an encoder, without torch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -49,13 +49,13 @@ class ExportEngine:
 
     @classmethod
     def load(cls, path: Path, *, device: str = "auto", openvino: bool = False) -> "ExportEngine":
-        """Load one export. ``openvino``: run an .onnx file there, too.
+        """Load one export. ``openvino``: run an .onnx file in OpenVINO.
 
         Raises ``CheckpointError``, and ``UsageError`` for the device or without OpenVINO.
         """
         header, form = read_model_header(path), read_export_form(path)
         if form.what == "generator":
-            header = replace(header, encoder=None)  # a generator's export has none inside
+            header = replace(header, encoder=None)  # the export of a generator contains none
         try:
             refuse_foreign_graph(path)
         except (OSError, ValueError) as error:
@@ -79,34 +79,37 @@ class ExportEngine:
         openvino: bool = False,
         encoder: Path | None = None,
     ) -> "ExportEngine":
-        """Load a generator, with the ``encoder`` of another .onnx file beside it if given.
+        """Load a generator, and an ``encoder`` from another .onnx file if given.
 
-        Raises ``UsageError`` if the two do not fit each other.
+        Raises ``UsageError`` if the two do not belong to the same model.
         """
         if encoder is None:
             generator = cls.load(path, device=device, openvino=openvino)
             if generator._form.what == "encoder":
                 raise CheckpointError(
-                    f"{path}: an encoder: it reads codes, and translates nothing. Name a "
-                    "generator's export"
+                    f"{path}: an encoder, which reads codes but does not translate. Name the "
+                    "export of a generator"
                 )
             return generator
         if openvino or not is_onnx(path):
             raise UsageError(
-                f"`encoder` {encoder}: goes with ONNX Runtime. Use an .onnx model and `engine` onnx"
+                f"`encoder` {encoder}: works in ONNX Runtime only. Use an .onnx model and `engine` "
+                "onnx"
             )
         if not is_onnx(encoder):
-            raise UsageError(f"`encoder` {encoder}: no .onnx file. Export it with --format onnx")
+            raise UsageError(
+                f"`encoder` {encoder}: not an .onnx file. Export it with --format onnx"
+            )
         generator, reader = cls.load(path, device=device), cls.load(encoder, device=device)
         if (generator._form.what, reader._form.what) != ("generator", "encoder"):
             raise UsageError(
-                f"`encoder` {encoder}: not an encoder beside a generator. Make one with: "
-                "imgtranslate export --what encoder"
+                f"`encoder` {encoder}: needs a generator as `model` and an encoder as `encoder`. "
+                "Export an encoder with imgtranslate export --what encoder"
             )
         if _code_and_target(generator.header) != _code_and_target(reader.header):
             raise UsageError(
-                f"`encoder` {encoder}: its codes or pictures are not those of {path}. "
-                "Export both from one model"
+                f"`encoder` {encoder}: its codes or pictures differ from those of {path}. "
+                "Export both from the same model"
             )
         generator.header = replace(generator.header, encoder=reader.header.encoder)
         generator._encoder = reader
@@ -115,13 +118,13 @@ class ExportEngine:
     def run(self, values: Values, z: Codes | None = None) -> Values:
         """Map (n, in, h, w) in [-1, 1] to (n, out, h, w). ``z``: (n, latent_dim).
 
-        An export with uint8 pixels computes in 8 bits, whatever the values are.
+        An export with uint8 pixels rounds all values to 8 bits.
         """
         output: Values = self._answer(values, {} if z is None else {CODE: z})[TRANSLATED]
         if self._form.io == "uint8":
             output = np.stack([to_network(picture) for picture in output])
         if output.shape != (len(values), self.header.out_channels, *values.shape[-2:]):
-            raise self._failed("its graph gives pictures of another size")
+            raise self._failed("its graph returns pictures of another size")
         return output
 
     def encode(self, values: Values) -> Codes:
@@ -135,7 +138,7 @@ class ExportEngine:
         """
         if self._form.what == "generator":
             raise CheckpointError(
-                "style: an export has no encoder, and one is needed. Use the .safetensors model"
+                "style: needs an encoder, which this export lacks. Use the .safetensors model"
             )
         answer = self._answer(values, {})
         return answer[MEAN], answer[LOG_VARIANCE]
@@ -151,7 +154,7 @@ class ExportEngine:
                 raise self._failed(f"its graph fails: {error}") from error
             height, width = values.shape[-2:]
             raise ImageError(
-                f"{width} x {height} px do not fit into the memory. Shrink or cut it first"
+                f"{width} x {height} px do not fit into the memory. Resize or crop it first"
             ) from error
 
     def _failed(self, why: str) -> CheckpointError:
@@ -173,7 +176,7 @@ def _load_runtime(path: Path, *, device: str, openvino: bool) -> "OnnxRuntime | 
     return OnnxRuntime(path, device=device)
 
 
-Described = dict[str, tuple[Any, int, str]]  # channels or numbers, rank and dtype by name
+Described = dict[str, tuple[Any, int, str]]  # by name: channels or length of a code, rank and dtype
 
 
 def _described(ports: Ports, form: ExportForm) -> Described:

@@ -11,10 +11,10 @@ from imgtranslate.engines.engine import Ports
 from imgtranslate.errors import CheckpointError, UsageError
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-_ERRORS = 3  # the level of severity: ONNX Runtime's warnings are about itself
+_ERRORS = 3  # severity level; its warnings do not concern the user
 _DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 _FAULTS = (
-    UnicodeDecodeError,  # of names and messages
+    UnicodeDecodeError,  # characters of names and messages
     states.EPFail,
     states.Fail,
     states.InvalidArgument,
@@ -62,7 +62,7 @@ class OnnxRuntime:
 
 
 def _provider(device: str) -> tuple[Any, str]:
-    """Find ONNX Runtime's name of a device, and ours."""
+    """Return the name of a device in ONNX Runtime, and its name here."""
     kind, _, index = device.partition(":")
     has_cuda = _CUDA in onnxruntime.get_available_providers()
     if kind == "cpu" or (kind == "auto" and not has_cuda):
@@ -70,6 +70,6 @@ def _provider(device: str) -> tuple[Any, str]:
     if kind in ("auto", "cuda") and has_cuda:
         return (_CUDA, {"device_id": int(index or 0)}), f"cuda:{index or 0}"
     raise UsageError(
-        f"`device` {device}: this ONNX Runtime runs on the CPU. Use `device` cpu, or the "
+        f"`device` {device}: ONNX Runtime supports only the CPU here. Use `device` cpu, or the "
         ".safetensors model"
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _OPTIONS = {
-    "INFERENCE_PRECISION_HINT": "f32",  # by itself it takes bfloat16 where the CPU has it
+    "INFERENCE_PRECISION_HINT": "f32",  # by default it uses bfloat16 if the CPU supports it
     "PERFORMANCE_HINT": "LATENCY",
 }
 _DTYPES = {"f32": "float32", "u8": "uint8"}
@@ -22,7 +22,7 @@ _DTYPES = {"f32": "float32", "u8": "uint8"}
 
 @final
 class OpenvinoRuntime:
-    """A graph that OpenVINO compiled.
+    """A graph that is compiled by OpenVINO.
 
     ``ports``: shapes and dtypes of the inputs and outputs by name.
     """
@@ -35,7 +35,7 @@ class OpenvinoRuntime:
         Raises ``CheckpointError``, and ``UsageError`` without OpenVINO or for another device.
         """
         if device not in ("auto", "cpu"):
-            raise UsageError(f"`device` {device}: OpenVINO runs on the CPU here. Use `device` cpu")
+            raise UsageError(f"`device` {device}: OpenVINO runs on the CPU only. Use `device` cpu")
         self._compiled = compile_model(path if is_onnx(path) else path / GRAPH)
         self.ports: Ports = {
             port.get_any_name(): _described(port)
@@ -48,12 +48,12 @@ class OpenvinoRuntime:
 
 
 def import_openvino() -> "ModuleType":
-    """Import the library. Raises ``UsageError`` where it is not installed."""
+    """Import the library. Raises ``UsageError`` if it is not installed."""
     try:
         import openvino  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise UsageError(
-            'OpenVINO: not installed. Install it with: pip install "imgtranslate[openvino]"'
+            "OpenVINO: not installed. Run pip install 'imgtranslate[openvino]'"
         ) from error
     module: ModuleType = openvino
     return module
@@ -74,7 +74,7 @@ def compile_model(source: Path | bytes) -> Any:
 
 
 def answer_of(compiled: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Compute the outputs by name, in memory of their own."""
+    """Compute the outputs by name, copied from the memory of OpenVINO."""
     request = compiled.create_infer_request()
     found = request.infer(inputs, share_inputs=True)
     return {output.get_any_name(): np.array(found[output]) for output in compiled.outputs}

@@ -1,4 +1,4 @@
-"""The generator in torch. Only this module, `strips` and below import torch to translate."""
+"""The torch engine. For translation, only this module and `strips` import torch."""
 
 import contextlib
 import re
@@ -33,7 +33,7 @@ from imgtranslate.settings.config import latent_dim
 
 @final
 class TorchEngine:
-    """A generator, and the encoder of its codes if it has one, in evaluation mode."""
+    """A generator in evaluation mode, with its encoder if it has one."""
 
     def __init__(
         self,
@@ -46,7 +46,9 @@ class TorchEngine:
     ) -> None:
         self._network = network.to(device).eval().requires_grad_(False)
         if half:
-            self._network.to(memory_format=torch.channels_last)  # what 16-bit units compute in
+            self._network.to(
+                memory_format=torch.channels_last
+            )  # memory layout for which 16-bit units are fastest
         self._encoder = encoder and encoder.to(device).eval().requires_grad_(False)
         self.header = header
         self.device = str(device)
@@ -55,10 +57,10 @@ class TorchEngine:
 
     @classmethod
     def load(cls, path: Path, *, device: str = "auto", half: bool = False) -> "TorchEngine":
-        """Load a model file. ``half``: whole pictures have float16 convolutions.
+        """Load a model file. ``half``: whole pictures use float16 convolutions.
 
-        Memory is allocated only after every tensor of the file has the name, shape and dtype that
-        follow from the header. Raises ``CheckpointError``, ``UsageError`` for the device.
+        Memory is allocated only after the name, shape and dtype of every tensor have been compared
+        with the header. Raises ``CheckpointError``, or ``UsageError`` for the device.
         """
         header = read_model_header(path)
         if header.value_range != (-1.0, 1.0):
@@ -68,7 +70,7 @@ class TorchEngine:
             )
         chosen = choose_device(device)
         if half and chosen.type == "cpu":
-            raise UsageError("`precision` fp16: a CPU is slow at it. Use a GPU, or leave it out")
+            raise UsageError("`precision` fp16: is slow on a CPU. Use a GPU, or leave it out")
         network, encoder = _build(header)
         expected = _layout_of_network(network)
         if encoder is not None:
@@ -85,9 +87,9 @@ class TorchEngine:
 
     @torch.inference_mode()
     def run(self, values: Values, z: Codes | None = None) -> Values:
-        """Map (n, in, h, w) in [-1, 1], sides fitting the network, to (n, out, h, w).
+        """Map (n, in, h, w) in [-1, 1] with sides that fit the network to (n, out, h, w).
 
-        ``z``: (n, latent_dim), for a generator that takes a code.
+        ``z``: (n, latent_dim), if the generator takes a code.
         """
         inputs = [torch.tensor(v, device=self._device) for v in (values, z) if v is not None]
         half = torch.autocast(self._device.type, torch.float16, enabled=self._half)
@@ -105,12 +107,12 @@ class TorchEngine:
         strip_bytes: int,
         kept_bytes: int,
     ) -> Parts:
-        """Yield the first row of each strip, and the strip, (out, n, width).
+        """Yield the first row of each strip, and the strip (out, n, width).
 
-        The strips together equal ``run`` of the whole picture. ``size``: the fitting height and
-        width of what ``read`` gives. ``z``: (1, latent_dim). A strip of the heaviest map takes
-        about ``strip_bytes``; maps between stages take ``kept_bytes`` of memory, then the disk.
-        Raises ``ImageError`` if that is full.
+        Together the strips equal ``run`` on the whole picture. ``size``: height and width of the
+        padded picture. ``z``: (1, latent_dim). A strip of the largest map takes about
+        ``strip_bytes``. Maps between stages take up to ``kept_bytes`` of memory, then the disk.
+        Raises ``ImageError`` if the disk is full.
         """
         heaviest = self.header.generator.base_channels * size[0] * size[1] // 2
         scratch = Scratch(memory=kept_bytes, device=self._device)
@@ -124,7 +126,7 @@ class TorchEngine:
                 yield start, rows[0].cpu().numpy()
 
     def free_memory(self) -> int:
-        """Count the bytes free on the device."""
+        """Return the free bytes on the device."""
         if self._device.type != "cuda":
             return available_memory()
         reserved = torch.cuda.memory_reserved(self._device)
@@ -138,7 +140,7 @@ class TorchEngine:
         Raises ``CheckpointError`` if the model has no encoder.
         """
         if self._encoder is None:
-            raise CheckpointError("style: the model has no encoder, and one is needed. Use a seed")
+            raise CheckpointError("style: the model has no encoder to read a style. Use a seed")
         with _explaining(values.shape[-2:]):
             mean, _ = self._encoder(torch.tensor(values, device=self._device))
         codes: Codes = mean.cpu().numpy()
@@ -147,7 +149,7 @@ class TorchEngine:
 
 @contextlib.contextmanager
 def _explaining(size: tuple[int, ...]) -> Iterator[None]:
-    """Turn a shortage of memory, which torch tells by its text alone, into one line."""
+    """Convert a shortage of memory, which only the text of torch shows, to one line."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -155,7 +157,7 @@ def _explaining(size: tuple[int, ...]) -> Iterator[None]:
             raise
         height, width = size
         raise MemoryShortageError(
-            f"{width} x {height} px do not fit into the memory. Shrink or cut it first"
+            f"{width} x {height} px do not fit into the memory. Resize or crop it first"
         ) from error
 
 

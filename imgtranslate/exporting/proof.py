@@ -104,7 +104,7 @@ class Proof:
 
 
 class Exported(Protocol):
-    """An export in its runtime: a generator with ``run``, or an encoder with ``read_looks``."""
+    """An export in its runtime: a generator has ``run``, an encoder ``encode_distribution``."""
 
     def run(self, values: Values, z: Codes | None = None) -> Values:
         """Map (n, in, h, w) in [-1, 1] to (n, out, h, w)."""

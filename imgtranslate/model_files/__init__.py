@@ -1,1 +1,1 @@
-"""Model files: the checkpoint, the headers of exports, the weights of other programs."""
+"""Model files: checkpoints, the headers of exports, and the weights of other programs."""

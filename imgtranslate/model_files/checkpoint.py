@@ -1,8 +1,8 @@
 """Checkpoints: safetensors files with a header that describes the network completely.
 
-There are two kinds: a model, to use (``ab.safetensors``), and a training state, to resume
-(``state.safetensors``). The header is JSON under one metadata key, so that it is read without a
-tensor and without torch. No pickle is read or written.
+There are two kinds: a model to use (``ab.safetensors``), and a training state to resume
+(``state.safetensors``). The header is JSON under one metadata key, so that it can be read without
+tensors and torch. Pickles are neither read nor written.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Interval
 
-from imgtranslate.errors import CheckpointError
+from imgtranslate.errors import CheckpointError, counted
 from imgtranslate.files import replacing
 from imgtranslate.model_files.export_files import (
     is_export,
@@ -42,28 +42,26 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "imgtranslate"
 Direction = Literal["ab", "ba"]
-Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype, as safetensors names it, and shape
+Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype in the notation of safetensors, and shape
 FORMAT_VERSION = 1
-ENCODER_PREFIX = "encoder."  # of the tensors that read a code z from a picture of the target
-LICENCE_NOTE = (
-    "Learnt from the pictures of whoever trained it; whether you may use it depends on theirs."
-)
+ENCODER_PREFIX = "encoder."  # prefix of the tensors of the encoder
+LICENCE_NOTE = "Trained on the pictures of its maker, whose licences decide whether you may use it."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelHeader(Section):
-    """The description in a model file, enough to build and run its network."""
+    """The header of a model file, which is sufficient to build and run its network."""
 
     kind: Literal["generator"] = "generator"
     format_version: Annotated[int, Interval(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
     generator: GeneratorConfig
-    encoder: EncoderConfig | None = None  # its tensors begin with ENCODER_PREFIX
+    encoder: EncoderConfig | None = None  # its tensors have the prefix ENCODER_PREFIX
     in_channels: PictureChannels
     out_channels: PictureChannels
     direction: Direction
-    source: str  # domain names
+    source: str  # names of the domains
     target: str
-    load_size: Side  # px, as trained
+    load_size: Side  # px, in the training
     crop_size: Side
     value_range: tuple[float, float] = (-1.0, 1.0)
     method: str
@@ -73,26 +71,26 @@ class ModelHeader(Section):
 
     @property
     def architecture(self) -> str:
-        """The network in one line, for people."""
+        """The description of the network in one line."""
         generator = self.generator
         match generator:
             case ResnetConfig():
-                kind = f"ResNet, {generator.num_blocks} blocks"
+                kind = f"ResNet, {counted(generator.num_blocks, 'block')}"
                 kind += ", antialiased" if generator.antialias else ""
             case UnetConfig():
                 kind = f"UNet, depth {generator.depth}"
                 if generator.latent_dim:
-                    kind += f", z of {generator.latent_dim} at {generator.z_at}"
-        encoder = ", with its encoder" if self.encoder else ""
+                    kind += f", code z of {generator.latent_dim} at {generator.z_at}"
+        encoder = ", with encoder" if self.encoder else ""
         return (
-            f"{kind}, {generator.base_channels} channels wide, {generator.norm} norm, "
-            f"{self.in_channels} to {self.out_channels} channels{encoder}"
+            f"{kind}, {counted(generator.base_channels, 'channel')} wide, {generator.norm} norm, "
+            f"{self.in_channels} to {counted(self.out_channels, 'channel')}{encoder}"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateHeader(Section):
-    """The description in a training state; the settings are in the run's ``config.toml``."""
+    """The header of a training state; the settings are in ``config.toml`` of the run."""
 
     kind: Literal["state"] = "state"
     format_version: Annotated[int, Interval(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
@@ -115,13 +113,13 @@ def read_model_header(path: Path) -> ModelHeader:
 
 
 def parse_model_header(metadata: Mapping[str, Any], path: Path) -> ModelHeader:
-    """Check the JSON of a header that ``path`` (a checkpoint or an export) carries."""
+    """Validate the JSON of the header in ``path``, a checkpoint or an export."""
     header: ModelHeader = _parse(ModelHeader, metadata, path)
     z_at = header.generator.z_at if isinstance(header.generator, UnetConfig) else "none"
     if (latent_dim(header.generator) == 0) != (z_at == "none"):
         raise _damaged_header(path, "generator: latent_dim and z_at contradict each other")
     if header.encoder is not None and z_at == "none":
-        raise _damaged_header(path, "encoder: the generator takes no code")
+        raise _damaged_header(path, "encoder: the generator takes no latent code")
     return header
 
 
@@ -129,7 +127,7 @@ def read_state_header(path: Path) -> StateHeader:
     """Read the header of a training state, without its tensors."""
     metadata = _read_metadata(path)
     if metadata.get("kind") == "generator":
-        raise CheckpointError(f"{path}: a model, not a training state. Use it with --model")
+        raise CheckpointError(f"{path}: a model, not a training state. Use it as `model`")
     header: StateHeader = _parse(StateHeader, metadata, path)
     return header
 
@@ -140,9 +138,9 @@ def header_json(header: Section) -> str:
 
 
 def save(path: Path, tensors: Mapping[str, "Tensor"], header: Section) -> None:
-    """Write a whole checkpoint, then rename it into place.
+    """Write a checkpoint atomically.
 
-    Raises ``ImgTranslateError`` if it cannot be written; a file at ``path`` then stays as it was.
+    Raises ``ImgTranslateError`` if it cannot be written; a file at ``path`` is then unchanged.
     """
     from safetensors.torch import save as serialise
 
@@ -153,14 +151,14 @@ def save(path: Path, tensors: Mapping[str, "Tensor"], header: Section) -> None:
 
 
 def read_layout(path: Path) -> Layout:
-    """Read name, dtype and shape of a checkpoint's tensors, without loading them."""
+    """Read name, dtype and shape of the tensors of a checkpoint, without loading them."""
     with _opened(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         return {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
 
 
 def kind_of(path: Path) -> Literal["model", "export", "state"]:
-    """Tell the kind of a file of ours. Raises ``CheckpointError`` if it is none."""
+    """Return the kind of a file of imgtranslate. Raises ``CheckpointError`` for other files."""
     if is_export(path):
         return "export"
     return "state" if _read_metadata(path).get("kind") == "state" else "model"
@@ -175,11 +173,15 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
     from safetensors.torch import load_file
 
     if is_export(path):
-        raise CheckpointError(f"{path}: an export, to use only. Name the .safetensors model")
+        raise CheckpointError(f"{path}: an export, not a checkpoint. Name the .safetensors model")
     _refuse_special(path)
     try:
         return load_file(path)
-    except (OSError, SafetensorError, KeyError) as error:  # KeyError: a type that torch has not
+    except (
+        OSError,
+        SafetensorError,
+        KeyError,
+    ) as error:  # KeyError: a dtype that torch does not have
         raise _unreadable(path, error) from error
 
 
@@ -195,15 +197,15 @@ def _read_metadata(path: Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     if METADATA_KEY not in metadata:
         raise CheckpointError(
-            f"{path}: not written by imgtranslate: it has no header of ours. "
-            "Give an ab.safetensors that `imgtranslate train` made, or an export of it"
+            f"{path}: not a file of imgtranslate, as it has no header. "
+            "Give an ab.safetensors that `imgtranslate train` wrote, or an export of it"
         )
     return _parse_json(metadata[METADATA_KEY], path)
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a safetensors file to read parts of it."""
+    """Open a safetensors file for partial reading."""
     from safetensors import SafetensorError, safe_open
 
     _refuse_special(path)
@@ -230,20 +232,20 @@ def _parse(cls: type[Any], metadata: Mapping[str, Any], path: Path) -> Any:
     version = metadata.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: written in format {version} by a newer imgtranslate; this one reads up to "
+            f"{path}: has format {version} of a newer imgtranslate; this version reads up to "
             f"{FORMAT_VERSION}. Upgrade with pip install -U imgtranslate"
         )
     try:
         return TypeAdapter(cls).validate_json(json.dumps(metadata))
     except ValidationError as error:
-        faults = error.errors()  # a union lists faults of each member; other kinds name "kind"
+        faults = error.errors()  # for a union, pydantic also lists faults of the other kinds
         fault = next((f for f in faults if f["loc"][-1:] != ("kind",)), faults[0])
         where = ".".join(str(part) for part in fault["loc"])[:100]
         raise _damaged_header(path, f"{where}: {fault['msg']}".removeprefix(": ")) from error
 
 
 def _refuse_special(path: Path) -> None:
-    """Refuse a pipe, which would be waited for, and a device, which may have no end."""
+    """Refuse a pipe, which would block, and a device, which may be endless."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise CheckpointError(f"{path}: a pipe or a device. Name a .safetensors file")
 
@@ -256,11 +258,13 @@ def _damaged_header(path: Path, why: str) -> CheckpointError:
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     if not path.exists():
-        return CheckpointError(f"{path}: no such file. Name a .safetensors file or a run's folder")
+        return CheckpointError(
+            f"{path}: no such file. Name a .safetensors file or the folder of a run"
+        )
     if path.is_dir() and not is_openvino(path):
         return CheckpointError(f"{path}: a folder, not a file. Name a .safetensors file")
     return CheckpointError(
-        f"{path}: not {_kind_of(path)} file, or a damaged one: {_one_line(str(error))}. "
+        f"{path}: not {_kind_of(path)} file, or damaged: {_one_line(str(error))}. "
         "Use another copy of the file"
     )
 
@@ -272,5 +276,5 @@ def _kind_of(path: Path) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Drop line breaks and control codes from a text of a foreign file."""
+    """Replace line breaks and control codes in a text from a foreign file by spaces."""
     return "".join(c if c.isprintable() else " " for c in text[:300])

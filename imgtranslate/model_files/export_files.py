@@ -1,7 +1,7 @@
-"""Exports, recognised by their names, and their metadata, read without the graph.
+"""Exports, which are recognised by name, and their metadata, which is read without the graph.
 
 An export is an ``.onnx`` file, a ``.pt2`` archive, or a folder for OpenVINO with a graph, weights
-and metadata. Nothing in it is unpickled or run here.
+and metadata. This module neither unpickles nor runs anything in it.
 """
 
 import json
@@ -13,35 +13,35 @@ from pathlib import Path
 
 from imgtranslate.model_files.onnx_file import read_onnx_metadata, refuse_outside_tensors
 
-GRAPH, WEIGHTS = "model.xml", "model.bin"  # of an OpenVINO folder
+GRAPH, WEIGHTS = "model.xml", "model.bin"  # files of an OpenVINO folder
 METADATA = "imgtranslate.json"
-_PT2_EXTRA = "/extra/"  # where torch.export.save puts what it is given beside the graph
-_LONGEST = 1 << 20  # bytes of metadata; ours have about 1,000
+_PT2_EXTRA = "/extra/"  # where torch.export.save stores extra files
+_LONGEST = 1 << 20  # bytes of metadata; imgtranslate writes about 1,000
 _OPENVINO_BEGINNING = re.compile(rb"<\?xml[^>]*\?>\s*<net\s")
 
 
 def is_onnx(path: Path) -> bool:
-    """Tell by its name whether this is an ONNX file."""
+    """Return whether a path is an ONNX file, by its name."""
     return path.suffix.lower() == ".onnx"
 
 
 def is_pt2(path: Path) -> bool:
-    """Tell by its name whether this is an archive of torch.export."""
+    """Return whether a path is a torch.export archive, by its name."""
     return path.suffix.lower() == ".pt2"
 
 
 def is_openvino(path: Path) -> bool:
-    """Tell whether this is a folder for OpenVINO."""
+    """Return whether a path is a folder for OpenVINO."""
     return (path / GRAPH).is_file()
 
 
 def is_export(path: Path) -> bool:
-    """Tell whether this is an export in any format."""
+    """Return whether a path is an export in any format."""
     return is_onnx(path) or is_pt2(path) or is_openvino(path)
 
 
 def read_export_metadata(path: Path) -> dict[str, str]:
-    """Read the texts beside the graph. Raises ``ValueError`` if the export is damaged."""
+    """Read the metadata of an export. Raises ``ValueError`` if it is damaged."""
     if is_openvino(path):
         return _read_openvino(path)
     return read_onnx_metadata(path) if is_onnx(path) else _read_pt2(path)
@@ -50,8 +50,8 @@ def read_export_metadata(path: Path) -> dict[str, str]:
 def refuse_foreign_graph(path: Path) -> None:
     """Raise ``ValueError`` if the graph of an .onnx file or OpenVINO folder reads other files.
 
-    OpenVINO goes by the content, whatever the name: it would take an ONNX graph, whose tensors
-    may lie in any other file.
+    OpenVINO recognises formats by content: it would accept an ONNX graph, whose tensors may be in
+    any other file.
     """
     if is_onnx(path):
         refuse_outside_tensors(path)
@@ -59,7 +59,7 @@ def refuse_foreign_graph(path: Path) -> None:
     _refuse_special(path / WEIGHTS)
     with (path / GRAPH).open("rb") as file:
         if not _OPENVINO_BEGINNING.match(file.read(200)):
-            raise ValueError(f"{GRAPH} is not a graph of OpenVINO's own")
+            raise ValueError(f"{GRAPH} is not in the format of OpenVINO")
 
 
 def _read_openvino(path: Path) -> dict[str, str]:
@@ -71,18 +71,18 @@ def _read_openvino(path: Path) -> dict[str, str]:
     try:
         metadata = json.loads(content)
     except RecursionError as error:
-        raise ValueError(f"{METADATA} is too deep") from error
+        raise ValueError(f"{METADATA} is nested too deeply") from error
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise ValueError(f"{METADATA} is not of texts")
+        raise ValueError(f"{METADATA} contains values other than text")
     return metadata
 
 
 def _refuse_special(path: Path) -> None:
-    """Refuse a pipe, which would be waited for without end."""
+    """Refuse a pipe, which would block."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path.name} is not a file")
     if not path.exists():
-        raise ValueError(f"{path.name} is not there")
+        raise ValueError(f"{path.name} is missing")
 
 
 def _read_pt2(path: Path) -> dict[str, str]:
@@ -98,7 +98,7 @@ def _read_pt2(path: Path) -> dict[str, str]:
 
 
 def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
-    """Read an entry up to the limit, whatever length it claims."""
+    """Read an entry up to the limit, regardless of its stated length."""
     with archive.open(info) as file:
         return file.read(_LONGEST).decode(errors="replace")
 

@@ -1,4 +1,4 @@
-"""The form of an export: format, network and pixels, stored beside the model's header."""
+"""The form of an export, format, network and pixels, stored beside the header of the model."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.model_files.export_files import read_export_metadata
 from imgtranslate.settings.config import Section, latent_dim, to_tree
 
-FORM_KEY = "imgtranslate_export"  # in the metadata
+FORM_KEY = "imgtranslate_export"  # key in the metadata
 IMAGE, CODE, TRANSLATED = "image", "z", "translated"  # names of inputs and outputs
 MEAN, LOG_VARIANCE = "z_mean", "z_log_variance"
 Format = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2", "openvino", "openvino-int8", "web"]
@@ -18,7 +18,7 @@ Format = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2", "openvino", "openvino-
 
 @dataclass(frozen=True, kw_only=True)
 class ExportForm(Section):
-    """The format of the numbers, the network, and the pixels that it takes and gives."""
+    """The format of an export, its network, and the pixels of its inputs and outputs."""
 
     format: Format = "onnx"
     what: Literal["generator", "encoder"] = "generator"
@@ -26,25 +26,25 @@ class ExportForm(Section):
 
     @property
     def is_int8(self) -> bool:
-        """Tell whether convolutions are in 8 bits."""
+        """True if convolutions are in 8 bits."""
         return self.format in ("onnx-int8", "openvino-int8")
 
     @property
     def is_openvino(self) -> bool:
-        """Tell whether it is a folder for OpenVINO."""
+        """True if it is a folder for OpenVINO."""
         return self.format in ("openvino", "openvino-int8")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Border:
-    """The inputs and outputs by name, with the channels or numbers of each."""
+    """The inputs and outputs of an export by name, with their channels or code length."""
 
     inputs: dict[str, int]
     outputs: dict[str, int]
 
 
 def border_of(header: ModelHeader, form: ExportForm) -> Border:
-    """List the inputs and outputs of an export; an encoder takes pictures of the target."""
+    """Return the inputs and outputs of an export; an encoder takes pictures of the target."""
     numbers = latent_dim(header.generator)
     if form.what == "encoder":
         outputs = {MEAN: numbers, LOG_VARIANCE: numbers}
@@ -61,7 +61,7 @@ def form_json(form: ExportForm) -> str:
 
 
 def read_export_form(path: Path) -> ExportForm:
-    """Read the form of an export that has a header of ours.
+    """Read the form of an export of imgtranslate.
 
     Raises ``CheckpointError`` if it is damaged.
     """
@@ -71,5 +71,5 @@ def read_export_form(path: Path) -> ExportForm:
         return TypeAdapter(ExportForm).validate_json(read_export_metadata(path).get(FORM_KEY, "{}"))
     except (OSError, ValueError, ValidationError) as error:
         raise CheckpointError(
-            f"{path}: what it says of its form is damaged. Use another copy of the file"
+            f"{path}: the form in its metadata is damaged. Use another copy of the file"
         ) from error

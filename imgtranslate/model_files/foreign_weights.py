@@ -1,4 +1,4 @@
-"""Weights that other programs saved, read as tensors alone: no code in a file runs."""
+"""Weights saved by other programs, read as tensors only, without running code in the file."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from imgtranslate.errors import CheckpointError
 
 
 def read_weights(path: Path, *, wanted: str, option: str = "") -> dict[str, Tensor]:
-    """Read a state dict that ``torch.save`` wrote.
+    """Read a state dict that was written by ``torch.save``.
 
-    Raises ``CheckpointError`` for any other file. Its line begins with ``option`` and names the
+    Raises ``CheckpointError`` for any other file. The message begins with ``option`` and names the
     ``wanted`` file.
     """
     named = f"{option} {path}".lstrip()
@@ -19,10 +19,12 @@ def read_weights(path: Path, *, wanted: str, option: str = "") -> dict[str, Tens
         raise CheckpointError(f"{named}: no such file. Give {wanted}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # foreign bytes may raise any error
+    except Exception as error:  # a foreign file may raise any error
         raise CheckpointError(
-            f"{named}: not a file of weights alone, as torch.save writes them. Give {wanted}"
+            f"{named}: not a file of plain weights, as torch.save writes them. Give {wanted}"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise CheckpointError(f"{named}: more than the weights of one network. Give {wanted}")
+        raise CheckpointError(
+            f"{named}: contains more than the weights of one network. Give {wanted}"
+        )
     return {str(name): tensor for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""Turn published weights into a checkpoint of ours."""
+"""The import of published weights as a model file."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from imgtranslate._version import __version__
-from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.errors import CheckpointError, UsageError, counted
 from imgtranslate.files import explained
 from imgtranslate.model_files.checkpoint import (
     ENCODER_PREFIX,
@@ -46,12 +46,12 @@ def import_weights(
     target: str = "b",
     overwrite: bool = False,
 ) -> ModelHeader:
-    """Turn a generator of the reference repositories into a model file that needs no flags.
+    """Convert a generator of the reference repositories to a model file.
 
-    ``encoder``: BicycleGAN's, stored in the same file. ``statistics`` of batch norm: those of
-    training, or each picture's own as in the reference's test script. ``direction``: by default
-    the file name's, where ``net_G_B`` is B to A. Raises ``UsageError`` or ``CheckpointError``
-    before anything is written.
+    ``encoder``: the encoder of BicycleGAN, stored in the same file. ``statistics`` of batch norm:
+    those of the training, or those of each picture as in the test script of the reference.
+    ``direction``: by default that of the file name, where ``net_G_B`` is B to A. Raises
+    ``UsageError`` or ``CheckpointError`` before anything is written.
     """
     path, place = Path(file), Path(output)
     _refuse_output(place, overwrite=overwrite)
@@ -72,7 +72,7 @@ def import_weights(
         method=published.method,
         step=0,
         versions={"imgtranslate": __version__, "torch": str(torch.__version__)},
-        licence="Weights published by others; their licence holds.",
+        licence="Weights published by others; their licence applies.",
     )
     tensors = published.tensors
     if encoder is not None:
@@ -93,9 +93,9 @@ def _with_encoder(
     numbers = latent_dim_of(header.generator)
     if (found.latent_dim, found.in_channels) != (numbers, header.out_channels):
         raise CheckpointError(
-            f"`encoder` {path}: reads {found.latent_dim} numbers from {found.in_channels} "
-            f"channels; the generator takes {numbers} and gives {header.out_channels}. "
-            "Give its own encoder"
+            f"`encoder` {path}: reads a code of {found.latent_dim} from "
+            f"{counted(found.in_channels, 'channel')}, but the generator has a code of {numbers} "
+            f"and {counted(header.out_channels, 'channel')}. Give the encoder of this generator"
         )
     own = {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in found.tensors.items()}
     return replace(header, encoder=found.config), tensors | own
@@ -103,33 +103,36 @@ def _with_encoder(
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Name the file in errors; other faults come from shapes that no layer of ours has."""
+    """Name the file in errors; other errors come from shapes that no layer has."""
     try:
         yield
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (IndexError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path}: no network of the reference repositories. Give a latest_net_G….pth or net_E"
+            f"{path}: not a network of the reference repositories. Give a latest_net_G….pth or "
+            "net_E"
         ) from error
 
 
 def _refuse_unusable(header: ModelHeader, path: Path) -> None:
-    """Refuse a header that cannot be read again: sizes beyond the limits, names not in Unicode."""
+    """Refuse a header that could not be read: sizes beyond the limits, names not in Unicode."""
     try:
         parse_model_header(json.loads(header_json(header)), path)
     except CheckpointError as error:
         why = str(error).partition("damaged: ")[2].partition(". Use another")[0]
         raise CheckpointError(
-            f"{path}: not usable here: {why}. Give other weights, or other names"
+            f"{path}: cannot be imported: {why}. Give other weights, or other names"
         ) from error
 
 
 def _refuse_output(place: Path, *, overwrite: bool) -> None:
     if place.is_dir():
-        raise UsageError(f"-o {place}: a folder. Name a file, as in -o {place / 'ab.safetensors'}")
+        raise UsageError(
+            f"-o {place}: a folder. Name a file, such as -o {place / 'ab.safetensors'}"
+        )
     if place.suffix != ".safetensors":
         name = place.with_suffix(".safetensors")
-        raise UsageError(f"-o {place}: not a checkpoint's name. Use -o {name}")
+        raise UsageError(f"-o {place}: does not end in .safetensors. Use -o {name}")
     if place.exists() and not overwrite:
-        raise UsageError(f"-o {place}: exists already. Use --overwrite, or choose another name")
+        raise UsageError(f"-o {place}: already exists. Use --overwrite, or choose another name")

@@ -1,7 +1,7 @@
 """ONNX files, read field by field: their metadata, and a check of their tensors.
 
-ONNX is one protobuf message. Its fields follow each other, each with its length, so a reader can
-skip what it does not need: a file of any size costs a few reads, and no tensor is loaded.
+An ONNX file is one protobuf message. Each field has its length, so a reader can skip fields: a file
+of any size needs few reads, and no tensor is loaded.
 """
 
 import math
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 _METADATA, _KEY, _VALUE = 14, 1, 2  # ModelProto.metadata_props, and the fields of an entry
-_LONGEST = 1 << 20  # bytes of an entry; ours have about 1,000
-_MOST_FIELDS = 10_000  # at the top of a file
+_LONGEST = 1 << 20  # bytes of an entry; imgtranslate writes about 1,000
+_MOST_FIELDS = 10_000  # fields at the top level of a file
 
-_CHILDREN: dict[str, dict[int, str]] = {  # messages of onnx.proto that hold tensors, by field
+_CHILDREN: dict[str, dict[int, str]] = {  # messages of onnx.proto that contain tensors, by field
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -24,8 +24,8 @@ _CHILDREN: dict[str, dict[int, str]] = {  # messages of onnx.proto that hold ten
 }
 _DIMENSIONS, _EXTERNAL, _LOCATION = 1, 13, 14  # fields of a tensor
 _TEXTS = (8, 12)  # fields of a tensor: its name and its description
-_DEEPEST = 32  # nested graphs
-_PER_BYTE = 8  # numbers that the densest type packs into a byte
+_DEEPEST = 32  # depth of nested graphs
+_PER_BYTE = 8  # numbers per byte of the densest type
 
 
 def read_onnx_metadata(path: Path) -> dict[str, str]:
@@ -43,9 +43,9 @@ def read_onnx_metadata(path: Path) -> dict[str, str]:
 
 
 def refuse_outside_tensors(path: Path) -> None:
-    """Raise ``ValueError`` if a tensor lies in another file or claims more than its bytes hold.
+    """Raise ``ValueError`` if a tensor is in another file, or has fewer bytes than it states.
 
-    A tensor may name any file to be read in its place. ``imgtranslate export`` never writes that.
+    A tensor may name any other file as its content, which ``imgtranslate export`` never writes.
     """
     with path.open("rb") as file:
         _check(file, "model", end=path.stat().st_size, depth=0)
@@ -53,7 +53,7 @@ def refuse_outside_tensors(path: Path) -> None:
 
 def _check(file: BinaryIO, kind: str, *, end: int, depth: int) -> None:
     if depth > _DEEPEST:
-        raise ValueError("graphs in graphs without end")
+        raise ValueError("graphs are nested too deeply")
     if kind == "tensor":
         _check_tensor(file, end=end)
         return
@@ -67,19 +67,19 @@ def _check_tensor(file: BinaryIO, *, end: int) -> None:
     count, held = 1, 0
     for number, value, stop in _fields(file, end=end):
         if number == _EXTERNAL or (number == _LOCATION and value):
-            raise ValueError("a tensor lies in another file")
+            raise ValueError("a tensor is in another file")
         if number == _DIMENSIONS:
             count *= math.prod(_packed(file, stop) if value is None else [value])
         elif number not in _TEXTS:
             held += stop - file.tell() if value is None else 8
     if count > _PER_BYTE * held:
-        raise ValueError("a tensor claims more numbers than it has")
+        raise ValueError("a tensor states more numbers than it has")
 
 
 def _fields(file: BinaryIO, *, end: int) -> Iterator[tuple[int, int | None, int]]:
-    """Yield number, value if it is an integer, and end of each field.
+    """Yield the number, the value if it is an integer, and the end of each field.
 
-    The file stands at the field's content meanwhile, and may be read from.
+    While a field is yielded, the file is at its content, which may be read.
     """
     while file.tell() < end:
         number, wire = divmod(_varint(file), 8)
@@ -92,21 +92,21 @@ def _fields(file: BinaryIO, *, end: int) -> Iterator[tuple[int, int | None, int]
             case 1 | 5:
                 length = 8 if wire == 1 else 4
             case _:
-                raise ValueError(f"no such kind of field: {wire}")
+                raise ValueError(f"unknown kind of field: {wire}")
         stop = file.tell() + length
         if stop > end:
-            raise ValueError("a field reaches beyond its end")
+            raise ValueError("a field extends beyond the end")
         yield number, value, stop
         file.seek(stop)
 
 
 def _varint(file: BinaryIO) -> int:
-    """Read an integer in groups of 7 bits, the lowest first."""
+    """Read an integer in groups of 7 bits, lowest bits first."""
     value = 0
     for shift in range(0, 64, 7):
         byte = file.read(1)
         if not byte:
-            raise ValueError("it ends in the middle of a number")
+            raise ValueError("the file ends within a number")
         value |= (byte[0] & 0x7F) << shift
         if byte[0] < 0x80:
             return value

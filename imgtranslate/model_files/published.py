@@ -1,8 +1,8 @@
-"""Recognise published generators and encoders by the names and shapes of their tensors.
+"""Published generators and encoders, recognised by the names and shapes of their tensors.
 
-The reference repositories of CycleGAN and pix2pix, CUT and BicycleGAN keep bare state dicts. Their
-layers stand in the order in which they run, and so do ours. Once the architecture is known, the
-n-th published layer is our n-th layer.
+The reference repositories of CycleGAN and pix2pix, CUT and BicycleGAN save bare state dicts. Their
+layers are in the order in which they run, and so are those here. Once the architecture is known,
+the n-th published layer becomes the n-th layer here.
 """
 
 import re
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from imgtranslate.builders import build_encoder, build_generator
-from imgtranslate.errors import CheckpointError
+from imgtranslate.errors import CheckpointError, counted
 from imgtranslate.settings.config import (
     GeneratorConfig,
     Norm,
@@ -30,7 +30,7 @@ _GIVE = "Give the latest_net_G….pth, or net_E, of a reference repository"
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedGenerator:
-    """A recognised generator: its config, and its tensors by our names."""
+    """A recognised generator, with its config and its renamed tensors."""
 
     config: GeneratorConfig
     in_channels: int
@@ -58,27 +58,30 @@ class Layer:
 
     @property
     def weight(self) -> Tensor:
-        """The weight."""
+        """The tensor of the weight."""
         return self.tensors["weight"]
 
     @property
     def is_norm(self) -> bool:
-        """Tell whether it is batch norm, whose weight is a vector."""
+        """True for batch norm, whose weight is a vector."""
         return self.weight.dim() == 1
 
 
 def recognise_generator(
     state: Mapping[str, Tensor], *, latent_dim: int | None = None
 ) -> PublishedGenerator:
-    """Find the architecture of a generator. Raises ``CheckpointError`` if it is none of ours.
+    """Find the architecture of a generator. Raises ``CheckpointError`` if it is not supported.
 
-    ``latent_dim``: the inputs of a UNet's first layer that are the code z; by default 8 of 11.
+    ``latent_dim``: the length of the code z in the input of a UNet; by default 8 if the first layer
+    has 11 inputs, else 0.
     """
     layers = list_layers(state)
     if not layers or not all("weight" in layer.tensors for layer in layers):
-        raise CheckpointError("no weights of a generator in it. Give a latest_net_G….pth")
+        raise CheckpointError("contains no weights of a generator. Give a latest_net_G….pth")
     if layers[0].name == "model.0":
-        raise CheckpointError("a discriminator, which translates nothing. Give its net_G")
+        raise CheckpointError(
+            "a discriminator, which does not translate. Give the net_G of the same training"
+        )
     convolutions = [layer.weight for layer in layers if not layer.is_norm]
     config: GeneratorConfig
     if convolutions[0].shape[-1] == 7:
@@ -92,10 +95,10 @@ def recognise_generator(
     in_channels = convolutions[0].shape[1] - latent_dim_of(config)
     if in_channels < 1:
         raise CheckpointError(
-            f"its first layer takes {convolutions[0].shape[1]} channels, no more than the code "
-            "has. Give `latent_dim`"
+            f"its first layer takes {counted(convolutions[0].shape[1], 'channel')}, not more than "
+            "the latent code. Give `latent_dim`"
         )
-    with torch.device("meta"):  # a foreign file's claims are checked before memory is allocated
+    with torch.device("meta"):  # shapes of a foreign file are checked before memory is allocated
         network = build_generator(config, in_channels=in_channels, out_channels=out_channels)
     return PublishedGenerator(
         config=config,
@@ -107,7 +110,7 @@ def recognise_generator(
 
 
 def recognise_encoder(state: Mapping[str, Tensor]) -> PublishedEncoder:
-    """Find the sizes of BicycleGAN's residual encoder. Raises ``CheckpointError``."""
+    """Find the architecture of a residual encoder of BicycleGAN. Raises ``CheckpointError``."""
     layers = list_layers(state)
     heads = [layer for layer in layers if layer.name.startswith("fc")]
     if len(heads) != 2 or not layers[0].name.startswith("conv"):
@@ -132,14 +135,14 @@ def recognise_encoder(state: Mapping[str, Tensor]) -> PublishedEncoder:
 
 
 def with_picture_statistics(published: PublishedGenerator) -> PublishedGenerator:
-    """Keep batch norm's learnt scale and shift, but use each picture's own statistics.
+    """Keep the learnt scale and shift of batch norm, but use the statistics of each picture.
 
-    The reference's test script does so, as it translates in training mode. Raises
+    The test script of the reference does this, because it translates in training mode. Raises
     ``CheckpointError`` if there is no batch norm.
     """
     if published.config.norm != "batch":
         raise CheckpointError(
-            "no batch norm in it, whose statistics could be chosen. Leave --norm-statistics out"
+            "has no batch norm, so there are no statistics to choose. Leave --norm-statistics out"
         )
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     tensors = {
@@ -152,8 +155,8 @@ def with_picture_statistics(published: PublishedGenerator) -> PublishedGenerator
 def list_layers(state: Mapping[str, Tensor]) -> list[Layer]:
     """Group tensors by layer, in the order in which the layers run.
 
-    Drops ``module.`` prefixes and all that is no weight: blur filters, and the statistics that old
-    releases of torch kept for instance norm.
+    Removes ``module.`` prefixes, and tensors that are not weights: blur filters, and the statistics
+    that old versions of torch saved for instance norm.
     """
     grouped: dict[str, dict[str, Tensor]] = {}
     for name, tensor in state.items():
@@ -165,7 +168,7 @@ def list_layers(state: Mapping[str, Tensor]) -> list[Layer]:
 
 
 def _place(name: str) -> list[int]:
-    """Order a layer by the numbers in its name, and words by what runs first."""
+    """Return the sort key of a layer: the numbers in its name, and words in running order."""
     words = ("model", "down", "submodule", "up", "conv_block", "conv", "shortcut", "fc", "fcVar")
     places = {word: place for place, word in enumerate(words)}
     return [int(p) if p.isdecimal() else places.get(p, len(places)) for p in name.split(".")]
@@ -180,7 +183,7 @@ def _resnet(layers: list[Layer], *, antialias: bool) -> ResnetConfig:
     places = next(iter(blocks.values()), [1, 5])
     if places[0] == 0:
         raise CheckpointError(
-            "its blocks pad with zeros and its ends by reflection, which no setting here does. "
+            "its blocks are padded with zeros and its ends by reflection, which is not supported. "
             f"{_GIVE}"
         )
     return ResnetConfig(
@@ -222,19 +225,19 @@ def _unet(layers: list[Layer], *, latent_dim: int | None) -> UnetConfig:
 
 
 def _norm(layers: list[Layer]) -> Norm:
-    """Tell the norm: batch norm has weights; instance norm has biased convolutions before it."""
+    """Find the norm: batch norm has weights; convolutions before instance norm have a bias."""
     if any(layer.is_norm for layer in layers):
         return "batch"
     return "instance" if "bias" in layers[1].tensors else "none"
 
 
 def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
-    """Give the n-th layer the name of the n-th of ``network``; their shapes must be equal."""
+    """Rename the n-th layer to the n-th layer of ``network``; their shapes must be equal."""
     own = _own_layers(network)
     if len(own) != len(layers):
         raise CheckpointError(
-            f"recognised as {type(network).__name__}, which has {len(own)} layers with weights, "
-            f"but there are {len(layers)} in it. {_GIVE}"
+            f"looks like a {type(network).__name__}, which has {len(own)} layers with weights, "
+            f"but contains {len(layers)}. {_GIVE}"
         )
     tensors: Tensors = {}
     for layer, (name, parts) in zip(layers, own, strict=True):
@@ -245,7 +248,7 @@ def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
             if found is None or not _fits(found, expected):
                 shape = "absent" if found is None else f"{found.dtype} {list(found.shape)}"
                 raise CheckpointError(
-                    f"recognised as {type(network).__name__}, but {layer.name[:100]}.{part} is "
+                    f"looks like a {type(network).__name__}, but {layer.name[:100]}.{part} is "
                     f"{shape}, not {list(expected.shape)}. {_GIVE}"
                 )
             tensors[f"{name}.{part}"] = found.to(expected.dtype).contiguous()
@@ -253,7 +256,7 @@ def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
 
 
 def _fits(found: Tensor, expected: Tensor) -> bool:
-    """Tell whether a tensor holds plain numbers of the expected kind and shape, all in the file."""
+    """Return whether a tensor has plain numbers of the expected kind and shape in the file."""
     plain = found.layout == torch.strided and not found.is_quantized and found.device.type == "cpu"
     plain = plain and found.numel() * found.element_size() <= found.untyped_storage().nbytes()
     alike = found.is_floating_point() == expected.is_floating_point()
@@ -261,7 +264,7 @@ def _fits(found: Tensor, expected: Tensor) -> bool:
 
 
 def _own_layers(network: nn.Module) -> list[tuple[str, Tensors]]:
-    """List our layers that have weights, in the order in which they run."""
+    """List the layers with weights, in the order in which they run."""
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)
     return [
         (name, dict(module.state_dict()))

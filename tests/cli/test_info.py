@@ -30,7 +30,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 def test_info_of_a_model(folder: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / f"plain.{suffix}"
     text = told(capsys, path)
-    for part in ("horses to zebras", "1 blocks, 4 channels wide", "1,234 steps", "64 px"):
+    for part in ("horses to zebras", "1 block, 4 channels wide", "1,234 steps", "64 px"):
         assert part in text
     assert f"$ imgtranslate translate in.jpg --model {path}" in text
     found = json.loads(told(capsys, path, "--json"))

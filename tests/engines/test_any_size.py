@@ -151,14 +151,14 @@ def test_a_shortage_is_followed_by_strips_and_remembered() -> None:
     assert [way if way == "whole" else "strips" for way in ways] == [
         *("whole", "whole", "strips", "strips", "strips", "whole")
     ]
-    assert lines == ["100 x 100 px ran out of memory: run in strips instead"]
+    assert lines == ["100 x 100 px: out of memory, so it runs in strips"]
 
 
 def test_a_shortage_in_strips_is_followed_by_smaller_ones() -> None:
     ways, lines = asked(Parts(strip=4 * 10**6), 10_000, 10_000, memory=2 * 10**8)
     assert isinstance(ways[0], int)
     assert ways == [ways[0], ways[0] // 2, ways[0] // 4, ways[0] // 4]
-    assert lines == ["10000 x 10000 px ran out of memory in strips: run in smaller ones"] * 2
+    assert lines == ["10000 x 10000 px: out of memory, so it runs in smaller strips"] * 2
 
 
 def test_without_any_memory_it_gives_up() -> None:
@@ -197,9 +197,9 @@ def test_a_shortage_of_torch_gives_the_same_picture_and_a_line(folder: Path, mes
     assert lines == []
     failing(model._engine._network, message, above=100)  # type: ignore[attr-defined]
     assert levels_apart(model(image), expected)[1] <= 1
-    assert lines[0] == "1024 x 256 px ran out of memory: run in strips instead"
+    assert lines[0] == "1024 x 256 px: out of memory, so it runs in strips"
     assert len(lines) > 1
-    assert set(lines[1:]) == {"1024 x 256 px ran out of memory in strips: run in smaller ones"}
+    assert set(lines[1:]) == {"1024 x 256 px: out of memory, so it runs in smaller strips"}
 
 
 def test_other_faults_of_torch_stay_what_they_are(folder: Path) -> None:

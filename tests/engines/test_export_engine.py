@@ -172,7 +172,7 @@ PLACE = onnx.helper.make_tensor("place", onnx.TensorProto.INT64, [1], [99])
 
 @pytest.mark.parametrize(
     ("graph", "said"),
-    [((HALF,), "gives pictures of another size"), ((OUTSIDE, PLACE), "its graph fails: ")],
+    [((HALF,), "returns pictures of another size"), ((OUTSIDE, PLACE), "its graph fails: ")],
 )
 def test_a_graph_that_fails_while_it_runs_is_one_line(
     tmp_path: Path, graph: tuple[Any, ...], said: str

@@ -96,7 +96,7 @@ def test_the_command_prints_lines_that_run_without_imgtranslate(
     Path("ab_openvino").mkdir()
     Path("ab_openvino/model.xml").touch()
     assert cli.run(told) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert cli.run([*told, "--overwrite"]) == 0
     printed = capsys.readouterr().out
     Image.open(folder / "in.png").save("in.jpg")
@@ -138,9 +138,9 @@ def test_an_engine_that_does_not_run_the_file_is_one_line(
 
 def test_without_the_extra_it_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(UsageError, match=r'pip install "imgtranslate\[openvino\]"'):
+    with pytest.raises(UsageError, match=r"pip install 'imgtranslate\[openvino\]'"):
         load(folder / "resnet.onnx", engine="openvino")
-    with pytest.raises(UsageError, match=r'pip install "imgtranslate\[openvino\]"'):
+    with pytest.raises(UsageError, match=r"pip install 'imgtranslate\[openvino\]'"):
         export_model(folder / "resnet.safetensors", folder / "never", form=OPENVINO)
 
 
@@ -179,9 +179,9 @@ def test_a_graph_of_another_kind_is_refused_whatever_its_name(folder: Path, tmp_
     for file in (folder / "resnet").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "model.xml").write_bytes((folder / "resnet.onnx").read_bytes())
-    with pytest.raises(CheckpointError, match=r"model\.xml is not a graph of OpenVINO's own"):
+    with pytest.raises(CheckpointError, match=r"model\.xml is not in the format of OpenVINO"):
         load(tmp_path)
-    with pytest.raises(CheckpointError, match="lies in another file"):
+    with pytest.raises(CheckpointError, match="is in another file"):
         load(_with_tensor_outside(folder / "resnet.onnx", tmp_path), engine="openvino")
 
 
@@ -192,7 +192,7 @@ def _with_tensor_outside(source: Path, folder: Path) -> Path:
 
 
 def test_a_run_does_not_begin_with_an_export(folder: Path) -> None:
-    with pytest.raises(UsageError, match="an export, to use only"):
+    with pytest.raises(UsageError, match="an export cannot be trained"):
         check_initial(folder / "resnet")
 
 

@@ -254,7 +254,9 @@ def started(engine: TorchEngine, picture: Values) -> Iterator[tuple[int, Values]
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     scratch = Scratch(memory=0, device=CPU, folder=tmp_path / "gone")
-    with pytest.raises(ImageError, match=r"gone: no room to work in: No such file.*TMPDIR"):
+    with pytest.raises(
+        ImageError, match=r"gone: no space for temporary files: No such file.*TMPDIR"
+    ):
         scratch.new(channels=1, height=1, width=1)
 
 
@@ -263,7 +265,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(ImageError, match=r"no room to work in: .*TMPDIR"):
+        with pytest.raises(ImageError, match=r"no space for temporary files: .*TMPDIR"):
             kept.write(0, torch.zeros(1, 1, 9, 1000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

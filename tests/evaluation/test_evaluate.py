@@ -173,7 +173,7 @@ def test_a_broken_picture_is_told_and_left_out_with_its_partner(
         (["ab.safetensors"], "a file, not a run. Give it with --model"),
         (["labels"], "not a run: it has no config.toml"),
         (["--model", "ab.safetensors"], "--a: not given, and a model file has no held-out"),
-        (["--model", "ab.safetensors", "--b", "photos"], "--a: not given, and the model"),
+        (["--model", "ab.safetensors", "--b", "photos"], "--a: not given, but the model"),
         (["--model", "ab.safetensors", "--a", "labels", "--paired"], "--paired: needs both"),
         (["--model", "ab.safetensors", "--pairs", "none"], "--pairs none: no such folder"),
         (["--model", "ab.safetensors", *BOTH, "--pairs", "labels"], "--pairs: cannot be combined"),

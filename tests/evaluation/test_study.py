@@ -139,7 +139,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.run(["study", str(run), "-o", str(tmp_path)]) == 2
     bare = make_run(tmp_path / "two", held_out=((), ()))
     assert cli.run(["study", str(bare)]) == 2
-    assert "no pictures were held out" in capsys.readouterr().err
+    assert "has no held-out pictures" in capsys.readouterr().err
 
 
 def test_the_page_needs_nothing_from_outside(tmp_path: Path) -> None:

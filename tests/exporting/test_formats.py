@@ -185,11 +185,11 @@ def test_what_an_encoder_goes_with(
     assert set(results) == set(FORMS)
     generator, encoder = folder / "coded.onnx", folder / "encoder.onnx"
     for options, told in [
-        (["--model", encoder], "translates nothing"),
-        (["--model", encoder, "--encoder", encoder], "not an encoder beside a generator"),
-        (["--model", generator, "--encoder", generator], "not an encoder beside a generator"),
+        (["--model", encoder], "does not translate"),
+        (["--model", encoder, "--encoder", encoder], "needs a generator as"),
+        (["--model", generator, "--encoder", generator], "needs a generator as"),
         (["--model", folder / "coded.safetensors", "--encoder", encoder], "Leave it out"),
-        (["--model", generator, "--encoder", folder], "no .onnx file"),
+        (["--model", generator, "--encoder", folder], "not an .onnx file"),
         (["--model", folder / "plain.pt2"], "may run code"),
     ]:
         assert cli.run(["translate", str(folder / "0.png"), *map(str, options)]) == 2
@@ -400,11 +400,11 @@ def bomb(_: bytes) -> bytes:
 
 
 HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "outside": (outside, "lies in another file"),
-    "outside, in a node": (outside_in_a_node, "lies in another file"),
-    "huge": (huge, "claims more numbers"),
+    "outside": (outside, "is in another file"),
+    "outside, in a node": (outside_in_a_node, "is in another file"),
+    "huge": (huge, "states more numbers"),
     "another form": (other_form, "does not fit its header"),
-    "a broken form": (broken_form, "of its form is damaged"),
+    "a broken form": (broken_form, "the form in its metadata is damaged"),
     "a zip bomb": (bomb, "not an ONNX file"),
     "a pickle": (lambda _: pickle.dumps({"x": 1}), "not an ONNX file"),
 }
@@ -453,7 +453,7 @@ def test_a_deep_graph_is_refused_by_its_depth(tmp_path: Path) -> None:
         content = field(1, field(5, field(6, content)))
     path = tmp_path / "x.onnx"
     path.write_bytes(field(7, content))
-    with pytest.raises(ValueError, match="without end"):
+    with pytest.raises(ValueError, match="nested too deeply"):
         refuse_outside_tensors(path)
 
 

@@ -166,6 +166,6 @@ def test_what_goes_backward_twice_is_not_compiled() -> None:
 
 
 def test_a_compiler_that_does_not_work_is_one_line(tmp_path: Path) -> None:
-    line = r"^.*: torch cannot compile .*: no g\+\+\. Begin [^\n]*$"
+    line = r"^.*: torch cannot compile .*: no g\+\+\. Start [^\n]*$"
     with pytest.raises(ImgTranslateError, match=line), failures_explained(Run(tmp_path)):
         raise TorchDynamoException("no g++.\n\nmany lines")

@@ -77,7 +77,7 @@ def test_a_file_of_weights_cannot_run_anything(tmp_path: Path) -> None:
     torch.save({"state": Hostile()}, tmp_path / "v.pth")
     for name in ("w.pth", "v.pth"):
         for load in (load_inception, load_lpips):
-            with pytest.raises(CheckpointError, match="not a file of weights alone"):
+            with pytest.raises(CheckpointError, match="not a file of plain weights"):
                 load(tmp_path / name)
     assert not (tmp_path / "ran").exists()
     torch.save([torch.zeros(1)], tmp_path / "list.pth")

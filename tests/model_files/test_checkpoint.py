@@ -173,7 +173,7 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
     torch.save(SMALL, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     for path in tmp_path.iterdir():
         for read in READERS:
-            assert refused(read, path).startswith("not a safetensors file, or a damaged one: ")
+            assert refused(read, path).startswith("not a safetensors file, or damaged: ")
 
 
 def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_safetensors_of_others_are_refused(tmp_path: Path) -> None:
         save_file(SMALL, tmp_path / "m.safetensors", metadata=metadata)
         for read in (read_model_header, read_state_header, load_on_cpu):
             said = refused(read, tmp_path / "m.safetensors")
-            assert said.startswith("not written by imgtranslate")
+            assert said.startswith("not a file of imgtranslate")
 
 
 def test_folders_and_what_is_not_there_are_named(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_flipped_bytes_of_the_header_give_one_line_or_a_header(
     ("change", "said"),
     [
         ({"format_version": FORMAT_VERSION + 1}, "Upgrade with pip install -U imgtranslate"),
-        ({"format_version": 10**400}, "by a newer imgtranslate"),
+        ({"format_version": 10**400}, "of a newer imgtranslate"),
         ({"format_version": 0}, "format_version"),
         ({"format_version": "1"}, "format_version"),
         ({"format_version": True}, "format_version"),
@@ -309,7 +309,7 @@ def test_a_header_without_what_is_needed_is_refused(tmp_path: Path, name: str) -
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format_version": FORMAT_VERSION + 1}, "by a newer imgtranslate"),
+        ({"format_version": FORMAT_VERSION + 1}, "of a newer imgtranslate"),
         ({"step": -1}, "step"),
         ({"positions": 1.5}, "positions"),
         ({"parameters": 0}, "parameters"),
@@ -407,7 +407,7 @@ def test_a_state_is_no_model_and_a_model_no_state(tmp_path: Path) -> None:
         said = refused(read, tmp_path / "state.safetensors")
         assert said == "a training state, not a model. Use ab.safetensors of the same run"
     said = refused(read_state_header, tmp_path / "ab.safetensors")
-    assert said == "a model, not a training state. Use it with --model"
+    assert said == "a model, not a training state. Use it as `model`"
 
 
 @pytest.mark.parametrize(

@@ -356,10 +356,10 @@ def test_other_files_are_one_line(tmp_path: Path) -> None:
         ({"model": patchgan.state_dict()}, "more than the weights"),
         ({"a.weight": torch.zeros(3, 3, 3, 3)}, "neither the ResNet nor the UNet"),
         ({}, "no weights of a generator"),
-        (broken, "recognised as ResnetGenerator"),
-        (stretched, "recognised as ResnetGenerator"),  # more numbers than the file has
+        (broken, "looks like a ResnetGenerator"),
+        (stretched, "looks like a ResnetGenerator"),  # more numbers than the file has
         ([1, 2], "more than the weights"),
-        ({"x": Payload(tmp_path / "trace")}, "not a file of weights alone"),
+        ({"x": Payload(tmp_path / "trace")}, "not a file of plain weights"),
     ):
         torch.save(content, path)
         with pytest.raises(ImgTranslateError) as caught:
@@ -370,7 +370,7 @@ def test_other_files_are_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "trace").exists()
     for raw in (b"", b"garbage", torch.arange(9).numpy().tobytes()):
         path.write_bytes(raw)
-        with pytest.raises(ImgTranslateError, match="not a file of weights alone"):
+        with pytest.raises(ImgTranslateError, match="not a file of plain weights"):
             import_weights(path, out)
     with pytest.raises(ImgTranslateError, match="no such file"):
         import_weights(tmp_path / "missing.pth", out)
@@ -386,7 +386,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "ResNet, 3 blocks, antialiased, 4 channels wide, instance norm" in printed.err
     assert printed.out.strip() == str(out)
     assert cli.run(arguments) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert cli.run([*arguments[:-1], str(tmp_path / "x.pth")]) == 2
     header = read_model_header(out)
     assert isinstance(header.generator, ResnetConfig)

@@ -188,7 +188,7 @@ def test_files_that_are_no_models_give_one_line(tmp_path: Path):
     (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
     for name in ("photo", "empty", "pickle", "half"):
         assert "not a safetensors file" in refused(tmp_path / f"{name}.safetensors")
-    assert "not written by imgtranslate" in refused(tmp_path / "foreign.safetensors")
+    assert "not a file of imgtranslate" in refused(tmp_path / "foreign.safetensors")
     assert "no such file" in refused(tmp_path / "none.safetensors")
 
 
@@ -268,7 +268,7 @@ def test_half_precision_is_near(tmp_path: Path, name: str):
 
 def test_half_precision_is_for_models_on_a_gpu(tmp_path: Path):
     path = save_model(tmp_path / "m.safetensors")
-    with pytest.raises(UsageError, match="`precision` fp16: a CPU is slow at it"):
+    with pytest.raises(UsageError, match="`precision` fp16: is slow on a CPU"):
         load(path, device="cpu", precision="fp16")
 
 

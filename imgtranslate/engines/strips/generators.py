@@ -1,6 +1,6 @@
 """The forward passes of the two families of generators, on maps instead of tensors.
 
-A map is released as soon as the next one replaces it, which frees its room in the scratch.
+A map is released as soon as the next one replaces it, which frees its space in the scratch.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import cast
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # its name throughout the field
+import torch.nn.functional as F  # noqa: N812  # the usual name
 from torch import Tensor, nn
 
 from imgtranslate.engines.strips.layer_runner import LayerRunner
@@ -23,9 +23,9 @@ Generator = ResnetGenerator | UnetGenerator
 
 
 def run_generator(network: Generator, image: Map, z: Tensor | None, *, runner: LayerRunner) -> Map:
-    """Compute all maps but the output, whose rows (1, out, n, w) in [-1, 1] are then computed.
+    """Compute all maps except the output, whose rows (1, out, n, w) in [-1, 1] are computed later.
 
-    ``z``: (1, latent_dim), where the network takes a code.
+    ``z``: (1, latent_dim), if the network takes a code.
     """
     match network:
         case ResnetGenerator():
@@ -96,7 +96,7 @@ def _with_code(code: nn.Module, x: Map, z: Tensor | None) -> Map:
 
 
 def _plane(code: PlaneCode, z: Tensor, *, like: Map) -> Map:
-    """Stretch the plane to the full width at once and to the height by rows, bilinearly."""
+    """Stretch the plane bilinearly, to the full width at once and to the height by rows."""
     plane = code.linear(z).view(1, 1, code.side, code.side)
     plane = F.interpolate(plane, size=(code.side, like.width), mode="bilinear")
 

@@ -1,4 +1,4 @@
-"""Layers run on maps; norms take one pass to measure the whole picture and one to apply."""
+"""Layers on maps; norms need one pass to measure the whole picture, and one to apply."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,17 +14,19 @@ from imgtranslate.networks.layers import InstanceNorm
 
 @final
 class Statistics:
-    """Mean and variance of each channel over all (n, channels, h, w) seen, in float64.
+    """Mean and variance of each channel over all values (n, channels, h, w) so far, in float64.
 
-    The first value seen is subtracted from all values. Without that a flat picture would keep a
-    rounding error that the norm amplifies (see ``InstanceNorm``).
+    The first value is subtracted from all values. Otherwise a flat picture would keep a rounding
+    error that the norm amplifies (see ``InstanceNorm``).
     """
 
     def __init__(self) -> None:
         self._anchor: Tensor | None = None  # (1, channels, 1, 1)
         self._count = 0
         self._mean = torch.zeros(1, dtype=torch.float64)  # (channels,)
-        self._squares = torch.zeros(1, dtype=torch.float64)  # of the differences from the mean
+        self._squares = torch.zeros(
+            1, dtype=torch.float64
+        )  # sum of squared differences from the mean
 
     def see(self, x: Tensor) -> None:
         """Add more values (Chan, Golub and LeVeque 1979)."""
@@ -40,7 +42,7 @@ class Statistics:
         self._count += more
 
     def normalise(self, x: Tensor, norm: InstanceNorm) -> Tensor:
-        """Compute (x - mean) / sqrt(variance + eps), then the norm's own scale and shift."""
+        """Compute (x - mean) / sqrt(variance + eps), then the scale and shift of the norm."""
         factor = (self._squares / self._count + norm.eps).rsqrt()
         y = x.clone() if self._anchor is None else x - self._anchor
         y.sub_(_beside(self._mean, x)).mul_(_beside(factor, x))
@@ -51,10 +53,10 @@ class Statistics:
 
 @final
 class LayerRunner:
-    """Runs layers on maps; stores small maps, and computes the rows of large ones again.
+    """A runner of layers on maps, which stores small maps and recomputes the rows of large ones.
 
-    ``strip_bytes``: the memory for a strip of the largest map on its way. ``heaviest``: the most
-    values of a map that is stored.
+    ``strip_bytes``: the memory for a strip of the largest map. ``heaviest``: the largest number of
+    values of a stored map.
     """
 
     def __init__(self, scratch: Scratch, *, strip_bytes: int, heaviest: int) -> None:
@@ -63,7 +65,7 @@ class LayerRunner:
         self._heaviest = heaviest
 
     def run(self, x: Map, module: nn.Module, norm: nn.Module | None = None) -> Map:
-        """Compute ``norm(module(x))``, with the norm as in evaluation."""
+        """Compute ``norm(module(x))``, with the norm in evaluation mode."""
         y = local(x, module)
         if isinstance(norm, InstanceNorm):
             return self._normalised(y, norm)
@@ -71,11 +73,11 @@ class LayerRunner:
         return y if norm is None else pointwise(y, norm)
 
     def kept(self, x: Map) -> Map:
-        """Compute and store a map if it is small; else return it as it is."""
+        """Compute and store a map if it is small, else return it unchanged."""
         return self._stored(x) if x.numel <= self._heaviest else x
 
     def strips(self, x: Map) -> Iterator[tuple[int, Tensor]]:
-        """Yield the first row of each strip, and the strip, from the top down."""
+        """Yield the first row of each strip, and the strip, from top to bottom."""
         step = max(self._strip_bytes // x.row_bytes, 1)
         for start in range(0, x.height, step):
             yield start, x.rows(start, min(start + step, x.height))

@@ -1,4 +1,4 @@
-"""Feature maps of a whole picture, of which only the requested rows are computed."""
+"""Feature maps of a whole picture, which compute only the requested rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,9 +14,9 @@ Rows = Callable[[int, int], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """(1, channels, height, width); ``rows(start, stop)`` computes (1, channels, n, width).
+    """A map (1, channels, height, width); ``rows(start, stop)`` computes (1, channels, n, width).
 
-    ``row_bytes``: the memory for one row, or for the rows that it is computed from if that is more.
+    ``row_bytes``: the memory for one row, or for the rows from which it is computed if larger.
     """
 
     channels: int
@@ -33,10 +33,10 @@ class Map:
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
-    """The geometry of a local module: ``down`` rows become ``up``.
+    """The geometry of a local module, which maps ``down`` rows to ``up`` rows.
 
-    A row of the output depends on ``reach`` rows around its place. ``channels`` of the output; None
-    for those of the input.
+    A row of the output depends on ``reach`` rows around its position. ``channels``: of the output;
+    None for those of the input.
     """
 
     down: int = 1
@@ -85,8 +85,8 @@ def added(a: Map, b: Map) -> Map:
 def local(x: Map, module: nn.Module) -> Map:
     """Apply a module to the map, with its padding at the borders of the picture.
 
-    A window with all the rows that the module reaches runs as a picture of its own. Rows that
-    depend on padding inside the picture are then dropped.
+    A window with all the rows that the module needs runs like a separate picture. Rows that depend
+    on padding inside the picture are then removed.
     """
     form = local_form(module)
     channels, width = form.channels or x.channels, x.width * form.up // form.down
@@ -108,7 +108,7 @@ def local(x: Map, module: nn.Module) -> Map:
 
 
 def local_form(module: nn.Module) -> Local:
-    """Give the geometry of a generator's module. Raises ``TypeError`` for any other."""
+    """Return the geometry of a module of a generator. Raises ``TypeError`` for other modules."""
     match module:
         case nn.ConvTranspose2d():
             return Local(up=2, reach=1, channels=module.out_channels)
@@ -123,4 +123,4 @@ def local_form(module: nn.Module) -> Local:
         case BlurUp():
             return Local(up=2, reach=1)
         case _:
-            raise TypeError(f"{type(module).__name__}: not known to be local")
+            raise TypeError(f"{type(module).__name__}: not a known local module")

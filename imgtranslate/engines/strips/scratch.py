@@ -1,4 +1,4 @@
-"""Storage of feature maps between two layers: in memory while there is room, else in files."""
+"""Storage of feature maps between two layers, in memory up to a limit, then in files."""
 
 import contextlib
 import tempfile
@@ -17,9 +17,9 @@ from imgtranslate.memory import scratch_folder
 
 @final
 class Scratch:
-    """Storage for float32 maps; a map's room is freed when its last reference goes.
+    """Storage for float32 maps; the space of a map is freed with its last reference.
 
-    At most ``memory`` bytes are kept in memory. ``peak``: the most bytes in use at a time.
+    At most ``memory`` bytes are kept in memory. ``peak``: the most bytes used at a time.
     """
 
     def __init__(self, *, memory: int, device: torch.device, folder: Path | None = None) -> None:
@@ -29,7 +29,7 @@ class Scratch:
         self._in_memory = self._used = self.peak = 0
 
     def new(self, *, channels: int, height: int, width: int) -> "InMemory | InFile":
-        """Make room for a map; ``ImageError`` if no file can be made for it."""
+        """Allocate space for a map; ``ImageError`` if its file cannot be created."""
         size = 4 * channels * height * width
         in_memory = self._in_memory + size <= self._memory
         shape = (channels, height, width)
@@ -50,26 +50,26 @@ class Scratch:
 
 @final
 class InMemory:
-    """A map in the memory of the machine."""
+    """A map in main memory."""
 
     def __init__(self, shape: tuple[int, int, int], *, device: torch.device) -> None:
         self._values = torch.empty((1, *shape))
         self._device = device
 
     def write(self, start: int, rows: Tensor) -> None:
-        """Keep (1, channels, n, width) from row ``start`` on."""
+        """Store (1, channels, n, width) at row ``start``."""
         self._values[:, :, start : start + rows.shape[2]] = rows.cpu()
 
     def rows(self, start: int, stop: int) -> Tensor:
-        """Give (1, channels, stop - start, width)."""
+        """Return (1, channels, stop - start, width)."""
         return self._values[:, :, start:stop].to(self._device)
 
 
 @final
 class InFile:
-    """A map in a file without a name, stored by rows so that a strip is contiguous.
+    """A map in an unnamed file, stored by rows so that a strip is contiguous.
 
-    The file is read and written, not mapped: mapped pages count as this process's memory, and a
+    The file is read and written, not mapped: mapped pages count as memory of this process, and a
     full disk would end the process by a signal.
     """
 
@@ -82,7 +82,7 @@ class InFile:
         weakref.finalize(self, self._file.close)
 
     def write(self, start: int, rows: Tensor) -> None:
-        """Keep (1, channels, n, width) from row ``start`` on."""
+        """Store (1, channels, n, width) at row ``start``."""
         values = rows[0].transpose(0, 1).contiguous().cpu().numpy()  # (n, channels, width)
         with _explained(self._folder):
             self._file.seek(start * self._row_bytes)
@@ -90,7 +90,7 @@ class InFile:
             self._file.flush()
 
     def rows(self, start: int, stop: int) -> Tensor:
-        """Give (1, channels, stop - start, width)."""
+        """Return (1, channels, stop - start, width)."""
         values = np.empty((stop - start, self._channels, self._width), np.float32)
         with _explained(self._folder):
             self._file.seek(start * self._row_bytes)
@@ -109,6 +109,6 @@ def _explained(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ImageError(
-            f"{folder}: no room to work in: {error.strerror or error}. "
-            "Free some, or set TMPDIR to a folder that has it"
+            f"{folder}: no space for temporary files: {error.strerror or error}. "
+            "Free some, or set TMPDIR to a folder with more space"
         ) from error
