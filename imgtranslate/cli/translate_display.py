@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 import typer
 
 from imgtranslate.cli.terminal import (
-    counted,
     fitted,
     in_words,
     is_terminal,
@@ -20,6 +19,7 @@ from imgtranslate.cli.terminal import (
     say_error,
     with_flags,
 )
+from imgtranslate.errors import counted
 
 if TYPE_CHECKING:
     from imgtranslate.translation.stages import Outcome
