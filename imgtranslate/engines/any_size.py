@@ -65,7 +65,7 @@ class AnySize:
                 yield 0, whole
                 return
             self._too_big = height * width
-            self._notice(f"{_spelled(size)} : out of memory, so it runs in strips")
+            self._notice(f"{_spelled(size)}: out of memory, so it runs in strips")
         yield from self._run_parts(read, z, size=size)
 
     def _is_whole(self, size: tuple[int, int]) -> bool:
@@ -87,7 +87,7 @@ class AnySize:
                 if strip <= SMALLEST_STRIP:
                     raise
             self._largest_strip = strip // 2
-            self._notice(f"{_spelled(size)} : out of memory, so it runs in smaller strips")
+            self._notice(f"{_spelled(size)}: out of memory, so it runs in smaller strips")
 
     def _check_scratch(self, size: tuple[int, int]) -> None:
         """Raise ``ImageError`` if the maps between stages fit neither memory nor disk."""

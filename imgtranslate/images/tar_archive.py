@@ -17,7 +17,7 @@ MOST_MEMBERS = 1_000_000
 
 _BLOCK = 512  # bytes
 _FAULTS = (tarfile.TarError, OSError, ValueError, LookupError, ArithmeticError, RecursionError)
-_REMEDY = "Pack it anew"
+_REMEDY = "Create it again"
 
 Index = Mapping[str, tuple[int, int]]  # name to first byte and size
 

@@ -94,7 +94,7 @@ def test_an_export_is_not_trained_nor_exported_again(
     }[command]
     assert cli.run(arguments) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert ".onnx: an export" in error
+    assert " an export" in error
     assert "Name the .safetensors model" in error
 
 

@@ -76,8 +76,8 @@ def test_8_bits_are_near_and_small(folder: Path, tmp_path: Path) -> None:
     model, output = folder / "resnet.safetensors", tmp_path / "ab"
     form = ExportForm(format="openvino-int8")
     made = export_model(model, output, form=form, calibrate=folder / "pictures", min_psnr=25)
-    assert made.precision is not None
-    assert made.precision.psnr > 25
+    assert made.int8 is not None
+    assert made.int8.psnr > 25
     assert (output / "model.bin").stat().st_size < (folder / "resnet/model.bin").stat().st_size
     image = Image.open(folder / "pictures/1.png")
     found, expected = (np.asarray(load(m)(image)).astype(float) for m in (output, model))

@@ -176,7 +176,7 @@ def test_a_stop_finishes_the_picture_at_hand(gate: Gate, monkeypatch: pytest.Mon
         assert (status, opened(content).tobytes()) == (200, negative(body))
         status, content, headers = waits.result(PATIENCE)
         assert (status, headers["retry-after"]) == (503, "10")
-        assert b"server: it is stopping" in content
+        assert b"server: is stopping" in content
         service.thread.join(PATIENCE)
         assert not service.thread.is_alive()
     assert gate.runs == 1
@@ -223,7 +223,7 @@ def test_the_answer_is_there_before_the_body_is(service: Service) -> None:
         status, body, headers = answer(connection)
     assert status == 413
     assert body == (
-        b'{"error":"body: more than 100,000 bytes. Shrink the picture or pack it tighter"}'
+        b'{"error":"body: more than 100,000 bytes. Send a smaller or more compressed picture"}'
     )
     assert headers["connection"] == "close"
 

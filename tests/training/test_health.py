@@ -8,7 +8,8 @@ from imgtranslate.training.health import Health, draw_of
 
 
 def health(method: str = "cyclegan", **losses: Any) -> Health:
-    layers = [{"data": {"a": "horses", "b": "zebras"}, "method": losses}]
+    names = {"name_a": "horses", "name_b": "zebras"}
+    layers = [{"data": {"a": "a", "b": "b", **names}, "method": losses}]
     return Health(settings=build_settings(method=method, layers=layers))
 
 
