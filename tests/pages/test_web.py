@@ -169,7 +169,7 @@ def test_a_model_that_fails_its_proof_leaves_nothing(
 
 def test_channels_that_a_browser_does_not_show_are_refused(tmp_path: Path) -> None:
     model = save_model(tmp_path / "ab.safetensors", model_header(in_channels=2))
-    with pytest.raises(UsageError, match=r"pictures of 2 channels.*`format` onnx"):
+    with pytest.raises(UsageError, match=r"has 2 channels.*`format` onnx"):
         export_web(model, tmp_path / "page", runtime=empty_runtime(tmp_path / "package"))
     assert not (tmp_path / "page").exists()
 
