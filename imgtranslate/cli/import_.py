@@ -71,8 +71,8 @@ def import_(
     Takes generators of CycleGAN, pix2pix, CUT and BicycleGAN in the form that their
     reference repositories save. No code in the file is run.
     """
-    from imgtranslate.model_files.checkpoint import Direction
     from imgtranslate.model_files.import_weights import import_weights
+    from imgtranslate.settings.config import Direction
 
     directions: tuple[Direction, ...] = ("ab", "ba")
     header = import_weights(

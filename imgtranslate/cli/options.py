@@ -8,7 +8,7 @@ import typer
 from imgtranslate.errors import nearest
 
 if TYPE_CHECKING:
-    from imgtranslate.model_files.checkpoint import Direction
+    from imgtranslate.settings.config import Direction
 
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run, as train wrote it.")

@@ -15,12 +15,12 @@ from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.evaluation.report.pictures import Progress, most_pixels, shrunk
 from imgtranslate.files import write_text
 from imgtranslate.images import Pixels
-from imgtranslate.model_files.checkpoint import Direction, ModelHeader
+from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.pages import render, shown
 from imgtranslate.pages.embed import displayed, to_address, to_webp
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import is_paired
+from imgtranslate.settings.config import Direction, is_paired
 from imgtranslate.translation.translator import Translator, load
 
 COUNT, PRACTICE = 40, 10  # pairs, as in the papers

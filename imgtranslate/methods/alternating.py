@@ -9,7 +9,6 @@ from imgtranslate.losses import l1
 from imgtranslate.methods.cyclegan import CycleGan, Fakes
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.step import (
-    Direction,
     ImagePool,
     Losses,
     MicroBatch,
@@ -21,6 +20,7 @@ from imgtranslate.methods.step import (
     mean_losses,
     update,
 )
+from imgtranslate.settings.config import Direction
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from imgtranslate.losses import kl_divergence, l1, reparameterise
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.methods.step import (
     AdversarialLoss,
-    Direction,
     ImagePool,
     Losses,
     MicroBatch,
@@ -24,7 +23,7 @@ from imgtranslate.methods.step import (
     mean_losses,
     update,
 )
-from imgtranslate.settings.config import BicycleGanConfig, Settings, latent_dim
+from imgtranslate.settings.config import BicycleGanConfig, Direction, Settings, latent_dim
 
 
 @dataclass(frozen=True)

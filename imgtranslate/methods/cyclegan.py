@@ -11,7 +11,6 @@ from imgtranslate.losses import l1
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.methods.step import (
     AdversarialLoss,
-    Direction,
     ImagePool,
     Losses,
     MicroBatch,
@@ -24,7 +23,7 @@ from imgtranslate.methods.step import (
     mean_losses,
     update,
 )
-from imgtranslate.settings.config import CycleGanConfig, Settings
+from imgtranslate.settings.config import CycleGanConfig, Direction, Settings
 
 
 @dataclass(frozen=True)

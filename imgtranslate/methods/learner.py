@@ -15,18 +15,12 @@ from imgtranslate.methods.bicyclegan import build_bicyclegan
 from imgtranslate.methods.cyclegan import build_cyclegan
 from imgtranslate.methods.pix2pix import build_pix2pix
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
-from imgtranslate.methods.step import (
-    Direction,
-    Method,
-    MicroBatch,
-    Networks,
-    choose_execution,
-    evaluating,
-)
+from imgtranslate.methods.step import Method, MicroBatch, Networks, choose_execution, evaluating
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
 from imgtranslate.settings.config import (
     BicycleGanConfig,
     CycleGanConfig,
+    Direction,
     OptimizerSettings,
     Pix2PixConfig,
     Settings,

@@ -11,7 +11,6 @@ from imgtranslate.losses import l1
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.methods.step import (
     AdversarialLoss,
-    Direction,
     ImagePool,
     Losses,
     MicroBatch,
@@ -23,7 +22,7 @@ from imgtranslate.methods.step import (
     mean_losses,
     update,
 )
-from imgtranslate.settings.config import Pix2PixConfig, Settings, latent_dim
+from imgtranslate.settings.config import Direction, Pix2PixConfig, Settings, latent_dim
 
 
 @dataclass(frozen=True, kw_only=True)

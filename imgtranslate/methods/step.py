@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,12 +24,11 @@ from imgtranslate.losses import (
 )
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.networks.layers import dropout_rows
-from imgtranslate.settings.config import Settings, TrainSettings
+from imgtranslate.settings.config import Direction, Settings, TrainSettings
 
 COMPILERS = ("g++", "clang++", "cl")  # torch.compile needs one of them on a CPU
 LARGEST_GRADIENT = 1e6  # of one weight; ordinary pictures give less than 1e3
 
-Direction = Literal["ab", "ba"]
 Losses = dict[str, Tensor]
 Networks = dict[str, nn.Module]
 Optimizers = Mapping[str, torch.optim.Optimizer]

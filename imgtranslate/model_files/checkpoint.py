@@ -26,6 +26,7 @@ from imgtranslate.model_files.export_files import (
 from imgtranslate.settings.config import (
     Count,
     CountOrZero,
+    Direction,
     EncoderConfig,
     GeneratorConfig,
     PictureChannels,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 METADATA_KEY = "imgtranslate"
-Direction = Literal["ab", "ba"]
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # dtype in the notation of safetensors, and shape
 FORMAT_VERSION = 1
 ENCODER_PREFIX = "encoder."  # prefix of the tensors of the encoder

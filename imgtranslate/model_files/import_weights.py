@@ -15,7 +15,6 @@ from imgtranslate.errors import CheckpointError, UsageError, counted
 from imgtranslate.files import explained
 from imgtranslate.model_files.checkpoint import (
     ENCODER_PREFIX,
-    Direction,
     ModelHeader,
     header_json,
     parse_model_header,
@@ -27,6 +26,7 @@ from imgtranslate.model_files.published import (
     recognise_generator,
     with_picture_statistics,
 )
+from imgtranslate.settings.config import Direction
 from imgtranslate.settings.config import latent_dim as latent_dim_of
 
 Statistics = Literal["training", "picture"]

@@ -8,9 +8,9 @@ from pydantic.json_schema import models_json_schema
 
 from imgtranslate._version import __version__
 from imgtranslate.images import writable_suffixes
-from imgtranslate.model_files.checkpoint import Direction
 from imgtranslate.serving.models import ServedModel
 from imgtranslate.serving.request import MEDIA_TYPES, PARAMETERS
+from imgtranslate.settings.config import Direction
 
 
 class Model(BaseModel):

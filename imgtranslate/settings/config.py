@@ -25,6 +25,7 @@ CodeAt = Literal["none", "input", "all", "middle", "plane"]
 GanMode = Literal["lsgan", "vanilla", "hinge", "wgangp"]
 Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
 Resample = Literal["bicubic", "nearest"]
+Direction = Literal["ab", "ba"]  # of a translation: from A to B, or back
 PictureChannels = Annotated[int, Interval(ge=1, le=64)]
 BaseChannels = Annotated[int, Interval(ge=1, le=1024)]
 LatentDim = Annotated[int, Interval(ge=0, le=1024)]

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from imgtranslate.files import remove_leftovers
-from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.settings.config import Direction
 from imgtranslate.translation.codes import Model
 from imgtranslate.translation.outputs import Output
 from imgtranslate.translation.pipeline import Room, grouped, in_order, read_ahead, write_behind

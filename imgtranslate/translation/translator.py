@@ -28,9 +28,15 @@ from imgtranslate.images import (
 )
 from imgtranslate.images.picture import AnyPixels, fitting_side
 from imgtranslate.memory import Tile
-from imgtranslate.model_files.checkpoint import Direction, ModelHeader
+from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.model_files.export_files import is_export, is_onnx, is_openvino, is_pt2
-from imgtranslate.settings.config import latent_dim, size_multiple, smallest_side, smallest_style
+from imgtranslate.settings.config import (
+    Direction,
+    latent_dim,
+    size_multiple,
+    smallest_side,
+    smallest_style,
+)
 
 EngineName = Literal["auto", "torch", "onnx", "openvino"]
 Precision = Literal["fp32", "fp16"]

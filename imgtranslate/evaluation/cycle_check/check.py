@@ -25,9 +25,10 @@ from imgtranslate.images import (
     write_image,
 )
 from imgtranslate.images.figures import comparison
-from imgtranslate.model_files.checkpoint import Direction, ModelHeader
+from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.runs.data import held_out_of_run
 from imgtranslate.runs.folder import Run
+from imgtranslate.settings.config import Direction
 from imgtranslate.translation.inputs import list_inputs
 from imgtranslate.translation.translator import Translator
 

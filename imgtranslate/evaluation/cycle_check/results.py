@@ -19,7 +19,7 @@ from imgtranslate.evaluation.cycle_check.schema import (
 from imgtranslate.evaluation.cycle_check.scores import CycleScore
 from imgtranslate.evaluation.cycle_check.verdicts import Verdict, gravest, judge
 from imgtranslate.metrics.estimate import bootstrap_interval
-from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.settings.config import Direction
 
 
 def results_of(

@@ -7,7 +7,7 @@ from typing import ClassVar, Generic, TypeVar
 from pydantic import Field
 
 from imgtranslate.evaluation.documents import Count, Document, Number
-from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.settings.config import Direction
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from imgtranslate.evaluation.documents import Count, Document, Number
-from imgtranslate.model_files.checkpoint import Direction
+from imgtranslate.settings.config import Direction
 
 _ARROWS = {"lower": "↓", "higher": "↑"}
 _TITLES = {

@@ -10,10 +10,10 @@ from imgtranslate.data.loader import resize_shorter
 from imgtranslate.data.pairs import Listing, list_folder, list_pairs, match_by_name
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels
-from imgtranslate.model_files.checkpoint import Direction, ModelHeader
+from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import DataSettings, Resample, is_paired
+from imgtranslate.settings.config import DataSettings, Direction, Resample, is_paired
 from imgtranslate.translation.translator import Translator, load
 
 Sides = tuple[Domain | None, Domain | None]

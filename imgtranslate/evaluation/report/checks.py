@@ -12,9 +12,10 @@ from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
 from imgtranslate.evaluation.documents import Document
 from imgtranslate.evaluation.evaluate import schema as evaluate
 from imgtranslate.evaluation.evaluate.schema import EvaluationFile, figure_of, title_of
-from imgtranslate.model_files.checkpoint import Direction, read_model_header
+from imgtranslate.model_files.checkpoint import read_model_header
 from imgtranslate.pages import number, shown
 from imgtranslate.runs.folder import Run
+from imgtranslate.settings.config import Direction
 from imgtranslate.translation.translator import find_model
 
 D = TypeVar("D", bound=Document)

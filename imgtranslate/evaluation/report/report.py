@@ -35,12 +35,11 @@ from imgtranslate.evaluation.report.provenance import (
 from imgtranslate.files import write_text
 from imgtranslate.images import read_image
 from imgtranslate.methods.schedule import build_schedule
-from imgtranslate.model_files.checkpoint import Direction
 from imgtranslate.pages import render, shown
 from imgtranslate.pages.embed import embed
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import Settings, is_paired
+from imgtranslate.settings.config import Direction, Settings, is_paired
 
 COUNT = 24  # held-out pictures of each side
 FEWER = 8  # where another command writes the page

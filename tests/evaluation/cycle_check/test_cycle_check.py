@@ -30,10 +30,10 @@ from imgtranslate.evaluation.cycle_check.schema import Figures, Row
 from imgtranslate.evaluation.cycle_check.scores import CycleScore, Thumbnails, check_picture
 from imgtranslate.images import Values, to_network, to_pixels
 from imgtranslate.metrics.ssim import ssim
-from imgtranslate.model_files.checkpoint import Direction, ModelHeader
+from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.runs.data import domains_of_run, held_out_of_run
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import DataSettings, Settings
+from imgtranslate.settings.config import DataSettings, Direction, Settings
 from imgtranslate.translation.translator import Translator, load
 
 VERDICT = "collapsed"  # of networks whose weights are zero
