@@ -1,4 +1,4 @@
-"""Available memory and disk space, and the values of ``--memory`` and ``--tile``."""
+"""Available memory and disk space, and the parameters ``memory`` and ``tile``."""
 
 import os
 import re
@@ -20,10 +20,10 @@ def parse_memory(text: str) -> int:
     """Turn ``4G``, ``500M`` or ``1.5GiB`` into bytes; ``UsageError`` for anything else."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([KMGT])(?:i?B)?", text.strip(), re.I)
     if match is None:
-        raise UsageError(f"--memory {text}: not an amount of memory. Write it like 4G or 500M")
+        raise UsageError(f"`memory` {text}: not an amount of memory. Write it like 4G or 500M")
     amount = int(float(match[1]) * 1024 ** (1 + "KMGT".index(match[2].upper())))
     if amount < LEAST:
-        raise UsageError(f"--memory {text}: too little memory. Give 64M or more")
+        raise UsageError(f"`memory` {text}: too little memory. Give 64M or more")
     return amount
 
 
@@ -34,7 +34,7 @@ def parse_tile(text: str) -> Tile:
             return word
         case number if number.isascii() and number.isdigit() and int(number[:9]) > 0:
             return int(number[:9])
-    raise UsageError(f"--tile {text}: not a number of rows. Use auto, off or a number such as 256")
+    raise UsageError(f"`tile` {text}: not a number of rows. Use auto, off or a number such as 256")
 
 
 def available_memory(root: Path = Path("/")) -> int:

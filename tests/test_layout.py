@@ -175,6 +175,29 @@ def test_only_the_command_line_writes_to_the_terminal() -> None:
         assert not outside & {"rich", "typer", "click", "tqdm"}, module
 
 
+COMMANDS_TO_COPY = {  # modules that write whole command lines, the same for every reader
+    "imgtranslate.demo.demo",  # runs them, and shows them
+    "imgtranslate.evaluation.report.checks",  # the report lists commands that fill its gaps
+    "imgtranslate.evaluation.report.provenance",  # and the one that repeats the run
+    "imgtranslate.evaluation.report.report",
+    "imgtranslate.runs.info",  # lists what can be done with a file
+}
+
+
+def test_only_the_command_line_names_flags() -> None:
+    """Elsewhere a text names settings and parameters, for which the command line shows flags."""
+    naming = {
+        module: text
+        for module, tree in TREES.items()
+        if part_of(module) != "cli"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for text in [node.value]
+        if re.search(r"(?<![\w-])(--[a-z]|-o\b)", text)
+    }
+    assert naming.keys() == COMMANDS_TO_COPY, naming
+
+
 def test_nothing_is_unpickled() -> None:
     for module in TREES:
         outside = {name.split(".")[0] for name in imports(module)}

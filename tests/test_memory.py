@@ -26,7 +26,7 @@ def test_amounts_of_memory(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "4", "G", "-1G", "1e9G", "4X", "4GG", "nanG", "63M", "0G"])
 def test_what_is_no_amount_is_refused_in_a_line(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^--memory .*\. (Write|Give) ") as caught:
+    with pytest.raises(UsageError, match=r"^`memory` .*\. (Write|Give) ") as caught:
         parse_memory(text)
     assert "\n" not in str(caught.value)
 
@@ -37,7 +37,7 @@ def test_tiles() -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "on", "²", "10x10"])
 def test_what_is_no_tile_is_refused_in_a_line(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^--tile .*Use auto, off or a number"):
+    with pytest.raises(UsageError, match=r"^`tile` .*Use auto, off or a number"):
         parse_tile(text)
 
 

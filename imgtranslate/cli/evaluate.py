@@ -4,14 +4,17 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imgtranslate.cli.options import Device, Gpu, device_of, directions_from
 from imgtranslate.cli.report import save
-from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error
+from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error, with_flags
 from imgtranslate.errors import UsageError, counted, nearest
+
+if TYPE_CHECKING:
+    from imgtranslate.evaluation.evaluate.evaluation import Evaluation
 
 EPILOG = examples(
     "imgtranslate evaluate runs/horses2zebras",
@@ -196,7 +199,7 @@ def evaluate(
         options = replace(options, segmenter=network)
 
     found = [
-        [evaluation.evaluate(subject, options, tell=_tell) for subject in column]
+        [_with_flags(evaluation.evaluate(subject, options, tell=_tell)) for subject in column]
         for column in columns
     ]
     if as_json:
@@ -237,6 +240,12 @@ def _check(
     for run in runs:
         if run.is_file():
             raise UsageError(f"{run}: a file, not a run. Give it with --model")
+
+
+def _with_flags(found: "Evaluation") -> "Evaluation":
+    """Name flags in the reasons why measures were left out."""
+    left_out = {name: with_flags(reason) for name, reason in found.figures.left_out.items()}
+    return replace(found, figures=found.figures.model_copy(update={"left_out": left_out}))
 
 
 def _tell(line: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imgtranslate.cli.terminal import examples, result, say
+from imgtranslate.cli.terminal import examples, result, say, say_notice
 from imgtranslate.errors import UsageError, counted
 from imgtranslate.files import write_text
 
@@ -143,7 +143,7 @@ def export(
 
     if form is None:
         page = export_web(
-            model, output, runtime=runtime, proof=proof, overwrite=overwrite, notice=say
+            model, output, runtime=runtime, proof=proof, overwrite=overwrite, notice=say_notice
         )
         _write_report(report, [report_of(each) for each in page.models])
         _show_page(page, output)
@@ -157,7 +157,7 @@ def export(
         proof=proof,
         calibrate=calibrate,
         min_psnr=MIN_PSNR if min_psnr is None else min_psnr,
-        notice=say,
+        notice=say_notice,
         overwrite=overwrite,
     )
     _write_report(report, report_of(exported))

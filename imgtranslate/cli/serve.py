@@ -10,7 +10,7 @@ import typer
 
 from imgtranslate.cli.options import Device, Gpu, device_of
 from imgtranslate.cli.stopping import stop_on_signals
-from imgtranslate.cli.terminal import examples, printable, result, say
+from imgtranslate.cli.terminal import examples, printable, result, say, say_notice
 from imgtranslate.errors import UsageError
 from imgtranslate.serving.limits import Limits
 
@@ -96,7 +96,7 @@ def serve(
         raise UsageError("--model: not given. Name a model file or the folder of a run")
     paths = list_models(model)
     with bind(host, port) as listener, stop_on_signals(STOPPING) as stopped:
-        models = load_models(paths, device=device_of(device, gpu), notice=say)
+        models = load_models(paths, device=device_of(device, gpu), notice=say_notice)
         for each in models:
             header = each.header
             say(f"{each.name}: {header.source} → {header.target} on {each.translator.device}")

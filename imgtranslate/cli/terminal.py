@@ -53,6 +53,11 @@ def say(line: str) -> None:
         say_error(line)
 
 
+def say_notice(line: str) -> None:
+    """Print a notice or warning of the package, with flags in place of its parameters."""
+    say(with_flags(line))
+
+
 def say_command(label: str, *arguments: str) -> None:
     """Print a command of this program so that it can be copied, on a narrow terminal in lines.
 
@@ -136,15 +141,27 @@ FLAGS = {  # settings that are flags of `train`; the others are set by --set
 }
 _SETTING = re.compile(rf"(?<![\w./-])(?<!mean )({'|'.join(map(re.escape, FLAGS))})(?![\w/-]|\.\w)")
 _PARAMETER = re.compile(r"`(\w+)`")
+_OTHER_SETTING = re.compile(r"`(\w+\.\w+=\S+)`")
+_OTHER_FLAGS = {  # parameters with values that have a flag of their own, and of other names
+    "`existing` overwrite": "--overwrite",
+    "`existing` skip": "--skip-existing",
+    "`file_format`": "--format",
+    "`output`": "-o",
+    "`zero`": "-0",
+}
 
 
 def with_flags(message: str) -> str:
     """Replace settings and parameters in a message of the package by their flags.
 
-    ``data.crop_size 17: …`` becomes ``--size 17: …``, and a parameter in backticks its flag. The
-    hint to a misspelt setting (``Did you mean …?``) keeps the name of the setting.
+    ``data.crop_size 17: …`` becomes ``--size 17: …``, a parameter in backticks its flag, and an
+    assignment in backticks ``--set``. The hint to a misspelt setting (``Did you mean …?``) keeps
+    the name of the setting.
     """
     message = re.sub(r"`device` cuda:(?=\d)", "--gpu ", message)  # a GPU by its number
+    message = _OTHER_SETTING.sub(r"--set \1", message)
+    for parameter, flag in _OTHER_FLAGS.items():
+        message = message.replace(parameter, flag)
     named = _PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')}", message)
     return _SETTING.sub(lambda found: FLAGS[found[1]], named)
 

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from imgtranslate.cli.terminal import in_words, is_terminal, say, say_command, with_flags
+from imgtranslate.cli.terminal import in_words, is_terminal, say, say_command, say_notice
 from imgtranslate.errors import counted
 from imgtranslate.settings.config import CycleGanConfig, Settings
 from imgtranslate.training import events
@@ -80,9 +80,9 @@ class TrainingDisplay:
             case events.Validated():
                 self.validated = event
             case events.Unwell():
-                say(f"warning: {with_flags(event.text)}")
+                say_notice(f"warning: {event.text}")
             case events.Notice():
-                say(f"notice: {event.text}")
+                say_notice(f"notice: {event.text}")
             case events.Saved():
                 self.reporting = self.progress is not None and (
                     event.step == self.progress.total_steps
@@ -113,7 +113,7 @@ class TrainingDisplay:
             for line in event.report.lines:
                 say(line)
             for warning in event.report.warnings:
-                say(f"warning: {warning}")
+                say_notice(f"warning: {warning}")
         verb = "training" if event.report is not None else "continuing"
         say(
             f"{verb} {event.run}: {_domains(settings)} by {settings.method.kind} on "

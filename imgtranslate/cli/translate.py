@@ -11,7 +11,7 @@ import typer
 
 from imgtranslate.cli.options import Device, Gpu, device_of
 from imgtranslate.cli.stopping import stop_on_signals
-from imgtranslate.cli.terminal import examples, say, stderr_to_ourselves
+from imgtranslate.cli.terminal import examples, say, say_notice, stderr_to_ourselves
 from imgtranslate.cli.translate_display import Display
 from imgtranslate.errors import UsageError
 
@@ -307,7 +307,7 @@ def translate(
         shard=shard_of_process(os.environ) if shard is None else parse_shard(shard),
         limit=limit,
         existing=existing,
-        notice=say,
+        notice=say_notice,
     )
     piped = any(job.target == "-" for job in jobs)
     if piped and sys.stdout.isatty():
@@ -331,7 +331,7 @@ def translate(
             encoder=encoder,
             engine=engine,
             precision=precision,
-            notice=display.say,
+            notice=display.say_notice,
         )
         name = str(path) if len(paths) > 1 else None
         models.append(with_samples(translator, requested, name=name))
@@ -352,7 +352,9 @@ def translate(
         stop_on_signals(STOPPING) as stopped,
         display,
         closing(
-            run_jobs(jobs, models=models, options=options, stop=stopped.is_set, notice=display.say)
+            run_jobs(
+                jobs, models=models, options=options, stop=stopped.is_set, notice=display.say_notice
+            )
         ) as outcomes,
     ):
         for outcome in outcomes:

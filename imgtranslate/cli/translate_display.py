@@ -76,7 +76,7 @@ class Display:
         if outcome.status == "failed":
             say_error(f"failed: {outcome.input}: {with_flags(outcome.reason)}")
         elif outcome.status == "written" and outcome.reason:
-            self.say(f"{outcome.input}: {outcome.reason}")
+            self.say_notice(f"{outcome.input}: {outcome.reason}")
         if self._as_json:
             self._result(json.dumps(outcome.to_json()))
         elif outcome.status == "written" and not self._pictures_on_stdout:
@@ -90,6 +90,10 @@ class Display:
             self._bar.console.print(fitted(line), markup=False, highlight=False, soft_wrap=True)
         else:
             say(line)
+
+    def say_notice(self, line: str) -> None:
+        """Print a notice of the package like ``say``, with flags in place of its parameters."""
+        self.say(with_flags(line))
 
     def _result(self, line: str) -> None:
         """Print a result: to a pipe as raw bytes, to a terminal without control codes."""

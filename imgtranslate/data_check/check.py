@@ -98,7 +98,7 @@ def _describe_faults(faulty: Sequence[ScannedPicture]) -> str:
     more = f"; and {len(faulty) - SHOWN} more" if len(faulty) > SHOWN else ""
     return (
         f"{shown}{more}. {counted(len(faulty), 'training file')} cannot be read. "
-        "Remove the files, or skip them with --set data.skip_unreadable=true"
+        "Remove the files, or skip them with `data.skip_unreadable=true`"
     )
 
 

@@ -1,4 +1,4 @@
-"""The sheet of ``train --check``: suspicious pictures, and a sample of both domains."""
+"""The sheet of the data check: suspicious pictures, and a sample of both domains."""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -18,7 +18,7 @@ def about_pictures(domain: Domain, scans: Scans, *, load_size: int) -> Iterator[
         domain,
         [scan for scan in scanned if min(scan.size) * 2 < load_size],
         ("would be {}", "would be {}"),
-        f" to {load_size} px, which teaches blur. Use larger pictures, or a smaller --size",
+        f" to {load_size} px, which teaches blur. Use larger pictures, or a smaller data.crop_size",
         title="enlarged more than twice",
     )
     yield from _about(

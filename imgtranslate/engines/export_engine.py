@@ -98,13 +98,13 @@ class ExportEngine:
             )
         if not is_onnx(encoder):
             raise UsageError(
-                f"`encoder` {encoder}: not an .onnx file. Export it with --format onnx"
+                f"`encoder` {encoder}: not an .onnx file. Export it with `format` onnx"
             )
         generator, reader = cls.load(path, device=device), cls.load(encoder, device=device)
         if (generator._form.what, reader._form.what) != ("generator", "encoder"):
             raise UsageError(
                 f"`encoder` {encoder}: needs a generator as `model` and an encoder as `encoder`. "
-                "Export an encoder with imgtranslate export --what encoder"
+                "Export an encoder with `what` encoder"
             )
         if _code_and_target(generator.header) != _code_and_target(reader.header):
             raise UsageError(

@@ -30,7 +30,7 @@ class OpenvinoRuntime:
     device = "cpu"
 
     def __init__(self, path: Path, *, device: str = "auto") -> None:
-        """Load an .onnx export or a folder of ``--format openvino``.
+        """Load an .onnx export or the folder of an OpenVINO export.
 
         Raises ``CheckpointError``, and ``UsageError`` without OpenVINO or for another device.
         """

@@ -54,7 +54,7 @@ def write_study(
     name = "study.html" if mode == "fooled" else "study-compare.html"
     page = Path(output) if output is not None else folder.folder / name
     if page.is_dir():
-        raise UsageError(f"-o {page}: a folder. Name a file, as in -o {name}")
+        raise UsageError(f"`output` {page}: a folder. Name a file, as in `output` {name}")
 
     settings, record = folder.read_config()
     a, b = domains_of_run(settings, record)
@@ -94,7 +94,7 @@ def _refuse_unlike(header: ModelHeader, other: ModelHeader, path: Path | str) ->
     ways = [(h.direction, h.in_channels, h.out_channels) for h in (header, other)]
     if ways[0] != ways[1]:
         raise UsageError(
-            f"--compare {path}: translates {other.source} to {other.target} ({other.direction}), "
+            f"`compare` {path}: translates {other.source} to {other.target} ({other.direction}), "
             f"but the run {header.source} to {header.target} ({header.direction}). "
             "Name a model with the same direction and channels"
         )

@@ -98,18 +98,23 @@ def refuse_output(path: Path, *, form: ExportForm = FLOAT, overwrite: bool) -> N
     if form.is_openvino:
         if path.exists() and not is_openvino(path):
             raise UsageError(
-                f"-o {path}: exists and is not an OpenVINO export. Choose another name"
+                f"`output` {path}: exists and is not an OpenVINO export. Choose another name"
             )
     else:
         suffix = SUFFIXES[form.format]
         if path.is_dir():
-            raise UsageError(f"-o {path}: a folder. Name a file, such as -o {path / f'ab{suffix}'}")
+            raise UsageError(
+                f"`output` {path}: a folder. Name a file, such as `output` {path / f'ab{suffix}'}"
+            )
         if path.suffix.lower() != suffix:
             raise UsageError(
-                f"-o {path}: does not end in {suffix}. Use -o {path.with_suffix(suffix)}"
+                f"`output` {path}: does not end in {suffix}. "
+                f"Use `output` {path.with_suffix(suffix)}"
             )
     if path.exists() and not overwrite:
-        raise UsageError(f"-o {path}: already exists. Use `overwrite`, or choose another name")
+        raise UsageError(
+            f"`output` {path}: already exists. Use `overwrite`, or choose another name"
+        )
     if form.is_openvino:
         import_openvino()
 

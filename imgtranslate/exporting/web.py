@@ -90,13 +90,15 @@ def export_web(
 def refuse_web_output(folder: Path, *, overwrite: bool) -> None:
     """Raise ``UsageError`` unless ``folder`` is new, empty, or a page that may be replaced."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"-o {folder}: a file. Name a folder for the page")
+        raise UsageError(f"`output` {folder}: a file. Name a folder for the page")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not (folder / INDEX).is_file() or not (folder / RUNTIME_FOLDER).is_dir():
-        raise UsageError(f"-o {folder}: contains other files. Name a new folder for the page")
+        raise UsageError(f"`output` {folder}: contains other files. Name a new folder for the page")
     if not overwrite:
-        raise UsageError(f"-o {folder}: already exists. Use `overwrite`, or choose another name")
+        raise UsageError(
+            f"`output` {folder}: already exists. Use `overwrite`, or choose another name"
+        )
 
 
 def _sources(model: Path | str) -> list[Path]:

@@ -19,7 +19,7 @@ from imgtranslate.model_files.foreign_weights import read_weights
 
 WANTED = "weights-inception-2015-12-05-6726825d.pth of torch-fidelity"
 SIDE = 299  # px
-_OPTION = "--inception"
+_OPTION = "`inception`"
 
 
 def load_inception(path: Path) -> nn.Module:

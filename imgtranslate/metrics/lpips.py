@@ -14,7 +14,7 @@ from imgtranslate.model_files.foreign_weights import read_weights
 
 WANTED = "alexnet-owt-7be5be79.pth of torchvision"
 SMALLEST = 64  # px; smaller pictures do not reach the last layers of AlexNet
-_OPTION = "--lpips"
+_OPTION = "`lpips`"
 
 
 def load_lpips(path: Path) -> nn.Module:

@@ -62,13 +62,13 @@ def read_palette(path: Path, *, channels: int) -> Palette:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"--palette {path}: cannot be read as text. Write a colour in each line, as in 0 0 255"
+            f"`palette` {path}: cannot be read as text. Write a colour in each line, as in 0 0 255"
         ) from error
     rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     colours = tuple(_colour(path, number, line, channels) for number, line in rows)
     if len(colours) < 2 or len(set(colours)) < len(colours):
         raise UsageError(
-            f"--palette {path}: {counted(len(set(colours)), 'different colour')} in "
+            f"`palette` {path}: {counted(len(set(colours)), 'different colour')} in "
             f"{counted(len(colours), 'line')}. Write two or more, each once"
         )
     return Palette(colours)
@@ -79,7 +79,7 @@ def _colour(path: Path, number: int, line: str, channels: int) -> tuple[int, ...
     values = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) < 4]
     if len(values) != channels or max(values) > 255:
         raise UsageError(
-            f"--palette {path}: line {number}: not {counted(channels, 'number')} from 0 to 255. "
+            f"`palette` {path}: line {number}: not {counted(channels, 'number')} from 0 to 255. "
             "Write a colour in each line, as in 0 0 255"
         )
     return tuple(values)

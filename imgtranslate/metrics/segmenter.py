@@ -82,15 +82,15 @@ def load_segmenter(path: Path) -> Segmenter:
         header = TypeAdapter(SegmenterHeader).validate_json(metadata.get(METADATA_KEY, ""))
     except ValidationError as error:
         raise CheckpointError(
-            f"--segmenter {path}: not a segmenter of imgtranslate. "
-            "Train one with imgtranslate evaluate RUN --train-segmenter FILE"
+            f"`segmenter` {path}: not a segmenter of imgtranslate. "
+            "Train one on a run with `train_segmenter`"
         ) from error
     network = _build(classes=len(header.colours))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(
-            f"--segmenter {path}: its weights do not fit {header.network}. "
+            f"`segmenter` {path}: its weights do not fit {header.network}. "
             "Use another copy of the file"
         ) from error
     return Segmenter(network, header)

@@ -129,10 +129,12 @@ def _refuse_unusable(header: ModelHeader, path: Path) -> None:
 def _refuse_output(place: Path, *, overwrite: bool) -> None:
     if place.is_dir():
         raise UsageError(
-            f"-o {place}: a folder. Name a file, such as -o {place / 'ab.safetensors'}"
+            f"`output` {place}: a folder. Name a file, such as `output` {place / 'ab.safetensors'}"
         )
     if place.suffix != ".safetensors":
         name = place.with_suffix(".safetensors")
-        raise UsageError(f"-o {place}: does not end in .safetensors. Use -o {name}")
+        raise UsageError(f"`output` {place}: does not end in .safetensors. Use `output` {name}")
     if place.exists() and not overwrite:
-        raise UsageError(f"-o {place}: already exists. Use --overwrite, or choose another name")
+        raise UsageError(
+            f"`output` {place}: already exists. Use `overwrite`, or choose another name"
+        )

@@ -142,7 +142,7 @@ def with_picture_statistics(published: PublishedGenerator) -> PublishedGenerator
     """
     if published.config.norm != "batch":
         raise CheckpointError(
-            "has no batch norm, so there are no statistics to choose. Leave --norm-statistics out"
+            "has no batch norm, so there are no statistics to choose. Leave `norm_statistics` out"
         )
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     tensors = {

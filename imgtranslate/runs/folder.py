@@ -196,11 +196,11 @@ def refuse_existing(out: Path) -> None:
     """Raise ``UsageError`` if ``out`` already exists: a run is never overwritten."""
     if Run(out).config.exists():
         raise UsageError(
-            f"{out}: already contains a run. Continue it with --resume {out}, or choose another "
-            "folder with --out"
+            f"{out}: already contains a run. Continue it with `resume` {out}, or choose another "
+            "folder with `out`"
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: already exists. Choose another folder with --out")
+        raise UsageError(f"{out}: already exists. Choose another folder with `out`")
 
 
 def begin(out: Path) -> Run:
@@ -227,5 +227,5 @@ def publish(run: Run, out: Path) -> Run:
 
 def _cannot_be_created(out: Path, error: OSError) -> UsageError:
     return UsageError(
-        f"{out}: cannot be created: {error.strerror}. Choose another folder with --out"
+        f"{out}: cannot be created: {error.strerror}. Choose another folder with `out`"
     )

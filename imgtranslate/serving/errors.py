@@ -28,8 +28,7 @@ def to_request_error(error: RequestError | ImgTranslateError | MemoryError) -> R
     if isinstance(error, RequestError):
         return error
     if isinstance(error, UsageError):
-        line = str(error).removeprefix("--")  # options are parameters here
-        return RequestError(HTTPStatus.BAD_REQUEST, line)
+        return RequestError(HTTPStatus.BAD_REQUEST, str(error))
     if isinstance(error, MemoryError):
         line = "body: too large for the available memory. Resize or crop it first"
         return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, line)

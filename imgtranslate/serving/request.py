@@ -159,7 +159,10 @@ def _samples(values: Query) -> Samples:
 def _suffix(file_format: str | None, accept: str | None, *, channels: int) -> str:
     """Choose the format by name, else by ``Accept``, else PNG."""
     if file_format is not None:
-        return pipe_suffix(Output(file_format=shown(file_format, limit=40)), channels=channels)
+        try:
+            return pipe_suffix(Output(file_format=shown(file_format, limit=40)), channels=channels)
+        except UsageError as error:  # the parameter has another name here
+            raise UsageError(str(error).replace("`file_format`", "format", 1)) from error
     usual = pipe_suffix(Output(), channels=channels)
     if accept is None or not accept.strip():
         return usual

@@ -29,7 +29,7 @@ def bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host {host}: not an address of this machine. Use 127.0.0.1") from error
+        raise UsageError(f"`host` {host}: not an address of this machine. Use 127.0.0.1") from error
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -38,7 +38,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         raise UsageError(
-            f"--host {host} --port {port}: not available: {why}. Choose another port, or 0 for any"
+            f"`host` {host} `port` {port}: not available: {why}. Choose another port, or 0 for any"
         ) from error
     return listener
 

@@ -1,6 +1,6 @@
 """Every setting with its defaults, the values that it takes and its explanation.
 
-Help, ``train --list-settings`` and ``docs/settings.md`` are generated from ``config.py`` and
+Help, the list that `train` prints, and ``docs/settings.md`` are generated from ``config.py`` and
 ``presets.py``, without loading pydantic.
 """
 

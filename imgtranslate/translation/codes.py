@@ -95,8 +95,8 @@ def refuse_unfit(samples: Samples, header: ModelHeader) -> None:
         )
     if (samples.style or samples.path) and header.encoder is None:
         raise UsageError(
-            f"{_named(samples)}: the model has no encoder to read a style. Use --samples, or an "
-            ".onnx model with --encoder"
+            f"{_named(samples)}: the model has no encoder to read a style. Use `samples`, or an "
+            ".onnx model with `encoder`"
         )
 
 
@@ -131,7 +131,7 @@ def draw_grid(picture: Picture, model: Model) -> Picture:
 
 def parse_codes(text: str) -> tuple[tuple[float, ...], ...]:
     """Read one code, written as numbers separated by commas. Raises ``UsageError``."""
-    return (_numbers(text, where=f"--z {text}"),)
+    return (_numbers(text, where=f"`z` {text}"),)
 
 
 def read_codes(path: Path) -> tuple[tuple[float, ...], ...]:
@@ -141,7 +141,7 @@ def read_codes(path: Path) -> tuple[tuple[float, ...], ...]:
     """
     codes = _read_array(path) if path.suffix.lower() == ".npy" else _read_lines(path)
     if not codes:
-        raise UsageError(f"--z-file {path}: contains no code. Write numbers in each line")
+        raise UsageError(f"`z_file` {path}: contains no code. Write numbers in each line")
     return codes
 
 
@@ -157,7 +157,7 @@ def _read_lines(path: Path) -> tuple[tuple[float, ...], ...]:
     if len(content) > _LARGEST_TEXT:
         raise _unreadable(path, f"longer than {_LARGEST_TEXT} bytes")
     return tuple(
-        _numbers(line, where=f"--z-file {path}: line {number}")
+        _numbers(line, where=f"`z_file` {path}: line {number}")
         for number, line in enumerate(lines, 1)
         if line.strip()
     )
@@ -178,7 +178,7 @@ def _read_array(path: Path) -> tuple[tuple[float, ...], ...]:
 
 def _unreadable(path: Path, why: str) -> UsageError:
     return UsageError(
-        f"--z-file {path}: cannot be read: {why}. Write a code in each line, or save a .npy array"
+        f"`z_file` {path}: cannot be read: {why}. Write a code in each line, or save a .npy array"
     )
 
 

@@ -82,7 +82,7 @@ def read_list(source: BinaryIO, *, zero: bool) -> list[Input]:
     content = source.read()
     if not zero and b"\0" in content:
         raise UsageError(
-            "--files-from: null bytes between the paths. Add -0, or write one path per line"
+            "`files_from`: null bytes between the paths. Add `zero`, or write one path per line"
         )
     names = content.split(b"\0") if zero else content.replace(b"\r\n", b"\n").split(b"\n")
     paths = (Path(os.fsdecode(name)) for name in names if name)

@@ -1,6 +1,6 @@
 """The path and format of each translated picture, derived from names only.
 
-``-o`` names a file, a folder, stdout, or a pattern with fields: ``{dir}/{stem}.{domain}.{ext}``.
+The output is a file, a folder, stdout, or a pattern with fields: ``{dir}/{stem}.{domain}.{ext}``.
 """
 
 import re
@@ -20,9 +20,9 @@ SYNONYMS = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """The values of ``-o`` and ``--format``."""
+    """The requested place and format of the translations."""
 
-    text: str | None = None  # -o
+    text: str | None = None  # file, folder, stdout or pattern; None: beside the inputs
     file_format: str | None = None
 
     @property
@@ -97,7 +97,7 @@ def target_of(source: Input, naming: Naming, *, sample: int | None = None) -> Pl
     if output.text is not None:
         return Path(output.text) / source.relative.with_name(f"{stem}{suffix}")
     if source.found == "folder":
-        raise UsageError(f"{source.path.parent}: a folder needs an output folder. Add -o DIR")
+        raise UsageError(f"{source.path.parent}: a folder needs an output folder. Add `output` DIR")
     return source.path.parent / f"{stem}{suffix}"
 
 
@@ -117,9 +117,9 @@ def safe_name(domain: str) -> str:
 def suffix_of(file_format: str, *, channels: int) -> str:
     """Return the suffix of a format; ``UsageError`` if unknown, or not for these channels."""
     names = [suffix.removeprefix(".") for suffix in writable_suffixes()]
-    suffix = "." + nearest(file_format.lower().removeprefix("."), names, what="--format")
+    suffix = "." + nearest(file_format.lower().removeprefix("."), names, what="`file_format`")
     if not holds(suffix, channels=channels):
-        raise UsageError(f"--format {file_format}: {_cannot(suffix, channels)}")
+        raise UsageError(f"`file_format` {file_format}: {_cannot(suffix, channels)}")
     return suffix
 
 
@@ -143,7 +143,7 @@ def _by_pattern(source: Input, naming: Naming, *, sample: int | None, suffix: st
     path = Path(_FIELD.sub(lambda field: fields[field[1]], pattern))
     below = source.path.parent if folder is None else folder
     if ".." in path.parts[len(below.parts) :]:
-        raise UsageError(f"-o {pattern}: {path} would leave {below}. Rename that input")
+        raise UsageError(f"`output` {pattern}: {path} would leave {below}. Rename that input")
     if sample is not None and "{number}" not in pattern:
         return path.with_stem(f"{path.stem}.{sample + 1}")
     return path
@@ -152,9 +152,11 @@ def _by_pattern(source: Input, naming: Naming, *, sample: int | None, suffix: st
 def _check_pattern(pattern: str) -> None:
     """Raise ``UsageError`` for an unknown field or an unmatched brace."""
     for field in _FIELD.findall(pattern):
-        nearest(field, FIELDS, what=f"-o {pattern}: field")
+        nearest(field, FIELDS, what=f"`output` {pattern}: field")
     if re.search(r"[{}]", _FIELD.sub("", pattern)):
-        raise UsageError(f"-o {pattern}: an unmatched brace. Write fields like {{stem}}.{{ext}}")
+        raise UsageError(
+            f"`output` {pattern}: an unmatched brace. Write fields like {{stem}}.{{ext}}"
+        )
 
 
 def _fixed_folder(pattern: str) -> Path | None:
@@ -171,7 +173,7 @@ def _stem(source: Input) -> str:
 
 
 def _suffix(source: Input, naming: Naming) -> str:
-    """Choose the suffix: that of ``--format``, else of the input, else one that fits."""
+    """Choose the suffix: that of the requested format, else of the input, else one that fits."""
     if naming.output.file_format is not None:
         return suffix_of(naming.output.file_format, channels=naming.channels)
     own = source.path.suffix
@@ -183,11 +185,11 @@ def _check_suffix(output: Output, suffix: str, *, channels: int) -> None:
         requested = suffix_of(output.file_format, channels=channels)
         if SYNONYMS.get(suffix, suffix) != SYNONYMS.get(requested, requested):
             raise UsageError(
-                f"-o {output.text}: contradicts --format {output.file_format}. Leave one of them "
-                "out"
+                f"`output` {output.text}: contradicts `file_format` {output.file_format}. "
+                "Leave one of them out"
             )
     if not holds(suffix, channels=channels):
-        raise UsageError(f"-o {output.text}: {_cannot(suffix, channels)}")
+        raise UsageError(f"`output` {output.text}: {_cannot(suffix, channels)}")
 
 
 def _is_picture(suffix: str) -> bool:

@@ -37,7 +37,7 @@ def parse_shard(text: str) -> Shard:
     found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     shard = Shard(number=int(found[1]), count=int(found[2])) if found else Shard(number=0, count=0)
     if not 1 <= shard.number <= shard.count:
-        raise UsageError(f"--shard {text}: no such shard. Of 16, the first is 1/16, the last 16/16")
+        raise UsageError(f"`shard` {text}: no such shard. Of 16, the first is 1/16, the last 16/16")
     return shard
 
 

@@ -91,16 +91,15 @@ def _check_single(output: Output, sources: Sequence[Input], *, samples: int, mod
     if not (output.is_file or output.is_pipe):
         return
     if models > 1:
-        raise UsageError(f"-o {output.text}: one file, {models} models. Name a folder")
+        raise UsageError(f"`output` {output.text}: one file, {models} models. Name a folder")
     if samples > 1:
         raise UsageError(
-            f"-o {output.text}: one file, {samples} samples. Name a folder, or add --grid"
+            f"`output` {output.text}: one file, {samples} samples. Name a folder, or add `grid`"
         )
     if len(sources) != 1 or sources[0].found == "folder":
         raise UsageError(
-            f"-o {output.text}: one file for {counted(len(sources), 'picture')} of a folder or "
-            "list. "
-            "Name a folder, without an image suffix"
+            f"`output` {output.text}: one file for {counted(len(sources), 'picture')} of a folder "
+            "or list. Name a folder, without an image suffix"
         )
 
 
@@ -118,8 +117,8 @@ def _distinct(pairs: Iterable[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
 def _refuse_collision(first: Job, second: Job) -> None:
     if first.model != second.model:
         raise UsageError(
-            f"--model: two models would write {second.target}, because their domains have the same "
-            "name. Run them one by one, each with its own -o"
+            f"`model`: two models would write {second.target}, because their domains have the same "
+            "name. Run them one by one, each with its own `output`"
         )
     if _identity(first.source) != _identity(second.source):
         raise UsageError(
@@ -161,7 +160,7 @@ def _selected(
     if limit is None or limit >= _pictures(mine):
         return mine
     first = set(list(dict.fromkeys(job.source for job in mine))[:limit])
-    notice(f"--limit {limit}: the first {limit} of {_pictures(mine)} pictures")
+    notice(f"`limit` {limit}: the first {limit} of {_pictures(mine)} pictures")
     return [job for job in mine if job.source in first]
 
 
@@ -178,37 +177,47 @@ def _check_targets(
 ) -> None:
     targets = [job.target for job in jobs if isinstance(job.target, Path)]
     present = [target for target in targets if os.path.lexists(target)]
-    replaceable = output.is_file and existing == "overwrite"  # also an input, if -o names it
+    replaceable = (
+        output.is_file and existing == "overwrite"
+    )  # also an input, if the output names it
     if present and not replaceable:
         inputs = {_identity(source.place) for source, _ in planned}
         for target in present:
             if _identity(target) in inputs:
                 raise UsageError(
                     f"{target}: is an input, which would be overwritten. "
-                    "Name another output with -o"
+                    "Name another output with `output`"
                 )
     root = None if output.folder is None else real(output.folder)
     for folder in dict.fromkeys(target.parent for target in targets):
         _check_folder(folder, root=root)
     for target in present:
         if target.is_dir():
-            raise UsageError(f"{target}: is a folder, not a file. Name another output with -o")
+            raise UsageError(
+                f"{target}: is a folder, not a file. Name another output with `output`"
+            )
     if present and existing == "refuse":
         more = f" (and {len(present) - 1} more)" if len(present) > 1 else ""
-        raise UsageError(f"{present[0]}{more}: already exists. Add --overwrite or --skip-existing")
+        raise UsageError(
+            f"{present[0]}{more}: already exists. Use `existing` overwrite or `existing` skip"
+        )
 
 
 def _check_folder(folder: Path, *, root: Path | None) -> None:
     """Check that a folder can be created; this happens when the first picture is written."""
     nearest_existing = next((f for f in (folder, *folder.parents) if os.path.lexists(f)), folder)
     if not nearest_existing.is_dir():
-        raise UsageError(f"{nearest_existing}: a file, not a folder. Name another output with -o")
+        raise UsageError(
+            f"{nearest_existing}: a file, not a folder. Name another output with `output`"
+        )
     if root is not None and not real(folder).is_relative_to(root):
         raise UsageError(
             f"{folder}: a link leads out of the output folder {root}. Remove it, or name its target"
         )
     if not os.access(nearest_existing, os.W_OK | os.X_OK):
-        raise UsageError(f"{nearest_existing}: permission denied. Name another output with -o")
+        raise UsageError(
+            f"{nearest_existing}: permission denied. Name another output with `output`"
+        )
 
 
 def _identity(place: Place) -> tuple[int, int] | str:

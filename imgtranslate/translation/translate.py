@@ -121,7 +121,7 @@ def _watched(
         if work.frames and min(work.frames[0].pixels.shape[:2]) > _TOO_LARGE * trained:
             notice(
                 f"{work.job.source}: its shorter side is more than {_TOO_LARGE} times the "
-                f"{trained} px of the training, so the effect may be weak. Try --resize {trained}"
+                f"{trained} px of the training, so the effect may be weak. Try `resize` {trained}"
             )
             yield work
             break

@@ -318,7 +318,9 @@ def load(
         "openvino": is_onnx(path) or is_openvino(path),
     }
     if not fitting[engine]:
-        kind = "the .safetensors model" if engine == "torch" else f"an export: --format {engine}"
+        kind = (
+            "the .safetensors model" if engine == "torch" else f"an export with `format` {engine}"
+        )
         raise UsageError(f"`engine` {engine}: does not run {path}. Use {kind}")
 
     if is_export(path):

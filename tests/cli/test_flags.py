@@ -26,6 +26,15 @@ def test_a_parameter_is_named_by_its_flag() -> None:
     assert with_flags("`allow_huge` true") == "--allow-huge true"
     assert with_flags("`device` mps: use `device` cpu") == "--device mps: use --device cpu"
     assert with_flags("`device` cuda:9: use `device` cuda:3") == "--gpu 9: use --gpu 3"
+    assert with_flags("`output` a.gif: contradicts `file_format` png") == (
+        "-o a.gif: contradicts --format png"
+    )
+    assert with_flags("Use `existing` overwrite or `existing` skip") == (
+        "Use --overwrite or --skip-existing"
+    )
+    assert with_flags("skip them with `data.skip_unreadable=true`") == (
+        "skip them with --set data.skip_unreadable=true"
+    )
 
 
 @pytest.mark.parametrize(

@@ -121,10 +121,10 @@ def test_translate_runs_it_without_torch(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "engine", "told"),
     [
-        ("resnet.safetensors", "openvino", "an export: --format openvino"),
-        ("resnet.safetensors", "onnx", "an export: --format onnx"),
+        ("resnet.safetensors", "openvino", "an export with --format openvino"),
+        ("resnet.safetensors", "onnx", "an export with --format onnx"),
         ("resnet.onnx", "torch", "the .safetensors model"),
-        ("resnet", "onnx", "an export: --format onnx"),
+        ("resnet", "onnx", "an export with --format onnx"),
     ],
 )
 def test_an_engine_that_does_not_run_the_file_is_one_line(

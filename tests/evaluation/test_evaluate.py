@@ -90,7 +90,7 @@ def test_what_is_left_out_is_said_with_what_to_do(
     assert err == "ab.safetensors, ab: no measure applies to the pictures. See the reasons\n"
     for line in (
         "not measured: L1, PSNR, SSIM: the pictures are not paired. Give --pairs, or --paired",
-        "not measured: FCN score: no segmenter. Train one with",
+        "not measured: FCN score: no segmenter. Train one on a run with --train-segmenter",
         "not measured: sliced Wasserstein distance: no real pictures of the target",
         "not measured: FID, KID: no weights. Give --inception FILE, weights-inception",
         "not measured: LPIPS: no weights. Give --lpips FILE, alexnet",

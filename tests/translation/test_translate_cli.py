@@ -138,9 +138,9 @@ def test_inputs_that_are_not_there(there: Path):
 
 def test_a_folder_needs_an_output_folder(there: Path):
     save_picture(there / "in/a.png")
-    assert "Add -o DIR" in refused(["in"])
-    assert "-o out.png: one file for" in refused(["in"], "out.png")
-    assert "-o out.png: one file for 2" in refused(["in/a.png", "in"], "out.png")
+    assert "Add `output` DIR" in refused(["in"])
+    assert "`output` out.png: one file for" in refused(["in"], "out.png")
+    assert "`output` out.png: one file for 2" in refused(["in/a.png", "in"], "out.png")
 
 
 def test_two_inputs_for_one_output(there: Path):
@@ -157,7 +157,7 @@ def test_what_exists_needs_a_word(there: Path):
     save_picture(there / "in/b.png")
     save_picture(there / "out/a.png")
     assert refused(["in"], "out").startswith(
-        "out/a.png: already exists. Add --overwrite or --skip-existing"
+        "out/a.png: already exists. Use `existing` overwrite or `existing` skip"
     )
     save_picture(there / "out/b.png")
     assert "(and 1 more)" in refused(["in"], "out")
@@ -181,7 +181,7 @@ def test_formats_that_cannot_be(there: Path):
     save_picture(there / "a.png")
     assert "Did you mean jpg?" in refused(["a.png"], file_format="jpgg")
     assert ".psd cannot be written" in refused(["a.png"], "out.psd")
-    assert "contradicts --format jpg" in refused(["a.png"], "out.png", file_format="jpg")
+    assert "contradicts `file_format` jpg" in refused(["a.png"], "out.png", file_format="jpg")
     assert plan(["a.png"], "out.jpeg", file_format="jpg") == {"a.png": "out.jpeg"}
 
 

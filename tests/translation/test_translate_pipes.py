@@ -241,7 +241,7 @@ def test_a_pattern_names_each_output(there: Path) -> None:
 def test_a_pattern_that_cannot_be(there: Path, pattern: str, said: str) -> None:
     (there / "a.jpg").touch()
     (there / "b.jpg").touch()
-    with pytest.raises(UsageError, match=r"-o|both") as caught:
+    with pytest.raises(UsageError, match=r"`output`|both") as caught:
         targets(["a.jpg", "b.jpg"], pattern)
     assert said in str(caught.value)
 

@@ -224,7 +224,7 @@ def test_a_share_depends_on_the_name_alone() -> None:
 
 @pytest.mark.parametrize("text", ["0/16", "17/16", "3", "3/", "a/b", "-1/3", "1/0", "٣/٤", "1/3\n"])
 def test_a_share_that_is_none(text: str) -> None:
-    with pytest.raises(UsageError, match="--shard"):
+    with pytest.raises(UsageError, match="`shard`"):
         parse_shard(text)
 
 

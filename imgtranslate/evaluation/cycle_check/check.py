@@ -81,8 +81,7 @@ def held_out_sources(run: Path, *, directions: Sequence[Direction]) -> list[Cycl
     sources = [source for source in sources if source.direction in directions]
     if not sources:
         raise UsageError(
-            f"{run}: no pictures were held out in this run. Name some, as in "
-            f"imgtranslate cycle-check ./photos --run {run}"
+            f"{run}: no pictures were held out in this run. Name pictures or a folder of them"
         )
     return sources
 
@@ -119,19 +118,21 @@ def refuse_unless_pair(forward: ModelHeader, backward: ModelHeader) -> None:
         )
     else:
         return
-    raise UsageError(f"--ab, --ba: {fault}. Give ab.safetensors and ba.safetensors of one run")
+    raise UsageError(f"`ab`, `ba`: {fault}. Give ab.safetensors and ba.safetensors of one run")
 
 
 def refuse_output(output: Path, sources: Iterable[CycleSource]) -> None:
     """Raise ``UsageError`` if a figure or strips cannot be written to ``output``."""
     if is_figure(output) and output.suffix.lower() not in writable_suffixes():
-        raise UsageError(f"-o {output}: {output.suffix} cannot be written. Use .png")
+        raise UsageError(f"`output` {output}: {output.suffix} cannot be written. Use .png")
     if output.exists() and any(output.samefile(s.path) for s in sources if s.path.exists()):
-        raise UsageError(f"-o {output}: is an input. Name another file or a folder")
+        raise UsageError(f"`output` {output}: is an input. Name another file or a folder")
     folder = output.parent if is_figure(output) else output
     nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not nearest.is_dir():
-        raise UsageError(f"-o {output}: {nearest} is a file, not a folder. Choose another folder")
+        raise UsageError(
+            f"`output` {output}: {nearest} is a file, not a folder. Choose another folder"
+        )
 
 
 def is_figure(output: Path) -> bool:

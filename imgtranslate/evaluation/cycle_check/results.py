@@ -30,7 +30,7 @@ def results_of(
     fail_above: float | None = None,
     fail_on: Sequence[Verdict] = (),
 ) -> CycleCheckFile:
-    """Return the results over all pictures, as `cycle-check --json` prints them.
+    """Return the results over all pictures, as `cycle-check` prints them in JSON.
 
     ``identities``: identity errors of further pictures, by the direction of their generator.
     ``steps``: the steps of the models. ``fail_above``: the largest accepted mean error of a

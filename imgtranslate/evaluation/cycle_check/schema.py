@@ -1,4 +1,4 @@
-"""``cycle-check.json``, the object that `cycle-check --json` prints."""
+"""``cycle-check.json``, the object that `cycle-check` prints as JSON."""
 
 import math
 from collections.abc import Sequence

@@ -28,7 +28,7 @@ Tell = Callable[[str], None]
 class Evaluation:
     """The results of one direction of one model."""
 
-    figures: DirectionFigures  # as `evaluate --json` prints them
+    figures: DirectionFigures  # as `evaluate` prints them in JSON
     estimates: Mapping[str, Estimate]  # its measures, with replicates for a comparison
     files: tuple[Path, ...]  # files of the translated pictures
 
@@ -80,7 +80,7 @@ def side_by_side(runs: Sequence[Sequence[Evaluation]]) -> list[list[Evaluation]]
 
 
 def document(runs: Sequence[Sequence[Evaluation]]) -> EvaluationFile:
-    """Return the evaluations of one or two runs, as `evaluate --json` prints them."""
+    """Return the evaluations of one or two runs, as `evaluate` prints them in JSON."""
     figures = tuple(tuple(one.figures for one in run) for run in runs)
     if len(runs) < 2:
         return EvaluationFile(runs=figures)

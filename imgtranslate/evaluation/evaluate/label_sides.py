@@ -13,7 +13,7 @@ from imgtranslate.metrics.palette import Palette, find_palette, read_palette
 from imgtranslate.metrics.segmenter import Segmenter, train_segmenter
 
 _LOOKED_AT = 30  # pictures of a side that are examined
-_NOT_LABELS = "no few flat colours are seen in them. If they are, give --palette FILE"
+_NOT_LABELS = "no few flat colours are seen in them. If they are, give `palette` FILE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,17 +60,17 @@ def train_on(
     """
     if subject.learnt is None or not subject.paired:
         raise UsageError(
-            "--train-segmenter: no real pairs to learn from. Name a run that was trained on pairs"
+            "`train_segmenter`: no real pairs to learn from. Name a run that was trained on pairs"
         )
     sides = find_sides(subject.learnt, palette)
     labels, photos = subject.learnt if sides.source else subject.learnt[::-1]
     labels = replace(labels, resample="nearest")
     classes = sides.source or sides.target
     if classes is None:
-        raise UsageError("--train-segmenter: neither side has label maps. Give --palette FILE")
+        raise UsageError("`train_segmenter`: neither side has label maps. Give `palette` FILE")
     if photos.channels != 3:
         raise UsageError(
-            f"--train-segmenter: the photos have {counted(photos.channels, 'channel')}, not 3. "
+            f"`train_segmenter`: the photos have {counted(photos.channels, 'channel')}, not 3. "
             "Train the run on colour pictures"
         )
     return train_segmenter(

@@ -22,8 +22,8 @@ from imgtranslate.metrics.sliced_wasserstein import SMALLEST, sliced_wasserstein
 from imgtranslate.metrics.ssim import ssim
 from imgtranslate.metrics.two_sample import LEAST_PICTURES, two_sample_test
 
-NOT_PAIRED = "the pictures are not paired. Give --pairs, or --paired with --a and --b"
-NO_TARGET = "no real pictures of the target. Give both --a and --b"
+NOT_PAIRED = "the pictures are not paired. Give `pairs`, or `paired` with `a` and `b`"
+NO_TARGET = "no real pictures of the target. Give both `a` and `b`"
 LEAST_FEATURES = 4  # least pictures of each set for FID and KID
 Found = dict[str, Estimate] | str  # figures, or the reason why there are none and what to do
 
@@ -114,8 +114,8 @@ def _fcn_score(made: Translated, sides: LabelSides, options: EvaluateOptions) ->
         return f"a segmenter reads 3 channels, not {made.fakes.channels}"
     if options.segmenter is None:
         return (
-            "no segmenter. Train one with imgtranslate evaluate RUN --train-segmenter FILE, "
-            "then give --segmenter FILE"
+            "no segmenter. Train one on a run with `train_segmenter` FILE, then give "
+            "`segmenter` FILE"
         )
     segmenter, palette = options.segmenter, options.segmenter.palette
     if len(palette.colours[0]) != made.subject.source.channels:
@@ -143,7 +143,7 @@ def _label_colours(made: Translated, sides: LabelSides) -> Found:
     if sides.target is None:
         return f"the results are not label pictures: {sides.why}"
     if made.truths is None:
-        return "the labels are not paired with the pictures. Give --pairs"
+        return "the labels are not paired with the pictures. Give `pairs`"
     palette = sides.target
     labels = replace(made.truths, resample="nearest")
     confusions = [
@@ -192,7 +192,7 @@ def _diversity(made: Translated, options: EvaluateOptions) -> Found:
     if not made.subject.translator.latent_dim:
         return "the model has no latent code, so a picture has one translation"
     if options.samples < 2:
-        return "only one sample of each picture. Give --samples 2 or more"
+        return "only one sample of each picture. Give `samples` 2 or more"
     return {"diversity_l1": _mean_apart(made, options, mean_absolute_error)}
 
 
@@ -213,7 +213,7 @@ def _mean_apart(
 
 def _inception(made: Translated, options: EvaluateOptions) -> Found:
     if options.inception is None:
-        return f"no weights. Give --inception FILE, {inception.WANTED}"
+        return f"no weights. Give `inception` FILE, {inception.WANTED}"
     if made.subject.target is None or made.common < LEAST_FEATURES:
         return f"only {counted(made.common, 'picture')} in each set. It takes {LEAST_FEATURES}"
     if made.fakes.channels != 3:
@@ -228,10 +228,10 @@ def _inception(made: Translated, options: EvaluateOptions) -> Found:
 def _lpips(made: Translated, options: EvaluateOptions) -> dict[str, Found]:
     """Measure LPIPS to the truth, and between translations of a picture."""
     paired: Found = NOT_PAIRED
-    diverse: Found = "it takes a model with a latent code, and --samples 2 or more"
+    diverse: Found = "it takes a model with a latent code, and `samples` 2 or more"
     network = options.lpips
     if network is None:
-        paired = diverse = f"no weights. Give --lpips FILE, {lpips.WANTED}"
+        paired = diverse = f"no weights. Give `lpips` FILE, {lpips.WANTED}"
     elif made.fakes.channels != 3 or made.shortest < lpips.SMALLEST:
         paired = diverse = f"it takes pictures with 3 channels and {lpips.SMALLEST} px or more"
     else:

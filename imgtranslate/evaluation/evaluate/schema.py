@@ -1,4 +1,4 @@
-"""``evaluate.json``, the object that `evaluate --json` prints, and the format of its figures."""
+"""``evaluate.json``, the object that `evaluate` prints as JSON, and the format of its figures."""
 
 from typing import ClassVar
 

@@ -36,13 +36,13 @@ class Places:
         """Refuse places that contradict each other."""
         if self.pairs and (self.a or self.b):
             raise UsageError(
-                "--pairs: cannot be combined with --a or --b. Give pairs or two folders, not both"
+                "`pairs`: cannot be combined with `a` or `b`. Give pairs or two folders, not both"
             )
         if self.paired and not (self.a and self.b):
-            raise UsageError("--paired: needs both --a and --b. Give both, or --pairs")
+            raise UsageError("`paired`: needs both `a` and `b`. Give both, or `pairs`")
         if self.pairs and not self.pairs.exists():
             raise DataError(
-                f"--pairs {self.pairs}: no such folder or file. Name a folder of pictures side by "
+                f"`pairs` {self.pairs}: no such folder or file. Name a folder of pictures side by "
                 "side, or a CSV file"
             )
 
@@ -143,8 +143,8 @@ def subjects_of_model(
     """Return the direction of a model file as a subject, on pictures that the user gives."""
     if not places.given:
         raise UsageError(
-            "--a: not given, and a model file has no held-out pictures. "
-            "Name folders with --a and --b, or --pairs"
+            "`a`: not given, and a model file has no held-out pictures. "
+            "Name folders with `a` and `b`, or `pairs`"
         )
     translator = load(file, device=device)
     header = translator.header
@@ -171,10 +171,10 @@ def _own_domains(places: Places, data: DataSettings, *, paired: bool) -> Sides:
     b: Listing | None
     if places.pairs:
         channels = max(data.channels_a, data.channels_b)
-        a, b = list_pairs("--pairs", places.pairs, order=places.pair_order, channels=channels)
+        a, b = list_pairs("`pairs`", places.pairs, order=places.pair_order, channels=channels)
     else:
-        a = list_folder("--a", places.a, channels=data.channels_a) if places.a else None
-        b = list_folder("--b", places.b, channels=data.channels_b) if places.b else None
+        a = list_folder("`a`", places.a, channels=data.channels_a) if places.a else None
+        b = list_folder("`b`", places.b, channels=data.channels_b) if places.b else None
         if a and b and (paired or places.paired):
             a, b = match_by_name(a, b)
     return (
@@ -209,13 +209,13 @@ def _subject(
     if source is None:
         letter = "ab"[first]
         raise UsageError(
-            f"--{letter}: not given, but the model translates pictures of {letter.upper()}. "
-            f"Name a folder of them with --{letter}"
+            f"`{letter}`: not given, but the model translates pictures of {letter.upper()}. "
+            f"Name a folder of them with `{letter}`"
         )
     if not source.held_out:  # pictures of the user are never empty
         raise UsageError(
             f"{name}: no pictures of {source.letter.upper()} were held out in this run. "
-            "Name some with --a and --b, or --pairs"
+            "Name some with `a` and `b`, or `pairs`"
         )
     real = None
     if target is not None and target.held_out:

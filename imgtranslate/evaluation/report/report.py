@@ -64,7 +64,7 @@ def write_report(
     folder = Run(Path(run))
     target = Path(output) if output is not None else folder.folder / "report.html"
     if target.is_dir():
-        raise UsageError(f"-o {target}: a folder. Name a file, as in -o report.html")
+        raise UsageError(f"`output` {target}: a folder. Name a file, as in `output` report.html")
 
     # Settings, log and data of the training
     settings, record = folder.read_config()

@@ -352,7 +352,7 @@ def test_held_out_pictures_are_found_though_those_trained_on_are_gone(tmp_path: 
 
 def test_a_run_without_held_out_pictures_asks_for_some(tmp_path: Path) -> None:
     Run(tmp_path).write_config(Settings(data=DataSettings(a="a", b="b")), {"held_out_a": []})
-    with pytest.raises(UsageError, match="Name some"):
+    with pytest.raises(UsageError, match="Name pictures or a folder"):
         held_out_sources(tmp_path, directions=["ab", "ba"])
 
 
