@@ -16,6 +16,7 @@ from imgtranslate.settings.config import (
     Resnet18EncoderConfig,
     ResnetConfig,
     Settings,
+    is_paired,
     latent_dim,
     learns_from_halves,
     size_multiple,
@@ -33,6 +34,18 @@ def check_settings(settings: Settings) -> None:
     _check_recompute(settings)
     check_sizes(settings)
     check_sharing(settings)
+
+
+def check_held_out(settings: Settings) -> None:
+    """Refuse the held-out pictures of one side of paired data; older runs ignored them."""
+    data = settings.data
+    given = [name for name in ("held_out_a", "held_out_b") if vars(data)[name]]
+    if (is_paired(settings.method) or data.pairs) and len(given) == 1 and not data.held_out_pairs:
+        (missing,) = {"held_out_a", "held_out_b"} - {*given}
+        raise UsageError(
+            f"data.{given[0]}: pictures of one side are no pairs, which this training holds out. "
+            f"Set data.{missing} too, or data.held_out_pairs instead"
+        )
 
 
 def check_sharing(settings: Settings, processes: int = 1) -> None:
@@ -216,9 +229,7 @@ def _teaching_the_generator(config: MethodConfig) -> tuple[str, ...]:
     match config:
         case CycleGanConfig():  # lambda_identity is relative to lambda_a and lambda_b
             return ("lambda_gan_ab", "lambda_gan_ba", "lambda_a", "lambda_b")
-        case Pix2PixConfig():
-            return ("lambda_gan", "lambda_l1")
-        case BicycleGanConfig(paths="cvae"):
+        case Pix2PixConfig() | BicycleGanConfig(paths="cvae"):
             return ("lambda_gan", "lambda_l1")
         case BicycleGanConfig(paths="clr"):
             return ("lambda_gan", "lambda_latent")

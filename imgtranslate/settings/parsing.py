@@ -14,7 +14,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, get_args
 
 from imgtranslate.errors import UsageError, nearest
-from imgtranslate.settings.compatibility import check_settings
+from imgtranslate.settings.compatibility import check_held_out, check_settings
 from imgtranslate.settings.config import (
     LARGEST_SIDE,
     DataSettings,
@@ -53,6 +53,7 @@ def build_settings(
     base = _base(_method_name(method, chosen), preset, chosen)
     settings = parse_settings(_derive(merge(base, chosen)))
     check_settings(settings)
+    check_held_out(settings)
     return settings
 
 
@@ -216,9 +217,8 @@ def _check_unicode(name: str, value: str) -> None:
 def _explain(tree: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]) -> str:
     """Explain the first value that pydantic refuses, with the allowed values."""
     section = faults[0]["loc"][0]
-    depth = (
-        3 if kinds_of(section) else 2
-    )  # section, kind in a union, setting; then inside its value
+    # A place is the section, the kind in a union and the setting, then inside its value.
+    depth = 3 if kinds_of(section) else 2
     place = faults[0]["loc"][:depth]
     messages = [str(fault["msg"]) for fault in faults if fault["loc"][:depth] == place]
     allowed = " or ".join(message.removeprefix("Input should be ") for message in messages)

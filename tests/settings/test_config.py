@@ -357,6 +357,19 @@ def test_networks_learn_at_the_smallest_size_accepted(
     assert build_discriminator(judge, in_channels=1)(fake).numel() >= 1
 
 
+@pytest.mark.parametrize(("given", "missing"), [("a", "b"), ("b", "a")])
+def test_held_out_pictures_of_one_side_of_pairs_are_refused(given: str, missing: str) -> None:
+    alone = one(f"data.held_out_{given}", "test")
+    said = f"data.held_out_{given}: pictures of one side are no pairs, which this training holds "
+    said += f"out. Set data.held_out_{missing} too, or data.held_out_pairs instead"
+    pairs = {"data": {"a": "", "b": "", "pairs": "facades"}}
+    for of_pairs in ({"method": {"kind": "pix2pix"}}, pairs):
+        assert refused(of_pairs, alone) == said
+        build(of_pairs, alone, one(f"data.held_out_{missing}", "test"))
+        build(of_pairs, alone, one("data.held_out_pairs", "test"))
+    build(alone)
+
+
 def test_a_load_size_smaller_than_the_crop_is_refused() -> None:
     assert refused(one("data.load_size", 255)).startswith("data.load_size 255: smaller than")
     assert build(one("data.load_size", 256)).data.load_size == 256
