@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imgtranslate.data.folders import Domain, Domains, without
 from imgtranslate.data_check.duplicates import (
-    Leak,
+    Duplicate,
     about_leaks,
     about_near_duplicates,
     about_same_bytes,
@@ -118,9 +118,9 @@ def _refuse_uneven_pairs(domains: Domains, scans: Scans) -> None:
         )
 
 
-def _without_leaks(domains: Domains, leaks: Sequence[Leak]) -> Domains:
+def _without_leaks(domains: Domains, leaks: Sequence[Duplicate]) -> Domains:
     """Remove held-out pictures, or whole pairs, that are also training pictures."""
-    leaked = {(leak.domain.letter, leak.held_out) for leak in leaks}
+    leaked = {(leak.one.domain.letter, leak.one.path) for leak in leaks}
     a, b = domains
     clean_a, clean_b = ([(d.letter, f) not in leaked for f in d.held_out] for d in domains)
     if a.aligned:

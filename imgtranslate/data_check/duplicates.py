@@ -19,73 +19,73 @@ from imgtranslate.data_check.scan import ScannedPicture, Scans, thumbnails
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearDuplicate:
-    """Two nearly identical pictures: held-out before training pictures, A before B."""
+class Duplicate:
+    """Two pictures that are equal or nearly so: held-out before training pictures, A before B."""
 
     one: Example
     other: Example
-    mirrored: bool
+    likeness: str  # of the one picture to the other, in words
 
     @property
     def within(self) -> bool:
         """True if both belong to one domain."""
         return self.one.domain.letter == self.other.domain.letter
 
-    @property
-    def likeness(self) -> str:
-        """The relation of the one picture to the other, in words."""
-        return "nearly the mirror image of" if self.mirrored else "nearly the same picture as"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Leak:
-    """A held-out picture that is also a training picture."""
-
-    domain: Domain
-    held_out: Path
-    trained: Path
-    likeness: str
-
-
-def find_near_duplicates(domains: Domains, scans: Scans) -> list[NearDuplicate]:
+def find_near_duplicates(domains: Domains, scans: Scans) -> list[Duplicate]:
     """Find near duplicates whose bytes differ; in paired data, pairs that match on both sides.
 
     In unpaired data, pictures of A are also compared with those of B.
     """
     a, b = domains
     if a.aligned:
-        side_a, side_b = ((*_held_out(side), *_trained(side)) for side in domains)
+        every, side_b = ((*_held_out(side), *_trained(side)) for side in domains)
         both = {(match.first, match.second) for match in _matches(side_b, scans)}
-        matches = [m for m in _matches(side_a, scans) if (m.first, m.second) in both]
-        return _without_same_bytes(side_a, matches, scans)
-    every = (*_held_out(a), *_held_out(b), *_trained(a), *_trained(b))
-    return _without_same_bytes(every, _matches(every, scans), scans)
+        matches = [m for m in _matches(every, scans) if (m.first, m.second) in both]
+    else:
+        every = (*_held_out(a), *_held_out(b), *_trained(a), *_trained(b))
+        matches = _matches(every, scans)
+    found = [
+        Duplicate(
+            one=every[match.first],
+            other=every[match.second],
+            likeness=f"nearly the {'mirror image of' if match.mirrored else 'same picture as'}",
+        )
+        for match in matches
+    ]
+    return [each for each in found if _digest(each.one, scans) != _digest(each.other, scans)]
 
 
 def find_leaks(
-    domains: Domains, scans: Scans, near_duplicates: Sequence[NearDuplicate]
-) -> list[Leak]:
+    domains: Domains, scans: Scans, near_duplicates: Sequence[Duplicate]
+) -> list[Duplicate]:
     """Find the held-out pictures that are also training pictures, each once."""
-    leaks: dict[tuple[str, Path], Leak] = {}
-    for leak in (*_same_leaks(domains, scans), *_near_leaks(near_duplicates)):
-        leaks.setdefault((leak.domain.letter, leak.held_out), leak)
+    same = [
+        Duplicate(one=held_out, other=trained[digest][0], likeness="the same picture as")
+        for domain in domains
+        for trained in [_by_digest(domain, scans)]
+        for held_out in _held_out(domain)
+        if (digest := _digest(held_out, scans)) in trained
+    ]
+    near = [
+        each
+        for each in near_duplicates
+        if each.within and each.one.held_out and not each.other.held_out
+    ]
+    leaks: dict[tuple[str, Path], Duplicate] = {}
+    for leak in (*same, *near):
+        leaks.setdefault((leak.one.domain.letter, leak.one.path), leak)
     return list(leaks.values())
 
 
-def about_leaks(leaks: Sequence[Leak]) -> Iterator[Finding]:
+def about_leaks(leaks: Sequence[Duplicate]) -> Iterator[Finding]:
     """Report held-out pictures that are also training pictures."""
     lines = [
-        f"{leak.held_out}: held out, but {leak.likeness} the training picture {leak.trained}. "
+        f"{leak.one.path}: held out, but {leak.likeness} the training picture {leak.other.path}. "
         "It is left out of the validation"
         for leak in leaks
     ]
-    groups = [
-        (
-            Example(domain=leak.domain, path=leak.held_out, held_out=True),
-            Example(domain=leak.domain, path=leak.trained),
-        )
-        for leak in leaks
-    ]
+    groups = [(leak.one, leak.other) for leak in leaks]
     yield from _about_each("held out, but also training pictures", lines, groups)
 
 
@@ -94,29 +94,24 @@ def about_same_bytes(domains: Domains, scans: Scans, *, across: bool) -> Iterato
     a, b = (_by_digest(domain, scans) for domain in domains)
     shared = [(a[digest][0], b[digest][0]) for digest in a if digest in b] if across else []
     lines = [
-        f"{x}: in both folders, the other copy is {y}. Delete the copy in the wrong folder"
+        f"{x.path}: in both folders, the other copy is {y.path}. Delete the copy in the wrong "
+        "folder"
         for x, y in shared
     ]
-    groups = [
-        tuple(Example(domain=d, path=p) for d, p in zip(domains, pair, strict=True))
-        for pair in shared
-    ]
-    yield from _about_each("in both folders", lines, groups)
+    yield from _about_each("in both folders", lines, shared)
     for domain, found in zip(domains, (a, b), strict=True):
-        repeated = [paths for paths in found.values() if len(paths) > 1]
+        repeated = [tuple(copies) for copies in found.values() if len(copies) > 1]
         if repeated:
-            firsts = [paths[0] for paths in repeated]
+            firsts = [copies[0].path for copies in repeated]
             verbs = [f"{verb} in the folder more than once" for verb in ("is", "are")]
             yield Finding(
                 lines=(f"{domain.name}: {count_and_first(firsts, *verbs)}. Keep one of each",),
                 title=f"{domain.name}: the same picture twice",
-                groups=tuple(
-                    tuple(Example(domain=domain, path=path) for path in paths) for paths in repeated
-                ),
+                groups=tuple(repeated),
             )
 
 
-def about_near_duplicates(domains: Domains, found: Sequence[NearDuplicate]) -> Iterator[Finding]:
+def about_near_duplicates(domains: Domains, found: Sequence[Duplicate]) -> Iterator[Finding]:
     """Report near duplicates among the training pictures."""
     trained = [each for each in found if not (each.one.held_out or each.other.held_out)]
     across = [each for each in trained if not each.within]
@@ -158,44 +153,17 @@ def _scan_of(example: Example, scans: Scans) -> ScannedPicture:
     return scans[example.domain.letter, example.path]
 
 
+def _digest(example: Example, scans: Scans) -> str:
+    return _scan_of(example, scans).digest
+
+
 def _matches(examples: Sequence[Example], scans: Scans) -> list[Match]:
     return find_matches(thumbnails(_scan_of(each, scans) for each in examples))
 
 
-def _without_same_bytes(
-    examples: Sequence[Example], matches: Sequence[Match], scans: Scans
-) -> list[NearDuplicate]:
-    return [
-        NearDuplicate(one=one, other=other, mirrored=match.mirrored)
-        for match in matches
-        for one, other in [(examples[match.first], examples[match.second])]
-        if _scan_of(one, scans).digest != _scan_of(other, scans).digest
-    ]
-
-
-def _same_leaks(domains: Domains, scans: Scans) -> Iterator[Leak]:
-    for domain in domains:
-        trained = _by_digest(domain, scans)
-        for path in domain.held_out:
-            same = trained.get(scans[domain.letter, path].digest)
-            if same:
-                yield Leak(
-                    domain=domain, held_out=path, trained=same[0], likeness="the same picture as"
-                )
-
-
-def _near_leaks(near_duplicates: Sequence[NearDuplicate]) -> Iterator[Leak]:
-    for each in near_duplicates:
-        one, other = each.one, each.other
-        if each.within and one.held_out and not other.held_out:
-            yield Leak(
-                domain=one.domain, held_out=one.path, trained=other.path, likeness=each.likeness
-            )
-
-
-def _by_digest(domain: Domain, scans: Scans) -> dict[str, list[Path]]:
+def _by_digest(domain: Domain, scans: Scans) -> dict[str, list[Example]]:
     """Group the training pictures of a domain by their bytes."""
-    groups: dict[str, list[Path]] = defaultdict(list)
-    for path in domain.files:
-        groups[scans[domain.letter, path].digest].append(path)
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for each in _trained(domain):
+        groups[_digest(each, scans)].append(each)
     return groups

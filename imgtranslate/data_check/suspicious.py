@@ -17,28 +17,25 @@ def about_pictures(domain: Domain, scans: Scans, *, load_size: int) -> Iterator[
     yield from _about(
         domain,
         [scan for scan in scanned if min(scan.size) * 2 < load_size],
-        ("would be {}", "would be {}"),
         f" to {load_size} px, which teaches blur. Use larger pictures, or a smaller data.crop_size",
         title="enlarged more than twice",
+        verbs=("would be {}", "would be {}"),
     )
     yield from _about(
         domain,
         [scan for scan in scanned if max(scan.size) > LONG * min(scan.size)],
-        _IS,
         ", so a crop shows a small part. Cut such pictures into pieces, or remove them",
         title=f"more than {LONG} times as long as wide",
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.one_colour],
-        _IS,
         ", which teaches nothing. Remove such pictures",
         title="of one colour",
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.opacity < 0.5],
-        _IS,
         "; training uses the hidden colours. Flatten such pictures onto a background",
         title="mostly transparent",
     )
@@ -57,9 +54,9 @@ def _about_colours(domain: Domain, scanned: Sequence[ScannedPicture]) -> Iterato
     coloured = [scan for scan in scanned if not scan.grey]
     advice = ". If colour matters, remove such pictures"
     if len(grey) <= FEW * len(scanned):
-        yield from _about(domain, grey, _IS, advice, title="grey among colour pictures")
+        yield from _about(domain, grey, advice, title="grey among colour pictures")
     elif len(coloured) <= FEW * len(scanned):
-        yield from _about(domain, coloured, _IS, advice, title="in colour among grey pictures")
+        yield from _about(domain, coloured, advice, title="in colour among grey pictures")
 
 
 def _about_files(domain: Domain, scanned: Sequence[ScannedPicture]) -> Iterator[Finding]:
@@ -68,40 +65,37 @@ def _about_files(domain: Domain, scanned: Sequence[ScannedPicture]) -> Iterator[
     yield from _about(
         domain,
         misnamed,
-        (f"is a {first} file despite its name", f"have {{}}; the first is a {first} file"),
         ". Other programs may fail to read them: rename them",
         title="names that contradict their format",
+        verbs=(f"is a {first} file despite its name", f"have {{}}; the first is a {first} file"),
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.stored.cmyk],
-        ("is CMYK", "are CMYK"),
         "; converted to sRGB, as translate does",
+        verbs=("is CMYK", "are CMYK"),
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.stored.foreign],
-        ("has a colour profile other than sRGB", "have colour profiles other than sRGB"),
         "; converted to sRGB, as translate does",
+        verbs=("has a colour profile other than sRGB", "have colour profiles other than sRGB"),
     )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.stored.turned],
-        ("is rotated upright by its EXIF tag", "are rotated upright by their EXIF tags"),
         "; other programs may show them sideways",
+        verbs=("is rotated upright by its EXIF tag", "are rotated upright by their EXIF tags"),
     )
-
-
-_IS = ("is {}", "are {}")
 
 
 def _about(
     domain: Domain,
     found: Sequence[ScannedPicture],
-    verbs: tuple[str, str],
     effect: str,
     *,
     title: str = "",
+    verbs: tuple[str, str] = ("is {}", "are {}"),
 ) -> Iterator[Finding]:
     """Yield a finding unless ``found`` is empty: a warning with a title, else a plain fact.
 
