@@ -4,7 +4,7 @@ The scenes are drawn in both styles, so a translation can be compared with its g
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from imgtranslate.translation.translator import load
 FOLDER = Path("imgtranslate-demo")  # belongs to the demo, which replaces it
 TRAIN_COUNT, TEST_COUNT, SHOWN = 300, 16, 6
 MAX_SHARE_OF_INPUT, MAX_SHARE_OF_MATCH, MAX_INPUT_SSIM = 0.6, 0.8, 0.6
+Measure = Callable[[Pixels, Pixels], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +100,11 @@ def score(data: DemoData, folder: Path) -> DemoScores:
     pooled = [match_histogram(r, stitches) for r in reals]
     return DemoScores(
         scenes=len(reals),
-        input_ssim=_mean_ssim(reals, truths),
-        match_ssim=max(_mean_ssim(own, truths), _mean_ssim(pooled, truths)),
-        fake_ssim=_mean_ssim(fakes, truths),
-        fake_error=_mean_error(fakes, truths),
-        cycle_error=_mean_error(recovered, reals),
+        input_ssim=_mean(ssim, reals, truths),
+        match_ssim=max(_mean(ssim, own, truths), _mean(ssim, pooled, truths)),
+        fake_ssim=_mean(ssim, fakes, truths),
+        fake_error=_mean(mean_absolute_error, fakes, truths),
+        cycle_error=_mean(mean_absolute_error, recovered, reals),
     )
 
 
@@ -126,10 +127,5 @@ def _flat(pixels: Pixels) -> Pixels:
     return pixels.reshape(-1, pixels.shape[2])
 
 
-def _mean_ssim(pictures: Sequence[Pixels], truths: Sequence[Pixels]) -> float:
-    return float(np.mean([ssim(x, y) for x, y in zip(pictures, truths, strict=True)]))
-
-
-def _mean_error(pictures: Sequence[Pixels], truths: Sequence[Pixels]) -> float:
-    pairs = zip(pictures, truths, strict=True)
-    return float(np.mean([mean_absolute_error(x, y) for x, y in pairs]))
+def _mean(measure: Measure, pictures: Sequence[Pixels], truths: Sequence[Pixels]) -> float:
+    return float(np.mean([measure(x, y) for x, y in zip(pictures, truths, strict=True)]))

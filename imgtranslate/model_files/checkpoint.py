@@ -177,11 +177,7 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
     _refuse_special(path)
     try:
         return load_file(path)
-    except (
-        OSError,
-        SafetensorError,
-        KeyError,
-    ) as error:  # KeyError: a dtype that torch does not have
+    except (OSError, SafetensorError, KeyError) as error:  # KeyError: a dtype unknown to torch
         raise _unreadable(path, error) from error
 
 

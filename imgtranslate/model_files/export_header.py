@@ -13,7 +13,9 @@ from imgtranslate.settings.config import Section, latent_dim, to_tree
 FORM_KEY = "imgtranslate_export"  # key in the metadata
 IMAGE, CODE, TRANSLATED = "image", "z", "translated"  # names of inputs and outputs
 MEAN, LOG_VARIANCE = "z_mean", "z_log_variance"
-Format = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2", "openvino", "openvino-int8", "web"]
+Network = Literal["generator", "encoder"]
+Values = Literal["float", "uint8"]
+Format = Literal["onnx", "onnx-int8", "onnx-fp16", "pt2", "openvino", "openvino-int8", "web"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +23,8 @@ class ExportForm(Section):
     """The format of an export, its network, and the pixels of its inputs and outputs."""
 
     format: Format = "onnx"
-    what: Literal["generator", "encoder"] = "generator"
-    io: Literal["float", "uint8"] = "float"  # (n, c, h, w) in [-1, 1], or (n, h, w, c)
+    what: Network = "generator"
+    io: Values = "float"  # (n, c, h, w) in [-1, 1], or (n, h, w, c)
 
     @property
     def is_int8(self) -> bool:

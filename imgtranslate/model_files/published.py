@@ -205,12 +205,8 @@ def _unet(layers: list[Layer], *, latent_dim: int | None) -> UnetConfig:
     depth, first = len(convolutions) // 2, convolutions[0].weight
     width = first.shape[0]
     appended = convolutions[1].weight.shape[1] - width  # z of `all`, at every layer
-    if appended:
-        numbers = appended
-    elif latent_dim is None:
-        numbers = 8 if first.shape[1] == 3 + 8 else 0
-    else:
-        numbers = latent_dim
+    in_input = (8 if first.shape[1] == 3 + 8 else 0) if latent_dim is None else latent_dim
+    numbers = appended or in_input
     always_biased = "bias" in convolutions[1].tensors and any(layer.is_norm for layer in layers)
     bicyclegan = numbers > 0 or always_biased
     return UnetConfig(
@@ -233,15 +229,16 @@ def _norm(layers: list[Layer]) -> Norm:
 
 def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
     """Rename the n-th layer to the n-th layer of ``network``; their shapes must be equal."""
-    own = _own_layers(network)
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)
+    own = [(name, each) for name, each in network.named_modules() if isinstance(each, kinds)]
     if len(own) != len(layers):
         raise CheckpointError(
             f"looks like a {type(network).__name__}, which has {len(own)} layers with weights, "
             f"but contains {len(layers)}. {_GIVE}"
         )
     tensors: Tensors = {}
-    for layer, (name, parts) in zip(layers, own, strict=True):
-        for part, expected in parts.items():
+    for layer, (name, module) in zip(layers, own, strict=True):  # in the order in which they run
+        for part, expected in module.state_dict().items():
             found = layer.tensors.get(part)
             if found is None and part == "num_batches_tracked":
                 found = torch.tensor(0)  # absent before torch 0.4.1
@@ -261,13 +258,3 @@ def _fits(found: Tensor, expected: Tensor) -> bool:
     plain = plain and found.numel() * found.element_size() <= found.untyped_storage().nbytes()
     alike = found.is_floating_point() == expected.is_floating_point()
     return plain and alike and found.shape == expected.shape
-
-
-def _own_layers(network: nn.Module) -> list[tuple[str, Tensors]]:
-    """List the layers with weights, in the order in which they run."""
-    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)
-    return [
-        (name, dict(module.state_dict()))
-        for name, module in network.named_modules()
-        if isinstance(module, kinds)
-    ]

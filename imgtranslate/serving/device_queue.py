@@ -13,9 +13,8 @@ from starlette.requests import ClientDisconnect
 from imgtranslate.serving.errors import RequestError, stopping_error
 
 Result = TypeVar("Result")
-Work = Callable[
-    [Callable[[], bool]], Result
-]  # work that receives a function which returns whether the result is still needed
+# Work that receives a function which returns whether the result is still needed
+Work = Callable[[Callable[[], bool]], Result]
 
 LONGEST_RETRY = 3600  # seconds, the largest Retry-After
 
