@@ -1,6 +1,8 @@
 """``imgtranslate cycle-check``."""
 
 import json
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,11 +10,17 @@ import typer
 
 from imgtranslate.cli.options import Device, Gpu, device_of, directions_from
 from imgtranslate.cli.report import save
-from imgtranslate.cli.terminal import examples, progress_bar, result, say, say_error
-from imgtranslate.errors import UsageError
+from imgtranslate.cli.terminal import examples, printable, progress_bar, result, say, say_error
+from imgtranslate.errors import UsageError, counted, nearest
 
 if TYPE_CHECKING:
     from imgtranslate.evaluation.cycle_check.check import CycleSource
+    from imgtranslate.evaluation.cycle_check.schema import (
+        CycleCheckFile,
+        DirectionFigures,
+        Row,
+        Spread,
+    )
     from imgtranslate.evaluation.cycle_check.scores import CycleScore
     from imgtranslate.evaluation.cycle_check.verdicts import Verdict
     from imgtranslate.model_files.checkpoint import ModelHeader
@@ -24,6 +32,9 @@ EPILOG = examples(
     "imgtranslate cycle-check ./horses --ab ab.safetensors --ba ba.safetensors --fail-above 0.1",
     "imgtranslate cycle-check --run runs/horses2zebras --fail-on collapsed --fail-on does-nothing",
 )
+ROWS = 20  # pictures in the table
+NAME = 30  # columns; with five cells a line has 80
+LINE = 80  # columns of a sentence
 
 
 def cycle_check(
@@ -96,7 +107,6 @@ def cycle_check(
     on its report.html. The exit status is 1 if a picture fails, the error exceeds
     --fail-above, or a verdict of --fail-on is found.
     """
-    from imgtranslate.cli.cycle_check_display import table
     from imgtranslate.evaluation.cycle_check.check import (
         check_sources,
         identity_errors,
@@ -143,7 +153,7 @@ def cycle_check(
     for row in found.images:
         if row.error is not None:
             say_error(f"failed: {row.path}: {row.error}")
-    result(json.dumps(found.to_json()) if as_json else "\n".join(table(found, domains=domains)))
+    result(json.dumps(found.to_json()) if as_json else "\n".join(_table(found, domains=domains)))
     if run is not None and not inputs:
         save(run, found, device=str(forward.device))
     if found.summary.failed or found.summary.shortfalls:
@@ -152,7 +162,6 @@ def cycle_check(
 
 def _verdict(name: str) -> "Verdict":
     """Find the verdict of this name, with or without hyphens."""
-    from imgtranslate.errors import nearest
     from imgtranslate.evaluation.cycle_check.verdicts import VERDICTS
 
     spelled = {verdict.replace(" ", "-"): verdict for verdict in VERDICTS}
@@ -188,3 +197,77 @@ def _sources(
     if run is None:
         raise UsageError("INPUT: not given. Name pictures or a folder of them")
     return held_out_sources(run, directions=directions)
+
+
+def _table(found: "CycleCheckFile", *, domains: tuple[str, str]) -> list[str]:
+    """Write the pictures, the figures and verdict of each direction, and the overall verdict.
+
+    ``domains``: the names of A and B.
+    """
+    rows = [row for row in found.images if row.error is None]
+    titles = ("error", "PSNR", "SSIM", "change", "identity")
+    lines = [_cells("", titles)] if rows else []
+    lines += [_row_line(row) for row in rows[:ROWS]]
+    if len(rows) > ROWS:
+        lines.append(f"… and {len(rows) - ROWS} more")
+    for way, figures in found.summary.directions.items():
+        here = [row for row in rows if row.direction == way]
+        ends = domains if way == "ab" else domains[::-1]
+        lines += ["", *_direction_lines(ends, figures, here)]
+    lines += ["", *(_shortfall(line, domains) for line in found.summary.shortfalls)]
+    measured = f"{len(rows)} of {len(found.images)} measured"
+    return [*lines, f"verdict: {found.verdict} ({measured})"]
+
+
+def _direction_lines(
+    domains: tuple[str, str], found: "DirectionFigures", rows: "Sequence[Row]"
+) -> list[str]:
+    from imgtranslate.evaluation.cycle_check.schema import TITLES, worst_of
+
+    source, target = map(printable, domains)
+    spreads = dict(found)
+    lines = [f"{source} → {target} and back, {counted(found.count, 'picture')}:"]
+    lines.append(_cells("", ("mean", "spread", "95 % interval")))
+    lines += [_spread_line(said, spreads[key]) for key, said in TITLES.items()]
+    if found.identity is None:
+        lines.append(f"identity: not measured, without pictures of {target} of as many channels")
+    else:
+        pictures = counted(found.identity.count, "picture")
+        lines.append(_spread_line(f"identity, {pictures}", found.identity))
+    if found.count > len(found.worst):
+        lines.append(f"worst {len(found.worst)}")
+        lines += [_row_line(row) for row in worst_of(rows)]
+    sentence = f"{' and '.join(found.verdicts)}: {found.reason}"
+    return [*lines, *textwrap.wrap(sentence, LINE, initial_indent="-> ", subsequent_indent="   ")]
+
+
+def _shortfall(line: str, domains: tuple[str, str]) -> str:
+    """Name the domains in a reason to fail, which begins with its direction."""
+    way, _, reason = line.partition(": ")
+    source, target = domains if way == "ab" else domains[::-1]
+    return f"fell short: {printable(source)} → {printable(target)}: {reason}"
+
+
+def _spread_line(said: str, spread: "Spread | None") -> str:
+    cells = spread.cells(".1f" if "dB" in said else ".4f") if spread else ["-", "-", "-"]
+    return _cells(said, cells)
+
+
+def _row_line(row: "Row") -> str:
+    ratio = "equal" if row.psnr is None else f"{row.psnr:.1f}"
+    error, *others = (
+        "-" if number is None else f"{number:.4f}"
+        for number in (row.mae, row.ssim, row.change, row.identity)
+    )
+    return _cells(row.path, (error, ratio, *others))
+
+
+def _cells(name: str, cells: Sequence[str]) -> str:
+    """Align cells after a name, of which a long one is shortened to its more telling end."""
+    from rich.cells import cell_len
+
+    name = shown = printable(name)
+    while cell_len(shown) > NAME:
+        name = name[1:]
+        shown = f"…{name}"
+    return shown + " " * (NAME - cell_len(shown)) + "".join(f"  {cell:>8}" for cell in cells)

@@ -1,6 +1,8 @@
 """``imgtranslate evaluate``."""
 
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,12 +12,25 @@ import typer
 
 from imgtranslate.cli.options import Device, Gpu, device_of, directions_from
 from imgtranslate.cli.report import save
-from imgtranslate.cli.terminal import examples, is_terminal, result, say, say_error, with_flags
+from imgtranslate.cli.terminal import (
+    examples,
+    is_terminal,
+    printable,
+    result,
+    say,
+    say_error,
+    with_flags,
+)
 from imgtranslate.errors import UsageError, counted, nearest
 
 if TYPE_CHECKING:
-    from imgtranslate.evaluation.evaluate.evaluation import Evaluation
+    from rich.table import Table
 
+    from imgtranslate.evaluation.evaluate.evaluation import Evaluation
+    from imgtranslate.evaluation.evaluate.schema import DirectionFigures, Figure
+    from imgtranslate.metrics.estimate import Difference
+
+Columns = list["Evaluation"]  # one for each run, all of the same direction
 EPILOG = examples(
     "imgtranslate evaluate runs/horses2zebras",
     "imgtranslate evaluate runs/first runs/second",
@@ -23,6 +38,7 @@ EPILOG = examples(
     "imgtranslate evaluate --model ab.safetensors --a ./horses --b ./zebras --json",
 )
 TOLD_EVERY = 50  # steps of the segmenter
+WIDTH = 120  # characters, if stdout is not a terminal
 picture_option = partial(
     typer.Option, rich_help_panel="Pictures, in place of the held-out ones of the run"
 )
@@ -147,7 +163,6 @@ def evaluate(
     interval. Figures of the held-out pictures of a run are saved in the run and
     shown on its report.html. The exit status is 1 if a picture fails.
     """
-    from imgtranslate.cli.evaluate_display import write_tables
     from imgtranslate.evaluation.evaluate import evaluation, measures, subjects
     from imgtranslate.evaluation.evaluate.label_sides import train_on
     from imgtranslate.metrics.inception import load_inception
@@ -205,7 +220,7 @@ def evaluate(
     if as_json:
         result(json.dumps(evaluation.document(found).to_json()))
     else:
-        write_tables(found)
+        _write_tables(found)
     if runs and not places.given:
         for run, own in zip(runs, found, strict=True):
             save(run, evaluation.document([own]), device=chosen)
@@ -251,3 +266,73 @@ def _with_flags(found: "Evaluation") -> "Evaluation":
 def _tell(line: str) -> None:
     if is_terminal():
         say(line)
+
+
+def _write_tables(found: list[Columns]) -> None:
+    """Print a table for each direction to stdout, and below it the measures that do not apply."""
+    from rich.console import Console
+
+    from imgtranslate.evaluation.evaluate.evaluation import side_by_side
+
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, width=WIDTH)
+    for columns in side_by_side(found):
+        console.print(_table(columns))
+        for line in _notes(columns):
+            result(printable(line))
+
+
+def _table(columns: Columns) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from imgtranslate.evaluation.evaluate.evaluation import differences
+    from imgtranslate.evaluation.evaluate.schema import title_of
+
+    first = columns[0].figures
+    title = Text(printable(f"{first.source} to {first.target}"))
+    table = Table(title=title, title_justify="left")
+    table.add_column("measure", no_wrap=True)
+    for one in columns:
+        table.add_column(Text(printable(one.figures.name)), justify="right")
+    if len(columns) > 1:
+        table.add_column("difference", justify="right")
+    apart = differences(columns[0], columns[1]) if len(columns) > 1 else {}
+    measures = [one.figures.measures for one in columns]
+    for name in dict.fromkeys(name for found in measures for name in found):
+        better = next(found[name].better for found in measures if name in found)
+        cells = [_cell(found.get(name)) for found in measures]
+        if len(columns) > 1:
+            difference = apart.get(name)
+            unclear = difference is not None and not difference.is_clear
+            cells.append(_cell(difference, sign="+") + (" unclear" if unclear else ""))
+        table.add_row(title_of(name, better=better), *cells)
+    return table
+
+
+def _cell(figure: "Figure | Difference | None", *, sign: str = "") -> str:
+    from imgtranslate.evaluation.evaluate.schema import figure_of
+
+    if figure is None:
+        return "-"
+    value, low, high = (figure_of(each, sign) for each in (figure.value, *figure.interval))
+    return f"{value} ({low} to {high})"
+
+
+def _notes(columns: Columns) -> Iterator[str]:
+    for one in columns:
+        yield f"{one.figures.name}: {_counts(one.figures)}"
+    for measure, reason in columns[0].figures.left_out.items():
+        yield f"not measured: {measure}: {reason}"
+    if len(columns) > 1 and columns[0].files != columns[1].files:
+        yield "the two runs were measured on different pictures, so differences are less certain"
+
+
+def _counts(figures: "DirectionFigures") -> str:
+    sizes, counts, resize = figures.sizes, figures.counts, figures.resize
+    size = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes, {sizes[0]} to {sizes[-1]}"
+    kind = "pairs" if figures.paired else counted(counts.real, "real picture")
+    resized = f"resized ({resize.method})" if resize else "not resized"
+    pictures = counted(counts.translated, "translated picture")
+    return f"step {figures.step:,}, {pictures}, {kind}, {size} px, {resized}"

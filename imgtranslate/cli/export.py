@@ -4,12 +4,12 @@ import json
 import math
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from imgtranslate.cli.terminal import examples, result, say, say_notice
-from imgtranslate.errors import UsageError, counted
+from imgtranslate.errors import UsageError, counted, nearest
 from imgtranslate.files import write_text
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ EPILOG = examples(
     "imgtranslate export --model runs/horses2zebras -o ab.onnx --io uint8 --overwrite",
     "imgtranslate export --model runs/horses2zebras --format web -o page --runtime package",
 )
-NETWORKS, PIXELS = ("generator", "encoder"), ("float", "uint8")
-INT8_FORMATS = ("onnx-int8", "openvino-int8")
-FORMATS = ("onnx", "onnx-int8", "onnx-fp16", "pt2", "openvino", "openvino-int8", "web")
 
 
 def export(
@@ -118,16 +115,15 @@ def export(
     """
     if report is not None:
         _refuse_report(report)
-    is_page, is_int8 = file_format == "web", file_format in INT8_FORMATS
-    if is_page and (what, io) != (NETWORKS[0], PIXELS[0]):
+    if file_format == "web" and (what, io) != ("generator", "float"):
         raise UsageError("--format web: exports generators only. Leave out --what and --io")
-    form = None if is_page else _form(file_format, what, io)
-    if not is_int8 and (calibrate is not None or min_psnr is not None):
+    form = _form(file_format, what, io)
+    if not form.is_int8 and (calibrate is not None or min_psnr is not None):
         raise UsageError(
             f"--calibrate, --min-psnr: apply to int8 formats, not to --format {file_format}. "
             "Leave them out"
         )
-    if not is_page and runtime is not None:
+    if form.format != "web" and runtime is not None:
         raise UsageError(
             f"--runtime {runtime}: applies to --format web, not to --format {file_format}. "
             "Leave it out"
@@ -141,7 +137,7 @@ def export(
     from imgtranslate.exporting.export import MIN_PSNR, export_model, refuse_output, report_of
     from imgtranslate.exporting.web import export_web
 
-    if form is None:
+    if form.format == "web":
         page = export_web(
             model, output, runtime=runtime, proof=proof, overwrite=overwrite, notice=say_notice
         )
@@ -175,14 +171,13 @@ def _refuse_report(path: Path) -> None:
 
 
 def _form(file_format: str, what: str, io: str) -> "ExportForm":
-    from imgtranslate.errors import nearest
-    from imgtranslate.model_files.export_header import ExportForm
+    from imgtranslate.model_files.export_header import ExportForm, Format, Network, Values
 
-    nearest(what, NETWORKS, what="--what")
-    nearest(io, PIXELS, what="--io")
-    nearest(file_format, FORMATS, what="--format")
-    names: Any = {"format": file_format, "what": what, "io": io}
-    return ExportForm(**names)
+    return ExportForm(
+        what=nearest(what, get_args(Network), what="--what"),
+        io=nearest(io, get_args(Values), what="--io"),
+        format=nearest(file_format, get_args(Format), what="--format"),
+    )
 
 
 def _write_report(path: Path | None, report: object) -> None:

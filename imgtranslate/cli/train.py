@@ -2,7 +2,6 @@
 
 import sys
 import tomllib
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,17 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from imgtranslate.cli.options import Place, place_of
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result
-from imgtranslate.cli.training_processes import Place, place_of
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgtranslate.methods.process_group import ProcessGroup
-    from imgtranslate.training.events import Report, Stop, TrainResult
     from imgtranslate.training.request import Request
-
-Lead = Callable[["ProcessGroup", "Report", "Stop"], "TrainResult"]
 
 EPILOG = examples(
     "imgtranslate train --a ./horses --b ./zebras --check --sheet sheet.png",
@@ -247,9 +242,6 @@ def train(
                 f"cannot be combined with it. Leave {given[0]} out"
             )
     place = place_of(context.obj or sys.argv[1:], gpu=gpu, device=device)
-    if resume is not None:
-        _resume(resume, settings, place)
-        return
     from imgtranslate.training.request import Request
 
     request = Request(
@@ -259,7 +251,7 @@ def train(
     if check:
         _check(request, place, init=init, sheet=sheet)
     else:
-        _train(request, place, init=init)
+        _train(request, place, run=resume, init=init)
 
 
 def _check(request: "Request", place: Place, *, init: Path | None, sheet: Path | None) -> None:
@@ -286,54 +278,43 @@ def _check(request: "Request", place: Place, *, init: Path | None, sheet: Path |
         result(printable(line))
 
 
-def _train(request: "Request", place: Place, *, init: Path | None) -> None:
-    from imgtranslate.training.events import Notice
-    from imgtranslate.training.request import find_begun
-    from imgtranslate.training.train import plan_training, resume, start
-
-    def lead(group: "ProcessGroup", report: "Report", stop: "Stop") -> "TrainResult":
-        begun = find_begun(request, place.launch.name)
-        if begun is not None:
-            report(Notice(text=f"{begun}: started by this launch. Continuing it"))
-            return resume(begun, device=place.device, group=group, report=report, stop=stop)
-        plan = plan_training(
-            request,
-            device=place.device,
-            init=init,
-            launch=place.launch,
-            report=report,
-        )
-        return start(plan, group=group, report=report, stop=stop)
-
-    _learn(place, lead)
-
-
-def _resume(run: Path, settings: dict[str, Any], place: Place) -> None:
-    from imgtranslate.training.train import resume
-
-    def lead(group: "ProcessGroup", report: "Report", stop: "Stop") -> "TrainResult":
-        device = place.device
-        return resume(run, settings=settings, device=device, group=group, report=report, stop=stop)
-
-    _learn(place, lead)
-
-
-def _learn(place: Place, lead: Lead) -> None:
-    """Lead the training and show its progress, or follow the leading rank."""
+def _train(request: "Request", place: Place, *, run: Path | None, init: Path | None) -> None:
+    """Train a new run, or ``run`` with the settings of the request, or follow the leading rank."""
     from imgtranslate.cli.train_display import TrainingDisplay
+    from imgtranslate.training.events import Notice
     from imgtranslate.training.processes import ReportedElsewhereError, joined
-    from imgtranslate.training.train import follow
+    from imgtranslate.training.request import find_begun
+    from imgtranslate.training.train import follow, plan_training, resume, start
 
+    device, launch = place.device, place.launch
     try:
         with (
-            joined(place.launch, device=place.device) as group,
+            joined(launch, device=device) as group,
             stop_on_signals(STOPPING, quiet=not group.leads) as stopped,
         ):
+            stop = stopped.is_set
             if not group.leads:
-                follow(group, device=place.device, stop=stopped.is_set)
+                follow(group, device=device, stop=stop)
                 return
             with TrainingDisplay() as display:
-                outcome = lead(group, display.show, stopped.is_set)
+                report = display.show
+                begun = run or find_begun(request, launch.name)
+                if begun is None:
+                    plan = plan_training(
+                        request, device=device, init=init, launch=launch, report=report
+                    )
+                    outcome = start(plan, group=group, report=report, stop=stop)
+                else:
+                    if run is None:
+                        report(Notice(text=f"{begun}: started by this launch. Continuing it"))
+                    outcome = resume(
+                        begun,
+                        settings=request.settings if run else None,
+                        device=device,
+                        group=group,
+                        report=report,
+                        stop=stop,
+                    )
             display.conclude(outcome, device=place.options)
     except ReportedElsewhereError as error:
         raise typer.Exit(error.exit_code) from error

@@ -6,8 +6,6 @@ docs/train.md lists for programs that read logs.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -50,12 +48,7 @@ class TrainingDisplay:
             self.live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop drawing, restore the terminal and leave the last figures on it."""
         self.live.stop()
         self.reporting = False
@@ -260,7 +253,7 @@ def figures(
 
 def _speed(speed: events.Speed) -> str:
     left, pictures = speed.remaining_seconds, _figure(speed.images_per_second)
-    eta = in_words(left) if left >= DAY else str(timedelta(seconds=round(left)))
+    eta = in_words(left) if left >= DAY else _clock(left)
     figures = (f"ETA {eta}", _pace(speed.steps_per_second), f"{pictures} images/s")
     waiting = f"{speed.waiting:.0%} waiting for pictures"
     return GAP.join((*(figures if left else figures[1:]), waiting))

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from imgtranslate.cli import run
-from imgtranslate.cli.training_processes import device_of_rank
+from imgtranslate.cli.options import device_of_rank
 from imgtranslate.errors import UsageError
 from imgtranslate.model_files.checkpoint import load_tensors, read_state_header
 from imgtranslate.settings.compatibility import check_sharing
