@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.options import Device, Gpu, device_of, directions_from
+from imgtranslate.cli.options import Device, Gpu, device_of, directions_from, option
 from imgtranslate.cli.report import save
 from imgtranslate.cli.terminal import examples, printable, progress_bar, result, say, say_error
 from imgtranslate.errors import UsageError, counted, nearest
@@ -46,51 +46,43 @@ def cycle_check(
             show_default="the held-out pictures of the run",
         ),
     ] = None,
-    run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Run whose two models are checked.")
-    ] = None,
+    run: Annotated[Path | None, option("RUN", "Run whose two models are checked.")] = None,
     ab: Annotated[
-        Path | None,
-        typer.Option("--ab", metavar="FILE", help="Model from A to B, in place of --run."),
+        Path | None, option("FILE", "Model from A to B, in place of --run.", "--ab")
     ] = None,
     ba: Annotated[
-        Path | None,
-        typer.Option("--ba", metavar="FILE", help="Model from B to A, in place of --run."),
+        Path | None, option("FILE", "Model from B to A, in place of --run.", "--ba")
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "a|b",
+            "Domain of the pictures to check.",
             "--from",
-            metavar="a|b",
-            help="Domain of the pictures to check.",
             show_default="a for INPUT, both for a run",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "DIR|FILE.png",
+            "Write Real | Fake | Recovered: a folder gets one file per picture, a .png file "
+            "up to 8 pictures. Existing files are replaced.",
             "--output",
             "-o",
-            metavar="DIR|FILE.png",
-            help="Write Real | Fake | Recovered: a folder gets one file per picture, a .png file "
-            "up to 8 pictures. Existing files are replaced.",
         ),
     ] = None,
     as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print one JSON object with images, summary and verdict."),
+        bool, option("", "Print one JSON object with images, summary and verdict.", "--json")
     ] = False,
     fail_above: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", help="Exit with status 1 if the mean error is above X, from 0 to 1."
-        ),
+        float | None, option("X", "Exit with status 1 if the mean error is above X, from 0 to 1.")
     ] = None,
     fail_on: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="VERDICT",
-            help="Exit with status 1 on this verdict: hides-information, collapsed, "
+        option(
+            "VERDICT",
+            "Exit with status 1 on this verdict: hides-information, collapsed, "
             "inverts-brightness or does-nothing. Repeatable.",
         ),
     ] = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from imgtranslate.cli.options import option
 from imgtranslate.cli.terminal import examples, in_words, result, say, say_command, say_error
 from imgtranslate.errors import counted
 
@@ -13,16 +14,10 @@ EPILOG = examples("imgtranslate demo", "imgtranslate demo --seed 1")
 
 def demo(
     seed: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Random seed of the pictures and the training.", min=0, max=2**63 - 1
-        ),
+        int, option("N", "Random seed of the pictures and the training.", min=0, max=2**63 - 1)
     ] = 0,
     steps: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Training steps, fewer than the default for a quick look.", min=1
-        ),
+        int | None, option("N", "Training steps, fewer than the default for a quick look.", min=1)
     ] = None,
 ) -> None:
     """Draw two folders of pictures and run train, translate, cycle-check and export on them.

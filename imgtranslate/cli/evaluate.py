@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.options import Device, Gpu, device_of, directions_from
+from imgtranslate.cli.options import Device, Gpu, device_of, directions_from, option
 from imgtranslate.cli.report import save
 from imgtranslate.cli.terminal import (
     examples,
@@ -40,9 +40,9 @@ EPILOG = examples(
 TOLD_EVERY = 50  # steps of the segmenter
 WIDTH = 120  # characters, if stdout is not a terminal
 picture_option = partial(
-    typer.Option, rich_help_panel="Pictures, in place of the held-out ones of the run"
+    option, rich_help_panel="Pictures, in place of the held-out ones of the run"
 )
-outside_option = partial(typer.Option, rich_help_panel="Palettes and pretrained networks")
+outside_option = partial(option, rich_help_panel="Palettes and pretrained networks")
 
 
 def evaluate(
@@ -54,104 +54,73 @@ def evaluate(
     ] = None,
     model: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Model file to measure, in place of a run; give it twice to compare two.",
-        ),
+        option("FILE", "Model file to measure, in place of a run; give it twice to compare two."),
     ] = None,
-    a: Annotated[
-        Path | None, picture_option("--a", metavar="DIR", help="Folder with pictures of A.")
-    ] = None,
-    b: Annotated[
-        Path | None, picture_option("--b", metavar="DIR", help="Folder with pictures of B.")
-    ] = None,
+    a: Annotated[Path | None, picture_option("DIR", "Folder with pictures of A.", "--a")] = None,
+    b: Annotated[Path | None, picture_option("DIR", "Folder with pictures of B.", "--b")] = None,
     pairs: Annotated[
         Path | None,
         picture_option(
-            metavar="DIR|FILE.csv",
-            help="Pairs, in place of --a and --b: a folder of pictures side by side, or a CSV "
+            "DIR|FILE.csv",
+            "Pairs, in place of --a and --b: a folder of pictures side by side, or a CSV "
             "file with two columns of paths.",
         ),
     ] = None,
     pair_order: Annotated[
         str,
         picture_option(
-            metavar="ab|ba",
-            help="Order in --pairs: with ab, the left half or first column is A; with ba, B.",
+            "ab|ba", "Order in --pairs: with ab, the left half or first column is A; with ba, B."
         ),
     ] = "ab",
     paired: Annotated[
         bool,
-        picture_option("--paired", help="Treat pictures of equal names in --a and --b as pairs."),
+        picture_option("", "Treat pictures of equal names in --a and --b as pairs.", "--paired"),
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="a|b",
-            help="Translate pictures of this domain only.",
-            show_default="both",
-        ),
+        option("a|b", "Translate pictures of this domain only.", "--from", show_default="both"),
     ] = None,
     resize: Annotated[
         int,
-        typer.Option(
-            metavar="PX",
-            help="Resize the shorter side to this before measuring; 0 keeps the size.",
-            min=0,
-        ),
+        option("PX", "Resize the shorter side to this before measuring; 0 keeps the size.", min=0),
     ] = 0,
     limit: Annotated[
-        int,
-        typer.Option(metavar="N", help="Most pictures of each side to use, evenly spread.", min=1),
+        int, option("N", "Most pictures of each side to use, evenly spread.", min=1)
     ] = 500,
     samples: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            help="Samples of each picture that measure the diversity of BicycleGAN.",
-            min=1,
-            max=100,
+        option(
+            "N", "Samples of each picture that measure the diversity of BicycleGAN.", min=1, max=100
         ),
     ] = 5,
     seed: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Random seed of codes, resampling and the segmenter.", min=0
-        ),
+        int, option("N", "Random seed of codes, resampling and the segmenter.", min=0)
     ] = 0,
     palette: Annotated[
         Path | None,
         outside_option(
-            metavar="FILE",
-            help="Colours of a label map: red, green and blue in each line, such as 0 0 255.",
+            "FILE", "Colours of a label map: red, green and blue in each line, such as 0 0 255."
         ),
     ] = None,
     segmenter: Annotated[
         Path | None,
-        outside_option(
-            metavar="FILE", help="Segmenter that reads label classes from translated photos."
-        ),
+        outside_option("FILE", "Segmenter that reads label classes from translated photos."),
     ] = None,
     train_segmenter: Annotated[
         Path | None,
         outside_option(
-            metavar="FILE",
-            help="Train a segmenter on the real pairs of the run, save it here, and use it.",
+            "FILE", "Train a segmenter on the real pairs of the run, save it here, and use it."
         ),
     ] = None,
     segmenter_steps: Annotated[
-        int, outside_option(metavar="N", help="Steps of --train-segmenter.", min=1)
+        int, outside_option("N", "Steps of --train-segmenter.", min=1)
     ] = 1000,
     inception: Annotated[
-        Path | None,
-        outside_option(metavar="FILE.pth", help="Inception-v3 weights, for FID and KID."),
+        Path | None, outside_option("FILE.pth", "Inception-v3 weights, for FID and KID.")
     ] = None,
-    lpips: Annotated[
-        Path | None, outside_option(metavar="FILE.pth", help="AlexNet weights, for LPIPS.")
-    ] = None,
+    lpips: Annotated[Path | None, outside_option("FILE.pth", "AlexNet weights, for LPIPS.")] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object in place of tables.")
+        bool, option("", "Print one JSON object in place of tables.", "--json")
     ] = False,
     device: Device = "auto",
     gpu: Gpu = None,

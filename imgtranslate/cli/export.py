@@ -6,8 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
-import typer
-
+from imgtranslate.cli.options import option
 from imgtranslate.cli.terminal import examples, result, say, say_notice
 from imgtranslate.errors import UsageError, counted, nearest
 from imgtranslate.files import write_text
@@ -29,83 +28,79 @@ EPILOG = examples(
 def export(
     model: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE|RUN",
-            help="Model file (.safetensors) to export, or a run: its A to B model, and with "
+        option(
+            "FILE|RUN",
+            "Model file (.safetensors) to export, or a run: its A to B model, and with "
             "--format web both models.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "FILE|DIR",
+            "File to write; a folder for openvino, openvino-int8 and web.",
             "--output",
             "-o",
-            metavar="FILE|DIR",
-            help="File to write; a folder for openvino, openvino-int8 and web.",
         ),
     ] = None,
     file_format: Annotated[
         str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="onnx, onnx-fp16, onnx-int8, openvino, openvino-int8, pt2 (torch.export), or "
+        option(
+            "FORMAT",
+            "onnx, onnx-fp16, onnx-int8, openvino, openvino-int8, pt2 (torch.export), or "
             "web (a page that runs in the browser).",
+            "--format",
         ),
     ] = "onnx",
     what: Annotated[
         str,
-        typer.Option(
-            metavar="NETWORK",
-            help="Network to export: generator, or the encoder of BicycleGAN, which reads the "
+        option(
+            "NETWORK",
+            "Network to export: generator, or the encoder of BicycleGAN, which reads the "
             "latent code of a picture.",
         ),
     ] = "generator",
     io: Annotated[
         str,
-        typer.Option(
-            metavar="PIXELS",
-            help="Input and output values: float, (n, c, h, w) in [-1, 1], or uint8, (n, h, w, c).",
+        option(
+            "PIXELS",
+            "Input and output values: float, (n, c, h, w) in [-1, 1], or uint8, (n, h, w, c).",
         ),
     ] = "float",
     proof: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PICTURE",
-            help="Picture to compare export and model on, besides noise.",
+        option(
+            "PICTURE",
+            "Picture to compare export and model on, besides noise.",
             show_default="a held-out picture of the run",
         ),
     ] = None,
     calibrate: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder of 10 or more pictures to calibrate an int8 format on.",
+        option(
+            "DIR",
+            "Folder of 10 or more pictures to calibrate an int8 format on.",
             show_default="pictures of the run",
         ),
     ] = None,
     min_psnr: Annotated[
         float | None,
-        typer.Option(
-            metavar="DB",
-            help="Lowest accepted PSNR between an int8 export and the model, in dB.",
+        option(
+            "DB",
+            "Lowest accepted PSNR between an int8 export and the model, in dB.",
             show_default="30",
         ),
     ] = None,
     report: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.json", help="Write the results of the comparison to this file."),
+        Path | None, option("FILE.json", "Write the results of the comparison to this file.")
     ] = None,
     runtime: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder of the unpacked npm package onnxruntime-web, which --format web needs.",
+        option(
+            "DIR", "Folder of the unpacked npm package onnxruntime-web, which --format web needs."
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing output.")
-    ] = False,
+    overwrite: Annotated[bool, option("", "Replace an existing output.", "--overwrite")] = False,
 ) -> None:
     """Export a model to a file that other programs run, and compare it with the model.
 

@@ -1,10 +1,11 @@
 """``imgtranslate import``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
+from imgtranslate.cli.options import option
 from imgtranslate.cli.terminal import examples, result, say, say_command
 from imgtranslate.errors import nearest
 
@@ -21,50 +22,38 @@ def import_(
             metavar="FILE.pth", help="Weights of a generator from a reference repository."
         ),
     ],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FILE.safetensors", help="Model file to write."),
-    ],
+    output: Annotated[Path, option("FILE.safetensors", "Model file to write.", "--output", "-o")],
     encoder: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.pth", help="Encoder of BicycleGAN (net_E), stored in the same model."
-        ),
+        Path | None, option("FILE.pth", "Encoder of BicycleGAN (net_E), stored in the same model.")
     ] = None,
     latent_dim: Annotated[
         int | None,
-        typer.Option(
+        option(
+            "N",
+            "Length of the latent code z of a UNet; 0 for none.",
             min=0,
-            metavar="N",
-            help="Length of the latent code z of a UNet; 0 for none.",
             show_default="from the weights",
         ),
     ] = None,
     norm_statistics: Annotated[
         str,
-        typer.Option(
-            metavar="KIND",
-            help="Batch norm statistics to use: training (those in the file) or picture (those "
+        option(
+            "KIND",
+            "Batch norm statistics to use: training (those in the file) or picture (those "
             "of each picture, like the test script of the reference).",
         ),
     ] = "training",
     direction: Annotated[
         str | None,
-        typer.Option(
-            metavar="ab|ba",
-            help="Direction that the generator translates in.",
+        option(
+            "ab|ba",
+            "Direction that the generator translates in.",
             show_default="from the file name",
         ),
     ] = None,
-    source: Annotated[
-        str, typer.Option(metavar="NAME", help="Name of the input domain, such as horses.")
-    ] = "a",
-    target: Annotated[
-        str, typer.Option(metavar="NAME", help="Name of the output domain, such as zebras.")
-    ] = "b",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing output.")
-    ] = False,
+    source: Annotated[str, option("NAME", "Name of the input domain, such as horses.")] = "a",
+    target: Annotated[str, option("NAME", "Name of the output domain, such as zebras.")] = "b",
+    overwrite: Annotated[bool, option("", "Replace an existing output.", "--overwrite")] = False,
 ) -> None:
     """Convert published weights to a model file; the architecture is read from the weights.
 
@@ -74,7 +63,7 @@ def import_(
     from imgtranslate.model_files.import_weights import import_weights
     from imgtranslate.settings.config import Direction
 
-    directions: tuple[Direction, ...] = ("ab", "ba")
+    directions = get_args(Direction)
     header = import_weights(
         file,
         output,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from imgtranslate.cli.options import option
 from imgtranslate.cli.terminal import examples, printable, result
 
 EPILOG = examples(
@@ -21,7 +22,7 @@ def info(
             metavar="FILE|RUN", help="Model, export, training state or run to describe."
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[bool, option("", "Print one JSON object.", "--json")] = False,
 ) -> None:
     """Describe a model, export, training state or run, and list the commands that use it.
 

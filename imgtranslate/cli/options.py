@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,21 +14,29 @@ if TYPE_CHECKING:
     from imgtranslate.settings.config import Direction
     from imgtranslate.training.processes import Launch
 
+
+def option(
+    placeholder: str | None, explanation: str | None = None, *names: str, **details: Any
+) -> Any:
+    """Declare an option with the placeholder of its value and its explanation in the help.
+
+    ``placeholder``: "" for a flag; None lists the choices of a ``Literal``. ``names``: by default
+    that of the parameter. ``details`` are those of ``typer.Option``.
+    """
+    return typer.Option(*names, metavar=placeholder, help=explanation, **details)
+
+
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run, as train wrote it.")
 ]
 Device = Annotated[
     str,
-    typer.Option(
-        metavar="NAME",
-        help="Device to run on: auto, cpu, cuda, cuda:N or mps; auto is the first GPU, else the "
-        "CPU.",
+    option(
+        "NAME",
+        "Device to run on: auto, cpu, cuda, cuda:N or mps; auto is the first GPU, else the CPU.",
     ),
 ]
-Gpu = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="Number of the GPU to run on, from 0; as --device cuda:N."),
-]
+Gpu = Annotated[str | None, option("N", "Number of the GPU to run on, from 0; as --device cuda:N.")]
 
 
 def device_of(device: str, gpu: str | None) -> str:

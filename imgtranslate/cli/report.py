@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from imgtranslate.cli.options import Device, Gpu, RunFolder, device_of
+from imgtranslate.cli.options import Device, Gpu, RunFolder, device_of, option
 from imgtranslate.cli.terminal import examples, progress_bar, result, say, say_error
 from imgtranslate.errors import ImgTranslateError
 
@@ -22,22 +20,16 @@ def report(
     run: RunFolder,
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "FILE",
+            "Page to write; an existing file is replaced.",
             "--output",
             "-o",
-            metavar="FILE",
-            help="Page to write; an existing file is replaced.",
             show_default="RUN/report.html",
         ),
     ] = None,
     count: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=100,
-            metavar="N",
-            help="Held-out pictures of each side to translate and show.",
-        ),
+        int, option("N", "Held-out pictures of each side to translate and show.", min=0, max=100)
     ] = 24,
     device: Device = "auto",
     gpu: Gpu = None,

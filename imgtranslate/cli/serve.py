@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgtranslate.cli.options import Device, Gpu, device_of
+from imgtranslate.cli.options import Device, Gpu, device_of, option
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result, say, say_notice
 from imgtranslate.errors import UsageError
@@ -24,58 +24,39 @@ EPILOG = examples(
     "curl -X POST -T in.jpg http://127.0.0.1:8000/translate -o out.png",
 )
 DEFAULTS = Limits()
-limit_option = partial(typer.Option, rich_help_panel="Limits")
+limit_option = partial(option, rich_help_panel="Limits")
 STOPPING = "stopping after this picture"
 
 
 def serve(
     model: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FILE|RUN",
-            help="Model or export to serve, or a run for both directions. Repeatable.",
-        ),
+        option("FILE|RUN", "Model or export to serve, or a run for both directions. Repeatable."),
     ] = None,
     host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS", help="Address to listen on; 0.0.0.0 admits other machines."
-        ),
+        str, option("ADDRESS", "Address to listen on; 0.0.0.0 admits other machines.")
     ] = "127.0.0.1",
     port: Annotated[
-        int,
-        typer.Option(
-            min=0, max=65535, metavar="N", help="Port to listen on; 0 chooses a free one."
-        ),
+        int, option("N", "Port to listen on; 0 chooses a free one.", min=0, max=65535)
     ] = 8000,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Another host name under which clients may connect. Repeatable."
-        ),
+        option("NAME", "Another host name under which clients may connect. Repeatable."),
     ] = None,
     device: Device = "auto",
     gpu: Gpu = None,
     queue: Annotated[
-        int,
-        limit_option(
-            min=0, max=1000, metavar="N", help="Requests that may wait; further ones are refused."
-        ),
+        int, limit_option("N", "Requests that may wait; further ones are refused.", min=0, max=1000)
     ] = DEFAULTS.queue,
     max_bytes: Annotated[
-        int, limit_option(min=1, metavar="BYTES", help="Largest file that a client may send.")
+        int, limit_option("BYTES", "Largest file that a client may send.", min=1)
     ] = DEFAULTS.max_bytes,
     max_pixels: Annotated[
-        int,
-        limit_option(
-            min=1, metavar="N", help="Most pixels that a picture may have in all its frames."
-        ),
+        int, limit_option("N", "Most pixels that a picture may have in all its frames.", min=1)
     ] = DEFAULTS.max_pixels,
     timeout: Annotated[
         float,
-        limit_option(
-            min=0.1, max=86400, metavar="SECONDS", help="Time within which a picture must arrive."
-        ),
+        limit_option("SECONDS", "Time within which a picture must arrive.", min=0.1, max=86400),
     ] = DEFAULTS.timeout,
 ) -> None:
     r"""Serve translations over HTTP, as a page for the browser and for other programs.

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from imgtranslate.cli.options import Device, Gpu, RunFolder, device_of, directions_from
+from imgtranslate.cli.options import Device, Gpu, RunFolder, device_of, directions_from, option
 from imgtranslate.cli.terminal import examples, progress_bar, result
 
 EPILOG = examples(
@@ -18,32 +16,26 @@ def study(
     run: RunFolder,
     compare: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUN|FILE",
-            help="Model or run to compare with: people choose the better of two translations.",
+        option(
+            "RUN|FILE",
+            "Model or run to compare with: people choose the better of two translations.",
         ),
     ] = None,
-    count: Annotated[
-        int,
-        typer.Option(min=1, max=100, metavar="N", help="Most pairs that people judge."),
-    ] = 40,
+    count: Annotated[int, option("N", "Most pairs that people judge.", min=1, max=100)] = 40,
     start: Annotated[
-        str,
-        typer.Option("--from", metavar="a|b", help="Domain of the pictures that are translated."),
+        str, option("a|b", "Domain of the pictures that are translated.", "--from")
     ] = "a",
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "FILE",
+            "Page to write; an existing file is replaced.",
             "--output",
             "-o",
-            metavar="FILE",
-            help="Page to write; an existing file is replaced.",
             show_default="RUN/study.html",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Random seed of pairs and their order.")
-    ] = 0,
+    seed: Annotated[int, option("N", "Random seed of pairs and their order.", min=0)] = 0,
     device: Device = "auto",
     gpu: Gpu = None,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from imgtranslate.cli.options import Place, place_of
+from imgtranslate.cli.options import Place, option, place_of
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result
 from imgtranslate.errors import UsageError
@@ -27,10 +27,10 @@ EPILOG = examples(
 )
 
 STOPPING = "stopping after this step, then saving"
-data_option = partial(typer.Option, rich_help_panel="Pictures")
-size_option = partial(typer.Option, rich_help_panel="Method, size and schedule")
-run_option = partial(typer.Option, rich_help_panel="Run")
-setting_option = partial(typer.Option, rich_help_panel="All settings")
+data_option = partial(option, rich_help_panel="Pictures")
+size_option = partial(option, rich_help_panel="Method, size and schedule")
+run_option = partial(option, rich_help_panel="Run")
+setting_option = partial(option, rich_help_panel="All settings")
 
 
 class TrainCommand(TyperCommand):
@@ -52,54 +52,50 @@ class TrainCommand(TyperCommand):
     def _explain(self) -> None:
         from imgtranslate.cli.settings_help import explain_flag
 
-        for option in self.params:
-            if isinstance(option, TyperOption) and option.help is None:
-                option.help = explain_flag(option.opts[0])
+        for each in self.params:
+            if isinstance(each, TyperOption) and each.help is None:
+                each.help = explain_flag(each.opts[0])
 
 
 def train(
     context: typer.Context,
     # Pictures
-    a: Annotated[Path | None, data_option("--a", metavar="DIR")] = None,
-    b: Annotated[Path | None, data_option("--b", metavar="DIR")] = None,
+    a: Annotated[Path | None, data_option("DIR", None, "--a")] = None,
+    b: Annotated[Path | None, data_option("DIR", None, "--b")] = None,
     data: Annotated[
         Path | None,
         data_option(
-            metavar="DIR",
-            help="Both sides in one folder: trainA and trainB (held out: testA, testB), or pairs "
+            "DIR",
+            "Both sides in one folder: trainA and trainB (held out: testA, testB), or pairs "
             "in train (held out: val or test).",
         ),
     ] = None,
-    pairs: Annotated[Path | None, data_option(metavar="DIR|FILE")] = None,
-    pair_order: Annotated[str | None, data_option(metavar="ORDER")] = None,
-    channels_a: Annotated[int | None, data_option(metavar="N")] = None,
-    channels_b: Annotated[int | None, data_option(metavar="N")] = None,
+    pairs: Annotated[Path | None, data_option("DIR|FILE")] = None,
+    pair_order: Annotated[str | None, data_option("ORDER")] = None,
+    channels_a: Annotated[int | None, data_option("N")] = None,
+    channels_b: Annotated[int | None, data_option("N")] = None,
     resample: Annotated[
         str | None,
         data_option(
-            metavar="FILTER",
-            help="Resizing filter of both sides; nearest preserves the colours of label maps. "
+            "FILTER",
+            "Resizing filter of both sides; nearest preserves the colours of label maps. "
             "[dim]\\[bicubic, nearest; default bicubic][/dim]",
         ),
     ] = None,
     check: Annotated[
         bool,
-        data_option(
-            "--check", metavar="", help="Check settings and pictures, print the findings and exit."
-        ),
+        data_option("", "Check settings and pictures, print the findings and exit.", "--check"),
     ] = False,
     sheet: Annotated[
         Path | None,
-        data_option(
-            metavar="FILE", help="New picture that shows what --check found, and random samples."
-        ),
+        data_option("FILE", "New picture that shows what --check found, and random samples."),
     ] = None,
     # Method, size and schedule
     method: Annotated[
         str | None,
         size_option(
-            metavar="NAME",
-            help="Losses and networks. cyclegan needs no pairs; pix2pix and bicyclegan do. Their "
+            "NAME",
+            "Losses and networks. cyclegan needs no pairs; pix2pix and bicyclegan do. Their "
             "variants: dualgan; pix2pix-paper, pix2pix-noise; cvae-gan, clr-gan. "
             "[dim]\\[default cyclegan][/dim]",
         ),
@@ -107,88 +103,82 @@ def train(
     preset: Annotated[
         str,
         size_option(
-            metavar="NAME",
-            show_default=False,
-            help="Size and schedule. paper: as published, 256 px, 200 epochs. fast: for a laptop, "
+            "NAME",
+            "Size and schedule. paper: as published, 256 px, 200 epochs. fast: for a laptop, "
             "128 px, 20 epochs. tiny: for a trial, 64 px, 2000 steps. "
             "[dim]\\[default paper][/dim]",
+            show_default=False,
         ),
     ] = "paper",
-    size: Annotated[int | None, size_option(metavar="PX")] = None,
-    base_channels: Annotated[int | None, size_option(metavar="N")] = None,
-    epochs: Annotated[int | None, size_option(metavar="N")] = None,
-    decay_epochs: Annotated[int | None, size_option(metavar="N")] = None,
-    steps: Annotated[int | None, size_option(metavar="N")] = None,
-    batch_size: Annotated[int | None, size_option(metavar="N")] = None,
-    lr: Annotated[float | None, size_option(metavar="X")] = None,
+    size: Annotated[int | None, size_option("PX")] = None,
+    base_channels: Annotated[int | None, size_option("N")] = None,
+    epochs: Annotated[int | None, size_option("N")] = None,
+    decay_epochs: Annotated[int | None, size_option("N")] = None,
+    steps: Annotated[int | None, size_option("N")] = None,
+    batch_size: Annotated[int | None, size_option("N")] = None,
+    lr: Annotated[float | None, size_option("X")] = None,
     # Run
     gpu: Annotated[
         str | None,
         run_option(
-            metavar="N[,N]",
-            help="Number of the GPU to train on, from 0; several, as in 0,1, share each batch. "
+            "N[,N]",
+            "Number of the GPU to train on, from 0; several, as in 0,1, share each batch. "
             "[dim]\\[default: see --device][/dim]",
         ),
     ] = None,
     device: Annotated[
         str,
         run_option(
-            metavar="NAME",
-            show_default=False,
-            help="Device to train on; auto is the first GPU, else the CPU. "
+            "NAME",
+            "Device to train on; auto is the first GPU, else the CPU. "
             "[dim]\\[auto, cpu, cuda, cuda:N, mps; default auto][/dim]",
+            show_default=False,
         ),
     ] = "auto",
-    precision: Annotated[str | None, run_option(metavar="NAME")] = None,
-    compile_: Annotated[str | None, run_option("--compile", metavar="MODE")] = None,
+    precision: Annotated[str | None, run_option("NAME")] = None,
+    compile_: Annotated[str | None, run_option("MODE", None, "--compile")] = None,
     out: Annotated[
         Path | None,
         run_option(
-            metavar="DIR",
-            help="Folder of the new run. [dim]\\[default runs/<a>2<b>: runs/horses2zebras][/dim]",
+            "DIR", "Folder of the new run. [dim]\\[default runs/<a>2<b>: runs/horses2zebras][/dim]"
         ),
     ] = None,
     resume: Annotated[
-        Path | None,
-        run_option(metavar="RUN", help="Run to continue from the step at which it was saved."),
+        Path | None, run_option("RUN", "Run to continue from the step at which it was saved.")
     ] = None,
     init: Annotated[
         Path | None,
         run_option(
-            metavar="FILE|RUN",
-            help="Initial weights of a new run: a model file, or a run for all its networks.",
+            "FILE|RUN", "Initial weights of a new run: a model file, or a run for all its networks."
         ),
     ] = None,
-    seed: Annotated[int | None, run_option(metavar="N")] = None,
-    workers: Annotated[str | None, run_option(metavar="N")] = None,
-    cache: Annotated[Path | None, run_option(metavar="DIR")] = None,
-    save_every: Annotated[int | None, run_option(metavar="N")] = None,
+    seed: Annotated[int | None, run_option("N")] = None,
+    workers: Annotated[str | None, run_option("N")] = None,
+    cache: Annotated[Path | None, run_option("DIR")] = None,
+    save_every: Annotated[int | None, run_option("N")] = None,
     # Other settings
     assignments: Annotated[
         list[str] | None,
         setting_option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Set any setting, as in method.lambda_identity=0.2. Repeatable.",
+            "NAME=VALUE", "Set any setting, as in method.lambda_identity=0.2. Repeatable.", "--set"
         ),
     ] = None,
     config: Annotated[
         Path | None,
         setting_option(
-            metavar="FILE",
-            help="TOML file of settings, such as the config.toml of a run. Flags and --set win.",
+            "FILE", "TOML file of settings, such as the config.toml of a run. Flags and --set win."
         ),
     ] = None,
     list_settings: Annotated[
         bool,
         setting_option(
+            "",
+            "Print every setting with its default, its values and what it controls, and exit.",
             "--list-settings",
-            metavar="",
-            help="Print every setting with its default, its values and what it controls, and exit.",
         ),
     ] = False,
     as_json: Annotated[
-        bool, setting_option("--json", metavar="", help="Print --list-settings as JSON.")
+        bool, setting_option("", "Print --list-settings as JSON.", "--json")
     ] = False,
 ) -> None:
     """Learn to translate from pictures of one kind, A, to another, B, and back.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imgtranslate.cli.options import Device, Gpu, device_of
+from imgtranslate.cli.options import Device, Gpu, device_of, option
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, say, say_notice, stderr_to_ourselves
 from imgtranslate.cli.translate_display import Display
@@ -29,11 +29,9 @@ EPILOG = examples(
 )
 MOST = 10_000  # samples of one picture
 STOPPING = "stopping after this picture"
-folder_option = partial(typer.Option, rich_help_panel="Lists and shards")
-picture_option = partial(typer.Option, rich_help_panel="Reading and writing pictures")
-code_option = partial(
-    typer.Option, rich_help_panel="Models with a latent code z, such as BicycleGAN"
-)
+folder_option = partial(option, rich_help_panel="Lists and shards")
+picture_option = partial(option, rich_help_panel="Reading and writing pictures")
+code_option = partial(option, rich_help_panel="Models with a latent code z, such as BicycleGAN")
 
 
 def translate(
@@ -45,192 +43,181 @@ def translate(
     ] = None,
     model: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FILE|RUN",
-            help="Model or export to translate with, or a run, whose best model is used, else the "
+        option(
+            "FILE|RUN",
+            "Model or export to translate with, or a run, whose best model is used, else the "
             "last. Repeatable.",
         ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "FILE|DIR|-|PATTERN",
+            "Output file if the name ends in an image suffix, else output folder; - is "
+            "stdout; or a pattern such as '{dir}/{stem}.{domain}.{ext}'.",
             "--output",
             "-o",
-            metavar="FILE|DIR|-|PATTERN",
-            help="Output file if the name ends in an image suffix, else output folder; - is "
-            "stdout; or a pattern such as '{dir}/{stem}.{domain}.{ext}'.",
             show_default="beside the input",
         ),
     ] = None,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Skip pictures whose output already exists.")
+        bool, option("", "Skip pictures whose output already exists.", "--skip-existing")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that already exist.")
+        bool, option("", "Replace outputs that already exist.", "--overwrite")
     ] = False,
     as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print one JSON object per picture instead of its path."),
+        bool, option("", "Print one JSON object per picture instead of its path.", "--json")
     ] = False,
     device: Device = "auto",
     engine: Annotated[
         Literal["auto", "torch", "onnx", "openvino"],
-        typer.Option(
-            help="Runtime; auto chooses by the model file: torch for .safetensors, onnx (ONNX "
+        option(
+            None,
+            "Runtime; auto chooses by the model file: torch for .safetensors, onnx (ONNX "
             "Runtime) for .onnx, openvino for its folder. openvino also runs an .onnx.",
         ),
     ] = "auto",
     precision: Annotated[
         Literal["fp32", "fp16"],
-        typer.Option(help="Precision of the convolutions; fp16 works on GPUs only."),
+        option(None, "Precision of the convolutions; fp16 works on GPUs only."),
     ] = "fp32",
     gpu: Gpu = None,
     files_from: Annotated[
         str | None,
-        folder_option(
-            metavar="FILE|-", help="Read input paths from a file, one per line; - is stdin."
-        ),
+        folder_option("FILE|-", "Read input paths from a file, one per line; - is stdin."),
     ] = None,
     zero: Annotated[
         bool,
         folder_option(
+            "",
+            "Paths in --files-from end with null bytes, as find -print0 writes them.",
             "-0",
             "--null",
-            help="Paths in --files-from end with null bytes, as find -print0 writes them.",
         ),
     ] = False,
     limit: Annotated[
         int | None,
-        folder_option(
-            min=1, metavar="N", help="Translate only the first N pictures.", show_default="all"
-        ),
+        folder_option("N", "Translate only the first N pictures.", min=1, show_default="all"),
     ] = None,
     ignore_errors: Annotated[
-        bool, folder_option("--ignore-errors", help="Exit with status 0 even if pictures fail.")
+        bool, folder_option("", "Exit with status 0 even if pictures fail.", "--ignore-errors")
     ] = False,
     shard: Annotated[
         str | None,
         folder_option(
-            metavar="K/N",
-            help="Translate only part K of N, from 1/N to N/N, chosen by file name.",
+            "K/N",
+            "Translate only part K of N, from 1/N to N/N, chosen by file name.",
             show_default="all; under torchrun, the part of the rank",
         ),
     ] = None,
     file_format: Annotated[
         str | None,
         picture_option(
+            "SUFFIX",
+            "Output format: png, jpg, webp, tif or another suffix.",
             "--format",
-            metavar="SUFFIX",
-            help="Output format: png, jpg, webp, tif or another suffix.",
             show_default="as the input",
         ),
     ] = None,
     quality: Annotated[
         int | None,
         picture_option(
+            "N",
+            "Quality of JPEG, AVIF and WebP; 100 is best.",
             min=1,
             max=100,
-            metavar="N",
-            help="Quality of JPEG, AVIF and WebP; 100 is best.",
             show_default="95; WebP lossless",
         ),
     ] = None,
     tile: Annotated[
         str,
         picture_option(
-            metavar="auto|off|N",
-            help="Translate in strips to save memory: auto when memory is short, off never, N "
+            "auto|off|N",
+            "Translate in strips to save memory: auto when memory is short, off never, N "
             "always, in strips of N rows.",
         ),
     ] = "auto",
     memory: Annotated[
         str | None,
         picture_option(
-            metavar="SIZE",
-            help="Memory to use for a picture, such as 4G or 500M.",
+            "SIZE",
+            "Memory to use for a picture, such as 4G or 500M.",
             show_default="half of the free memory",
         ),
     ] = None,
     resize: Annotated[
         int | None,
         picture_option(
+            "PX",
+            "Resize the shorter side to this before translating.",
             min=1,
-            metavar="PX",
-            help="Resize the shorter side to this before translating.",
             show_default="not resized",
         ),
     ] = None,
     alpha: Annotated[
         Literal["keep", "drop", "matte"],
-        picture_option(help="Keep transparency, drop it, or composite over white (matte)."),
+        picture_option(None, "Keep transparency, drop it, or composite over white (matte)."),
     ] = "keep",
     allow_huge: Annotated[
         bool,
-        picture_option("--allow-huge", help="Read pictures beyond the limit of 89 million pixels."),
+        picture_option("", "Read pictures beyond the limit of 89 million pixels.", "--allow-huge"),
     ] = False,
     samples: Annotated[
         int | None,
         code_option(
+            "N",
+            "Samples of each picture, each with another random code.",
             min=1,
             max=MOST,
-            metavar="N",
-            help="Samples of each picture, each with another random code.",
             show_default="1",
         ),
     ] = None,
     seed: Annotated[
         int | None,
         code_option(
+            "N",
+            "Random seed of the first sample; the others use the following seeds.",
             min=0,
-            metavar="N",
-            help="Random seed of the first sample; the others use the following seeds.",
             show_default="0",
         ),
     ] = None,
     sync: Annotated[
-        bool, code_option("--sync", help="Use the same random codes for every picture.")
+        bool, code_option("", "Use the same random codes for every picture.", "--sync")
     ] = False,
     style: Annotated[
         Path | None,
-        code_option(
-            metavar="PICTURE", help="Use the code that the encoder reads from a target picture."
-        ),
+        code_option("PICTURE", "Use the code that the encoder reads from a target picture."),
     ] = None,
     encoder: Annotated[
         Path | None,
-        code_option(
-            metavar="FILE.onnx", help="Exported encoder that reads codes for an exported model."
-        ),
+        code_option("FILE.onnx", "Exported encoder that reads codes for an exported model."),
     ] = None,
     z: Annotated[
-        str | None,
-        code_option("--z", metavar="NUMBERS", help="Use this code, such as 0.1,-0.4,1."),
+        str | None, code_option("NUMBERS", "Use this code, such as 0.1,-0.4,1.", "--z")
     ] = None,
     z_file: Annotated[
         Path | None,
-        code_option(
-            metavar="FILE", help="Use codes from a file: one per line, or an .npy array of rows."
-        ),
+        code_option("FILE", "Use codes from a file: one per line, or an .npy array of rows."),
     ] = None,
     interpolate: Annotated[
         tuple[Path, Path] | None,
         code_option(
-            metavar="PICTURE PICTURE",
-            help="Use codes between those of two target pictures, in --frames steps.",
+            "PICTURE PICTURE", "Use codes between those of two target pictures, in --frames steps."
         ),
     ] = None,
     frames: Annotated[
         int | None,
         code_option(
+            "N",
+            "Number of codes for --interpolate, including both ends.",
             min=2,
             max=MOST,
-            metavar="N",
-            help="Number of codes for --interpolate, including both ends.",
             show_default="8",
         ),
     ] = None,
     grid: Annotated[
-        bool, code_option("--grid", help="Write one picture with the input and all its samples.")
+        bool, code_option("", "Write one picture with the input and all its samples.", "--grid")
     ] = False,
 ) -> None:
     """Translate pictures of any size; each result has the size of its input.
