@@ -2,26 +2,19 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
+from typing import Literal
 
-from imgtranslate.data.pairs import (
-    Half,
-    Listing,
-    halves_of,
-    list_folder,
-    list_pairs,
-    match_by_name,
-)
-from imgtranslate.data.shards import names_shards, plain_shard
+from imgtranslate.data.pairs import Half, Listing, halves_of, is_table, match_by_name, read_table
+from imgtranslate.data.shards import list_shards, names_shards
 from imgtranslate.errors import DataError, ImageError
-from imgtranslate.images import Picture, Pixels, eight_bits, read_image
+from imgtranslate.images import Picture, Pixels, eight_bits, list_images, read_image
 from imgtranslate.images.tar_archive import size_of
-from imgtranslate.settings.config import DataSettings, Tree
+from imgtranslate.settings.config import DataSettings
 
 Files = tuple[Path, ...]
 
@@ -95,28 +88,57 @@ def find_domains(
         if not _is_text(path):  # a run records its held-out pictures by name
             raise DataError(f"{path}: held out, but its name is not UTF-8. Rename it")
     files = _training_files(a, b, held_out, aligned=aligned)
-    domain_a, domain_b = (
-        Domain(
+    halves = halves_of_held_out(settings)
+
+    def domain(side: int, letter: str, name: str, listing: Listing) -> Domain:
+        return Domain(
             letter=letter,
             name=name,
             folder=listing.folder,
-            files=rest,
-            held_out=out,
+            files=files[side],
+            held_out=held_out[side],
             half=listing.half,
-            held_out_half=held_out_half,
+            held_out_half=halves[side],
             aligned=aligned,
         )
-        for letter, name, listing, rest, out, held_out_half in zip(
-            "ab",
-            (settings.name_a, settings.name_b),
-            (a, b),
-            files,
-            held_out,
-            halves_of_held_out(settings),
-            strict=True,
-        )
-    )
-    return domain_a, domain_b
+
+    return domain(0, "a", settings.name_a, a), domain(1, "b", settings.name_b, b)
+
+
+def list_folder(setting: str, folder: Path, *, channels: int) -> Listing:
+    """List the pictures in a folder and its sub-folders, or in shards.
+
+    Errors begin with ``setting``, which gives the folder. Raises ``DataError`` if there are no
+    pictures.
+    """
+    if folder.is_dir():
+        files = tuple(list_images(folder, channels=channels))
+        if not files:
+            raise DataError(
+                f"{setting} {folder}: contains no pictures. Name a folder of JPEG, PNG, WebP, "
+                "TIFF or other pictures"
+            )
+        return Listing(folder=folder, files=files)
+    if names_shards(folder):
+        place, files = list_shards(setting, folder)
+        return Listing(folder=place, files=files)
+    why = "a file, not a folder" if folder.exists() else "no such folder"
+    raise DataError(f"{setting} {folder}: {why}. Name a folder of pictures")
+
+
+def list_pairs(
+    setting: str, place: Path, *, order: Literal["ab", "ba"], channels: int
+) -> tuple[Listing, Listing]:
+    """List the pairs in a folder of pictures side by side, or in the rows of a CSV file.
+
+    ``order``: ``ab`` if the left half, or the first column, is A. Raises ``DataError``.
+    """
+    if is_table(place):
+        first, second = read_table(setting, place)
+        return (first, second) if order == "ab" else (second, first)
+    whole = list_folder(setting, place, channels=channels)
+    half_a, half_b = halves_of(place, order=order)
+    return replace(whole, half=half_a), replace(whole, half=half_b)
 
 
 def halves_of_held_out(settings: DataSettings) -> tuple[Half, Half]:
@@ -154,31 +176,6 @@ def relative_name(path: Path, folder: Path) -> str:
     Returns the whole path if the picture is outside of the folder, as a CSV file allows.
     """
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
-
-
-def folder_settings(
-    *, a: Path | None, b: Path | None, data: Path | None, pairs: Path | None = None
-) -> Tree:
-    """Convert the folders of a training to settings, with names for both sides."""
-    if data is not None:
-        if a or b or pairs:
-            raise DataError("`data`: cannot be combined with `a`, `b` or `pairs`. Give one of them")
-        return _layout_of(data)
-    if pairs is not None and not (pairs.exists() or names_shards(pairs)):
-        raise DataError(
-            f"`pairs` {pairs}: no such folder or file. Name a folder of pictures side by side, "
-            "or a CSV file"
-        )
-    given = (("a", a), ("b", b), ("pairs", pairs))
-    tree: Tree = {key: str(path.absolute()) for key, path in given if path}
-    if a and b:
-        tree["name_a"], tree["name_b"] = _domain_names(_real(a), _real(b))
-    return {"data": tree}
-
-
-def plain_name(name: str) -> str:
-    """Reduce a name to 40 characters that are safe in file names on every system."""
-    return re.sub(r"[^\w-]+", "-", name).strip("-_")[:40]
 
 
 def _list_pairs(setting: str, place: str, settings: DataSettings) -> tuple[Listing, Listing]:
@@ -251,43 +248,3 @@ def _is_text(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _layout_of(data: Path) -> Tree:
-    """Find trainA and trainB (testA, testB), or train (val, test) with pictures side by side."""
-    root = data.absolute()
-    if (root / "train").is_dir() and not (root / "trainA").is_dir():
-        held_out = next((root / n for n in ("val", "test") if _has_files(root / n)), None)
-        tree = {"pairs": str(root / "train")}
-        return {"data": tree | ({"held_out_pairs": str(held_out)} if held_out else {})}
-    for part in ("trainA", "trainB"):
-        if not (root / part).is_dir():
-            raise DataError(
-                f"`data` {data}: no folder {part} in it. Name a folder with trainA and trainB, or "
-                "with train of pictures side by side, or give two folders with `a` and `b`"
-            )
-    tree = {"a": str(root / "trainA"), "b": str(root / "trainB")}
-    for letter, part in (("a", "testA"), ("b", "testB")):
-        if _has_files(root / part):
-            tree[f"held_out_{letter}"] = str(root / part)
-    match = re.fullmatch(r"([a-zA-Z]+)2([a-zA-Z]+)", _real(data).name)  # the layout of horse2zebra
-    tree["name_a"], tree["name_b"] = (match[1], match[2]) if match else ("a", "b")
-    return {"data": tree}
-
-
-def _has_files(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
-
-
-def _domain_names(a: Path, b: Path) -> tuple[str, str]:
-    """Return the names of the two folders, or of their nearest parents that differ."""
-    for part_a, part_b in zip(reversed(a.parts), reversed(b.parts), strict=False):
-        name_a, name_b = plain_name(plain_shard(part_a)), plain_name(plain_shard(part_b))
-        if name_a and name_b and name_a != name_b:
-            return name_a, name_b
-    return "a", "b"
-
-
-def _real(path: Path) -> Path:
-    """Resolve links, including circular ones, for which ``Path.resolve`` raises RuntimeError."""
-    return Path(os.path.realpath(path))

@@ -65,10 +65,7 @@ class SampleDataset(Dataset[Sample | ImageError]):
         self.resamples = (data.resample_a, data.resample_b)
         self.strengths = (data.colour_a, data.colour_b)
         self.seed = settings.train.seed
-        self.streams = (
-            0,
-            0 if paired else 1,
-        )  # the side from which each side takes its random numbers
+        self.streams = (0, 0 if paired else 1)  # the side whose random numbers each side takes
 
     def __getitem__(self, position: int) -> Sample | ImageError:
         """Read a sample; return an ``ImageError``, as a worker that raises adds a traceback."""

@@ -1,17 +1,16 @@
-"""Lists of pictures: folders, shards, and pairs of pictures of A and B.
+"""Pairs of pictures of A and B in their three forms.
 
-Pairs have three forms: two folders with equal names, a folder of pictures side by side, or a CSV
-file. Errors begin with the name of the setting that gives the folder or file.
+They are two folders with equal names, a folder of pictures side by side, or a CSV file.
 """
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from imgtranslate.data.shards import key_of, list_shards, names_shards
+from imgtranslate.data.shards import key_of, names_shards
 from imgtranslate.errors import DataError, counted
-from imgtranslate.images import IMAGE_SUFFIXES, list_images
+from imgtranslate.images import IMAGE_SUFFIXES
 from imgtranslate.images.arrays import ARRAY_SUFFIX
 
 Half = Literal["whole", "left", "right"]
@@ -24,26 +23,6 @@ class Listing:
     folder: Path
     files: tuple[Path, ...]
     half: Half = "whole"  # of each file
-
-
-def list_folder(setting: str, folder: Path, *, channels: int) -> Listing:
-    """List the pictures in a folder and its sub-folders, or in shards.
-
-    Raises ``DataError`` if there are none.
-    """
-    if names_shards(folder):
-        place, members = list_shards(setting, folder)
-        return Listing(folder=place, files=members)
-    if not folder.is_dir():
-        why = "a file, not a folder" if folder.exists() else "no such folder"
-        raise DataError(f"{setting} {folder}: {why}. Name a folder of pictures")
-    files = tuple(list_images(folder, channels=channels))
-    if not files:
-        raise DataError(
-            f"{setting} {folder}: contains no pictures. Name a folder of JPEG, PNG, WebP, "
-            "TIFF or other pictures"
-        )
-    return Listing(folder=folder, files=files)
 
 
 def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
@@ -67,47 +46,26 @@ def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
     )
 
 
-def list_pairs(
-    setting: str, place: Path, *, order: Literal["ab", "ba"], channels: int
-) -> tuple[Listing, Listing]:
-    """List the pairs in a folder of pictures side by side, or in the rows of a CSV file.
-
-    ``order``: ``ab`` if the left half, or the first column, is A. Raises ``DataError``.
-    """
-    if _is_table(place):
-        first, second = _read_csv(setting, place)
-        return (first, second) if order == "ab" else (second, first)
-    whole = list_folder(setting, place, channels=channels)
-    half_a, half_b = halves_of(place, order=order)
-    return replace(whole, half=half_a), replace(whole, half=half_b)
-
-
 def halves_of(place: Path, *, order: Literal["ab", "ba"]) -> tuple[Half, Half]:
     """Return the parts of each file of pairs that belong to A and to B.
 
     No files are listed, so this works even if the pairs have been moved away.
     """
-    if _is_table(place) or (place.suffix.lower() == ".csv" and not place.exists()):
+    if is_table(place) or (place.suffix.lower() == ".csv" and not place.exists()):
         return "whole", "whole"
     return ("left", "right") if order == "ab" else ("right", "left")
 
 
-def _is_table(place: Path) -> bool:
+def is_table(place: Path) -> bool:
+    """Return whether pairs are given by a file of their names, such as a CSV file."""
     return place.is_file() and not names_shards(place)
 
 
-def _by_stem(listing: Listing) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for file in listing.files:
-        stem = key_of(file) or file.relative_to(listing.folder).with_suffix("").as_posix()
-        other = found.setdefault(stem, file)
-        if other != file:
-            raise DataError(f"{file}: another picture has this name, {other}. Remove one of them")
-    return found
+def read_table(setting: str, file: Path) -> tuple[Listing, Listing]:
+    """Read two columns of paths relative to the file; a first row without files is a heading.
 
-
-def _read_csv(setting: str, file: Path) -> tuple[Listing, Listing]:
-    """Read two columns of paths relative to the file; a first row without files is a heading."""
+    Errors begin with ``setting``, which gives the file. Raises ``DataError``.
+    """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if any(row)]
@@ -135,6 +93,16 @@ def _read_csv(setting: str, file: Path) -> tuple[Listing, Listing]:
         pairs.append(pair)
     a, b = zip(*pairs, strict=True)
     return Listing(folder=file.parent, files=a), Listing(folder=file.parent, files=b)
+
+
+def _by_stem(listing: Listing) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in listing.files:
+        stem = key_of(file) or file.relative_to(listing.folder).with_suffix("").as_posix()
+        other = found.setdefault(stem, file)
+        if other != file:
+            raise DataError(f"{file}: another picture has this name, {other}. Remove one of them")
+    return found
 
 
 def _names_picture(path: Path) -> bool:

@@ -1,15 +1,17 @@
 """The settings and the folder of a new run, and the settings that a resume may change."""
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imgtranslate.data.folders import folder_settings, plain_name
-from imgtranslate.errors import UsageError
+from imgtranslate.data.shards import names_shards, plain_shard
+from imgtranslate.errors import DataError, UsageError
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.compatibility import check_settings
-from imgtranslate.settings.config import DataSettings, Settings, to_tree
+from imgtranslate.settings.config import DataSettings, Settings, Tree, to_tree
 from imgtranslate.settings.parsing import (
     build_settings,
     merge,
@@ -62,9 +64,7 @@ class Request:
             preset=self.preset,
             layers=[
                 read_settings_file(Path(self.config)) if self.config else {},
-                folder_settings(
-                    a=_path(self.a), b=_path(self.b), data=_path(self.data), pairs=_path(self.pairs)
-                ),
+                _folder_settings(self),
                 nested(self.settings or {}),
             ],
         )
@@ -102,13 +102,77 @@ def change_settings(saved: Settings, changes: Mapping[str, Any]) -> Settings:
     return changed
 
 
+def _folder_settings(request: Request) -> Tree:
+    """Convert the folders of a request to settings, with names for both sides."""
+    a, b, pairs, data = map(_path, (request.a, request.b, request.pairs, request.data))
+    if data is not None:
+        if a or b or pairs:
+            raise DataError("`data`: cannot be combined with `a`, `b` or `pairs`. Give one of them")
+        return _layout_of(data)
+    if pairs is not None and not (pairs.exists() or names_shards(pairs)):
+        raise DataError(
+            f"`pairs` {pairs}: no such folder or file. Name a folder of pictures side by side, "
+            "or a CSV file"
+        )
+    given = (("a", a), ("b", b), ("pairs", pairs))
+    tree: Tree = {key: str(path.absolute()) for key, path in given if path}
+    if a and b:
+        tree["name_a"], tree["name_b"] = _domain_names(_real(a), _real(b))
+    return {"data": tree}
+
+
 def _name_of_run(data: DataSettings) -> str:
     """Return ``horses2zebras``, or the name of the folder or file of pairs."""
     if not data.pairs:
-        return f"{plain_name(data.name_a) or 'a'}2{plain_name(data.name_b) or 'b'}"
+        return f"{_plain_name(data.name_a) or 'a'}2{_plain_name(data.name_b) or 'b'}"
     place = Path(data.pairs)
     return (place.parent.name if place.name == "train" else place.stem) or "pairs"
 
 
 def _path(path: Path | str | None) -> Path | None:
     return Path(path) if path else None
+
+
+def _plain_name(name: str) -> str:
+    """Reduce a name to 40 characters that are safe in file names on every system."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-_")[:40]
+
+
+def _layout_of(data: Path) -> Tree:
+    """Find trainA and trainB (testA, testB), or train (val, test) with pictures side by side."""
+    root = data.absolute()
+    if (root / "train").is_dir() and not (root / "trainA").is_dir():
+        held_out = next((root / n for n in ("val", "test") if _has_files(root / n)), None)
+        tree = {"pairs": str(root / "train")}
+        return {"data": tree | ({"held_out_pairs": str(held_out)} if held_out else {})}
+    for part in ("trainA", "trainB"):
+        if not (root / part).is_dir():
+            raise DataError(
+                f"`data` {data}: no folder {part} in it. Name a folder with trainA and trainB, or "
+                "with train of pictures side by side, or give two folders with `a` and `b`"
+            )
+    tree = {"a": str(root / "trainA"), "b": str(root / "trainB")}
+    for letter, part in (("a", "testA"), ("b", "testB")):
+        if _has_files(root / part):
+            tree[f"held_out_{letter}"] = str(root / part)
+    match = re.fullmatch(r"([a-zA-Z]+)2([a-zA-Z]+)", _real(data).name)  # the layout of horse2zebra
+    tree["name_a"], tree["name_b"] = (match[1], match[2]) if match else ("a", "b")
+    return {"data": tree}
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _domain_names(a: Path, b: Path) -> tuple[str, str]:
+    """Return the names of the two folders, or of their nearest parents that differ."""
+    for part_a, part_b in zip(reversed(a.parts), reversed(b.parts), strict=False):
+        name_a, name_b = _plain_name(plain_shard(part_a)), _plain_name(plain_shard(part_b))
+        if name_a and name_b and name_a != name_b:
+            return name_a, name_b
+    return "a", "b"
+
+
+def _real(path: Path) -> Path:
+    """Resolve links, including circular ones, for which ``Path.resolve`` raises RuntimeError."""
+    return Path(os.path.realpath(path))

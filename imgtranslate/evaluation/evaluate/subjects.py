@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from imgtranslate.data.folders import Domain, Domains, Files
+from imgtranslate.data.folders import Domain, Domains, Files, list_folder, list_pairs
 from imgtranslate.data.loader import resize_shorter
-from imgtranslate.data.pairs import Listing, list_folder, list_pairs, match_by_name
+from imgtranslate.data.pairs import Listing, match_by_name
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import ModelHeader
