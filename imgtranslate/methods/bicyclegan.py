@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from imgtranslate.methods.step import (
     ImagePool,
     Losses,
     MicroBatch,
+    Models,
     Networks,
     Optimizers,
     backward,
@@ -23,7 +25,7 @@ from imgtranslate.methods.step import (
     mean_losses,
     update,
 )
-from imgtranslate.settings.config import BicycleGanConfig, Direction, Settings, latent_dim
+from imgtranslate.settings.config import BicycleGanConfig, Settings, latent_dim
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class BicycleGan:
     an odd batch share the middle picture, so every picture is used and a batch of 1 works.
     """
 
+    models: ClassVar[Models] = {"ab": ("generator", "encoder")}
+
     config: BicycleGanConfig
     generator: nn.Module
     encoder: nn.Module
@@ -51,9 +55,7 @@ class BicycleGan:
     discriminator_lr: nn.Module | None  # the same network as discriminator_vae if shared
     adversarial: AdversarialLoss
     latent_dim: int
-    stackable: (
-        bool  # whether the generator has no batch norm, so that images of a batch are independent
-    )
+    stackable: bool  # whether images of a batch are independent: the generator has no batch norm
 
     def step(
         self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
@@ -122,20 +124,14 @@ class BicycleGan:
     def discriminator_losses(self, batch: MicroBatch, fakes: Fakes) -> Losses:
         """Return the sum of real and fake term of each discriminator, not halved."""
         (first, second), losses = _halves(batch), Losses()
-        if fakes.vae is not None and self.discriminator_vae is not None:
-            losses["discriminator_vae"] = self.adversarial.of_discriminator(
-                self.discriminator_vae,
-                self._judged(first.real_a, first.real_b),
-                self._judged(first.real_a, fakes.vae),
-                first,
-            )
-        if fakes.lr is not None and self.discriminator_lr is not None:
-            losses["discriminator_lr"] = self.adversarial.of_discriminator(
-                self.discriminator_lr,
-                self._judged(second.real_a, second.real_b),
-                self._judged(first.real_a, fakes.lr),
-                first,
-            )
+        for name, discriminator, half, fake_b in (
+            ("discriminator_vae", self.discriminator_vae, first, fakes.vae),
+            ("discriminator_lr", self.discriminator_lr, second, fakes.lr),
+        ):
+            if discriminator is not None and fake_b is not None:
+                real = self._judged(half.real_a, half.real_b)
+                fake = self._judged(first.real_a, fake_b)
+                losses[name] = self.adversarial.of_discriminator(discriminator, real, fake, first)
         return losses
 
     def discriminators(self) -> Networks:
@@ -156,10 +152,6 @@ class BicycleGan:
             "generators": {"generator": self.generator, "encoder": self.encoder},
             "discriminators": self.discriminators(),
         }
-
-    def models(self) -> dict[Direction, tuple[str, ...]]:
-        """Return the names of the generator from A to B and of the encoder."""
-        return {"ab": ("generator", "encoder")}
 
     def pools(self) -> dict[str, ImagePool]:
         """Return no pools: BicycleGAN uses none."""

@@ -1,7 +1,8 @@
-"""CycleGAN (arXiv 1703.10593): two generators that invert each other."""
+"""CycleGAN (arXiv 1703.10593): two generators that invert each other, and both orders of update."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from imgtranslate.methods.step import (
     ImagePool,
     Losses,
     MicroBatch,
+    Models,
     Networks,
     Optimizers,
     backward,
@@ -23,7 +25,7 @@ from imgtranslate.methods.step import (
     mean_losses,
     update,
 )
-from imgtranslate.settings.config import CycleGanConfig, Direction, Settings
+from imgtranslate.settings.config import CycleGanConfig, Settings
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class CycleGan:
     Discriminator a judges images of A. A discriminator with a weight of 0 is absent.
     """
 
+    models: ClassVar[Models] = {"ab": ("generator_ab",), "ba": ("generator_ba",)}
+
     config: CycleGanConfig
     generator_ab: nn.Module
     generator_ba: nn.Module
@@ -50,9 +54,7 @@ class CycleGan:
     pool_b: ImagePool
     adversarial: AdversarialLoss
     identity: bool  # whether A and B have the same number of channels
-    stackable: (
-        bool  # whether the generators have no batch norm, so that images of a batch are independent
-    )
+    stackable: bool  # whether images of a batch are independent: the generators have no batch norm
 
     def step(
         self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
@@ -124,18 +126,14 @@ class CycleGan:
     ) -> Losses:
         """Return half the sum of real and fake term of each discriminator, with pooled fakes."""
         losses: Losses = {}
-        if self.discriminator_a is not None and fakes.fake_a is not None:
-            fake_a = self.pool_a.query(fakes.fake_a, batch.rng, rows=batch.rows, group=group)
-            loss_a = self.adversarial.of_discriminator(
-                self.discriminator_a, batch.real_a, fake_a, batch
-            )
-            losses["discriminator_a"] = 0.5 * loss_a
-        if self.discriminator_b is not None and fakes.fake_b is not None:
-            fake_b = self.pool_b.query(fakes.fake_b, batch.rng, rows=batch.rows, group=group)
-            loss_b = self.adversarial.of_discriminator(
-                self.discriminator_b, batch.real_b, fake_b, batch
-            )
-            losses["discriminator_b"] = 0.5 * loss_b
+        for name, discriminator, pool, real, fake in (
+            ("discriminator_a", self.discriminator_a, self.pool_a, batch.real_a, fakes.fake_a),
+            ("discriminator_b", self.discriminator_b, self.pool_b, batch.real_b, fakes.fake_b),
+        ):
+            if discriminator is not None and fake is not None:
+                fake = pool.query(fake, batch.rng, rows=batch.rows, group=group)
+                loss = self.adversarial.of_discriminator(discriminator, real, fake, batch)
+                losses[name] = 0.5 * loss
         return losses
 
     def generators(self) -> Networks:
@@ -151,10 +149,6 @@ class CycleGan:
         """Return the networks of two optimizers: the generators, and the discriminators."""
         return {"generators": self.generators(), "discriminators": self.discriminators()}
 
-    def models(self) -> dict[Direction, tuple[str, ...]]:
-        """Return the name of the generator of each direction."""
-        return {"ab": ("generator_ab",), "ba": ("generator_ba",)}
-
     def pools(self) -> dict[str, ImagePool]:
         """Return the image pool of each discriminator."""
         return {"pool_a": self.pool_a, "pool_b": self.pool_b}
@@ -167,6 +161,88 @@ class CycleGan:
         else:
             made = (generator(image) for image in given)
         return tuple(None if image is None else next(made) for image in images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlternatingCycleGan:
+    """CycleGAN with four optimizers: the networks of ``joint``, updated one after the other.
+
+    Each generator learns from its GAN term, its identity term and both cycles while the other
+    networks are frozen. The discriminators learn every ``d_ratio`` steps, from the image pools;
+    other steps do not use the pools.
+    """
+
+    joint: CycleGan
+    models: ClassVar[Models] = CycleGan.models
+
+    def step(
+        self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup
+    ) -> Losses:
+        """Update G_ab, then G_ba, and every ``d_ratio`` steps D_b and D_a."""
+        joint, count, terms = self.joint, len(micro_batches), list[Losses]()
+        networks = joint.generators() | joint.discriminators()
+        fakes_a, fakes_b = list[Tensor | None](), list[Tensor | None]()
+
+        # Generators: G_ab, then G_ba with the updated G_ab; the other networks are frozen
+        for learning, direction, fakes in (
+            ("generator_ab", "ab", fakes_b),
+            ("generator_ba", "ba", fakes_a),
+        ):
+            with frozen(*(network for name, network in networks.items() if name != learning)):
+                for batch in micro_batches:
+                    with batch.dropout():
+                        losses, fake = self.generator_losses(direction, batch)
+                        terms.append(backward(losses, micro_batches=count))
+                    fakes.append(fake)
+            update(optimizers[f"{learning}_optimizer"], group=group)
+
+        # Discriminators: on these fakes or earlier ones from the image pools
+        if (micro_batches[0].step + 1) % joint.config.d_ratio == 0:
+            for batch, fake_a, fake_b in zip(micro_batches, fakes_a, fakes_b, strict=True):
+                losses = joint.discriminator_losses(batch, Fakes(fake_a, fake_b), group=group)
+                terms.append(backward(losses, micro_batches=count))
+            for name in reversed(joint.discriminators()):  # D_b, then D_a
+                update(optimizers[f"{name}_optimizer"], group=group)
+        return mean_losses(terms, group=group)
+
+    def generator_losses(self, direction: str, batch: MicroBatch) -> tuple[Losses, Tensor | None]:
+        """Return the weighted terms of the generator ``ab`` or ``ba``, and its fake, detached."""
+        joint, config = self.joint, self.joint.config
+        if direction == "ab":
+            real, target, discriminator = batch.real_a, batch.real_b, joint.discriminator_b
+            generator, inverse = joint.generator_ab, joint.generator_ba
+            weights = config.lambda_gan_ab, config.lambda_a, config.lambda_b
+        else:
+            real, target, discriminator = batch.real_b, batch.real_a, joint.discriminator_a
+            generator, inverse = joint.generator_ba, joint.generator_ab
+            weights = config.lambda_gan_ba, config.lambda_b, config.lambda_a
+        lambda_gan, lambda_there, lambda_back = weights
+        lambda_identity = joint.lambda_identity(lambda_back)
+        from_identity = config.cycle_from_identity and lambda_back > 0
+        fake = generator(real) if discriminator is not None or lambda_there else None
+        idt = generator(target) if lambda_identity or from_identity else None
+
+        losses: Losses = {}
+        if discriminator is not None and fake is not None:
+            gan = joint.adversarial.of_generator(discriminator, fake)
+            losses[f"gan_{direction}"] = gan * lambda_gan
+        if lambda_identity and idt is not None:
+            losses[f"identity_{direction}"] = l1(idt, target) * lambda_identity
+        if lambda_there and fake is not None:
+            losses[f"cycle_there_{direction}"] = l1(inverse(fake), real) * lambda_there
+        if lambda_back:
+            rec = generator(inverse(idt if from_identity else target))
+            losses[f"cycle_back_{direction}"] = l1(rec, target) * lambda_back
+        return losses, detached(fake)
+
+    def optimized(self) -> dict[str, Networks]:
+        """Return one optimizer for each network; the names are keys of the training state."""
+        networks = self.joint.generators() | self.joint.discriminators()
+        return {f"{name}_optimizer": {name: network} for name, network in networks.items()}
+
+    def pools(self) -> dict[str, ImagePool]:
+        """Return the image pool of each discriminator."""
+        return self.joint.pools()
 
 
 def build_cyclegan(config: CycleGanConfig, settings: Settings) -> CycleGan:

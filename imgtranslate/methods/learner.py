@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from imgtranslate.data.loader import Batch
 from imgtranslate.data.sampling import BatchSplit, Purpose, integer_at, random_at
 from imgtranslate.losses import l1
-from imgtranslate.methods.alternating import AlternatingCycleGan
 from imgtranslate.methods.bicyclegan import build_bicyclegan
-from imgtranslate.methods.cyclegan import build_cyclegan
+from imgtranslate.methods.cyclegan import AlternatingCycleGan, build_cyclegan
 from imgtranslate.methods.pix2pix import build_pix2pix
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
 from imgtranslate.methods.step import Method, MicroBatch, Networks, choose_execution, evaluating
@@ -74,7 +73,7 @@ class Learner:
             network.to(device)  # contiguous: channels-last is no faster (docs/performance.md)
         self.averages = {
             name: copy.deepcopy(self.networks[name]).requires_grad_(False)
-            for names in self.method.models().values()
+            for names in self.method.models.values()
             for name in names
             if self.ema_decay
         }
@@ -175,7 +174,7 @@ class Learner:
         networks = self.averages or self.networks
         return {
             direction: (networks[names[0]], networks[names[1]] if len(names) > 1 else None)
-            for direction, names in self.method.models().items()
+            for direction, names in self.method.models.items()
         }
 
     def restart_averages(self) -> None:
@@ -245,10 +244,9 @@ class Learner:
 def build_method(settings: Settings) -> Method:
     """Build the method with its networks, uninitialised."""
     match settings.method:
-        case CycleGanConfig(update="joint") as config:
-            return build_cyclegan(config, settings)
         case CycleGanConfig() as config:
-            return AlternatingCycleGan(joint=build_cyclegan(config, settings))
+            joint = build_cyclegan(config, settings)
+            return joint if config.update == "joint" else AlternatingCycleGan(joint=joint)
         case Pix2PixConfig() as config:
             return build_pix2pix(config, settings)
         case BicycleGanConfig() as config:

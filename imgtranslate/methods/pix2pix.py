@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from imgtranslate.methods.step import (
     ImagePool,
     Losses,
     MicroBatch,
+    Models,
     Networks,
     Optimizers,
     backward,
@@ -22,12 +24,14 @@ from imgtranslate.methods.step import (
     mean_losses,
     update,
 )
-from imgtranslate.settings.config import Direction, Pix2PixConfig, Settings, latent_dim
+from imgtranslate.settings.config import Pix2PixConfig, Settings, latent_dim
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pix2Pix:
     """A generator, optionally with a random code z, and a discriminator of pairs."""
+
+    models: ClassVar[Models] = {"ab": ("generator",)}
 
     config: Pix2PixConfig
     generator: nn.Module
@@ -100,10 +104,6 @@ class Pix2Pix:
             "generators": {"generator": self.generator},
             "discriminators": self.discriminators(),
         }
-
-    def models(self) -> dict[Direction, tuple[str, ...]]:
-        """Return the name of the generator from A to B."""
-        return {"ab": ("generator",)}
 
     def pools(self) -> dict[str, ImagePool]:
         """Return the image pool, which stores inputs of the discriminator."""

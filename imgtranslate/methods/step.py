@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from imgtranslate.settings.config import Direction, Settings, TrainSettings
 COMPILERS = ("g++", "clang++", "cl")  # torch.compile needs one of them on a CPU
 LARGEST_GRADIENT = 1e6  # of one weight; ordinary pictures give less than 1e3
 
+Models = Mapping[Direction, tuple[str, ...]]  # names of the generator, and of an encoder
 Losses = dict[str, Tensor]
 Networks = dict[str, nn.Module]
 Optimizers = Mapping[str, torch.optim.Optimizer]
@@ -128,13 +129,14 @@ class ImagePool:
 class Method(Protocol):
     """A method: networks with weighted losses, and the order in which the networks learn.
 
-    ``optimized`` returns the networks that learn by the name of their optimizer. ``models`` returns
-    the names of the generator and, if there is one, the encoder by direction. ``step`` learns from
-    one batch and returns the mean of every term.
+    ``models`` are the networks to save by direction. ``optimized`` returns the networks that learn
+    by the name of their optimizer. ``step`` learns from one batch and returns the mean of every
+    term.
     """
 
+    models: ClassVar[Models]
+
     def optimized(self) -> dict[str, Networks]: ...  # noqa: D102
-    def models(self) -> dict[Direction, tuple[str, ...]]: ...  # noqa: D102
     def pools(self) -> dict[str, ImagePool]: ...  # noqa: D102
     def step(  # noqa: D102
         self, micro_batches: Sequence[MicroBatch], optimizers: Optimizers, *, group: ProcessGroup

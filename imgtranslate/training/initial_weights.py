@@ -75,7 +75,7 @@ def _of_run(source: Path) -> Weights:
 def _of_model(source: Path, learner: Learner) -> Weights:
     """Read the weights of a model's generator, and of its encoder if there is one."""
     header = read_model_header(source)
-    names = learner.method.models().get(header.direction)
+    names = learner.method.models.get(header.direction)
     if names is None:
         raise UsageError(
             f"`init` {source}: translates {header.source} to {header.target}, from B to A, which "

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from imgtranslate.data.loader import Batch
 from imgtranslate.data.sampling import Purpose, random_at
-from imgtranslate.methods.alternating import AlternatingCycleGan
+from imgtranslate.methods.cyclegan import AlternatingCycleGan
 from imgtranslate.methods.learner import Learner
 
 NO_IDENTITY = {"method__lambda_identity": 0.0}
