@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +42,7 @@ class Learner:
     def __init__(
         self, settings: Settings, device: torch.device, *, group: ProcessGroup = SINGLE_PROCESS
     ) -> None:
-        self.device = device
-        self.group = group
+        self.settings, self.device, self.group = settings, device, group
         self.split = BatchSplit(
             batch_size=settings.train.batch_size,
             rank=group.rank,
@@ -52,18 +51,13 @@ class Learner:
             halves=learns_from_halves(settings.method),
         )
         self.seed = settings.train.seed
-        self.ema_decay = settings.train.ema_decay
-        self.crop_size = settings.data.crop_size
-        self.latent_dim = latent_dim(settings.generator)
         self.execution = choose_execution(settings.train, device)
 
         # Networks and their averages
         self.method: Method = build_method(settings)
         optimized = {name: part for name, part in self.method.optimized().items() if part}
         self.networks: Networks = {n: m for part in optimized.values() for n, m in part.items()}
-        for index, network in enumerate(
-            self.networks.values()
-        ):  # drawn on the CPU for every device
+        for index, network in enumerate(self.networks.values()):  # drawn on the CPU, then moved
             rng = torch.Generator().manual_seed(integer_at(self.seed, Purpose.WEIGHTS, index))
             if isinstance(network, Resnet18Encoder):
                 initialise_as_resnet(network, generator=rng)
@@ -75,7 +69,7 @@ class Learner:
             name: copy.deepcopy(self.networks[name]).requires_grad_(False)
             for names in self.method.models.values()
             for name in names
-            if self.ema_decay
+            if settings.train.ema_decay
         }
         for network in self.networks.values():
             self.execution.compile(network)
@@ -88,9 +82,7 @@ class Learner:
         self.loss_sums: Tensors = {}  # since the last take_mean_losses
         self.loss_counts: dict[str, int] = {}
         self.validations: list[float] = []  # for the plateau schedule and the best checkpoint
-        self.rate_factor = (
-            1.0  # factor of the learning rate, lowered after losses that were not finite
-        )
+        self.rate_factor = 1.0  # of the learning rate, lowered after losses that were not finite
         self.broken_at = torch.tensor(ALL_FINITE, device=device)
 
     def step(self, batch: Batch, *, learning_rate: float) -> None:
@@ -106,7 +98,7 @@ class Learner:
             losses = self.method.step(self._micro_batches(batch), self.optimizers, group=self.group)
 
         # Exponential moving average of the weights, with a shorter memory in the first steps
-        decay = min(self.ema_decay, (1 + self.steps_done) / (10 + self.steps_done))
+        decay = min(self.settings.train.ema_decay, (1 + self.steps_done) / (10 + self.steps_done))
         for name, average in self.averages.items():
             current = self.networks[name].state_dict()
             for key, value in average.state_dict().items():
@@ -139,7 +131,8 @@ class Learner:
         that z is ignored. Measured in evaluation mode, because dropout would look like an effect of
         the code, and the statistics of batch norm would change.
         """
-        if not self.latent_dim:
+        numbers = latent_dim(self.settings.generator)
+        if not numbers:
             return {}
         micro_batch = MicroBatch(
             real_a=batch.real_a,
@@ -149,7 +142,7 @@ class Learner:
         )
         generator = self.networks["generator"]
         with evaluating(generator):
-            codes = (micro_batch.noise(self.latent_dim) for _ in range(2))
+            codes = (micro_batch.noise(numbers) for _ in range(2))
             one, other = (generator(batch.real_a, z) for z in codes)
         diversity = l1(one, other) / 2
         self.group.average([diversity])
@@ -166,8 +159,15 @@ class Learner:
         return all(bool(t.isfinite().all()) for t in state if t.is_floating_point())
 
     def is_best(self) -> bool:
-        """Return whether the last validation is the best so far."""
-        return bool(self.validations) and best_of(self.validations) == len(self.validations) - 1
+        """Return whether the validation of this step is the best so far."""
+        best = self.best()
+        return best is not None and best[1] == self.steps_done
+
+    def best(self) -> tuple[float, int] | None:
+        """Return the lowest validation, the first of equal ones, and its step; NaN is highest."""
+        every = self.settings.train.validate_every
+        found = ((value, every * n) for n, value in enumerate(self.validations, start=1))
+        return min(found, key=lambda best: (math.isnan(best[0]), best[0]), default=None)
 
     def models(self) -> dict[Direction, tuple[nn.Module, nn.Module | None]]:
         """Return the generator and encoder to save, by direction: averages if there are any."""
@@ -210,7 +210,7 @@ class Learner:
             network.load_state_dict(_part(state, f"ema_{name}"))
         for name, pool in self.method.pools().items():
             stored = _part(state, name)
-            _check_pool(stored, count=pool.size, side=self.crop_size)
+            _check_pool(stored, count=pool.size, side=self.settings.data.crop_size)
             pool.restore(stored, self.device)
         for name, optimizer in self.optimizers.items():
             _restore_optimizer(optimizer, _part(state, name))
@@ -251,11 +251,6 @@ def build_method(settings: Settings) -> Method:
             return build_pix2pix(config, settings)
         case BicycleGanConfig() as config:
             return build_bicyclegan(config, settings)
-
-
-def best_of(validations: Sequence[float]) -> int:
-    """Return the index of the lowest validation, the first of equal ones; NaN counts as highest."""
-    return min(range(len(validations)), key=lambda n: (math.isnan(validations[n]), validations[n]))
 
 
 def parameter_count(learner: Learner) -> int:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imgtranslate.settings.config import ScheduleSettings, Settings
+from imgtranslate.settings.config import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,15 +14,12 @@ class Schedule:
     An epoch is one pass over the larger side.
     """
 
-    settings: ScheduleSettings
-    base_rate: float
-    batch_size: int
+    settings: Settings
     longer_side: int  # pictures
-    stop_at: int | None  # steps
 
     def epoch(self, step: int) -> int:
         """Return the epoch of ``step``."""
-        return 1 + step * self.batch_size // self.longer_side
+        return 1 + step * self.settings.train.batch_size // self.longer_side
 
     def learning_rate(self, step: int, validations: Sequence[float] = ()) -> float:
         """Return the learning rate of ``step``; only ``plateau`` uses the ``validations`` so far.
@@ -30,22 +27,22 @@ class Schedule:
         Schedules count epochs from 1, or steps if they are given in steps.
         """
         constant, decay = self._spans()
-        now = step + 1 if self.settings.constant_steps is not None else self.epoch(step)
-        return self.base_rate * self._factor(now, constant, decay, validations)
+        now = step + 1 if self.settings.schedule.constant_steps is not None else self.epoch(step)
+        return self.settings.optimizer.lr * self._factor(now, constant, decay, validations)
 
     def total_steps(self) -> int:
-        """Return the step at which training stops: the end of the schedule, or ``stop_at``."""
-        total = sum(self._spans())
-        if self.settings.constant_steps is None:
-            total = math.ceil(total * self.longer_side / self.batch_size)
-        return total if self.stop_at is None else min(total, self.stop_at)
+        """Return the step at which training stops: the end of the schedule, or ``train.steps``."""
+        total, train = sum(self._spans()), self.settings.train
+        if self.settings.schedule.constant_steps is None:
+            total = math.ceil(total * self.longer_side / train.batch_size)
+        return total if train.steps is None else min(total, train.steps)
 
     def total_epochs(self) -> int:
         """Return the epoch of the last step."""
         return self.epoch(max(0, self.total_steps() - 1))
 
     def _factor(self, now: int, constant: int, decay: int, validations: Sequence[float]) -> float:
-        settings = self.settings
+        settings = self.settings.schedule
         match settings.kind:
             case "linear":  # CycleGAN, section 4; the rate of the last epoch is above 0
                 return max(0.0, 1 - max(0, now - constant) / (decay + 1))
@@ -62,9 +59,10 @@ class Schedule:
 
     def _spans(self) -> tuple[int, int]:
         """Return the lengths of the constant and the decay part, in epochs or in steps."""
-        if self.settings.constant_steps is not None:
-            return self.settings.constant_steps, self.settings.decay_steps or 0
-        return self.settings.epochs, self.settings.decay_epochs
+        settings = self.settings.schedule
+        if settings.constant_steps is not None:
+            return settings.constant_steps, settings.decay_steps or 0
+        return settings.epochs, settings.decay_epochs
 
 
 def count_plateaus(validations: Sequence[float], patience: int) -> int:
@@ -81,14 +79,3 @@ def count_plateaus(validations: Sequence[float], patience: int) -> int:
         if bad > patience:
             falls, bad = falls + 1, 0
     return falls
-
-
-def build_schedule(settings: Settings, *, longer_side: int) -> Schedule:
-    """Build the schedule of a run whose larger side has ``longer_side`` pictures."""
-    return Schedule(
-        settings=settings.schedule,
-        base_rate=settings.optimizer.lr,
-        batch_size=settings.train.batch_size,
-        longer_side=longer_side,
-        stop_at=settings.train.steps,
-    )

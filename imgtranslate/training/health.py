@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imgtranslate.methods.learner import Learner, best_of
+from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.schedule import Schedule
 from imgtranslate.metrics.brightness import INVERTED
 from imgtranslate.runs.folder import Run
@@ -105,7 +105,6 @@ class MetricsLog:
 
     run: Run
     schedule: Schedule
-    settings: Settings
     report: Report
     health: Health = field(init=False)
 
@@ -118,16 +117,10 @@ class MetricsLog:
             return
         full = {**self._head(learner, learning_rate), **row}
         self._append(full, self.health.see(full))
-        if "validation" in row:
-            best = best_of(learner.validations)
-            self.report(
-                Validated(
-                    step=learner.steps_done,
-                    value=row["validation"],
-                    best=learner.validations[best],
-                    best_step=(best + 1) * self.settings.train.validate_every,
-                )
-            )
+        best = learner.best()
+        if best is not None and "validation" in row:
+            step, value = learner.steps_done, row["validation"]
+            self.report(Validated(step=step, value=value, best=best[0], best_step=best[1]))
 
     def restart(self, line: str, learner: Learner, *, learning_rate: float) -> None:
         """Continue from the remaining rows after a recovery, and write the reason ``line``."""
@@ -136,7 +129,7 @@ class MetricsLog:
             self._append(self._head(learner, learning_rate), {NOT_FINITE: line})
 
     def _read_again(self) -> None:
-        self.health = Health(settings=self.settings)
+        self.health = Health(settings=self.schedule.settings)
         for row in self.run.read_metrics():
             self.health.see({"step": row.step, **row.numbers})
 

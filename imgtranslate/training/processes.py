@@ -36,7 +36,6 @@ from imgtranslate.methods.process_group import (
 )
 from imgtranslate.runs.data import domains_of_run, has_changed
 from imgtranslate.runs.folder import Run, config_text, parse_config
-from imgtranslate.settings.config import Settings
 
 SHUTDOWN_SECONDS = 120  # time after a signal to end the step and save
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by every launcher
@@ -149,18 +148,16 @@ def joined(launch: Launch, *, device: str) -> Iterator[ProcessGroup]:
     dist.destroy_process_group()  # not after an error: it would wait for processes that have ended
 
 
-def send_run(run: Run, learner: Learner, settings: Settings, record: Mapping[str, Any]) -> None:
+def send_run(run: Run, learner: Learner, record: Mapping[str, Any]) -> None:
     """Send the run to the other ranks, which wait in ``receive_run``."""
     group = learner.group
     group.wait(LONGEST_TIMEOUT)
     group.broadcast(str(run.folder).encode())
-    group.broadcast(config_text(settings, record).encode())
+    group.broadcast(config_text(learner.settings, record).encode())
     share_state(learner)
 
 
-def receive_run(
-    group: ProcessGroup, device: torch.device
-) -> tuple[Run, Learner, Settings, Domains]:
+def receive_run(group: ProcessGroup, device: torch.device) -> tuple[Run, Learner, Domains]:
     """Receive the run from rank 0, with a learner in the same state as that of rank 0.
 
     Raises ``DataError`` if the pictures on this machine differ from those of rank 0.
@@ -177,7 +174,7 @@ def receive_run(
                 f"{domain.folder}: the pictures here differ from those on the first machine. Copy "
                 "them from there"
             )
-    return run, learner, settings, domains
+    return run, learner, domains
 
 
 def share_state(learner: Learner) -> None:

@@ -23,37 +23,31 @@ from imgtranslate.model_files.checkpoint import (
 )
 from imgtranslate.runs.data import fingerprints
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import Settings
+from imgtranslate.training.health import MetricsLog
 from imgtranslate.training.processes import share_state
 
 RECOVERY_RATE = 0.5  # factor of the learning rate after a recovery
 FILES_SHOWN = 4  # of the batch with losses that are not finite
 
 
-def save_run(run: Run, learner: Learner, settings: Settings) -> None:
+def save_run(run: Run, learner: Learner) -> None:
     """Write the models, then the state, each atomically."""
-    _save_models(run, learner, settings)
+    _save_models(run, learner)
     state_header = StateHeader(
         step=learner.steps_done,
-        positions=learner.steps_done * settings.train.batch_size,
+        positions=learner.steps_done * learner.split.batch_size,
         parameters=parameter_count(learner),
     )
     save(run.state, learner.state_tensors(), state_header)
 
 
-def save_best(run: Run, learner: Learner, settings: Settings) -> None:
+def save_best(run: Run, learner: Learner) -> None:
     """Save the models of this step as the best, in one step.
 
-    The state must be saved first: if this is interrupted, ``mend_best`` completes it.
+    The state must be saved first: if this is interrupted, a resume repeats it.
     """
     with run.replacing_best() as best:
-        _save_models(best, learner, settings)
-
-
-def mend_best(run: Run, learner: Learner, settings: Settings) -> None:
-    """Save the best models if the process was killed between saving the state and them."""
-    if learner.is_best() and learner.steps_done % settings.train.validate_every == 0:
-        save_best(run, learner, settings)
+        _save_models(best, learner)
 
 
 def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
@@ -97,24 +91,25 @@ class Recovery:
     """The recovery from losses that are not finite, by the last saved state, once in a run."""
 
     run: Run
-    settings: Settings
     dataset: SampleDataset
+    log: MetricsLog
 
-    def recover(self, learner: Learner, *, thorough: bool) -> str | None:
-        """Reset a broken learner to the saved state with a lower learning rate, and say why.
+    def recover(self, learner: Learner, *, thorough: bool, learning_rate: float) -> bool:
+        """Reset a broken learner to the saved state with a lower learning rate, and log why.
 
-        Returns one line on rank 0, or None if the losses are finite, and with ``thorough`` the
-        weights too, which can break before losses do. It must be called before the learner writes a
-        file. Raises ``ImgTranslateError`` if the run was reset before; its files do not change.
+        Returns False if the losses are finite, and with ``thorough`` the weights too, which can
+        break before losses do. It must be called before the learner writes a file. Raises
+        ``ImgTranslateError`` if the run was reset before; its files do not change.
         """
         broken = learner.first_broken_step()
         if broken is None and thorough and not learner.is_finite():
             broken = learner.steps_done
         if broken is None:
-            return None
+            return False
         line = self._set_back(learner, broken) if learner.group.leads else ""
         share_state(learner)
-        return line
+        self.log.restart(line, learner, learning_rate=learning_rate)
+        return True
 
     def _set_back(self, learner: Learner, broken: int) -> str:
         header, files = read_state_header(self.run.state), self._files_of(broken)
@@ -126,7 +121,7 @@ class Recovery:
             )
         restore_run(learner, self.run, header)
         learner.rate_factor = RECOVERY_RATE
-        save_run(self.run, learner, self.settings)
+        save_run(self.run, learner)
         self.run.rewind_metrics(header.step)
         return (
             f"the losses are not finite at step {broken} ({files}). Continuing from step "
@@ -135,15 +130,15 @@ class Recovery:
 
     def _files_of(self, step: int) -> str:
         """List the files in the batch of a step; steps count from 1."""
-        size = self.settings.train.batch_size
+        size = self.log.schedule.settings.train.batch_size
         places = range((step - 1) * size, step * size)
         names = [self.dataset.file_at(place, side=side) for place in places for side in (0, 1)]
         shown = ", ".join(str(name) for name in dict.fromkeys(names[:FILES_SHOWN]))
         return f"{shown} and {len(names) - FILES_SHOWN} more" if len(names) > FILES_SHOWN else shown
 
 
-def _save_models(run: Run, learner: Learner, settings: Settings) -> None:
-    data = settings.data
+def _save_models(run: Run, learner: Learner) -> None:
+    settings, data = learner.settings, learner.settings.data
     a, b = (data.name_a, data.channels_a), (data.name_b, data.channels_b)
     for direction, (generator, encoder) in learner.models().items():
         (source, in_channels), (target, out_channels) = (a, b) if direction == "ab" else (b, a)

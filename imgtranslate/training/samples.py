@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from imgtranslate.data.folders import Domain
+from imgtranslate.data.folders import Domain, Domains
 from imgtranslate.data.loader import centre_sample
 from imgtranslate.data.sampling import Purpose, random_at
 from imgtranslate.files import explained
@@ -19,10 +19,9 @@ CODES = 4  # samples of one input, if the generator takes a code
 
 
 @torch.inference_mode()
-def write_samples(
-    run: Run, learner: Learner, settings: Settings, domains: tuple[Domain, Domain]
-) -> None:
+def write_samples(run: Run, learner: Learner, domains: Domains) -> None:
     """Draw held-out pictures, one row each: real, fake and recovered, or real, fakes and truth."""
+    settings = learner.settings
     models = {direction: generator for direction, (generator, _) in learner.models().items()}
     a, b = (held_out_crops(domain, settings, count=SAMPLE_ROWS) for domain in domains)
     name_a, name_b = (domain.name for domain in domains)
@@ -49,12 +48,8 @@ def held_out_crops(domain: Domain, settings: Settings, *, count: int) -> list[Pi
     channels = data.channels_a if domain.letter == "a" else data.channels_b
     resample = data.resample_a if domain.letter == "a" else data.resample_b
     shown = domain.held_out or domain.files
-    return [
-        centre_sample(
-            domain.read(path, channels=channels), crop_size=data.crop_size, resample=resample
-        )
-        for path in shown[:count]
-    ]
+    pictures = (domain.read(path, channels=channels) for path in shown[:count])
+    return [centre_sample(each, crop_size=data.crop_size, resample=resample) for each in pictures]
 
 
 def to_tensor(pixels: Pixels, device: torch.device) -> Tensor:

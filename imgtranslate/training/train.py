@@ -28,7 +28,7 @@ from imgtranslate.training.initial_weights import check_initial, load_initial
 from imgtranslate.training.loop import learn
 from imgtranslate.training.processes import ALONE, Launch, receive_run, send_run
 from imgtranslate.training.request import LAUNCH, Request, change_settings
-from imgtranslate.training.run_state import mend_best, record_of, restore_run, save_run
+from imgtranslate.training.run_state import record_of, restore_run, save_best, save_run
 
 COMPILING = ("torch._dynamo", "torch._inductor")  # modules that define the errors of torch.compile
 
@@ -149,16 +149,14 @@ def start(
     run = begin(plan.out)
     try:
         run.write_config(settings, record)
-        save_run(run, learner, settings)
+        save_run(run, learner)
     except ImgTranslateError:  # on a full disk an unfinished folder would waste space
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     run = publish(run, plan.out)
     with run.only_one(), failures_explained(run):
-        send_run(run, learner, settings, record)
-        result = learn(
-            run, learner, settings, checked.domains, checked=checked, report=report, stop=stop
-        )
+        send_run(run, learner, record)
+        result = learn(run, learner, checked.domains, checked=checked, report=report, stop=stop)
     return _with_page(result, report, device=str(plan.device))
 
 
@@ -204,17 +202,18 @@ def resume(
             folder.write_config(changed, record)
         folder.remove_leftovers()
         folder.rewind_metrics(header.step)
-        mend_best(folder, learner, changed)
-        send_run(folder, learner, changed, record | fingerprints(domains))
-        result = learn(folder, learner, changed, domains, checked=None, report=report, stop=stop)
+        if learner.is_best():  # the process may have been killed before these were saved
+            save_best(folder, learner)
+        send_run(folder, learner, record | fingerprints(domains))
+        result = learn(folder, learner, domains, report=report, stop=stop)
     return _with_page(result, report, device=str(chosen))
 
 
 def follow(group: ProcessGroup, *, device: str = "auto", stop: Stop = never) -> TrainResult:
     """Train, on a rank above 0, the run of rank 0, without writing or reporting anything."""
-    run, learner, settings, domains = receive_run(group, choose_device(device))
+    run, learner, domains = receive_run(group, choose_device(device))
     with failures_explained(run):
-        return learn(run, learner, settings, domains, checked=None, report=ignore, stop=stop)
+        return learn(run, learner, domains, report=ignore, stop=stop)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.optim import lr_scheduler
 from imgtranslate.errors import UsageError
 from imgtranslate.methods.schedule import Schedule
 from imgtranslate.settings.config import ScheduleSettings
+from imgtranslate.settings.parsing import build_settings
 from imgtranslate.training.events import Event, Progress
 from imgtranslate.training.train import resume, train
 
@@ -42,10 +44,12 @@ KINDS: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
+WHOLE = build_settings(layers=[{"data": {"a": "a", "b": "b"}, "optimizer": {"lr": 2e-4}}])
+
+
 def schedule(settings: ScheduleSettings, *, side: int = 9, batch: int = 3) -> Schedule:
-    return Schedule(
-        settings=settings, base_rate=2e-4, batch_size=batch, longer_side=side, stop_at=None
-    )
+    train = replace(WHOLE.train, batch_size=batch)
+    return Schedule(settings=replace(WHOLE, schedule=settings, train=train), longer_side=side)
 
 
 def torch_rates(kind: str) -> list[float]:

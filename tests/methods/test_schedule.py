@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from imgtranslate.methods.schedule import Schedule
 from imgtranslate.settings.config import ScheduleSettings
+from imgtranslate.settings.parsing import build_settings
 from imgtranslate.training.train import train
 
 TINY: dict[str, Any] = {  # ten steps: four passes over five pictures, two by two
@@ -28,18 +30,19 @@ TINY: dict[str, Any] = {  # ten steps: four passes over five pictures, two by tw
 }
 
 
-def schedule(*, batch_size: int = 1, longer_side: int = 10, **settings: Any) -> Schedule:
-    return Schedule(
-        settings=ScheduleSettings(**settings),
-        base_rate=1.0,
-        batch_size=batch_size,
-        longer_side=longer_side,
-        stop_at=None,
-    )
+WHOLE = build_settings(layers=[{"data": {"a": "a", "b": "b"}, "optimizer": {"lr": 1.0}}])
+
+
+def schedule(
+    *, batch_size: int = 1, longer_side: int = 10, steps: int | None = None, **settings: Any
+) -> Schedule:
+    train = replace(WHOLE.train, batch_size=batch_size, steps=steps)
+    changed = replace(WHOLE, schedule=ScheduleSettings(**settings), train=train)
+    return Schedule(settings=changed, longer_side=longer_side)
 
 
 def rates_by_epoch(found: Schedule) -> list[float]:
-    steps = found.longer_side // found.batch_size
+    steps = found.longer_side // found.settings.train.batch_size
     return [found.learning_rate(step) for step in range(0, found.total_steps(), steps)]
 
 
@@ -105,10 +108,10 @@ def test_an_epoch_is_one_pass_over_the_longer_side() -> None:
 
 def test_where_to_stop_changes_no_rate() -> None:
     whole = schedule(epochs=3, decay_epochs=2)
-    cut = Schedule(**{**vars(whole), "stop_at": 42})
+    cut = schedule(epochs=3, decay_epochs=2, steps=42)
     assert cut.total_steps() == 42
     assert [cut.learning_rate(s) for s in range(42)] == [whole.learning_rate(s) for s in range(42)]
-    assert Schedule(**{**vars(whole), "stop_at": 9999}).total_steps() == 50
+    assert schedule(epochs=3, decay_epochs=2, steps=9999).total_steps() == 50
 
 
 @given(

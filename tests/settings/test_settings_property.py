@@ -21,7 +21,7 @@ import imgtranslate
 from imgtranslate.data.loader import Batch
 from imgtranslate.errors import UsageError
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.schedule import build_schedule
+from imgtranslate.methods.schedule import Schedule
 from imgtranslate.settings.config import Settings, Tree
 from imgtranslate.settings.parsing import build_settings
 
@@ -167,7 +167,7 @@ def random_batch(found: Settings) -> Batch:
 
 def takes_two_steps(found: Settings) -> None:
     torch.manual_seed(0)
-    ours, schedule = Learner(found, torch.device("cpu")), build_schedule(found, longer_side=4)
+    ours, schedule = Learner(found, torch.device("cpu")), Schedule(settings=found, longer_side=4)
     generators = {name for name in ours.networks if name.startswith("generator")}
     before = {
         f"{name}.{key}": p.clone()

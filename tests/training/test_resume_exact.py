@@ -115,8 +115,9 @@ def test_what_the_leader_tells_of_changed_pictures_is_what_others_find(
     told: list[Any] = []
     monkeypatch.setattr("imgtranslate.training.train.send_run", lambda *all: told.append(all))
     resume(tmp_path / "run", settings={"train.steps": 2}, device="cpu")
-    ((_, _, settings, record),) = told
-    assert not any(has_changed(domain, record) for domain in domains_of_run(settings, record))
+    ((_, learner, record),) = told
+    domains = domains_of_run(learner.settings, record)
+    assert not any(has_changed(domain, record) for domain in domains)
 
 
 def test_others_wait_patiently_for_what_the_leader_alone_does(

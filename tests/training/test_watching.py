@@ -22,6 +22,7 @@ from imgtranslate.settings.config import CycleGanConfig, Settings, is_paired
 from imgtranslate.settings.presets import METHODS
 from imgtranslate.training import run_state
 from imgtranslate.training.events import Event, Progress, Unwell, Validated
+from imgtranslate.training.loop import Pace
 from imgtranslate.training.train import resume, train
 
 SMALL: dict[str, Any] = {
@@ -228,6 +229,18 @@ def test_going_on_after_a_nan_is_exact(
     cut = trained(pictures, tmp_path / "cut", stop_at=9)
     assert resume(cut, device="cpu").finished
     assert_same(cut, whole)
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_every_step_is_timed_also_one_that_sets_the_run_back(
+    lasting: bool, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, 5, lasting=lasting)  # found by its losses, or before it is saved
+    ticks: list[bool] = []
+    monkeypatch.setattr(Pace, "tick", lambda _, *, extra=False: ticks.append(extra))
+    trained(pictures, tmp_path / "run", **{"train.validate_every": 100})
+    assert len(ticks) == 12 + 5
+    assert ticks[4]  # its time is not that of a plain step
 
 
 def test_weights_that_are_not_finite_are_never_saved(

@@ -34,7 +34,7 @@ from imgtranslate.evaluation.report.provenance import (
 )
 from imgtranslate.files import write_text
 from imgtranslate.images import read_image
-from imgtranslate.methods.schedule import build_schedule
+from imgtranslate.methods.schedule import Schedule
 from imgtranslate.pages import render, shown
 from imgtranslate.pages.embed import embed
 from imgtranslate.runs.data import domains_of_run
@@ -205,7 +205,7 @@ def _total_steps(settings: Settings, domains: Domains | None) -> int | None:
     if domains is None:
         return None
     longer = max(len(domain.files) for domain in domains)
-    return build_schedule(settings, longer_side=max(1, longer)).total_steps()
+    return Schedule(settings=settings, longer_side=max(1, longer)).total_steps()
 
 
 def _samples(run: Run, *, warn: Callable[[str], None]) -> list[dict[str, Any]]:
