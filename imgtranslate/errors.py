@@ -1,7 +1,8 @@
 """The errors of the package that a user can fix."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 
@@ -45,6 +46,17 @@ class CheckpointError(UsageError):
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Write a number with its noun: ``1 step``, ``2,000 steps``."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+@contextmanager
+def needs_extra(extra: str, *, what: str) -> Iterator[None]:
+    """Raise ``UsageError`` if an import fails because the packages of an extra are missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"{what}: needs more packages. Run pip install 'imgtranslate[{extra}]'"
+        ) from error
 
 
 Name = TypeVar("Name", bound=str)

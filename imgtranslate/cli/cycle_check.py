@@ -14,14 +14,13 @@ from imgtranslate.cli.terminal import examples, printable, progress_bar, result,
 from imgtranslate.errors import UsageError, counted, nearest
 
 if TYPE_CHECKING:
-    from imgtranslate.evaluation.cycle_check.check import CycleSource
     from imgtranslate.evaluation.cycle_check.schema import (
         CycleCheckFile,
         DirectionFigures,
         Row,
         Spread,
     )
-    from imgtranslate.evaluation.cycle_check.scores import CycleScore
+    from imgtranslate.evaluation.cycle_check.scores import CycleScore, CycleSource
     from imgtranslate.evaluation.cycle_check.verdicts import Verdict
     from imgtranslate.model_files.checkpoint import ModelHeader
 
@@ -102,9 +101,9 @@ def cycle_check(
     from imgtranslate.evaluation.cycle_check.check import (
         check_sources,
         identity_errors,
-        refuse_output,
         refuse_unless_pair,
     )
+    from imgtranslate.evaluation.cycle_check.drawing import refuse_output
     from imgtranslate.evaluation.cycle_check.results import results_of
     from imgtranslate.model_files.checkpoint import read_model_header
     from imgtranslate.translation.translator import load

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.errors import CheckpointError, needs_extra
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.estimate import Estimate, Values, distance_of, half_samples
 from imgtranslate.model_files.foreign_weights import read_weights
@@ -52,15 +52,11 @@ def _build() -> nn.Module:
 
     Its own class would download the weights, or unpickle a file with them.
     """
-    try:
+    with needs_extra("metrics", what=_OPTION):
         import torch_fidelity.feature_extractor_inceptionv3 as v3  # type: ignore[import-untyped]
         from torch_fidelity.interpolate_compat_tensorflow import (  # type: ignore[import-untyped]
             interpolate_bilinear_2d_like_tensorflow1x,
         )
-    except ImportError as error:
-        raise UsageError(
-            f"{_OPTION}: needs more packages. Run pip install 'imgtranslate[metrics]'"
-        ) from error
     layers: dict[str, nn.Module] = {
         "resized": _Resized(interpolate_bilinear_2d_like_tensorflow1x),
         "Conv2d_1a_3x3": v3.BasicConv2d(3, 32, kernel_size=3, stride=2),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.errors import CheckpointError, needs_extra
 from imgtranslate.images import Pixels, to_network
 from imgtranslate.model_files.foreign_weights import read_weights
 
@@ -19,12 +19,8 @@ _OPTION = "`lpips`"
 
 def load_lpips(path: Path) -> nn.Module:
     """Build the network with the weights of AlexNet. Raises ``UsageError`` if that fails."""
-    try:
+    with needs_extra("metrics", what=_OPTION):
         import torchmetrics.functional.image.lpips as published
-    except ImportError as error:
-        raise UsageError(
-            f"{_OPTION}: needs more packages. Run pip install 'imgtranslate[metrics]'"
-        ) from error
     weights = read_weights(path, wanted=WANTED, option=_OPTION)
     # Built without weights: torchmetrics would download those of AlexNet and unpickle the others.
     network: nn.Module = published._NoTrainLpips(pretrained=False, net="alex", pnet_rand=True)

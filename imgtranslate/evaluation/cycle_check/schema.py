@@ -64,6 +64,15 @@ class Measured(Document, Generic[T]):
     own_noise: T | None = None
     own_blur: T | None = None
 
+    def degraded(self) -> dict[str, tuple[T | None, T | None]]:
+        """Return the error and the own change of each degradation."""
+        return {
+            "png": (self.mae_png, self.own_png),
+            "jpeg": (self.mae_jpeg, self.own_jpeg),
+            "noise": (self.mae_noise, self.own_noise),
+            "blur": (self.mae_blur, self.own_blur),
+        }
+
 
 NUMBERS = tuple(Measured.model_fields)
 

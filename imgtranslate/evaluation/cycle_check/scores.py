@@ -14,9 +14,24 @@ from imgtranslate.images import Codes, Pixels, to_network, to_pixels
 from imgtranslate.metrics.brightness import brightness_agreement, grid_means
 from imgtranslate.metrics.pixels import mean_absolute_error, psnr
 from imgtranslate.metrics.ssim import ssim
+from imgtranslate.settings.config import Direction
 from imgtranslate.translation.translator import Translator
 
 _THUMBNAIL = 8  # px, a side
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleSource:
+    """A picture to check, and its relative path in an output folder."""
+
+    path: Path
+    relative: Path
+    domain: Domain  # defines how the file is read
+
+    @property
+    def direction(self) -> Direction:
+        """The direction of the first translation."""
+        return "ab" if self.domain.letter == "a" else "ba"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,15 +83,13 @@ def check_picture(
     # Back from each degraded fake
     mae, ratio = mean_absolute_error(recovered, real), psnr(recovered, real)
     rounding = float(np.abs(to_network(fake) - values).mean()) / 2  # the range of values is 2
-    errors, own, after = {"mae_png": mae}, {"own_png": rounding}, {}
+    seed, errors, own, after = seed_of(real), dict[str, float](), dict[str, float](), {}
     for kind in DEGRADATIONS:
-        harmed = degrade(fake, kind, seed=seed_of(real))
+        harmed = degrade(fake, kind, seed=seed)
         after[kind] = backward.translate_pixels(harmed, z=z)
-        errors[f"mae_{kind}"] = mean_absolute_error(after[kind], real)
-        own[f"own_{kind}"] = max(
-            mean_absolute_error(harmed, fake),
-            mean_absolute_error(degrade(real, kind, seed=seed_of(real)), real),
-        )
+        errors[kind] = mean_absolute_error(after[kind], real)
+        harm_to_real = mean_absolute_error(degrade(real, kind, seed=seed), real)
+        own[kind] = max(mean_absolute_error(harmed, fake), harm_to_real)
     unrounded = to_pixels(backward.translate_values(values, z=z))
 
     thumbnails = [_thumbnails(real, fake, recovered)]
@@ -95,8 +108,14 @@ def check_picture(
         identity=identity_error(real, backward),
         brightness=brightness_agreement(real, fake),
         mae_float=mean_absolute_error(unrounded, real),
-        **errors,
-        **own,
+        mae_png=mae,
+        mae_jpeg=errors["jpeg"],
+        mae_noise=errors["noise"],
+        mae_blur=errors["blur"],
+        own_png=rounding,
+        own_jpeg=own["jpeg"],
+        own_noise=own["noise"],
+        own_blur=own["blur"],
         error=None,
     )
     return CycleResult(

@@ -4,13 +4,14 @@ The limits were chosen with the hand-made pairs of the tests (``generator_pairs.
 are clearly on one side and faulty pairs on the other. docs/cycle-check.md lists the limits.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imgtranslate.evaluation.cycle_check.schema import Figures, Finding, Judgement
+from imgtranslate.evaluation.cycle_check.schema import Figures, Finding, Judgement, Spread
 from imgtranslate.evaluation.cycle_check.scores import Thumbnails
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.brightness import INVERTED
@@ -34,11 +35,11 @@ _LEVEL = 1 / 255
 _DIFFERENT = 4.0  # levels, least root mean square between different thumbnails
 _FEW = 3  # least flat pictures for a comparison of brightness
 _COMPARED = 256  # pictures that are compared with each other
-_HARMS = {
-    "png": "rounding to 8 bits",
-    "jpeg": "JPEG compression",
-    "noise": "slight noise",
-    "blur": "slight blur",
+_HARMS = {  # by kind of degradation: in words, and the limit
+    "png": ("rounding to 8 bits", FRAGILE),
+    "jpeg": ("JPEG compression", FRAGILE),
+    "noise": ("slight noise", FRAGILE),
+    "blur": ("slight blur", FRAGILE_TO_BLUR),
 }
 
 
@@ -63,20 +64,20 @@ def gravest(verdicts: Iterable[str]) -> str:
     return min(verdicts, key=VERDICTS.index, default="not judged")
 
 
-def fragility(figures: Figures) -> tuple[float, str]:
-    """Return the growth of the error by the worst degradation, relative to its size, and its kind.
+def _fragility(figures: Figures) -> tuple[float, str, float]:
+    """Return the growth of the error by the worst degradation, relative to its size.
+
+    Also return the kind of this degradation, and the error after it.
 
     The worst degradation is the one nearest to its limit. An honest way back passes a degradation
     on, which gives about 1. One that reads an imperceptible signal (arXiv 1712.02950) loses the
     picture with the signal.
     """
     base = _best_error(figures)
-    times = {
-        kind: (_mean(figures, f"mae_{kind}") - base) / max(_mean(figures, f"own_{kind}"), _LEVEL)
-        for kind in _HARMS
-    }
-    worst = max(times, key=lambda kind: (times[kind] / _limit(kind), kind))
-    return times[worst], worst
+    harms = {kind: (_mean(mae), _mean(own)) for kind, (mae, own) in figures.degraded().items()}
+    times = {kind: (after - base) / max(own, _LEVEL) for kind, (after, own) in harms.items()}
+    worst = max(times, key=lambda kind: (times[kind] / _HARMS[kind][1], kind))
+    return times[worst], worst, harms[worst][0]
 
 
 def share_of_twins(pairs: Sequence[tuple[Pixels, Pixels]]) -> float | None:
@@ -95,12 +96,12 @@ def share_of_twins(pairs: Sequence[tuple[Pixels, Pixels]]) -> float | None:
 
 
 def _hidden(figures: Figures) -> Finding | None:
-    times, kind = fragility(figures)
-    base, after = _best_error(figures), _mean(figures, f"mae_{kind}")
-    if times < _limit(kind) or after < WORSE * base:
+    base, (times, kind, after) = _best_error(figures), _fragility(figures)
+    harm, limit = _HARMS[kind]
+    if times < limit or after < WORSE * base:
         return None
     reason = (
-        f"{_HARMS[kind]} of the fake increases the cycle error from {base:.3f} to {after:.3f}, by "
+        f"{harm} of the fake increases the cycle error from {base:.3f} to {after:.3f}, by "
         f"{times:.0f} times its effect on a picture: the second generator reads a hidden signal"
     )
     return _finding("hides information", times, reason)
@@ -148,7 +149,7 @@ def _finding(verdict: Fault, figure: float, reason: str) -> Finding:
 
 
 def _praise(figures: Figures) -> str:
-    change, error, (times, _) = figures.change, _mean(figures, "mae"), fragility(figures)
+    change, error, (times, *_) = figures.change, _mean(figures.mae), _fragility(figures)
     changed = f"the change is {change.mean:.3f}, " if change else ""
     cycle = (
         f"{changed}the cycle error {error:.3f}{', which is large' if error > POOR_CYCLE else ''}"
@@ -157,18 +158,13 @@ def _praise(figures: Figures) -> str:
     return f"{cycle}; a slight degradation of the fake adds at most {added}"
 
 
-def _limit(kind: str) -> float:
-    return FRAGILE_TO_BLUR if kind == "blur" else FRAGILE
-
-
 def _best_error(figures: Figures) -> float:
-    return min(_mean(figures, "mae_float"), _mean(figures, "mae"))
+    return min(_mean(figures.mae_float), _mean(figures.mae))
 
 
-def _mean(figures: Figures, name: str) -> float:
+def _mean(number: Spread | None) -> float:
     """Return the mean of a number that all pictures have."""
-    mean: float = dict(figures)[name].mean
-    return mean
+    return number.mean if number is not None else math.nan
 
 
 def _distances(thumbnails: Sequence[Pixels]) -> NDArray[np.float64]:

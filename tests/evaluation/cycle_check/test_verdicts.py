@@ -46,9 +46,10 @@ from evaluation.cycle_check.generator_pairs import (
 from PIL import Image
 
 from imgtranslate.demo.scenes import draw_scene, render_painting, render_stitches
-from imgtranslate.evaluation.cycle_check.check import CycleSource, check_sources
+from imgtranslate.evaluation.cycle_check.check import check_sources
 from imgtranslate.evaluation.cycle_check.results import results_of
 from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile, Judgement
+from imgtranslate.evaluation.cycle_check.scores import CycleSource
 from imgtranslate.evaluation.cycle_check.verdicts import (
     FRAGILE,
     Verdict,
