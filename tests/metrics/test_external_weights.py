@@ -1,7 +1,8 @@
 """FID, KID and LPIPS on random weights of the right shape; no network is asked for anything."""
 
 import pickle
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from imgtranslate.errors import CheckpointError
+from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.metrics.inception import (
     frechet_distance,
     inception_distances,
@@ -68,6 +69,24 @@ def test_lpips_with_weights_of_a_file(tmp_path: Path) -> None:
     assert lpips(network, x, x // 2) > lpips(network, x, x - x // 16) > 0
 
 
+@pytest.mark.parametrize(
+    ("load", "package", "parameter"),
+    [
+        (load_lpips, "torchmetrics.functional.image.lpips", "lpips"),
+        (load_inception, "torch_fidelity.feature_extractor_inceptionv3", "inception"),
+    ],
+)
+def test_a_missing_package_is_named_by_its_extra(
+    load: Callable[[Path], nn.Module],
+    package: str,
+    parameter: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=rf"^`{parameter}`: needs .*'imgtranslate\[metrics\]'$"):
+        load(Path("weights.pth"))
+
+
 def test_a_file_of_weights_cannot_run_anything(tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> tuple[object, tuple[str]]:
@@ -82,7 +101,7 @@ def test_a_file_of_weights_cannot_run_anything(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     with pytest.raises(CheckpointError, match="more than the weights of one network"):
-        read_weights(tmp_path / "list.pth", wanted="weights", option="--lpips")
+        read_weights(tmp_path / "list.pth", wanted="weights", option="`lpips`")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The pictures of a cycle check, Real | Fake | Recovered: a strip of each, or one figure."""
+"""Drawings of a cycle check, Real | Fake | Recovered: a strip of each picture, or one figure."""
 
 import itertools
 from collections.abc import Iterable, Sequence
