@@ -49,8 +49,7 @@ def read_array(file: BinaryIO, *, channels: int) -> NDArray[Any]:
     if size > LARGEST_ARRAY:
         raise ImageError(f"more than {LARGEST_ARRAY:,} bytes. Split it into smaller pictures")
     file.seek(start)
-    content = file.read(size)
-    samples = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    samples = np.frombuffer(file.read(size), dtype).reshape(shape, order="F" if fortran else "C")
     return np.array(samples.reshape(*shape[:2], channels), dtype=dtype.newbyteorder("="), order="C")
 
 

@@ -36,12 +36,11 @@ def is_foreign(profile: object) -> bool:
     return not _means_srgb(profile)
 
 
-def cmyk_to_srgb(image: Image.Image) -> Image.Image | None:
-    """Convert a CMYK image to sRGB by its profile; return None without a usable profile."""
-    profile = image.info.get("icc_profile")
-    if not isinstance(profile, bytes) or _mode_of(profile) != "CMYK":
-        return None
-    return ImageCms.applyTransform(image, _transform(profile, "CMYK"))
+def cmyk_to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bytes | None]:
+    """Convert a CMYK image to RGB, to sRGB by a usable profile; return its new profile, too."""
+    if profile is None or _mode_of(profile) != "CMYK":
+        return image.convert("RGB"), None
+    return _transform(profile, "CMYK").apply(image), srgb_profile()
 
 
 @functools.cache

@@ -13,15 +13,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from imgtranslate.errors import ImageError
 from imgtranslate.images.colour import cmyk_to_srgb, srgb_profile
-from imgtranslate.images.metadata import (
-    clean_xmp,
-    exif_block,
-    exif_of,
-    orientation_of,
-    upright,
-)
+from imgtranslate.images.deep_png import read_deep_png
+from imgtranslate.images.metadata import clean_xmp, exif_block, exif_of, orientation_of, upright
 from imgtranslate.images.opening import refuse_bomb
-from imgtranslate.images.picture import AnyPixels, Picture, eight_bits, in_depth, white_of
+from imgtranslate.images.picture import AnyPixels, Picture, Pixels, eight_bits, in_depth, white_of
 
 # Formats whose further images are frames or pages; in others they are layers, sizes or depth maps
 _FRAMED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
@@ -29,7 +24,6 @@ _FRAMED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _OTHER_SPACES = ("LAB", "HSV", "YCbCr")  # converted by Pillow without the profile
 _DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")  # raw modes that Pillow reduces to 8 bits
-_PNG_BESIDE = 2**26  # most bytes of a PNG besides its pixels
 _BITS, _PHOTOMETRIC = 258, 262  # TIFF tags
 
 
@@ -87,15 +81,22 @@ def picture_of(image: Image.Image, file: BinaryIO | None = None) -> Picture:
     # Loading discards the raw mode, so this comes first.
     deep = isinstance(image, PngImageFile) and any(tile.args in _DEEP_PNG for tile in image.tile)
     _load(image)
+    profile = image.info.get("icc_profile")
+    profile, plain = profile if isinstance(profile, bytes) else None, image
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         picture = _deep_grey(image)
     elif file is not None and deep:
-        picture = _deep_png(file, image)
+        picture = read_deep_png(file, image.size)
     else:
-        picture = _eight_bits(image)
+        if image.mode in _OTHER_SPACES:
+            profile = None
+        elif image.mode == "CMYK":
+            plain, profile = cmyk_to_srgb(image, profile)
+        picture = _eight_bits(plain)
     exif, moving = exif_of(image), has_frames(image)
     picture = replace(
         picture,
+        icc_profile=profile,
         exif=exif_block(exif, of_tiff=isinstance(image, TiffImageFile)),
         xmp=clean_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")),
         duration=_duration(image) if moving and image.format != "TIFF" else None,
@@ -156,20 +157,12 @@ def _load(image: Image.Image) -> None:
 
 
 def _eight_bits(image: Image.Image) -> Picture:
-    plain, profile = image, image.info.get("icc_profile")
-    if image.mode == "CMYK":
-        converted = cmyk_to_srgb(image)
-        plain, profile = converted or image.convert("RGB"), srgb_profile() if converted else None
-    elif image.has_transparency_data:
-        plain = _in_mode(image, "RGBA")
-    if image.mode in _OTHER_SPACES:
-        profile = None
+    plain = _in_mode(image, "RGBA") if image.has_transparency_data else image
     grey = image.mode in ("1", "L", "LA", "La")
     pixels = np.array(_in_mode(plain, "L" if grey else "RGB"))
     return Picture(
         pixels=pixels[..., None] if grey else pixels,
         alpha=np.array(plain.getchannel("A")) if plain.mode == "RGBA" else None,
-        icc_profile=_bytes(profile),
     )
 
 
@@ -195,30 +188,7 @@ def _deep_grey(image: Image.Image) -> Picture:
     alpha = None
     if isinstance(key, int):
         alpha = np.where(values != key, white, 0).astype(values.dtype)
-    return Picture(
-        pixels=values[..., None],
-        white=white,
-        alpha=alpha,
-        icc_profile=_bytes(image.info.get("icc_profile")),
-    )
-
-
-def _deep_png(file: BinaryIO, image: Image.Image) -> Picture:
-    """Read 16-bit colour, or grey with alpha; one colour may be marked as transparent."""
-    import imagecodecs
-
-    file.seek(0)
-    most = 8 * image.width * image.height + _PNG_BESIDE
-    samples = imagecodecs.png_decode(file.read(most))
-    pixels, alpha = samples, None
-    if samples.shape[2] in (2, 4):
-        pixels, alpha = samples[..., :-1], samples[..., -1]
-    profile = _bytes(image.info.get("icc_profile"))
-    return Picture(pixels=pixels, white=65_535.0, alpha=alpha, icc_profile=profile)
-
-
-def _bytes(profile: object) -> bytes | None:
-    return profile if isinstance(profile, bytes) else None
+    return Picture(pixels=values[..., None], white=white, alpha=alpha)
 
 
 def _duration(image: Image.Image) -> float:
@@ -229,3 +199,37 @@ def _duration(image: Image.Image) -> float:
 def _loop(image: Image.Image) -> int | None:
     found = image.info.get("loop")
     return found if isinstance(found, int) and 0 <= found < 2**16 else None
+
+
+# GIF: a palette of 256 colours
+
+CLEAR = 255  # the transparent entry of the palette
+_HALF = 128  # least alpha of an opaque pixel; GIF has no partial transparency
+
+
+def with_palette(image: Image.Image, *, clear: bool) -> Image.Image:
+    """Convert to mode P: exactly if the picture has few enough colours, else to the nearest ones.
+
+    ``clear``: reserve entry ``CLEAR`` for transparent pixels.
+    """
+    plain = image.convert("RGB")
+    most = CLEAR if clear else CLEAR + 1
+    exact = plain.getcolors(most) is not None
+    indexed = _indexed(np.asarray(plain)) if exact else plain.quantize(most)
+    if not clear:
+        return indexed
+    palette = (indexed.getpalette() or []) + [0] * 768
+    shown = np.asarray(image.convert("RGBA").getchannel("A")) >= _HALF
+    cut = Image.fromarray(np.where(shown, np.asarray(indexed), CLEAR).astype(np.uint8))
+    cut.putpalette([*palette[: 3 * CLEAR], 0, 0, 0])
+    cut.info["transparency"] = CLEAR
+    return cut
+
+
+def _indexed(colours: Pixels) -> Image.Image:
+    numbers = colours.astype(np.uint32) @ np.array([65_536, 256, 1], np.uint32)
+    found, places = np.unique(numbers, return_inverse=True)
+    indexed = Image.fromarray(places.reshape(numbers.shape).astype(np.uint8))
+    palette = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
+    indexed.putpalette(palette.tobytes())
+    return indexed

@@ -8,21 +8,17 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from imgtranslate.errors import ImageError, counted
+from imgtranslate.errors import ImageError, TooManyPixelsError, counted
 from imgtranslate.images.arrays import ARRAY_MAGIC, read_array
 from imgtranslate.images.colour import is_foreign, to_srgb
-from imgtranslate.images.formats import WRITERS
 from imgtranslate.images.metadata import exif_of, orientation_of, srgb_exif
-from imgtranslate.images.opening import (
-    Source,
-    decoding,
-    opened,
-    refuse_bomb,
-    refuse_long_bomb,
-)
+from imgtranslate.images.opening import Source, decoding, opened, pixel_limit, refuse_bomb
 from imgtranslate.images.picture import Alpha, AnyPixels, Picture, rounded, white_of, with_alpha
 from imgtranslate.images.pil import open_image, picture_of, read_by_pillow
 from imgtranslate.images.tiff import TIFF_HEADS, read_tiff
+from imgtranslate.images.writing import WRITERS
+
+_FRAMES_LIMIT = 8  # pixels of all frames together, as a multiple of the limit of one picture
 
 
 def read_image(
@@ -56,7 +52,10 @@ def read_frames(
                     break
                 picture = _with_channels(_in_srgb(picture), channels)
                 pixels += picture.pixels.shape[0] * picture.pixels.shape[1]
-                refuse_long_bomb(pixels, allow_huge=allow_huge)
+                if pixels > (limit := _FRAMES_LIMIT * pixel_limit()) and not allow_huge:
+                    raise TooManyPixelsError(
+                        f"its frames have more than {limit:,} pixels together. Shorten it"
+                    )
             yield with_alpha(picture, alpha)
     if not pixels:
         raise ImageError(f"{name}: damaged: contains no picture. Replace or remove it")
@@ -86,21 +85,17 @@ def read_stored(path: Path) -> Stored:
     """Read the properties from the header; defaults for a file that Pillow does not know."""
     try:
         with opened(path) as file, decoding(str(path)), open_image(file, allow_huge=True) as image:
+            found, writer = image.format or "", WRITERS.get(path.suffix.lower())
+            named = found if writer is None else writer.file_format
+            fits = found == named or (named, found) == ("JPEG", "MPO")  # as phones write
             return Stored(
-                misnamed=_misnamed(path, image.format or ""),
+                misnamed="" if fits else found,
                 cmyk=image.mode == "CMYK",
                 turned=orientation_of(exif_of(image)) != 1,
                 foreign=is_foreign(image.info.get("icc_profile")),
             )
     except ImageError:
         return Stored()
-
-
-def _misnamed(path: Path, found: str) -> str:
-    writer = WRITERS.get(path.suffix.lower())
-    if writer is None or found == writer.file_format:
-        return ""
-    return "" if (writer.file_format, found) == ("JPEG", "MPO") else found  # as phones write
 
 
 def _decoded(file: BinaryIO, *, channels: int, allow_huge: bool) -> Iterator[Picture]:

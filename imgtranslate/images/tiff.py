@@ -37,11 +37,8 @@ TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
 # The EXIF and GPS directories, and the tags that reserve their places until they are written
 _DIRECTORIES = {EXIF_IFD: EXIF_IFD - 1, GPS_IFD: GPS_IFD - 1}
 _DEPTHS = ("uint8", "uint16", "int16", "int32", "uint32", "float16", "float32", "float64")
-_WIDER = {
-    "float64": np.float32,
-    "int16": np.int32,
-    "uint32": np.int32,
-}  # the depth to which each is converted
+# The depth to which each is converted
+_WIDER = {"float64": np.float32, "int16": np.int32, "uint32": np.int32}
 # Uncompressed, LZW, deflate (twice), PackBits, LZMA, Zstandard. These decompress to at most the
 # requested size; only its decoder knows the size of an embedded JPEG and similar formats.
 _COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)

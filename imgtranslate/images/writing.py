@@ -1,35 +1,119 @@
-"""Writing of pictures to a file in the format of its suffix, atomically."""
+"""Writing of pictures: the formats and their capabilities, lossless where possible."""
 
-import contextlib
 import io
 import struct
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo, putchunk
+from PIL.PngImagePlugin import PngInfo
 
 from imgtranslate.errors import ImageError, UsageError
 from imgtranslate.files import replacing
-from imgtranslate.images.formats import WRITERS, Writer
+from imgtranslate.images.arrays import ARRAY_DEPTHS, ARRAY_SUFFIX
+from imgtranslate.images.deep_png import write_deep_png
 from imgtranslate.images.opening import one_line
-from imgtranslate.images.picture import (
-    Picture,
-    Pixels,
-    eight_bits,
-    in_depth,
-    over_white,
-    with_alpha_channel,
-)
-from imgtranslate.images.pil import fitting_profile, to_pil
+from imgtranslate.images.picture import Picture, in_depth, over_white
+from imgtranslate.images.pil import CLEAR, fitting_profile, to_pil, with_palette
 from imgtranslate.images.tiff import write_tiff
 
 Frames = Picture | Sequence[Picture]
+
+
+# Formats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """The capabilities of a format, and the options with which Pillow writes it."""
+
+    file_format: str  # Pillow's name of the format
+    has_alpha: bool = False
+    has_frames: bool = False
+    once: int | None = None  # loop count that plays an animation once
+    most_channels: int = 4
+    longest_side: int = 2**31 - 1  # px
+    depths: tuple[str, ...] = ("uint8",)
+    grey_depths: tuple[str, ...] = ("uint8",)  # for grey without alpha
+    exif_limit: int = 0  # bytes
+    xmp_limit: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    lossy: Mapping[str, Any] | None = None  # more options if a quality is given
+
+    def depth(self, picture: Picture) -> np.dtype[Any]:
+        """Return the depth of a picture, or the nearest depth that the format can hold."""
+        grey = picture.pixels.shape[2] == 1 and picture.alpha is None
+        offered = {*self.depths, *(self.grey_depths if grey else ())}
+        wanted = picture.pixels.dtype.name
+        nearest = (wanted, *_NEAREST.get(wanted, ()), "uint8")
+        return np.dtype(next(name for name in nearest if name in offered))
+
+
+_NEAREST = {"float16": ("float32", "uint16"), "float32": ("uint16",), "int32": ("uint16",)}
+
+_LARGE = 2**24
+_JPEG = Writer(
+    file_format="JPEG",
+    longest_side=65_500,
+    exif_limit=65_533,
+    xmp_limit=65_504,  # and its namespace, as much again
+    options={"quality": 95, "subsampling": "4:4:4"},
+    lossy={},
+)
+_PNG = Writer(
+    file_format="PNG",
+    has_alpha=True,
+    has_frames=True,
+    once=1,
+    depths=("uint8", "uint16"),
+    exif_limit=_LARGE,
+    xmp_limit=_LARGE,
+)
+_PPM = Writer(file_format="PPM", grey_depths=("uint8", "uint16"))
+_TIFF = Writer(
+    file_format="TIFF",
+    has_alpha=True,
+    has_frames=True,
+    most_channels=2**16 - 1,
+    depths=("uint8", "uint16", "int32", "float16", "float32"),
+    exif_limit=_LARGE,
+    xmp_limit=_LARGE,
+)
+_WEBP = Writer(
+    file_format="WEBP",
+    longest_side=16_383,
+    has_alpha=True,
+    has_frames=True,
+    once=1,
+    exif_limit=_LARGE,
+    xmp_limit=_LARGE,
+    options={"lossless": True, "exact": True},
+    lossy={"lossless": False},
+)
+_AVIF = replace(_WEBP, file_format="AVIF", longest_side=65_535, options=_JPEG.options, lossy={})
+
+WRITERS: Mapping[str, Writer] = {
+    **dict.fromkeys((".j2k", ".jp2"), Writer(file_format="JPEG2000", has_alpha=True)),
+    **dict.fromkeys((".jfif", ".jpe", ".jpeg", ".jpg"), _JPEG),
+    **dict.fromkeys((".pgm", ".pnm", ".ppm"), _PPM),
+    **dict.fromkeys((".png", ".apng"), _PNG),
+    **dict.fromkeys((".rgb", ".rgba", ".sgi"), Writer(file_format="SGI", has_alpha=True)),
+    **dict.fromkeys((".tif", ".tiff"), _TIFF),
+    ".avif": _AVIF,
+    ".bmp": Writer(file_format="BMP"),
+    ".gif": Writer(file_format="GIF", has_alpha=True, has_frames=True, longest_side=65_535),
+    ".pcx": Writer(file_format="PCX"),
+    ".tga": Writer(file_format="TGA", has_alpha=True),
+    ".webp": _WEBP,
+    ARRAY_SUFFIX: Writer(
+        file_format="NPY", has_alpha=True, most_channels=2**31, depths=ARRAY_DEPTHS
+    ),
+}
+
+
+# Writing
 
 
 def write_image(target: Path, picture: Frames, *, quality: int | None = None) -> None:
@@ -41,23 +125,15 @@ def write_image(target: Path, picture: Frames, *, quality: int | None = None) ->
     ``ImgTranslateError`` if writing to the disk fails, ``ImageError`` if the format cannot hold the
     picture (a JPEG of 70,000 px) or several frames.
     """
-    writer = _writer_of(target.suffix, quality=quality)
-    frames = _fitting_frames(str(target), target.suffix, writer, picture)
-    with (
-        replacing(target) as temporary,
-        temporary.open("w+b") as file,
-        _encoding(str(target), target.suffix),
-    ):
-        _save(file, frames, writer)
+    save = _prepared(picture, name=str(target), suffix=target.suffix, quality=quality)
+    with replacing(target) as temporary, temporary.open("w+b") as file:
+        save(file)
 
 
 def encode_image(picture: Frames, *, suffix: str, quality: int | None = None) -> bytes:
     """Return the bytes that ``write_image`` would write to a file with this suffix."""
-    writer = _writer_of(suffix, quality=quality)
-    frames = _fitting_frames("-", suffix, writer, picture)
     content = io.BytesIO()
-    with _encoding("-", suffix):
-        _save(content, frames, writer)
+    _prepared(picture, name="-", suffix=suffix, quality=quality)(content)
     return content.getvalue()
 
 
@@ -80,8 +156,14 @@ def holds_frames(suffix: str) -> bool:
     return writer is not None and writer.has_frames
 
 
-def _writer_of(suffix: str, *, quality: int | None) -> Writer:
-    """Return the writer of a suffix; ``UsageError`` for an unknown suffix or a bad quality."""
+def _prepared(
+    picture: Frames, *, name: str, suffix: str, quality: int | None
+) -> Callable[[BinaryIO], None]:
+    """Convert the frames to what a format can hold, and return the function that saves them.
+
+    Raises ``UsageError`` for an unknown suffix or a bad quality, ``ImageError`` if the format
+    cannot hold the frames.
+    """
     if suffix.lower() not in WRITERS:
         raise UsageError(
             f"{suffix or 'no suffix'}: pictures cannot be written in this format. "
@@ -90,16 +172,11 @@ def _writer_of(suffix: str, *, quality: int | None) -> Writer:
     writer = WRITERS[suffix.lower()]
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"`quality` {quality}: not in 1 to 100. Use 95 for hardly any loss")
-    if quality is None or writer.lossy is None:
-        return writer
-    return replace(writer, options={**writer.options, **writer.lossy, "quality": quality})
+    if quality is not None and writer.lossy is not None:
+        options = {**writer.options, **writer.lossy, "quality": quality}
+        writer = replace(writer, options=options)
 
-
-def _fitting_frames(name: str, suffix: str, writer: Writer, picture: Frames) -> list[Picture]:
-    """Convert the frames to what the format can hold; raise ``ImageError`` if it cannot."""
     frames = [picture] if isinstance(picture, Picture) else list(picture)
-    if not frames:
-        raise ImageError(f"{name}: no frames to write. Give one or more pictures")
     if len(frames) > 1 and not writer.has_frames:
         raise ImageError(
             f"{name}: {suffix} cannot hold {len(frames)} frames. Use .gif, .webp or .tif"
@@ -122,36 +199,31 @@ def _fitting_frames(name: str, suffix: str, writer: Writer, picture: Frames) -> 
         )
 
     fitting = frames if writer.has_alpha else [over_white(frame) for frame in frames]
-    if len(frames) > 1 and not pages:
-        return [eight_bits(frame) for frame in fitting]
-    return [in_depth(frame, writer.depth(frame)) for frame in fitting]
+    animated = len(frames) > 1 and not pages
+    fitting = [in_depth(frame, np.uint8 if animated else writer.depth(frame)) for frame in fitting]
 
+    def save(file: BinaryIO) -> None:
+        first = fitting[0]
+        try:
+            match writer.file_format:
+                case "NPY":
+                    np.save(file, first.pixels, allow_pickle=False)
+                case "TIFF":
+                    write_tiff(file, fitting)
+                case "PNG" if first.pixels.dtype == np.uint16:
+                    write_deep_png(file, first, _metadata(first, writer))
+                case _:
+                    _save_by_pillow(file, fitting, writer)
+        except (OSError, ValueError, KeyError, OverflowError, struct.error) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # an error of the disk
+                raise
+            raise _unfit(name, suffix, one_line(error)) from error
 
-@contextlib.contextmanager
-def _encoding(name: str, suffix: str) -> Iterator[None]:
-    """Convert errors of encoders, but not of the disk, to one line about ``name``."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, OverflowError, struct.error) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # an error of the disk
-            raise
-        raise _unfit(name, suffix, one_line(error)) from error
+    return save
 
 
 def _unfit(name: str, suffix: str, why: str) -> ImageError:
     return ImageError(f"{name}: cannot be written as {suffix}: {why}. Use .png")
-
-
-def _save(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -> None:
-    match writer.file_format:
-        case "NPY":
-            np.save(file, frames[0].pixels, allow_pickle=False)
-        case "TIFF":
-            write_tiff(file, frames)
-        case "PNG" if frames[0].pixels.dtype == np.uint16:
-            _write_deep_png(file, frames[0], _metadata(frames[0], writer))
-        case _:
-            _save_by_pillow(file, frames, writer)
 
 
 def _metadata(picture: Picture, writer: Writer) -> dict[str, bytes]:
@@ -171,8 +243,8 @@ def _save_by_pillow(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -
     options: dict[str, Any] = {**writer.options, **_metadata(frames[0], writer)}
     if writer.file_format == "GIF":
         clear = any(image.has_transparency_data for image in pictures)
-        pictures = [_with_palette(image, clear=clear) for image in pictures]
-        options |= {"transparency": _CLEAR, "disposal": 2} if clear else {}
+        pictures = [with_palette(image, clear=clear) for image in pictures]
+        options |= {"transparency": CLEAR, "disposal": 2} if clear else {}
     if writer.file_format == "PNG" and "xmp" in options:
         text = PngInfo()
         text.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode(errors="replace"))
@@ -187,75 +259,3 @@ def _save_by_pillow(file: BinaryIO, frames: Sequence[Picture], writer: Writer) -
 
 
 _FRAME = 100.0  # ms, for a frame without a duration, such as a page
-
-
-# PNG with 16 bits per channel; Pillow writes only grey of 16 bits
-
-_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels, including alpha
-_PIECE = 2**20  # largest size of an IDAT chunk, in bytes
-_SUB = 1  # the filter that stores the difference to the pixel on the left
-
-
-def _write_deep_png(file: BinaryIO, picture: Picture, metadata: Mapping[str, bytes]) -> None:
-    samples = with_alpha_channel(picture)
-    height, width, channels = samples.shape
-    colour_type = _COLOUR_TYPES[channels]
-    file.write(b"\x89PNG\r\n\x1a\n")
-    putchunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-    if "icc_profile" in metadata:
-        putchunk(file, b"iCCP", b"ICC Profile\0\0", zlib.compress(metadata["icc_profile"]))
-    if "exif" in metadata:
-        putchunk(file, b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0"))
-    if "xmp" in metadata:
-        putchunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0", metadata["xmp"])
-    for piece in _compressed(samples):
-        putchunk(file, b"IDAT", piece)
-    putchunk(file, b"IEND")
-
-
-def _compressed(samples: NDArray[np.uint16]) -> Iterator[bytes]:
-    packer = zlib.compressobj()
-    waiting = bytearray()
-    for row in samples:
-        stored = row.astype(">u2").view(np.uint8).reshape(len(row), -1)
-        less = stored.copy()
-        less[1:] -= stored[:-1]
-        waiting += packer.compress(bytes([_SUB]) + less.tobytes())
-        while len(waiting) >= _PIECE:
-            yield bytes(waiting[:_PIECE])
-            del waiting[:_PIECE]
-    yield bytes(waiting) + packer.flush()
-
-
-# GIF: a palette of 256 colours
-
-_CLEAR = 255  # the transparent entry of the palette
-_HALF = 128  # least alpha of an opaque pixel; GIF has no partial transparency
-
-
-def _with_palette(image: Image.Image, *, clear: bool) -> Image.Image:
-    """Convert to mode P: exactly if the picture has few enough colours, else to the nearest ones.
-
-    ``clear``: reserve entry ``_CLEAR`` for transparent pixels.
-    """
-    plain = image.convert("RGB")
-    most = _CLEAR if clear else _CLEAR + 1
-    exact = plain.getcolors(most) is not None
-    indexed = _indexed(np.asarray(plain)) if exact else plain.quantize(most)
-    if not clear:
-        return indexed
-    palette = (indexed.getpalette() or []) + [0] * 768
-    shown = np.asarray(image.convert("RGBA").getchannel("A")) >= _HALF
-    cut = Image.fromarray(np.where(shown, np.asarray(indexed), _CLEAR).astype(np.uint8))
-    cut.putpalette([*palette[: 3 * _CLEAR], 0, 0, 0])
-    cut.info["transparency"] = _CLEAR
-    return cut
-
-
-def _indexed(colours: Pixels) -> Image.Image:
-    numbers = colours.astype(np.uint32) @ np.array([65_536, 256, 1], np.uint32)
-    found, places = np.unique(numbers, return_inverse=True)
-    indexed = Image.fromarray(places.reshape(numbers.shape).astype(np.uint8))
-    palette = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
-    indexed.putpalette(palette.tobytes())
-    return indexed
