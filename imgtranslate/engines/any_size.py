@@ -55,7 +55,11 @@ class AnySize:
         smallest strips are still too large.
         """
         height, width = size
-        if self._is_whole(size):
+        pixels, name = height * width, f"{width} x {height} px"
+
+        # Whole, if it is expected to fit
+        fits = pixels < self._too_big and pixels * self._pixel_bytes <= self._budget
+        if self._tile == "off" or (self._tile == "auto" and fits):
             try:
                 whole = self._engine.run(read(slice(0, height), slice(0, width))[None], z)[0]
             except (MemoryShortageError, MemoryError):
@@ -64,20 +68,21 @@ class AnySize:
             else:
                 yield 0, whole
                 return
-            self._too_big = height * width
-            self._notice(f"{_spelled(size)}: out of memory, so it runs in strips")
-        yield from self._run_parts(read, z, size=size)
+            self._too_big = pixels
+            self._notice(f"{name}: out of memory, so it runs in strips")
 
-    def _is_whole(self, size: tuple[int, int]) -> bool:
-        if self._tile != "auto":
-            return self._tile == "off"
-        pixels = size[0] * size[1]
-        return pixels < self._too_big and pixels * self._pixel_bytes <= self._budget
-
-    def _run_parts(self, read: ReadPixels, z: Codes | None, *, size: tuple[int, int]) -> Parts:
-        self._check_scratch(size)
+        # In strips, if the maps between stages fit into the memory or on the disk
+        needed, folder = scratch_bytes(self._config, size), scratch_folder()
+        if needed > self._kept_bytes and needed > (free := free_space(folder)):
+            raise ImageError(
+                f"{name} need {needed / GB:.3g} GB in {folder}, which has "
+                f"{free / GB:.3g} GB. Set TMPDIR to a larger disk, or give more `memory`"
+            )
+        requested = self._budget // COPIES // 2
+        if isinstance(self._tile, int):
+            requested = self._tile * 4 * self._config.base_channels * width
         while True:
-            strip = self._strip_bytes(size)
+            strip = min(requested, self._largest_strip)
             try:
                 yield from self._engine.run_strips(
                     read, z, size=size, strip_bytes=strip, kept_bytes=self._kept_bytes
@@ -87,22 +92,7 @@ class AnySize:
                 if strip <= SMALLEST_STRIP:
                     raise
             self._largest_strip = strip // 2
-            self._notice(f"{_spelled(size)}: out of memory, so it runs in smaller strips")
-
-    def _check_scratch(self, size: tuple[int, int]) -> None:
-        """Raise ``ImageError`` if the maps between stages fit neither memory nor disk."""
-        needed, folder = scratch_bytes(self._config, size), scratch_folder()
-        if needed > self._kept_bytes and needed > (free := free_space(folder)):
-            raise ImageError(
-                f"{_spelled(size)} need {needed / GB:.3g} GB in {folder}, which has "
-                f"{free / GB:.3g} GB. Set TMPDIR to a larger disk, or give more `memory`"
-            )
-
-    def _strip_bytes(self, size: tuple[int, int]) -> int:
-        if isinstance(self._tile, int):
-            row = 4 * self._config.base_channels * size[1]
-            return min(self._tile * row, self._largest_strip)
-        return min(self._budget // COPIES // 2, self._largest_strip)
+            self._notice(f"{name}: out of memory, so it runs in smaller strips")
 
 
 def whole_bytes(header: ModelHeader) -> int:
@@ -119,7 +109,3 @@ def whole_bytes(header: ModelHeader) -> int:
 def scratch_bytes(config: GeneratorConfig, size: tuple[int, int]) -> int:
     """Return the most bytes that strips store at a time: three quarters of the largest map."""
     return 3 * config.base_channels * size[0] * size[1]
-
-
-def _spelled(size: tuple[int, int]) -> str:
-    return f"{size[1]} x {size[0]} px"

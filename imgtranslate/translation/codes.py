@@ -48,20 +48,12 @@ class Model:
     codes: tuple[Codes, ...] = ()  # empty if codes are drawn for each picture
     name: str | None = None  # set if there are several models
 
-    def code(self, picture: Picture, sample: int) -> Codes | None:
-        """Return the code of one sample of a picture; None for a model without a code."""
-        if not self.translator.latent_dim:
-            return None
+    def code(self, picture: Picture, sample: int) -> Codes:
+        """Return the code of one sample of a picture."""
         if self.codes:
             return self.codes[sample]
         pixels = None if self.samples.sync else picture.pixels
         return self.translator.draw(self.samples.seed + sample, pixels)
-
-    def seed(self, sample: int) -> int | None:
-        """Return the seed of the code of a sample; None if the code is not drawn."""
-        if self.codes or not self.translator.latent_dim:
-            return None
-        return self.samples.seed + sample
 
 
 def with_samples(translator: Translator, samples: Samples, *, name: str | None = None) -> Model:

@@ -109,22 +109,17 @@ def _distinct(pairs: Iterable[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
     for source, job in pairs:
         key = os.path.normcase(os.path.abspath(job.target))  # noqa: PTH100 - faster for a million files
         _, other = chosen.setdefault(key, (source, job))
-        if other is not job:
-            _refuse_collision(other, job)
+        if other.model != job.model:
+            raise UsageError(
+                f"`model`: two models would write {job.target}, because their domains have the "
+                "same name. Run them one by one, each with its own `output`"
+            )
+        if other is not job and _identity(other.source) != _identity(job.source):
+            raise UsageError(
+                f"{other.source} and {job.source}: both would be written to {job.target}. "
+                "Translate them into different folders"
+            )
     return list(chosen.values())
-
-
-def _refuse_collision(first: Job, second: Job) -> None:
-    if first.model != second.model:
-        raise UsageError(
-            f"`model`: two models would write {second.target}, because their domains have the same "
-            "name. Run them one by one, each with its own `output`"
-        )
-    if _identity(first.source) != _identity(second.source):
-        raise UsageError(
-            f"{first.source} and {second.source}: both would be written to {second.target}. "
-            "Translate them into different folders"
-        )
 
 
 def _without_own_outputs(
@@ -169,17 +164,12 @@ def _pictures(jobs: Iterable[Job]) -> int:
 
 
 def _check_targets(
-    jobs: Sequence[Job],
-    planned: Iterable[tuple[Input, Job]],
-    *,
-    output: Output,
-    existing: Existing,
+    jobs: Sequence[Job], planned: Iterable[tuple[Input, Job]], *, output: Output, existing: Existing
 ) -> None:
     targets = [job.target for job in jobs if isinstance(job.target, Path)]
     present = [target for target in targets if os.path.lexists(target)]
-    replaceable = (
-        output.is_file and existing == "overwrite"
-    )  # also an input, if the output names it
+    # A named output file may also be an input.
+    replaceable = output.is_file and existing == "overwrite"
     if present and not replaceable:
         inputs = {_identity(source.place) for source, _ in planned}
         for target in present:
@@ -190,7 +180,17 @@ def _check_targets(
                 )
     root = None if output.folder is None else real(output.folder)
     for folder in dict.fromkeys(target.parent for target in targets):
-        _check_folder(folder, root=root)
+        # A missing folder is created when its first picture is written.
+        above = next((f for f in (folder, *folder.parents) if os.path.lexists(f)), folder)
+        if not above.is_dir():
+            raise UsageError(f"{above}: a file, not a folder. Name another output with `output`")
+        if root is not None and not real(folder).is_relative_to(root):
+            raise UsageError(
+                f"{folder}: a link leads out of the output folder {root}. Remove it, or name its "
+                "target"
+            )
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise UsageError(f"{above}: permission denied. Name another output with `output`")
     for target in present:
         if target.is_dir():
             raise UsageError(
@@ -200,23 +200,6 @@ def _check_targets(
         more = f" (and {len(present) - 1} more)" if len(present) > 1 else ""
         raise UsageError(
             f"{present[0]}{more}: already exists. Use `existing` overwrite or `existing` skip"
-        )
-
-
-def _check_folder(folder: Path, *, root: Path | None) -> None:
-    """Check that a folder can be created; this happens when the first picture is written."""
-    nearest_existing = next((f for f in (folder, *folder.parents) if os.path.lexists(f)), folder)
-    if not nearest_existing.is_dir():
-        raise UsageError(
-            f"{nearest_existing}: a file, not a folder. Name another output with `output`"
-        )
-    if root is not None and not real(folder).is_relative_to(root):
-        raise UsageError(
-            f"{folder}: a link leads out of the output folder {root}. Remove it, or name its target"
-        )
-    if not os.access(nearest_existing, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"{nearest_existing}: permission denied. Name another output with `output`"
         )
 
 

@@ -19,6 +19,7 @@ from imgtranslate.errors import ImageError, ImgTranslateError, TooManyPixelsErro
 from imgtranslate.files import explained
 from imgtranslate.images import (
     Alpha,
+    Codes,
     Picture,
     encode_image,
     holds_frames,
@@ -28,7 +29,7 @@ from imgtranslate.images import (
 )
 from imgtranslate.images.opening import pixels_at_most
 from imgtranslate.translation.codes import Model, draw_grid
-from imgtranslate.translation.inputs import Place
+from imgtranslate.translation.inputs import PIPE, Place
 from imgtranslate.translation.plan import Existing, Job
 
 _FAULTS = (ImgTranslateError, MemoryError)  # errors that end one picture, not the run
@@ -113,9 +114,8 @@ def read_picture(
     ``options.max_pixels`` is checked in the header of the file, unless the picture is resized.
     Raises ``ImageError``.
     """
-    with contextlib.ExitStack() as stack:
-        if options.max_pixels is not None and options.resize is None:
-            stack.enter_context(pixels_at_most(options.max_pixels))
+    limit = options.max_pixels if options.resize is None else None
+    with contextlib.nullcontext() if limit is None else pixels_at_most(limit):
         frames = read_frames(
             source, channels=channels, alpha=options.alpha, allow_huge=options.allow_huge
         )
@@ -133,36 +133,47 @@ def translate_frames(
         yield draw_grid(next(iter(frames)), model)
         return
     for frame in frames:
-        yield model.translator.translate_picture(frame, z=model.code(frame, sample))
+        z = model.code(frame, sample) if model.translator.latent_dim else None
+        yield model.translator.translate_picture(frame, z=z)
 
 
 def read_work(
     task: Sequence[tuple[int, Job]], *, models: Sequence[Model], options: Options
 ) -> list[Work]:
     """Read the picture of all jobs of a task, unless every output already exists."""
-    skipped: list[Work] = []
+    done: list[Work] = []
     wanted: list[Work] = []
+    skips = options.existing == "skip"
     for number, job in task:
         work = Work(number=number, job=job)
-        if options.existing == "skip" and _exists(job.target):
-            skipped.append(replace(work, status="skipped", reason="exists"))
+        if skips and job.target != PIPE and os.path.exists(job.target):  # noqa: PTH110 - never raises
+            done.append(replace(work, status="skipped", reason="exists"))
         else:
             wanted.append(work)
     if not wanted:
-        return skipped
-    start, first = time.perf_counter(), wanted[0].job
+        return done
+
+    start, job = time.perf_counter(), wanted[0].job
     try:
         frames, more = read_picture(
-            first.source if isinstance(first.source, Path) else _piped(options),
-            channels=models[first.model].translator.header.in_channels,
+            job.source if isinstance(job.source, Path) else _piped(options),
+            channels=models[job.model].translator.header.in_channels,
             options=options,
             all_frames=any(_holds_frames(work.job, options) for work in wanted),
         )
     except _FAULTS as error:
-        return [*skipped, *(work.failed(error) for work in wanted)]
-    seconds = time.perf_counter() - start
-    read = [_with_frames(work, frames, options, more=more) for work in wanted]
-    return [*skipped, replace(read[0], seconds=seconds), *read[1:]]
+        return [*done, *(work.failed(error) for work in wanted)]
+    seconds, more = time.perf_counter() - start, more or len(frames) > 1
+
+    for work in wanted:
+        if _holds_frames(work.job, options):
+            done.append(replace(work, frames=frames, seconds=seconds))
+        else:
+            suffix = _suffix(work.job, options)
+            reason = f"only the first of several frames, because {suffix} holds one" if more else ""
+            done.append(replace(work, frames=frames[:1], reason=reason, seconds=seconds))
+        seconds = 0.0  # they belong to the first
+    return done
 
 
 def translate_work(works: Sequence[Work], *, models: Sequence[Model]) -> list[Work]:
@@ -171,32 +182,57 @@ def translate_work(works: Sequence[Work], *, models: Sequence[Model]) -> list[Wo
         return list(works)
     start = time.perf_counter()
     model = models[works[0].job.model]
-    made = _translate_batch(works, model) if len(works) > 1 else []
-    made = made or [_translate_alone(work, model) for work in works]
+    made: list[Work] = []
+    if len(works) > 1:
+        pictures = [work.frames[0] for work in works]
+        codes: list[Codes | None] = [None] * len(works)
+        if model.translator.latent_dim:
+            codes = [model.code(work.frames[0], work.job.sample or 0) for work in works]
+        with contextlib.suppress(ImageError, MemoryError):  # then one by one
+            pictures = model.translator.translate_batch(pictures, codes=codes)
+            made = [
+                replace(work, frames=(picture,))
+                for work, picture in zip(works, pictures, strict=True)
+            ]
+    for work in works[len(made) :]:
+        try:
+            frames = tuple(translate_frames(work.frames, model, sample=work.job.sample))
+        except _FAULTS as error:
+            made.append(work.failed(error))
+        else:
+            made.append(replace(work, frames=frames))
     seconds = (time.perf_counter() - start) / len(works)
     return [replace(work, seconds=work.seconds + seconds) for work in made]
 
 
 def write_work(work: Work, *, models: Sequence[Model], options: Options) -> tuple[int, Outcome]:
     """Write a translated picture and report its outcome. Raises ``BrokenPipeError``."""
-    start = time.perf_counter()
+    start, target = time.perf_counter(), work.job.target
     if work.frames:
         try:
-            _write(work, options)
+            if isinstance(target, Path):
+                with explained(target.parent):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                write_image(target, work.frames, quality=options.quality)
+            elif options.stdout is not None:
+                suffix, quality = options.pipe_suffix, options.quality
+                options.stdout.write(encode_image(work.frames, suffix=suffix, quality=quality))
+                options.stdout.flush()
         except _FAULTS as error:
             work = work.failed(error)
     seconds = work.seconds + time.perf_counter() - start
     model, sample = models[work.job.model], work.job.sample
+    coded = model.translator.latent_dim > 0
     height, width = work.frames[0].pixels.shape[:2] if work.frames else (0, 0)
     return work.number, Outcome(
         input=work.job.source,
-        output=work.job.target,
+        output=target,
         status=work.status,
         reason=work.reason,
         size=(width, height) if work.frames else None,
         seconds=round(seconds, 4) if work.frames else 0.0,
-        sample=sample + 1 if sample is not None and model.translator.latent_dim else None,
-        seed=model.seed(sample or 0),
+        sample=sample + 1 if coded and sample is not None else None,
+        seed=model.samples.seed + (sample or 0) if coded and not model.codes else None,
         model=model.name,
     )
 
@@ -217,11 +253,8 @@ def _fitted(frames: Iterable[Picture], options: Options) -> Iterator[Picture]:
         yield fitting
 
 
-def _exists(target: Place) -> bool:
-    return isinstance(target, Path) and os.path.exists(target)  # noqa: PTH110 - does not raise
-
-
 def _piped(options: Options) -> BinaryIO:
+    """Read stdin, from where it is; a seekable stream would be read from its beginning."""
     if options.stdin is None:
         raise ImageError("-: stdin is closed. Name a file")
     content = options.stdin.read(PIPE_LIMIT + 1)
@@ -236,43 +269,3 @@ def _holds_frames(job: Job, options: Options) -> bool:
 
 def _suffix(job: Job, options: Options) -> str:
     return job.target.suffix if isinstance(job.target, Path) else options.pipe_suffix
-
-
-def _with_frames(work: Work, frames: tuple[Picture, ...], options: Options, *, more: bool) -> Work:
-    """Add all frames to the work, or the first with a note if the output can hold only one."""
-    if _holds_frames(work.job, options):
-        return replace(work, frames=frames)
-    more = more or len(frames) > 1
-    reason = f"only the first of several frames, because {_suffix(work.job, options)} holds one"
-    return replace(work, frames=frames[:1], reason=reason if more else "")
-
-
-def _translate_alone(work: Work, model: Model) -> Work:
-    try:
-        made = tuple(translate_frames(work.frames, model, sample=work.job.sample))
-    except _FAULTS as error:
-        return work.failed(error)
-    return replace(work, frames=made)
-
-
-def _translate_batch(works: Sequence[Work], model: Model) -> list[Work]:
-    """Translate in one batch; an empty list if the device is out of memory or a picture fails."""
-    pictures = [work.frames[0] for work in works]
-    codes = [model.code(work.frames[0], work.job.sample or 0) for work in works]
-    try:
-        made = model.translator.translate_batch(pictures, codes=codes)
-    except (ImageError, MemoryError):
-        return []
-    return [replace(work, frames=(picture,)) for work, picture in zip(works, made, strict=True)]
-
-
-def _write(work: Work, options: Options) -> None:
-    target = work.job.target
-    if isinstance(target, Path):
-        with explained(target.parent):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(target, work.frames, quality=options.quality)
-    elif options.stdout is not None:
-        content = encode_image(work.frames, suffix=options.pipe_suffix, quality=options.quality)
-        options.stdout.write(content)
-        options.stdout.flush()

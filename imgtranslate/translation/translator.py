@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from PIL import Image
 
 from imgtranslate.engines.any_size import AnySize
-from imgtranslate.engines.engine import Engine, ReadPixels
+from imgtranslate.engines.engine import Engine
 from imgtranslate.errors import CheckpointError, ImageError, UsageError, counted
 from imgtranslate.images import (
     Alpha,
@@ -118,8 +118,8 @@ class Translator:
             z = self.draw(0, pixels)
         height, width, _ = pixels.shape
         output = np.empty((height, width, self.header.out_channels), pixels.dtype)
-        read = self._windows(pixels, white=white)
-        for start, values in self._run(read, z, height=height, width=width):
+        values_at = lambda rows, columns: to_network(pixels[rows, columns], white=white)  # noqa: E731
+        for start, values in self._run(values_at, z, height=height, width=width):
             part = to_pixels(values, white=white, dtype=pixels.dtype)
             output[start : start + len(part)] = part
         return output
@@ -131,10 +131,9 @@ class Translator:
         does not fit, ``ImageError`` if the output of the network contains NaN.
         """
         height, width = values.shape[-2:]
-        padded = pad_to(values, multiple=self._multiple, least=self._least)
         output = np.empty((self.header.out_channels, height, width), np.float32)
-        read = lambda rows, columns: padded[:, rows, columns]  # noqa: E731
-        for start, part in self._run(read, z, height=height, width=width):
+        values_at = lambda rows, columns: values[:, rows, columns]  # noqa: E731
+        for start, part in self._run(values_at, z, height=height, width=width):
             output[:, start : start + part.shape[1]] = part
         return output
 
@@ -207,26 +206,26 @@ class Translator:
             return self.encode(style)
         return self.draw(seed, pixels) if seed is not None else to_code(z, self.latent_dim)
 
-    def _windows(self, pixels: AnyPixels, *, white: float) -> ReadPixels:
-        """Return the function that reads windows of pixels with reflection padding."""
-        size = self._padded(*pixels.shape[:2])
-        at_rows, at_columns = map(mirror_indices, pixels.shape[:2], size)
-
-        def read(rows: slice, columns: slice) -> Values:
-            if size == pixels.shape[:2]:
-                return to_network(pixels[rows, columns], white=white)
-            return to_network(pixels[at_rows[rows][:, None], at_columns[columns]], white=white)
-
-        return read
-
     def _run(
-        self, read: ReadPixels, z: Codes | None, *, height: int, width: int
+        self, values_at: Callable[[Any, Any], Values], z: Codes | None, *, height: int, width: int
     ) -> Iterator[tuple[int, Values]]:
         """Yield the first row and the values of each strip of the translation, without padding.
 
+        ``values_at`` returns the values (c, n, m) at rows and columns, given as slices or indices.
         After a shortage of memory the strips begin at the top again.
         """
-        size, code = self._padded(height, width), self._code_inputs(z)
+        size = (
+            fitting_side(height, multiple=self._multiple, least=self._least),
+            fitting_side(width, multiple=self._multiple, least=self._least),
+        )
+        at_rows, at_columns = map(mirror_indices, (height, width), size)
+
+        def read(rows: slice, columns: slice) -> Values:
+            if size == (height, width):
+                return values_at(rows, columns)
+            return values_at(at_rows[rows][:, None], at_columns[columns])
+
+        code = self._code_inputs(z)
         parts: Iterable[tuple[int, Values]]
         if self._sizes is not None:
             parts = self._sizes.run(read, *code, size=size)
@@ -236,12 +235,6 @@ class Translator:
         for start, values in parts:
             if start < height:
                 yield start, _numbers(values[:, : height - start, :width])
-
-    def _padded(self, height: int, width: int) -> tuple[int, int]:
-        return (
-            fitting_side(height, multiple=self._multiple, least=self._least),
-            fitting_side(width, multiple=self._multiple, least=self._least),
-        )
 
     def _code_inputs(self, z: Codes | None) -> tuple[Codes, ...]:
         """Return the further arguments of the network: none, or the codes (1, latent_dim)."""

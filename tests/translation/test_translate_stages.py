@@ -24,10 +24,17 @@ from imgtranslate.translation import stages
 from imgtranslate.translation.codes import Model
 from imgtranslate.translation.outputs import Output
 from imgtranslate.translation.partitions import WHOLE, Shard, parse_shard, shard_of_process
-from imgtranslate.translation.pipeline import Room, grouped, in_order, read_ahead, write_behind
 from imgtranslate.translation.plan import Job, plan_translation
 from imgtranslate.translation.stages import Options, Outcome
-from imgtranslate.translation.translate import BATCH, run_jobs
+from imgtranslate.translation.translate import (
+    BATCH,
+    Room,
+    grouped,
+    in_order,
+    read_ahead,
+    run_jobs,
+    write_behind,
+)
 from imgtranslate.translation.translator import Translator
 
 # Stages
