@@ -33,7 +33,7 @@ class Output:
     @cached_property
     def is_pattern(self) -> bool:
         """True if it has fields that each picture fills in."""
-        return self.text is not None and not self.is_pipe and bool(_FIELD.search(self.text))
+        return self.text is not None and "{" in self.text
 
     @cached_property
     def is_file(self) -> bool:
@@ -47,7 +47,12 @@ class Output:
         """The folder that contains all results; None for one file, or results beside inputs."""
         if self.text is None or self.is_pipe or self.is_file:
             return None
-        return _fixed_folder(self.text) if self.is_pattern else Path(self.text)
+        if not self.is_pattern:
+            return Path(self.text)
+        if self.text.startswith("{dir}"):  # the folder of each input
+            return None
+        fixed, slash, _ = self.text[: self.text.index("{")].rpartition("/")
+        return Path(fixed or slash)
 
 
 BESIDE = Output()
@@ -70,10 +75,25 @@ def check_output(output: Output, *, channels: int) -> None:
     if output.text is None:
         return
     if output.is_pattern:
-        _check_pattern(output.text)
+        for field in _FIELD.findall(output.text):
+            nearest(field, FIELDS, what=f"`output` {output.text}: field")
+        if re.search(r"[{}]", _FIELD.sub("", output.text)):
+            raise UsageError(
+                f"`output` {output.text}: an unmatched brace. Write fields like {{stem}}.{{ext}}"
+            )
     own_suffix = not output.text.endswith((".{ext}", "{name}"))
-    if output.is_file or (output.is_pattern and own_suffix):
-        _check_suffix(output, Path(output.text).suffix.lower(), channels=channels)
+    if not (output.is_file or (output.is_pattern and own_suffix)):
+        return
+    suffix = Path(output.text).suffix.lower()
+    if output.file_format is not None:
+        requested = suffix_of(output.file_format, channels=channels)
+        if SYNONYMS.get(suffix, suffix) != SYNONYMS.get(requested, requested):
+            raise UsageError(
+                f"`output` {output.text}: contradicts `file_format` {output.file_format}. "
+                "Leave one of them out"
+            )
+    if not holds(suffix, channels=channels):
+        raise UsageError(f"`output` {output.text}: {_cannot(suffix, channels)}")
 
 
 def target_of(source: Input, naming: Naming, *, sample: int | None = None) -> Place:
@@ -149,24 +169,6 @@ def _by_pattern(source: Input, naming: Naming, *, sample: int | None, suffix: st
     return path
 
 
-def _check_pattern(pattern: str) -> None:
-    """Raise ``UsageError`` for an unknown field or an unmatched brace."""
-    for field in _FIELD.findall(pattern):
-        nearest(field, FIELDS, what=f"`output` {pattern}: field")
-    if re.search(r"[{}]", _FIELD.sub("", pattern)):
-        raise UsageError(
-            f"`output` {pattern}: an unmatched brace. Write fields like {{stem}}.{{ext}}"
-        )
-
-
-def _fixed_folder(pattern: str) -> Path | None:
-    """Return the folder before the first field; None for ``{dir}``, the folder of each input."""
-    if pattern.startswith("{dir}"):
-        return None
-    fixed, slash, _ = pattern[: pattern.index("{")].rpartition("/")
-    return Path(fixed or slash)
-
-
 def _stem(source: Input) -> str:
     path = source.path
     return path.stem if _is_picture(path.suffix) else path.name
@@ -178,18 +180,6 @@ def _suffix(source: Input, naming: Naming) -> str:
         return suffix_of(naming.output.file_format, channels=naming.channels)
     own = source.path.suffix
     return own if holds(own, channels=naming.channels) else _best(naming.channels)
-
-
-def _check_suffix(output: Output, suffix: str, *, channels: int) -> None:
-    if output.file_format is not None:
-        requested = suffix_of(output.file_format, channels=channels)
-        if SYNONYMS.get(suffix, suffix) != SYNONYMS.get(requested, requested):
-            raise UsageError(
-                f"`output` {output.text}: contradicts `file_format` {output.file_format}. "
-                "Leave one of them out"
-            )
-    if not holds(suffix, channels=channels):
-        raise UsageError(f"`output` {output.text}: {_cannot(suffix, channels)}")
 
 
 def _is_picture(suffix: str) -> bool:

@@ -410,6 +410,17 @@ def test_a_python_user_gets_what_the_command_writes(there: Path, model: Path):
     assert sum(outcome.status == "failed" for outcome in outcomes) == 3
 
 
+def test_a_python_user_may_allow_huge_pictures(
+    there: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    save_picture(there / "in/a.png", size=(12, 10))
+    (refused,) = translate_folder("in", "out", model=model, device="cpu")
+    assert refused.reason.endswith("or allow it with `allow_huge`")
+    (outcome,) = translate_folder("in", "out", model=model, device="cpu", allow_huge=True)
+    assert outcome.status == "written"
+
+
 def test_wrong_use_of_translate_folder_raises_at_once(model: Path):
     with pytest.raises(UsageError):
         translate_folder("none", "out", model=model)

@@ -232,6 +232,7 @@ def test_a_pattern_names_each_output(there: Path) -> None:
         ("{stm}.png", "field stm: no such name. Did you mean stem?"),
         ("{stem.__class__}.png", "no such name"),
         ("{stem}.{ext", "an unmatched brace"),
+        ("{stem.png", "an unmatched brace"),
         ("out/{stem}", "no suffix cannot be written"),
         ("out/{stem}.psd", ".psd cannot be written"),
         ("out/{stem}.png/{number}", "no suffix cannot be written"),
