@@ -9,9 +9,10 @@ from typing import TypeVar
 class ImgTranslateError(Exception):
     """A fault that the user can fix: ``"<what>: <why>. <what to do>"``, one line.
 
-    The message names a setting as ``section.name`` and a parameter in backticks; the command line
-    shows their flags instead (``cli.terminal.with_flags``). It prints the message alone and exits
-    with ``exit_code``. Any other exception is a bug and keeps its traceback.
+    The message names a setting as ``section.name``, and in backticks a parameter or an assignment
+    ``section.name=value``; the command line shows their flags instead
+    (``cli.terminal.with_flags``). It prints the message alone and exits with ``exit_code``. Any
+    other exception is a bug and keeps its traceback.
     """
 
     exit_code = 1

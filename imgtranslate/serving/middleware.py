@@ -60,7 +60,7 @@ class HostCheck:
             raise RequestError(
                 HTTPStatus.FORBIDDEN,
                 f"Host {shown(host, limit=80)}: not a name of this server. "
-                "Use its number, or start the server with this name in `allow_host`",
+                "Use its number, or allow this name when the server starts",
             )
         origin = headers.get("origin")
         if origin is not None and origin.lower().partition("://")[2] != host.lower():
