@@ -38,10 +38,8 @@ class OnnxRuntime:
     def __init__(self, path: Path, *, device: str = "auto") -> None:
         """Load a graph. Raises ``CheckpointError``, and ``UsageError`` for the device."""
         provider, self.device = _provider(device)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=[provider])
+            self._session = open_session(path, provider=provider)
             self.ports: Ports = {
                 value.name: (tuple(value.shape), _DTYPES.get(value.type, value.type))
                 for value in (*self._session.get_inputs(), *self._session.get_outputs())
@@ -59,6 +57,13 @@ class OnnxRuntime:
             return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
         except _FAULTS as error:
             raise RuntimeError(str(error)) from error
+
+
+def open_session(model: Path | bytes, *, provider: Any = _CPU) -> Any:
+    """Open a graph in a file, or one in memory."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS
+    return onnxruntime.InferenceSession(model, options, providers=[provider])
 
 
 def _provider(device: str) -> tuple[Any, str]:

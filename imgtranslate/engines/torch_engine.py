@@ -55,6 +55,16 @@ class TorchEngine:
         self._device = device
         self._half = half
 
+    @property
+    def generator(self) -> ResnetGenerator | UnetGenerator:
+        """The generator, for images of accepted sizes."""
+        return self._network
+
+    @property
+    def encoder(self) -> nn.Module | None:
+        """The encoder, for images of accepted sizes."""
+        return self._encoder
+
     @classmethod
     def load(cls, path: Path, *, device: str = "auto", half: bool = False) -> "TorchEngine":
         """Load a model file. ``half``: whole pictures use float16 convolutions.
@@ -133,18 +143,21 @@ class TorchEngine:
         unused = reserved - torch.cuda.memory_allocated(self._device)
         return torch.cuda.mem_get_info(self._device)[0] + unused
 
-    @torch.inference_mode()
     def encode(self, values: Values) -> Codes:
-        """Read the codes (n, latent_dim) of pictures of the target: the means, without noise.
+        """Read the codes (n, latent_dim) of pictures of the target: the means, without noise."""
+        return self.encode_distribution(values)[0]
+
+    @torch.inference_mode()
+    def encode_distribution(self, values: Values) -> tuple[Codes, Codes]:
+        """Read mean and log variance of the codes, (n, latent_dim) each.
 
         Raises ``CheckpointError`` if the model has no encoder.
         """
         if self._encoder is None:
             raise CheckpointError("style: the model has no encoder to read a style. Use a seed")
         with _explaining(values.shape[-2:]):
-            mean, _ = self._encoder(torch.tensor(values, device=self._device))
-        codes: Codes = mean.cpu().numpy()
-        return codes
+            mean, log_variance = self._encoder(torch.tensor(values, device=self._device))
+        return mean.cpu().numpy(), log_variance.cpu().numpy()
 
 
 @contextlib.contextmanager

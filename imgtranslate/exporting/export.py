@@ -8,7 +8,6 @@ from typing import Any
 from imgtranslate.engines.openvino_runtime import import_openvino
 from imgtranslate.errors import UsageError
 from imgtranslate.exporting.int8.quantise import Int8Result, quantise_model
-from imgtranslate.exporting.network import SourceModel, load_source_model
 from imgtranslate.exporting.onnx import to_onnx, with_metadata, write_onnx
 from imgtranslate.exporting.openvino import write_openvino
 from imgtranslate.exporting.pictures import (
@@ -18,6 +17,7 @@ from imgtranslate.exporting.pictures import (
 )
 from imgtranslate.exporting.proof import Exported, Proof, prove, refuse_different
 from imgtranslate.exporting.pt2 import write_pt2
+from imgtranslate.exporting.source_model import SourceModel, load_source_model
 from imgtranslate.exporting.standalone_code import standalone_code
 from imgtranslate.files import explained, replacing, replacing_folder
 from imgtranslate.model_files.checkpoint import ModelHeader

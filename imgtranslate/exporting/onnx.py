@@ -1,59 +1,66 @@
-"""The ONNX graph of a model, in single or half precision, and the .onnx file that it makes."""
+"""The ONNX graph of a model with padding and crop, and the .onnx file that it makes."""
 
-import copy
-import math
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from onnx import TensorProto
 
 from imgtranslate._version import __version__
 from imgtranslate.engines.export_engine import ExportEngine
-from imgtranslate.exporting.network import SourceModel, example_inputs, with_border
-from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
-from imgtranslate.model_files.export_header import FORM_KEY, TRANSLATED, ExportForm, form_json
+from imgtranslate.engines.network_graph import add_encoder, add_generator
+from imgtranslate.engines.onnx_graph import Graph, Map
+from imgtranslate.engines.onnx_runtime import open_session
+from imgtranslate.exporting.half_precision import in_half_precision
+from imgtranslate.exporting.source_model import SourceModel
+from imgtranslate.model_files.checkpoint import (
+    METADATA_KEY,
+    ModelHeader,
+    header_json,
+    load_arrays,
+)
+from imgtranslate.model_files.export_header import (
+    CODE,
+    FORM_KEY,
+    IMAGE,
+    LOG_VARIANCE,
+    MEAN,
+    TRANSLATED,
+    ExportForm,
+    form_json,
+)
 
-OPSET = 18
 _DIMENSIONS = {
-    "float": ("batch", "", "height", "width"),
-    "uint8": ("batch", "height", "width", ""),
+    "float": ("batch", "channels", "height", "width"),
+    "uint8": ("batch", "height", "width", "channels"),
 }
-_ERRORS = 3  # ONNX Runtime's severity level; its warnings do not concern the user
-MODEST = 2**8  # weights with a norm between 1 / MODEST and MODEST are stored unscaled
+_ROWS, _COLUMNS = 2, 3  # axes
 
 Feed = Mapping[str, NDArray[Any]]  # the inputs of a graph by name
 RunGraph = Callable[[Feed], NDArray[Any]]  # returns the translated images
-WeightLayer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
 def to_onnx(model: SourceModel) -> onnx.ModelProto:
-    """Trace a network with its padding and crop; batch, height and width stay dynamic."""
-    half = model.form.format == "onnx-fp16"
-    network = in_half_precision(model.network) if half else model.network
-    example, dynamic_shapes = example_inputs(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own code
-        program = torch.onnx.export(
-            with_border(network, model.header, model.form),
-            example,
-            dynamo=True,
-            dynamic_shapes=dynamic_shapes,
-            input_names=list(model.border.inputs),
-            output_names=list(model.border.outputs),
-            opset_version=OPSET,
-            verbose=False,
-        )
-    if program is None:  # only the older exporter returns None
-        raise TypeError("torch.onnx.export returned no program")
-    graph: onnx.ModelProto = program.model_proto
-    _name_dimensions(graph, model.form)
-    _remove_traces_of_the_exporter(graph)
+    """Build the graph of a model for images of any size; it includes padding, crop and rounding."""
+    g, numbers = Graph(), model.border.inputs.get(CODE, 0)
+    image = _image_input(g, model)
+    x, size = _padded(g, image, *model.sides), g.op("Shape", image.name, start=_ROWS)
+    z = g.input(CODE, ("batch", numbers)) if numbers else ""
+    if model.form.what == "encoder" and model.header.encoder is not None:
+        codes = add_encoder(g, x, model.header.encoder, latent_dim=model.border.outputs[MEAN])
+        for name, code in zip((MEAN, LOG_VARIANCE), codes, strict=True):
+            g.output(name, code, ("batch", model.border.outputs[name]))
+    else:
+        out_channels = model.header.out_channels
+        y = add_generator(g, x, z, model.header.generator, out_channels=out_channels)
+        axes = g.constant([_ROWS, _COLUMNS])
+        _image_output(g, model, g.op("Slice", y.name, g.constant([0, 0]), size, axes))
+    graph = g.model(load_arrays(model.path))
+    if model.form.format == "onnx-fp16":
+        graph = in_half_precision(graph)
     return with_metadata(graph, model.header, model.form)
 
 
@@ -72,78 +79,56 @@ def write_onnx(graph: onnx.ModelProto, path: Path) -> ExportEngine:
     return ExportEngine.load(path, device="cpu")
 
 
-def open_session(graph: onnx.ModelProto) -> Any:
-    """Load a graph into ONNX Runtime on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS
-    return onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
 def load_in_onnx_runtime(graph: onnx.ModelProto) -> RunGraph:
     """Load the graph of a generator into ONNX Runtime."""
-    session = open_session(graph)
+    session = open_session(graph.SerializeToString())
     return lambda feed: session.run([TRANSLATED], dict(feed))[0]
 
 
-def _name_dimensions(graph: onnx.ModelProto, form: ExportForm) -> None:
-    for value in (*graph.graph.input, *graph.graph.output):
-        dimensions = value.type.tensor_type.shape.dim
-        names = _DIMENSIONS[form.io] if len(dimensions) == 4 else ("batch", "")
-        for dimension, name in zip(dimensions, names, strict=True):
-            if name:
-                dimension.dim_param = name
+def _shape(model: SourceModel, channels: int) -> tuple[int | str, ...]:
+    return tuple(channels if n == "channels" else n for n in _DIMENSIONS[model.form.io])
 
 
-def _remove_traces_of_the_exporter(graph: onnx.ModelProto) -> None:
-    """Remove notes about the traced source code, which contain paths of this machine."""
-    for value in (*graph.graph.input, *graph.graph.output):
-        value.ClearField("metadata_props")
-    for node in graph.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    graph.graph.ClearField("metadata_props")
-    graph.graph.ClearField("value_info")
+def _image_input(g: Graph, model: SourceModel) -> Map:
+    """Add the input for images, and convert bytes (n, h, w, c) to (n, c, h, w) in [-1, 1]."""
+    channels, shape = model.in_channels, _shape(model, model.in_channels)
+    if model.form.io == "float":
+        return Map(name=g.input(IMAGE, shape), channels=channels)
+    pixels = g.op("Transpose", g.input(IMAGE, shape, TensorProto.UINT8), perm=[0, 3, 1, 2])
+    levels = g.op("Cast", pixels, to=TensorProto.FLOAT)
+    scaled = g.op("Div", levels, g.constant(127.5, np.float32))
+    return Map(name=g.op("Sub", scaled, g.constant(1, np.float32)), channels=channels)
 
 
-class HalfPrecision(nn.Module):
-    """A layer with float16 weights and products, and float32 inputs and outputs.
-
-    Norms, residual sums and biases stay in float32: a variance over an image can exceed the range
-    of float16, and a bias can be far larger than the value to which it is added. Weights beyond the
-    range of float16 are multiplied by a power of two, by which the result is divided.
-    """
-
-    def __init__(self, layer: WeightLayer) -> None:
-        super().__init__()
-        self.factor = _factor(layer)
-        self.bias = layer.bias
-        self.sides = () if isinstance(layer, nn.Linear) else (1, 1)
-        layer.bias = None
-        layer.weight.mul_(self.factor)
-        self.layer = layer.half()
-
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # same as the layer
-        y: Tensor = self.layer(x.half()).float()
-        y = y if self.factor == 1 else y / self.factor
-        return y if self.bias is None else y + self.bias.view(-1, *self.sides)
+def _image_output(g: Graph, model: SourceModel, values: str) -> None:
+    """Add the output of images, rounded to bytes (n, h, w, c) as by ``images.to_pixels``."""
+    shape = _shape(model, model.header.out_channels)
+    if model.form.io == "float":
+        g.output(TRANSLATED, values, shape)
+        return
+    one, half, zero, white = (g.constant(v, np.float32) for v in (1, 127.5, 0, 255))
+    levels = g.op("Mul", g.op("Add", values, one), half)
+    levels = g.op("Where", g.op("IsNaN", levels), zero, levels)
+    levels = g.op("Transpose", g.op("Round", g.op("Clip", levels, zero, white)), perm=[0, 2, 3, 1])
+    pixels = g.op("Cast", levels, to=TensorProto.UINT8)
+    g.output(TRANSLATED, pixels, shape, TensorProto.UINT8)
 
 
-def in_half_precision(network: nn.Module) -> nn.Module:
-    """Copy a network and wrap each layer with weights in ``HalfPrecision``."""
-    network = copy.deepcopy(network)
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, WeightLayer):
-            network.set_submodule(name, HalfPrecision(layer))
-    return network
+def _padded(g: Graph, image: Map, multiple: int, least: int) -> Map:
+    """Extend an image (n, c, h, w) by reflection to an accepted size, as ``images.pad_to``."""
+    name = image.name
+    for axis in (_ROWS, _COLUMNS):
+        side = g.op("Gather", g.op("Shape", name), g.constant(axis))
+        name = g.op("Gather", name, mirror_indices(g, side, multiple, least), axis=axis)
+    return Map(name=name, channels=image.channels)
 
 
-def _factor(layer: WeightLayer) -> float:
-    """Compute the power of two that scales the largest weight norm of an output to about 1."""
-    outputs = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
-    weights = layer.weight.transpose(0, outputs).flatten(1)
-    largest = float(weights.norm(dim=1).max())
-    if not math.isfinite(largest) or largest == 0 or 1 / MODEST <= largest <= MODEST:
-        return 1.0
-    return 2.0 ** -round(math.log2(largest))
+def mirror_indices(g: Graph, side: str, multiple: int, least: int) -> str:
+    """Compute ``images.mirror_indices`` of a side and its next accepted length."""
+    zero, one, two = (g.constant(v) for v in (0, 1, 2))
+    steps = g.op("Div", g.op("Add", side, g.constant(multiple - 1)), g.constant(multiple))
+    padded = g.op("Max", g.op("Mul", steps, g.constant(multiple)), g.constant(least))
+    last = g.op("Sub", side, one)
+    period = g.op("Max", g.op("Mul", last, two), one)
+    place = g.op("Mod", g.op("Range", zero, padded, one), period)
+    return g.op("Sub", last, g.op("Abs", g.op("Sub", place, last)))

@@ -7,8 +7,8 @@ import onnx
 
 from imgtranslate.engines.export_engine import ExportEngine
 from imgtranslate.engines.openvino_runtime import answer_of, compile_model, import_openvino
-from imgtranslate.exporting.network import SourceModel
 from imgtranslate.exporting.onnx import RunGraph
+from imgtranslate.exporting.source_model import SourceModel
 from imgtranslate.model_files.checkpoint import METADATA_KEY, header_json
 from imgtranslate.model_files.export_files import GRAPH, METADATA
 from imgtranslate.model_files.export_header import FORM_KEY, TRANSLATED, form_json

@@ -14,7 +14,7 @@ from PIL import Image
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import ImageError, ImgTranslateError, UsageError, counted
-from imgtranslate.exporting.network import SourceModel
+from imgtranslate.exporting.source_model import SourceModel
 from imgtranslate.images import Pixels, eight_bits, list_images, read_image
 from imgtranslate.runs.data import domains_of_run, held_out_of_run, run_of_model
 

@@ -8,14 +8,12 @@ from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from imgtranslate.errors import ImgTranslateError
-from imgtranslate.exporting.network import SourceModel
 from imgtranslate.exporting.pictures import ProofPicture, centre
+from imgtranslate.exporting.source_model import SourceModel
 from imgtranslate.images import Codes, Pixels, Values, pad_to, to_network, to_pixels
-from imgtranslate.settings.config import smallest_style
 
 LARGEST_COMPARED = 512  # px; headers may name any crop size, and pictures may have any size
 ROUNDS, LONGEST = 7, 6.0  # rounds of the timing, and its longest duration in seconds
@@ -161,15 +159,10 @@ def answer_of_model(model: SourceModel, pictures: Pixels) -> Answer:
     """Run the model on pictures (n, h, w, c) with the latent codes of seed 0."""
     if model.form.what == "generator":
         return np.stack([model.translator.translate_pixels(picture) for picture in pictures])
-    encoder = model.header.encoder
-    side = smallest_style(encoder) if encoder else 1
-    answers = []
-    for picture in pictures:
-        padded = pad_to(to_network(picture), multiple=side, least=side)
-        with torch.inference_mode():
-            mean, log_variance = model.network(torch.tensor(padded)[None])
-        answers.append(torch.cat((mean, log_variance)).numpy())
-    return np.stack(answers)
+    multiple, least = model.sides
+    padded = (pad_to(to_network(picture), multiple=multiple, least=least) for picture in pictures)
+    codes = [model.engine.encode_distribution(values[None]) for values in padded]
+    return np.stack([np.concatenate(code) for code in codes])
 
 
 def answer_of_export(exported: Exported, model: SourceModel, pictures: Pixels) -> Answer:

@@ -5,20 +5,22 @@ Therefore this module loads only the archive that it has just written without pi
 ``translate`` loads no .pt2 file.
 """
 
+# ruff: noqa: D102  # the docstrings of the networks give the shapes of ``forward``
+
 import zipfile
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.fx.experimental import _config
 
 from imgtranslate.errors import ImgTranslateError
-from imgtranslate.exporting.network import SourceModel, example_inputs, with_border
+from imgtranslate.exporting.source_model import SourceModel
 from imgtranslate.images import Codes, Values, to_network, to_pixels
 from imgtranslate.model_files.checkpoint import METADATA_KEY, header_json
-from imgtranslate.model_files.export_header import FORM_KEY, ExportForm, form_json
+from imgtranslate.model_files.export_header import CODE, FORM_KEY, ExportForm, form_json
 
 _OBLIVIOUS = "backed_size_oblivious"  # torch.export: no special cases for sizes 0 and 1
 _USES_PICKLE = b'"use_pickle":true'
@@ -78,8 +80,10 @@ def trace(model: SourceModel) -> torch.export.ExportedProgram:
         raise ImgTranslateError(
             "`format` pt2: needs a newer version of torch. Update torch, or use `format` onnx"
         )
-    network = with_border(model.network, model.header, model.form)
-    example, dynamic_shapes = example_inputs(model)
+    multiple, least = model.sides
+    padded = PaddedNetwork(model.network, multiple=multiple, least=least)
+    network = (Bytes(padded) if model.form.io == "uint8" else padded).eval()
+    example, dynamic_shapes = _example_inputs(model)
     with _config.patch({_OBLIVIOUS: True}):  # type: ignore[attr-defined]  # defined on import
         return torch.export.export(network, example, dynamic_shapes=dynamic_shapes)
 
@@ -95,3 +99,75 @@ def refuse_pickles(path: Path) -> None:
             f"{path}: not written: this version of torch writes pickles into .pt2 files. "
             "Update torch, or use `format` onnx"
         )
+
+
+def _example_inputs(model: SourceModel) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]:
+    """Build the inputs to trace with, and the dynamic dimensions of each."""
+    batch, height, width = 2, 37, 50  # arbitrary
+    free = torch.export.Dim.DYNAMIC
+    if model.form.io == "uint8":
+        image = torch.zeros(batch, height, width, model.in_channels, dtype=torch.uint8)
+        sides = dict.fromkeys((0, 1, 2), free)
+    else:
+        image = torch.zeros(batch, model.in_channels, height, width)
+        sides = dict.fromkeys((0, 2, 3), free)
+    if len(model.border.inputs) == 1:
+        return (image,), (sides,)
+    z = torch.zeros(batch, model.border.inputs[CODE])
+    return (image, z), (sides, {0: free})
+
+
+class PaddedNetwork(nn.Module):
+    """A network with the reflection padding and the crop of ``Translator``.
+
+    Maps (n, c, h, w) and, for a generator with a latent code, z (n, latent_dim) to (n, c, h, w).
+    The mean and log variance of an encoder are not cropped.
+    """
+
+    def __init__(self, network: nn.Module, *, multiple: int, least: int) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = multiple
+        self.least = least
+
+    def forward(self, image: Tensor, z: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        height, width = image.shape[-2:]
+        rows = mirror_indices(height, self._padded(height))
+        columns = mirror_indices(width, self._padded(width))
+        padded = image.index_select(2, rows).index_select(3, columns)
+        output: Tensor | tuple[Tensor, Tensor] = self.network(padded, *(() if z is None else (z,)))
+        return output[:, :, :height, :width] if isinstance(output, Tensor) else output
+
+    def _padded(self, side: int) -> int | torch.SymInt:
+        up = side + self.multiple - 1  # not -(-side // m): ONNX divides towards zero
+        return torch.sym_max(up // self.multiple * self.multiple, self.least)
+
+
+class Bytes(nn.Module):
+    """A ``PaddedNetwork`` with uint8 (n, h, w, c) at both ends, rounded like ``images.to_pixels``.
+
+    The mean and log variance of an encoder stay floats.
+    """
+
+    def __init__(self, network: PaddedNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, z: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        values = image.permute(0, 3, 1, 2).float() / 127.5 - 1
+        output: Tensor | tuple[Tensor, Tensor] = self.network(values, z)
+        if isinstance(output, tuple):
+            return output
+        levels = ((output + 1) * 127.5).nan_to_num(0.0).clamp(0, 255).round()
+        return levels.permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def mirror_indices(size: int, padded: int | torch.SymInt) -> Tensor:
+    """Compute ``images.mirror_indices`` with operations that can be exported with symbolic sizes.
+
+    The last index is a tensor: torch.export assumes symbolic sizes of at least 2, so plain
+    arithmetic would lose the case of a side of 1.
+    """
+    last = torch.arange(size).amax(0)
+    period = (2 * last).clamp(min=1)
+    return last - (torch.arange(padded) % period - last).abs()

@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
 
 from imgtranslate.engines.any_size import whole_bytes
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.exporting.export import ExportResult, export_model
-from imgtranslate.exporting.proof import TOLERANCES
 from imgtranslate.files import TEMPORARY_PREFIX, explained
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
 from imgtranslate.pages.web import INDEX, page_files
-from imgtranslate.translation.translator import Translator, find_model, load
+from imgtranslate.translation.translator import find_model, load
 
 RUNTIME_VERSION = "1.30.0"  # the version of onnxruntime-web that is tested
 RUNTIME_FOLDER = "runtime"
@@ -34,8 +31,6 @@ RUNTIME_FILES = (
     "ort-wasm-simd-threaded.asyncify.wasm",
 )
 MEMORY = 2 * 2**30  # bytes for activations; WebAssembly can address 4 GiB
-_ROWS, _COLUMNS, _BEYOND = "axis_of_rows", "axis_of_columns", "axes_beyond"
-_EPSILON = 1e-5  # ONNX's default
 CHECK_SIDE, CHECK_CODE = 32, 0.5  # side in px, and each number of the latent code
 
 
@@ -163,8 +158,9 @@ def _add_model(
     """Export one model into ``folder``, and return its description for the page."""
     header, translator = read_model_header(source), load(source, device="cpu")
     path = folder / f"{header.direction}.onnx"
-    expected = _translated_check(translator)
-    result = export_for_page(source, path, expected=expected, proof=proof)
+    result = export_model(source, path, proof=proof)
+    code = np.full(translator.latent_dim, CHECK_CODE, np.float32) if translator.latent_dim else None
+    check = translator.translate_pixels(check_picture(header.in_channels), z=code)
     return result, {
         "name": header.direction,
         "direction": header.direction,
@@ -177,34 +173,8 @@ def _add_model(
         "latent_dim": translator.latent_dim,
         "crop_size": header.crop_size,
         "max_pixels": MEMORY // whole_bytes(header),
-        "check": {"side": CHECK_SIDE, "expected": base64.b64encode(expected.tobytes()).decode()},
+        "check": {"side": CHECK_SIDE, "expected": base64.b64encode(check.tobytes()).decode()},
     }
-
-
-def export_for_page(
-    source: Path, path: Path, *, expected: Pixels, proof: Path | None
-) -> ExportResult:
-    """Export with norms that WebAssembly computes precisely, and compare with the model twice.
-
-    ``expected``: the translation of ``check_picture`` by the model. Raises ``ImgTranslateError`` if
-    the results differ.
-    """
-    result = export_model(source, path, proof=proof)
-    onnx.save(with_norms_by_rows(onnx.load(path)), path)
-    found = _translated_check(load(path, device="cpu"))
-    largest = int(np.abs(found.astype(int) - expected).max())
-    if largest > TOLERANCES["onnx"].largest:
-        raise ImgTranslateError(
-            f"{path}: not written: its row-wise norms change the result by {largest}/255. "
-            "Use `format` onnx"
-        )
-    return replace(result, size=path.stat().st_size)
-
-
-def _translated_check(translator: Translator) -> Pixels:
-    numbers = translator.latent_dim
-    code = np.full(numbers, CHECK_CODE, np.float32) if numbers else None
-    return translator.translate_pixels(check_picture(translator.header.in_channels), z=code)
 
 
 def check_picture(channels: int) -> Pixels:
@@ -226,50 +196,3 @@ def _refuse_channels(source: Path, header: ModelHeader) -> None:
             raise UsageError(
                 f"{source}: has {channels} channels, but a browser shows 1 or 3. Use `format` onnx"
             )
-
-
-def with_norms_by_rows(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace every ``InstanceNormalization`` (n, c, h, w) by means over rows, then over these.
-
-    WebAssembly sums a whole map in single precision with few accumulators, and beyond a million
-    pixels the error of the mean becomes visible. Inputs and outputs of the graph do not change.
-    """
-    changed = onnx.ModelProto()
-    changed.CopyFrom(proto)
-    graph = changed.graph
-    for name, axes in ((_ROWS, [2]), (_COLUMNS, [3]), (_BEYOND, [1, 2])):
-        graph.initializer.append(numpy_helper.from_array(np.array(axes, np.int64), name))
-    nodes = list(graph.node)
-    del graph.node[:]
-    for node in nodes:
-        graph.node.extend(_by_rows(node) if node.op_type == "InstanceNormalization" else [node])
-    return changed
-
-
-def _by_rows(node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    (x, scale, bias), (y,) = node.input, node.output
-    epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), _EPSILON)
-    constant = numpy_helper.from_array(np.array(epsilon, np.float32))
-
-    def made(name: str) -> str:
-        return f"{y}_{name}"
-
-    def step(kind: str, *inputs: str, to: str) -> onnx.NodeProto:
-        return helper.make_node(kind, inputs, [to])
-
-    return [
-        step("ReduceMean", x, _COLUMNS, to=made("row_means")),
-        step("ReduceMean", made("row_means"), _ROWS, to=made("mean")),
-        step("Sub", x, made("mean"), to=made("centred")),
-        step("Mul", made("centred"), made("centred"), to=made("squared")),
-        step("ReduceMean", made("squared"), _COLUMNS, to=made("row_variances")),
-        step("ReduceMean", made("row_variances"), _ROWS, to=made("variance")),
-        helper.make_node("Constant", [], [made("epsilon")], value=constant),
-        step("Add", made("variance"), made("epsilon"), to=made("lifted")),
-        step("Sqrt", made("lifted"), to=made("deviation")),
-        step("Unsqueeze", scale, _BEYOND, to=made("scale")),
-        step("Div", made("scale"), made("deviation"), to=made("factor")),
-        step("Mul", made("centred"), made("factor"), to=made("scaled")),
-        step("Unsqueeze", bias, _BEYOND, to=made("bias")),
-        step("Add", made("scaled"), made("bias"), to=y),
-    ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Interval
+from numpy.typing import NDArray
 
 from imgtranslate.errors import CheckpointError, counted
 from imgtranslate.files import replacing
@@ -179,6 +180,12 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
         return load_file(path)
     except (OSError, SafetensorError, KeyError) as error:  # KeyError: a dtype unknown to torch
         raise _unreadable(path, error) from error
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all tensors of a checkpoint as arrays, without torch. Raises ``CheckpointError``."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

@@ -8,15 +8,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from fixtures.command import run
 from fixtures.models import HEADER, RESNET, UNET, model_header, save_model
 from PIL import Image
-from torch import Tensor
 
+from imgtranslate.engines.onnx_graph import Graph
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.exporting import export
-from imgtranslate.exporting import network as exported_network
+from imgtranslate.exporting import onnx as onnx_export
 from imgtranslate.exporting.export import export_model
 from imgtranslate.exporting.proof import Comparison, Proof, Speed, Tolerance, refuse_different
 from imgtranslate.images import to_network, to_pixels
@@ -145,10 +144,10 @@ def test_a_wrong_export_is_found_out_and_leaves_what_was_there(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def repeated(size: int, padded: int) -> Tensor:
-        return torch.arange(padded).clamp(max=torch.arange(size).amax(0))
+    def first_pixels(g: Graph, _: str, multiple: int, __: int) -> str:
+        return g.constant([0] * multiple * 64)
 
-    monkeypatch.setattr(exported_network, "mirror_indices", repeated)
+    monkeypatch.setattr(onnx_export, "mirror_indices", first_pixels)
     output = tmp_path / "ab.onnx"
     output.write_text("the one before")
     model = folder / "resnet-resize.safetensors"

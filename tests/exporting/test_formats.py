@@ -19,21 +19,26 @@ import torch
 from fixtures.models import HEADER, RESNET, UNET, model_header, save_model
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 from imgtranslate import cli
+from imgtranslate.engines.network_graph import (
+    convolution,
+    normalised,
+    transposed_convolution,
+)
+from imgtranslate.engines.onnx_graph import Graph, Map
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.exporting import export
 from imgtranslate.exporting.export import ExportResult, export_model
-from imgtranslate.exporting.network import load_source_model
-from imgtranslate.exporting.onnx import HalfPrecision, in_half_precision, with_metadata
+from imgtranslate.exporting.half_precision import in_half_precision
+from imgtranslate.exporting.onnx import with_metadata
 from imgtranslate.exporting.pt2 import refuse_pickles, trace
+from imgtranslate.exporting.source_model import load_source_model
 from imgtranslate.images import to_network, to_pixels
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import read_model_header
 from imgtranslate.model_files.export_header import ExportForm, read_export_form
 from imgtranslate.model_files.onnx_file import refuse_outside_tensors
-from imgtranslate.networks.layers import InstanceNorm
 from imgtranslate.settings.config import (
     ResidualEncoderConfig,
     Resnet18EncoderConfig,
@@ -130,18 +135,27 @@ def test_half_the_bytes_and_norms_in_single_precision(
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_weights_beyond_half_precision_keep_their_picture(scale: float) -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 8, 3), InstanceNorm(8), nn.ConvTranspose2d(8, 3, 3))
-    network[0].weight.data *= max(scale, 1)  # float32 does not hold less beside 100
-    network[0].bias.data[:] = 100.0  # which the norm takes away
-    network[2].weight.data *= scale
-    network[2].bias.data.zero_()
-    network.eval().requires_grad_(False)
-    x = torch.rand(1, 3, 16, 16) * 2 - 1
-    found, expected = in_half_precision(network)(x), network(x)
-    assert torch.isfinite(found).all()
-    assert (found - expected).abs().max() < 5e-3 * expected.abs().max()
-    assert not isinstance(network[0], HalfPrecision)  # a copy
+    rng = np.random.default_rng(0)
+    g = Graph()
+    x = Map(name=g.input("x", ("n", 3, "h", "w")), channels=3)
+    y = normalised(g, convolution(g, x, "first", out=8, kernel_size=3), "norm", "instance")
+    y = transposed_convolution(g, y, "last", out=3, kernel_size=3, bias=True)
+    g.output("y", y.name, ("n", 3, "h", "w"))
+    tensors = {n: rng.normal(0, 0.2, s).astype(np.float32) for n, (_, s) in g.layout.items()}
+    tensors["first.weight"] *= max(scale, 1)  # float32 does not hold less beside 100
+    tensors["first.bias"][:] = 100.0  # which the norm takes away
+    tensors["last.weight"] *= scale
+    tensors["last.bias"][:] = 0
+    graph = g.model(tensors)
+    before = graph.SerializeToString()
+    image = rng.uniform(-1, 1, (1, 3, 16, 16)).astype(np.float32)
+    found, expected = (
+        onnxruntime.InferenceSession(one.SerializeToString()).run(None, {"x": image})[0]
+        for one in (in_half_precision(graph), graph)
+    )
+    assert np.isfinite(found).all()
+    assert abs(found - expected).max() < 5e-3 * abs(expected).max()
+    assert graph.SerializeToString() == before  # a copy was changed
 
 
 # Encoders

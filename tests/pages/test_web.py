@@ -57,7 +57,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         header = read_model_header(model)
         return ExportResult(path=output, size=20, header=header, form=FLOAT, proof=proof)
 
-    monkeypatch.setattr(web, "export_for_page", export)
+    monkeypatch.setattr(web, "export_model", export)
 
 
 @pytest.mark.usefixtures("quick")

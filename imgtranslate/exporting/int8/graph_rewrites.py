@@ -4,8 +4,8 @@
 * A bias before an instance norm is removed. The norm cancels it, but in 8 bits the biases of
   outputs that become neighbouring pixels round differently, and the norm amplifies this to a
   pattern of full contrast where a picture is flat.
-* The subtraction of a value before an instance norm is removed. It reduces rounding errors in
-  float, has no use in integers and costs a pass over the memory.
+* The subtraction of the mean before an instance norm is removed. It reduces rounding errors in
+  float, has no use in integers and costs passes over the memory.
 """
 
 from collections import Counter, defaultdict
@@ -35,11 +35,10 @@ def to_integer_form(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def without_first_values(model: onnx.ModelProto, *, in_float: frozenset[str]) -> onnx.ModelProto:
-    """Copy a graph in integer form without the subtraction before norms of quantised convolutions.
+def without_means(model: onnx.ModelProto, *, in_float: frozenset[str]) -> onnx.ModelProto:
+    """Copy a graph in integer form without the means that are subtracted before its norms.
 
-    The networks subtract the first value of a map before its norm; convolutions ``in_float`` keep
-    this.
+    Norms of the convolutions ``in_float`` keep them.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -107,12 +106,12 @@ def _is_upsampling(node: NodeProto) -> bool:
 
 
 def _norms(graph: onnx.GraphProto) -> Iterator[tuple[NodeProto, str]]:
-    """List the instance norms, each with the tensor before the subtraction of its first value."""
+    """List the instance norms, each with the tensor before the subtraction of its mean."""
     maker = makers(graph)
     for node in graph.node:
         if node.op_type == "InstanceNormalization":
             before = maker[node.input[0]]
-            subtracted = before.op_type == "Sub" and maker[before.input[1]].op_type == "Slice"
+            subtracted = before.op_type == "Sub" and maker[before.input[1]].op_type == "ReduceMean"
             yield node, before.input[0] if subtracted else node.input[0]
 
 
@@ -131,7 +130,7 @@ def _drop_biases(graph: onnx.GraphProto) -> None:
             readers[name].add(node.op_type)
     for _, before in _norms(graph):
         node = _convolution_of(before, maker)
-        cancelled = readers[before] <= {"InstanceNormalization", "Sub", "Slice"}
+        cancelled = readers[before] <= {"InstanceNormalization", "Sub", "ReduceMean"}
         if cancelled and node.op_type == "Conv":
             del node.input[2:]
 

@@ -14,8 +14,9 @@ from onnxruntime.quantization import CalibrationMethod, QuantType  # type: ignor
 from onnxruntime.quantization.calibrate import TensorsData  # type: ignore[import-untyped]
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer  # type: ignore[import-untyped]
 
-from imgtranslate.exporting.int8.graph_rewrites import makers, without_first_values
-from imgtranslate.exporting.onnx import Feed, open_session
+from imgtranslate.engines.onnx_runtime import open_session
+from imgtranslate.exporting.int8.graph_rewrites import makers, without_means
+from imgtranslate.exporting.onnx import Feed
 
 Range = tuple[np.float32, np.float32]
 Ranges = dict[str, Range]  # by name of the tensor
@@ -39,7 +40,7 @@ def measure_ranges(
     """
     nodes = [node for node in graph.graph.node if node.op_type in _QUANTISED]
     names = list(dict.fromkeys(n for node in nodes for n in (node.input[0], node.output[0])))
-    session = open_session(_with_outputs(graph, names))
+    session = open_session(_with_outputs(graph, names).SerializeToString())
     found: dict[float, Ranges] = {tail: {} for tail in tails}
     for feed in feeds:
         for name, values in zip(names, session.run(names, dict(feed)), strict=True):
@@ -57,7 +58,7 @@ def insert_qdq(
 ) -> onnx.ModelProto:
     """Quantise all convolutions of a graph except those ``in_float``."""
     quantizer = QDQQuantizer(
-        without_first_values(graph, in_float=in_float),
+        without_means(graph, in_float=in_float),
         per_channel=True,
         reduce_range=False,
         weight_qType=QuantType.QInt8,

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.exporting.int8.graph_rewrites import to_integer_form
 from imgtranslate.exporting.int8.qdq import Ranges, convolutions, insert_qdq, measure_ranges
-from imgtranslate.exporting.network import SourceModel
 from imgtranslate.exporting.onnx import Feed, RunGraph, load_in_onnx_runtime
 from imgtranslate.exporting.openvino import load_in_openvino
 from imgtranslate.exporting.pictures import CalibrationPictures
 from imgtranslate.exporting.proof import answer_of_model, time_alternately
+from imgtranslate.exporting.source_model import SourceModel
 from imgtranslate.images import Pixels, to_network, to_pixels
 from imgtranslate.metrics.pixels import psnr
 from imgtranslate.model_files.export_header import CODE, IMAGE

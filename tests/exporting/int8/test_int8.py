@@ -24,9 +24,9 @@ from imgtranslate.exporting.int8.quantise import (
     psnr_of,
     quantise,
 )
-from imgtranslate.exporting.network import load_source_model
 from imgtranslate.exporting.onnx import RunGraph, to_onnx
 from imgtranslate.exporting.pictures import calibration_pictures
+from imgtranslate.exporting.source_model import load_source_model
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.model_files.export_header import ExportForm
 from imgtranslate.settings.config import ResnetConfig

@@ -1,0 +1,197 @@
+"""The ONNX graphs of networks beside the networks of torch."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from fixtures.models import CODED_UNET, RESNET, UNET, model_header, save_model
+from numpy.typing import NDArray
+
+from imgtranslate.engines.network_graph import add_encoder, add_generator, normalised
+from imgtranslate.engines.onnx_graph import Graph, Map
+from imgtranslate.engines.torch_engine import TorchEngine
+from imgtranslate.model_files.checkpoint import (
+    ENCODER_PREFIX,
+    ModelHeader,
+    load_arrays,
+    load_tensors,
+    read_layout,
+    save,
+)
+from imgtranslate.networks.layers import InstanceNorm
+from imgtranslate.settings.config import (
+    CodeAt,
+    ConvBias,
+    EncoderConfig,
+    GeneratorConfig,
+    Norm,
+    Padding,
+    ResidualEncoderConfig,
+    Resnet18EncoderConfig,
+    SkipOrder,
+    Upsample,
+    latent_dim,
+    size_multiple,
+)
+
+Array = NDArray[np.float32]
+NORMS: tuple[Norm, ...] = ("instance", "batch", "none", "instance_affine")
+UPSAMPLINGS: tuple[Upsample, ...] = ("transpose", "resize")
+PADDINGS: tuple[Padding, ...] = ("reflect", "zero")
+PLACES: tuple[CodeAt, ...] = ("input", "all", "middle", "plane")
+ORDERS: tuple[SkipOrder, ...] = ("skip_first", "up_first")
+BIASES: tuple[ConvBias, ...] = ("by_norm", "always")
+
+QUICK: tuple[GeneratorConfig, ...] = (
+    replace(RESNET, num_blocks=2, dropout=True),
+    replace(RESNET, norm="batch", antialias=True, num_blocks=0),
+    replace(RESNET, norm="instance_affine", upsample="resize", padding="zero"),
+    replace(UNET, norm="batch", dropout=True, depth=6),
+    replace(UNET, norm="none", upsample="resize", skip_order="up_first", conv_bias="always"),
+    *(replace(CODED_UNET, z_at=place) for place in PLACES),
+)
+EVERY: tuple[GeneratorConfig, ...] = (
+    *(
+        replace(RESNET, norm=norm, upsample=upsample, padding=padding, antialias=antialias)
+        for norm, upsample, padding, antialias in product(
+            NORMS, UPSAMPLINGS, PADDINGS, (False, True)
+        )
+    ),
+    *(
+        replace(UNET, norm=norm, upsample=upsample, skip_order=order, conv_bias=bias, dropout=True)
+        for norm, upsample, order, bias in product(NORMS, UPSAMPLINGS, ORDERS, BIASES)
+    ),
+    *(replace(CODED_UNET, norm=norm, z_at=place) for norm, place in product(NORMS, PLACES)),
+)
+ENCODERS: tuple[EncoderConfig, ...] = (
+    *(ResidualEncoderConfig(base_channels=4, num_blocks=2, norm=norm) for norm in NORMS),
+    ResidualEncoderConfig(base_channels=4, num_blocks=5),
+    Resnet18EncoderConfig(),
+)
+
+
+def graph_of(header: ModelHeader, *, encoder: bool = False) -> Graph:
+    """A network without padding: image, and z if it takes one, to y, or to the two of a code."""
+    g, numbers = Graph(), latent_dim(header.generator)
+    if encoder:
+        assert header.encoder is not None
+        image = g.input("image", ("n", header.out_channels, "h", "w"))
+        x = Map(name=image, channels=header.out_channels)
+        for name in add_encoder(g, x, header.encoder, latent_dim=numbers):
+            g.output(f"code_{name}", name, ("n", numbers))
+        return g
+    image = g.input("image", ("n", header.in_channels, "h", "w"))
+    z = g.input("z", ("n", numbers)) if numbers else ""
+    x = Map(name=image, channels=header.in_channels)
+    y = add_generator(g, x, z, header.generator, out_channels=header.out_channels)
+    g.output("y", y.name, ("n", header.out_channels, "h", "w"))
+    return g
+
+
+def run(model: onnx.ModelProto, **inputs: Array) -> list[Array]:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    found: list[Array] = session.run(None, inputs)
+    return found
+
+
+def drawn(*shape: int) -> Array:
+    return np.random.default_rng(sum(shape)).uniform(-1, 1, shape).astype(np.float32)
+
+
+def save_used(path: Path, header: ModelHeader, *, gain: float = 0.2) -> Path:
+    """Write a model with statistics in its batch norms, as after a training."""
+    tensors = load_tensors(save_model(path, header, gain=gain))
+    draws = torch.Generator().manual_seed(1)
+    for name, tensor in tensors.items():
+        if name.endswith("running_mean"):
+            tensor.normal_(0, 0.5, generator=draws)
+        elif name.endswith("running_var"):
+            tensor.uniform_(0.1, 2, generator=draws)
+    save(path, tensors, header)
+    return path
+
+
+def compare(generator: GeneratorConfig, tmp_path: Path, *, gain: float = 0.2) -> float:
+    """Compare at two sizes, and return the deviation of the values."""
+    header = model_header(generator, in_channels=2, out_channels=5)
+    path = save_used(tmp_path / "m.safetensors", header, gain=gain)
+    g, numbers = graph_of(header), latent_dim(generator)
+    assert g.layout == read_layout(path)
+    model, engine = g.model(load_arrays(path)), TorchEngine.load(path, device="cpu")
+    for height, width in ((2, 5), (6, 2)):
+        sides = (side * size_multiple(generator) for side in (height, width))
+        x, z = drawn(2, 2, *sides), drawn(2, numbers) if numbers else None
+        (found,) = run(model, image=x, **({} if z is None else {"z": z}))
+        expected = engine.run(x, z)
+        assert found.shape == expected.shape
+        assert abs(found - expected).max() < 1 / 255
+    return float(expected.std())
+
+
+@pytest.mark.parametrize("generator", QUICK, ids=range(len(QUICK)))
+def test_a_generator_is_that_of_torch(generator: GeneratorConfig, tmp_path: Path) -> None:
+    assert compare(generator, tmp_path) > 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gain", [0.02, 0.2])
+@pytest.mark.parametrize("generator", EVERY, ids=range(len(EVERY)))
+def test_every_generator_is_that_of_torch(
+    generator: GeneratorConfig, gain: float, tmp_path: Path
+) -> None:
+    compare(generator, tmp_path, gain=gain)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=range(len(ENCODERS)))
+def test_an_encoder_is_that_of_torch(encoder: EncoderConfig, tmp_path: Path) -> None:
+    header = model_header(CODED_UNET, encoder=encoder, out_channels=4)
+    path = save_used(tmp_path / "m.safetensors", header)
+    g = graph_of(header, encoder=True)
+    layout = read_layout(path)
+    assert g.layout == {n: found for n, found in layout.items() if n.startswith(ENCODER_PREFIX)}
+    x = drawn(2, 4, 64, 128)
+    expected = TorchEngine.load(path, device="cpu").encode_distribution(x)
+    for found, code in zip(run(g.model(load_arrays(path)), image=x), expected, strict=True):
+        np.testing.assert_allclose(found, code, rtol=1e-3, atol=1e-4)
+
+
+def norm_of(channels: int) -> onnx.ModelProto:
+    g = Graph()
+    x = Map(name=g.input("x", ("n", channels, "h", "w")), channels=channels)
+    g.output("y", normalised(g, x, "norm", "instance").name, ("n", channels, "h", "w"))
+    return g.model({})
+
+
+@pytest.mark.parametrize("value", [0.1, 10.3, -100.7])
+def test_a_norm_keeps_a_flat_map_flat(value: float) -> None:
+    (found,) = run(norm_of(1), x=np.full((1, 1, 97, 1000), value, np.float32))
+    assert abs(found).max() < 1e-5
+
+
+@pytest.mark.slow
+def test_a_norm_is_precise_on_a_large_map_far_from_zero() -> None:
+    x = np.random.default_rng(0).standard_normal((1, 1, 4096, 4096), np.float32) + np.float32(10)
+    (found,) = run(norm_of(1), x=x)
+    with torch.inference_mode():
+        expected = InstanceNorm(1).eval()(torch.from_numpy(x)).numpy()
+    assert abs(found - expected).max() < 1 / 255
+
+
+def test_weights_that_are_not_given_are_external() -> None:
+    model = graph_of(model_header()).model()
+    (weight,) = (t for t in model.graph.initializer if t.name == "stem.conv.weight")
+    assert weight.data_location == onnx.TensorProto.EXTERNAL
+    assert list(weight.dims) == [4, 3, 7, 7]
+    assert model.ByteSize() < 20_000
+
+
+def test_a_graph_is_of_a_version_that_old_runtimes_load() -> None:
+    model = graph_of(model_header()).model()
+    assert (model.ir_version, model.opset_import[0].version) == (8, 18)
