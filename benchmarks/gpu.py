@@ -24,7 +24,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from benchmarks.gpu_parts import PARTS, Part, Row, Setting
+from benchmarks.gpu_parts import PARTS, Part, Setting
+from benchmarks.tables import to_table
 from imgtranslate.files import write_text
 
 SHARES = {  # of the time that each part may take; in order of worth
@@ -166,20 +167,12 @@ def _save(out: Path, results: dict[str, Any]) -> None:
 
 def to_markdown(name: str, part: Result) -> str:
     """Write a part as a heading, a table with a column for each name, and its error."""
-    rows: list[Row] = part["rows"]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [f"### {name} ({part['seconds']:.0f} s)", ""]
-    if rows:
-        lines += [_line(columns), _line(["---"] * len(columns))]
-        lines += [_line([row.get(column, "") for column in columns]) for row in rows]
-        lines.append("")
+    if part["rows"]:
+        lines += [to_table(part["rows"]), ""]
     if "error" in part:
         lines += [f"Not complete: {part['error']}", ""]
     return "\n".join(lines)
-
-
-def _line(cells: list[Any]) -> str:
-    return "| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from torch import nn
 import benchmarks.translate as folder_benchmark
 import imgtranslate.translation.translate as translation
 from benchmarks.step import build_batch, build_pair, settings_of
+from benchmarks.tables import Row
 from imgtranslate.data.cache import open_caches
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
@@ -41,7 +42,6 @@ from imgtranslate.training.train import plan_training, resume, start, train
 from imgtranslate.translation.codes import Model
 from imgtranslate.translation.translator import Precision, load
 
-Row = dict[str, Any]
 P = ParamSpec("P")
 BATCHES = (1, 8)  # pictures of each side in a step
 LONGEST = 20  # pairs of blocks that are timed of each variant

@@ -9,7 +9,8 @@ import pytest
 from fixtures.pictures import save_picture
 
 from benchmarks import gpu
-from benchmarks.gpu_parts import PARTS, Row, Setting
+from benchmarks.gpu_parts import PARTS, Setting
+from benchmarks.tables import Row
 
 ROOT = Path(gpu.__file__).parent.parent
 
