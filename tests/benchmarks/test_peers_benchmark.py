@@ -52,6 +52,14 @@ def test_a_folder_without_scripts_is_named(tmp_path: Path) -> None:
         training(setting(tmp_path), "cyclegan")
 
 
+def sizes_in(folder: Path) -> list[tuple[int, int]]:
+    sizes = []
+    for path in folder.iterdir():
+        with Image.open(path) as picture:
+            sizes.append(picture.size)
+    return sizes
+
+
 def test_pictures_are_those_of_the_user_alone_and_in_pairs(tmp_path: Path) -> None:
     for side in "AB":
         save_picture(tmp_path / "data" / f"train{side}/one.png", size=(40, 30))
@@ -59,6 +67,5 @@ def test_pictures_are_those_of_the_user_alone_and_in_pairs(tmp_path: Path) -> No
     folder.mkdir()
     draw(folder, tmp_path / "data", size=32, train=3, test=2)
     for name, count in (("trainA", 3), ("trainB", 3), ("testA", 2), ("testB", 2)):
-        assert [Image.open(path).size for path in (folder / name).iterdir()] == count * [(32, 32)]
-    pairs = sorted((folder / "pairs/train").iterdir())
-    assert [Image.open(path).size for path in pairs] == 3 * [(64, 32)]
+        assert sizes_in(folder / name) == count * [(32, 32)]
+    assert sizes_in(folder / "pairs/train") == 3 * [(64, 32)]
