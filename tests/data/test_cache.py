@@ -386,13 +386,15 @@ def test_memory_stays_flat(sides: Path, name: str) -> None:
 
 
 def held_memory(drawn: Iterator[object]) -> int:
-    """Bytes, without garbage, and with as few pictures as the reading thread holds at a time."""
-    found = []
-    for _ in range(20):
-        next(drawn)
+    """Bytes, without garbage, once the reading thread has read all that it reads ahead."""
+    next(drawn)
+    before, found, unchanged = 0, 1, 0
+    while unchanged < 5:
+        time.sleep(0.01)
         gc.collect()
-        found.append(tracemalloc.get_traced_memory()[0])
-    return min(found)
+        before, found = found, tracemalloc.get_traced_memory()[0]
+        unchanged = unchanged + 1 if abs(found - before) < 100 else 0
+    return found
 
 
 def test_the_number_of_workers_is_chosen(sides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
