@@ -1,6 +1,7 @@
 """Train networks that translate pictures of one kind into another, and translate with them."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from imgtranslate._version import __version__
@@ -30,6 +31,10 @@ __all__ = [
     "train",
     "translate_folder",
 ]
+
+# ONNX Runtime reads this on its import. Without it, every session asks for a telemetry host and
+# writes an identifier of the device below the home folder.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _LAZY = {  # loaded on first use (PEP 562), so that importing the package imports no torch
     "Translator": "imgtranslate.translation.translator",

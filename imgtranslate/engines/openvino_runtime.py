@@ -1,5 +1,6 @@
 """OpenVINO on the CPU, with the extra ``[openvino]``."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -48,7 +49,9 @@ class OpenvinoRuntime:
 
 
 def import_openvino() -> "ModuleType":
-    """Import the library. Raises ``UsageError`` if it is not installed."""
+    """Import the library without its telemetry. Raises ``UsageError`` if it is not installed."""
+    # With this module, the import asks for an analytics host and writes below the home folder.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
