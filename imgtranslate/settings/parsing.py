@@ -87,7 +87,7 @@ def merge(*trees: Mapping[str, Any]) -> Tree:
 
 def nested(settings: Mapping[str, Any]) -> Tree:
     """Convert ``{"section.name": value}`` to nested dictionaries."""
-    split = ((*name.partition("."), value) for name, value in settings.items())
+    split = ((*str(name).partition("."), value) for name, value in settings.items())
     return merge(*({section: {key: value}} for section, _, key, value in split))
 
 

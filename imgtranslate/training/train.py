@@ -14,7 +14,7 @@ from imgtranslate.data.folders import find_domains
 from imgtranslate.data_check.check import DataReport, check_data
 from imgtranslate.data_check.sheet import refuse_sheet
 from imgtranslate.device import choose_device
-from imgtranslate.errors import DataError, ImgTranslateError, UsageError
+from imgtranslate.errors import DataError, ImgTranslateError, UsageError, checks_arguments
 from imgtranslate.evaluation.report.report import FEWER, write_report
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup, ProcessGroupError
@@ -45,6 +45,7 @@ class Plan:
     launch: str = ""  # the name of the launch that starts its processes
 
 
+@checks_arguments
 def train(
     *,
     a: Path | str | None = None,
@@ -160,6 +161,7 @@ def start(
     return _with_page(result, report, device=str(plan.device))
 
 
+@checks_arguments
 def resume(
     run: Path | str,
     *,

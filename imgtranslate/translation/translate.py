@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from imgtranslate.errors import checks_arguments
 from imgtranslate.files import remove_leftovers
 from imgtranslate.settings.config import Direction
 from imgtranslate.translation.codes import Model
@@ -97,6 +98,7 @@ def run_jobs(
     yield from in_order(written)
 
 
+@checks_arguments
 def translate_folder(
     folder: str | Path,
     output: str | Path,

@@ -4,14 +4,21 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, Protocol, TypeVar, final, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from imgtranslate.engines.any_size import AnySize
 from imgtranslate.engines.engine import Engine
-from imgtranslate.errors import CheckpointError, ImageError, UsageError, counted
+from imgtranslate.errors import (
+    CheckpointError,
+    ImageError,
+    UsageError,
+    checks_arguments,
+    counted,
+)
 from imgtranslate.images import (
     Alpha,
     Codes,
@@ -26,7 +33,7 @@ from imgtranslate.images import (
     to_pil,
     to_pixels,
 )
-from imgtranslate.images.picture import AnyPixels, fitting_side
+from imgtranslate.images.picture import WHITES, AnyPixels, fitting_side
 from imgtranslate.memory import Tile
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.model_files.export_files import is_export, is_onnx, is_openvino, is_pt2
@@ -40,6 +47,16 @@ from imgtranslate.settings.config import (
 
 EngineName = Literal["auto", "torch", "onnx", "openvino"]
 Precision = Literal["fp32", "fp16"]
+AnyImage = TypeVar("AnyImage", Image.Image, Pixels)
+
+
+@runtime_checkable
+class SupportsArray(Protocol):
+    """An array, or an object that converts to one, such as a tensor of torch."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Convert to an array."""
+        ...
 
 
 @final
@@ -52,6 +69,8 @@ class Translator:
     """
 
     def __init__(self, engine: Engine, *, sizes: AnySize | None = None) -> None:
+        if isinstance(engine, str | Path):
+            raise UsageError(f"`engine` {engine}: a path. Use imgtranslate.load to read a model")
         config = engine.header.generator
         self._engine = engine
         self._sizes = sizes
@@ -73,19 +92,21 @@ class Translator:
         """The length of the code z; 0 if a picture has a single translation."""
         return self._latent_dim
 
+    @checks_arguments
     def __call__(
         self,
-        image: Image.Image,
+        image: AnyImage,
         *,
         seed: int | None = None,
-        z: Sequence[float] | Codes | None = None,
-        style: Image.Image | None = None,
+        z: Sequence[float] | SupportsArray | None = None,
+        style: Image.Image | Pixels | None = None,
         alpha: Alpha = "keep",
-    ) -> Image.Image:
+    ) -> AnyImage:
         """Translate one image; the result is upright, in sRGB, and of the displayed size.
 
-        ``alpha``: copy the transparency (``keep``), remove it (``drop``), or composite the image
-        over white first (``matte``).
+        ``image``: a PIL image, or an array uint8 (h, w, in_channels) in sRGB, which gives an array
+        (h, w, out_channels). ``alpha`` of a PIL image: copy the transparency (``keep``), remove it
+        (``drop``), or composite the image over white first (``matte``).
 
         A model with a latent code z has many translations of an image. At most one argument chooses
         the code: ``seed`` draws it and is 0 by default; ``z`` is the code itself; ``style`` is an
@@ -94,11 +115,16 @@ class Translator:
         Raises ``ImageError`` if an image is damaged or too large for the memory, ``UsageError`` if
         the model has no code or a code of another length.
         """
+        if isinstance(image, np.ndarray):
+            _check_array("image", image, channels=self.header.in_channels, dtypes=("uint8",))
+            code = self._chosen(image, seed=seed, z=z, style=style)
+            return self.translate_pixels(image, z=code)
         picture = picture_from_pil(image, channels=self.header.in_channels, alpha=alpha)
         code = self._chosen(picture.pixels, seed=seed, z=z, style=style)
         return to_pil(self.translate_picture(picture, z=code))
 
-    def batch(self, images: Iterable[Image.Image]) -> list[Image.Image]:
+    @checks_arguments
+    def batch(self, images: Iterable[AnyImage]) -> list[AnyImage]:
         """Translate images of any sizes, each with the same result as alone."""
         return [self(image) for image in images]
 
@@ -107,6 +133,7 @@ class Translator:
         pixels = self.translate_pixels(picture.pixels, z=z, white=picture.white)
         return replace(picture, pixels=pixels)
 
+    @checks_arguments
     def translate_pixels(
         self, pixels: AnyPixels, *, z: Codes | None = None, white: float = 255.0
     ) -> AnyPixels:
@@ -114,6 +141,7 @@ class Translator:
 
         ``z``: (latent_dim,); by default the code of seed 0 if the model has a code.
         """
+        _check_array("pixels", pixels, channels=self.header.in_channels, dtypes=tuple(WHITES))
         if z is None and self.latent_dim:
             z = self.draw(0, pixels)
         height, width, _ = pixels.shape
@@ -124,12 +152,16 @@ class Translator:
             output[start : start + len(part)] = part
         return output
 
+    @checks_arguments
     def translate_values(self, values: Values, *, z: Codes | None = None) -> Values:
         """Translate float32 (in_channels, h, w) in [-1, 1] to (out_channels, h, w).
 
         ``z``: (latent_dim,), given if and only if the model has a code. Raises ``UsageError`` if it
         does not fit, ``ImageError`` if the output of the network contains NaN.
         """
+        channels = self.header.in_channels
+        if values.ndim != 3 or values.shape[0] != channels or 0 in values.shape:
+            raise UsageError(f"`values`: its shape is {values.shape}. Give ({channels}, h, w)")
         height, width = values.shape[-2:]
         output = np.empty((self.header.out_channels, height, width), np.float32)
         values_at = lambda rows, columns: values[:, rows, columns]  # noqa: E731
@@ -155,6 +187,7 @@ class Translator:
             for picture, output in zip(pictures, outputs, strict=True)
         ]
 
+    @checks_arguments
     def draw(self, seed: int, pixels: AnyPixels | None = None) -> Codes:
         """Draw a code (latent_dim,) from normal(0, 1), as a function of seed and pixels.
 
@@ -168,16 +201,22 @@ class Translator:
         rng = np.random.default_rng([seed, *([digest] if content else [])])
         return rng.standard_normal(self.latent_dim).astype(np.float32)
 
-    def encode(self, image: Image.Image) -> Codes:
-        """Read the code (latent_dim,) of an image of the target domain.
+    @checks_arguments
+    def encode(self, image: Image.Image | Pixels) -> Codes:
+        """Read the code (latent_dim,) of an image of the target domain, PIL or uint8 (h, w, c).
 
         Raises ``UsageError`` if the model has no encoder, ``ImageError`` if the image is damaged.
         """
+        if isinstance(image, np.ndarray):
+            _check_array("image", image, channels=self.header.out_channels, dtypes=("uint8",))
+            return self.encode_pixels(image)
         picture = eight_bits(picture_from_pil(image, channels=self.header.out_channels))
         return self.encode_pixels(picture.pixels)
 
+    @checks_arguments
     def encode_pixels(self, pixels: Pixels) -> Codes:
         """Read the code (latent_dim,) of uint8 (h, w, out_channels)."""
+        _check_array("pixels", pixels, channels=self.header.out_channels, dtypes=("uint8",))
         encoder = self.header.encoder
         if encoder is None:
             raise UsageError("style: this model has no encoder to read a style. Use a seed")
@@ -191,8 +230,8 @@ class Translator:
         pixels: AnyPixels,
         *,
         seed: int | None,
-        z: Sequence[float] | Codes | None,
-        style: Image.Image | None,
+        z: Sequence[float] | SupportsArray | None,
+        style: Image.Image | Pixels | None,
     ) -> Codes | None:
         ways = {"seed": seed, "z": z, "style": style}
         given = [name for name, value in ways.items() if value is not None]
@@ -202,6 +241,8 @@ class Translator:
             raise UsageError(f"{given[0]}, {given[1]}: both choose the code z. Give one of them")
         if not self.latent_dim:
             raise _without_code(given[0])
+        if isinstance(style, np.ndarray):
+            _check_array("style", style, channels=self.header.out_channels, dtypes=("uint8",))
         if style is not None:
             return self.encode(style)
         return self.draw(seed, pixels) if seed is not None else to_code(z, self.latent_dim)
@@ -245,6 +286,17 @@ class Translator:
         return (to_code(z, self.latent_dim)[None],)
 
 
+def _check_array(name: str, array: AnyPixels, *, channels: int, dtypes: tuple[str, ...]) -> None:
+    """Raise ``UsageError`` for an argument ``name`` that is not (h, w, channels) of a dtype."""
+    if array.dtype.name not in dtypes or array.ndim != 3 or array.shape[2] != channels:
+        raise UsageError(
+            f"`{name}`: an array of {array.dtype} {array.shape}. Give {' or '.join(dtypes)} "
+            f"(h, w, {channels})"
+        )
+    if not array.size:
+        raise UsageError(f"`{name}`: an array without pixels. Give (h, w, {channels})")
+
+
 def _numbers(values: Values) -> Values:
     """Return the values; ``ImageError`` if some are NaN."""
     if np.isnan(values).any():
@@ -254,10 +306,15 @@ def _numbers(values: Values) -> Values:
     return values
 
 
-def to_code(numbers: Sequence[float] | Codes | None, count: int, *, where: str = "z") -> Codes:
+def to_code(
+    numbers: Sequence[float] | SupportsArray | None, count: int, *, where: str = "z"
+) -> Codes:
     """Convert ``count`` finite numbers to a code; ``UsageError`` about ``where`` for others."""
-    with np.errstate(over="ignore"):  # numbers beyond float32 become infinite
-        code = np.asarray(() if numbers is None else numbers, dtype=np.float32).reshape(-1)
+    try:
+        with np.errstate(over="ignore"):  # numbers beyond float32 become infinite
+            code = np.asarray(() if numbers is None else numbers, dtype=np.float32).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where}: not a list of numbers. Give {count} numbers") from error
     if code.shape != (count,):
         found = counted(code.size, "number")
         raise UsageError(f"{where}: {found}, but the code has {count}. Give {count} numbers")
@@ -272,6 +329,7 @@ def _without_code(name: str) -> UsageError:
     )
 
 
+@checks_arguments
 def load(
     model: str | Path,
     *,
@@ -279,7 +337,7 @@ def load(
     direction: Direction = "ab",
     tile: Tile = "auto",
     memory: int | None = None,
-    encoder: Path | None = None,
+    encoder: str | Path | None = None,
     engine: EngineName = "auto",
     precision: Precision = "fp32",
     notice: Callable[[str], None] | None = None,
@@ -325,7 +383,10 @@ def load(
             raise UsageError(f"`precision` {precision}: {path} has a fixed precision. Leave it out")
         return Translator(
             ExportEngine.load_generator(
-                path, device=device, openvino=engine == "openvino", encoder=encoder
+                path,
+                device=device,
+                openvino=engine == "openvino",
+                encoder=None if encoder is None else Path(encoder),
             )
         )
 

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from fixtures.models import HEADER, RESNET, UNET, Identity, model_header, save_model
+from fixtures.models import CODED_UNET, HEADER, RESNET, UNET, Identity, model_header, save_model
 from fixtures.pictures import noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,12 @@ from imgtranslate.errors import CheckpointError, ImageError, UsageError
 from imgtranslate.images import Values, picture_from_pil, read_image, to_network, to_pil
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import METADATA_KEY, header_json
-from imgtranslate.settings.config import GeneratorConfig, ResnetConfig, UnetConfig
+from imgtranslate.settings.config import (
+    GeneratorConfig,
+    ResidualEncoderConfig,
+    ResnetConfig,
+    UnetConfig,
+)
 from imgtranslate.translation.translator import Translator, find_model, load
 
 # Sizes
@@ -143,6 +149,55 @@ def test_pil_and_picture_give_the_same_pixels(models: dict[str, Translator], tmp
         translated = models["resnet"](image)
     assert to_pil(models["resnet"].translate_picture(picture)).tobytes() == translated.tobytes()
     assert picture_from_pil(translated, channels=3).pixels.shape == (13, 21, 3)
+
+
+@pytest.mark.parametrize("name", ["resnet", "unet"])
+def test_an_array_gives_an_array_with_the_pixels_of_the_image(
+    models: dict[str, Translator], name: str
+):
+    image = noise(35, 21)
+    found, one = models[name](np.asarray(image)), models[name].batch([np.asarray(image)])
+    assert isinstance(found, np.ndarray)
+    assert (found.dtype, found.shape) == (np.uint8, (21, 35, 3))
+    assert found.tobytes() == one[0].tobytes() == models[name](image).tobytes()
+
+
+def test_an_array_draws_and_reads_the_codes_of_the_image(tmp_path: Path):
+    header = model_header(CODED_UNET, encoder=ResidualEncoderConfig(base_channels=4, num_blocks=1))
+    model = load(save_model(tmp_path / "m.safetensors", header), device="cpu")
+    image, style = noise(35, 21), noise(20, 30)
+    for asked in ({"seed": 3}, {"style": style}, {"z": torch.zeros(8)}):
+        arrays = {k: np.asarray(v) if k == "style" else v for k, v in asked.items()}
+        assert model(np.asarray(image), **arrays).tobytes() == model(image, **asked).tobytes()
+    assert model.encode(np.asarray(style)).tolist() == model.encode(style).tolist()
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((3, 8, 8), np.float32), "`image`: an array of float32 (3, 8, 8). Give uint8"),
+        (np.zeros((8, 8), np.uint8), "`image`: an array of uint8 (8, 8). Give uint8 (h, w, 3)"),
+        (np.zeros((8, 8, 4), np.uint8), "`image`: an array of uint8 (8, 8, 4). Give uint8"),
+        (np.zeros((0, 8, 3), np.uint8), "`image`: an array without pixels"),
+        (
+            torch.zeros(3, 8, 8),
+            "`image`: cannot be of type torch.Tensor. Give PIL.Image or numpy.ndarray",
+        ),
+        ("in.png", "`image`: cannot be 'in.png'. Give PIL.Image or numpy.ndarray"),
+    ],
+)
+def test_what_is_no_image_is_named(models: dict[str, Translator], array: Any, said: str):
+    with pytest.raises(UsageError) as caught:
+        models["resnet"](array)
+    assert str(caught.value).startswith(said)
+
+
+def test_pixels_and_values_of_another_shape_are_named(models: dict[str, Translator]):
+    for wrong in (np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.int64), np.zeros((8, 8))):
+        with pytest.raises(UsageError, match=r"^`pixels`: .*Give .*\(h, w, 3\)$"):
+            models["unet"].translate_pixels(wrong)
+    with pytest.raises(UsageError, match=r"^`values`: .*Give \(3, h, w\)$"):
+        models["unet"].translate_values(np.zeros((8, 8, 3), np.float32))
 
 
 def test_an_answer_that_is_no_number_is_told():
