@@ -1,5 +1,6 @@
 """``imgtranslate train``."""
 
+import json
 import sys
 import tomllib
 from functools import partial
@@ -11,7 +12,7 @@ from typer.core import TyperCommand, TyperOption
 
 from imgtranslate.cli.options import Place, option, place_of
 from imgtranslate.cli.stopping import stop_on_signals
-from imgtranslate.cli.terminal import examples, printable, result
+from imgtranslate.cli.terminal import examples, printable, result, with_flags
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -178,7 +179,12 @@ def train(
         ),
     ] = False,
     as_json: Annotated[
-        bool, setting_option("", "Print --list-settings as JSON.", "--json")
+        bool,
+        setting_option(
+            "",
+            "Print --list-settings as JSON, or --check with all pictures of its findings.",
+            "--json",
+        ),
     ] = False,
 ) -> None:
     """Learn to translate from pictures of one kind, A, to another, B, and back.
@@ -193,8 +199,8 @@ def train(
 
         print_settings(as_json=as_json)
         return
-    if as_json:
-        raise UsageError("--json: works with --list-settings only. Add --list-settings")
+    if as_json and not check:
+        raise UsageError("--json: works with --check and --list-settings. Add one of them")
     if gpu is not None and device != "auto":
         raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
     if sheet is not None and not check:
@@ -239,14 +245,16 @@ def train(
         settings=settings,
     )  # fmt: skip
     if check:
-        _check(request, place, init=init, sheet=sheet)
+        _check(request, place, init=init, sheet=sheet, as_json=as_json)
     else:
         _train(request, place, run=resume, init=init)
 
 
-def _check(request: "Request", place: Place, *, init: Path | None, sheet: Path | None) -> None:
+def _check(
+    request: "Request", place: Place, *, init: Path | None, sheet: Path | None, as_json: bool
+) -> None:
     """Run the check in the first process only."""
-    from imgtranslate.cli.train_display import TrainingDisplay
+    from imgtranslate.cli.train_display import TrainingDisplay, has_more_pictures
     from imgtranslate.data_check.sheet import write_sheet
     from imgtranslate.training.train import plan_training
 
@@ -264,8 +272,13 @@ def _check(request: "Request", place: Place, *, init: Path | None, sheet: Path |
         )
         if sheet is not None:
             write_sheet(sheet, plan.report, plan.settings)
+    if as_json:
+        result(json.dumps(plan.report.to_json()))
+        return
     for line in (*plan.report.lines, *(f"warning: {text}" for text in plan.report.warnings)):
-        result(printable(line))
+        result(printable(with_flags(line)))
+    if has_more_pictures(plan.report):
+        result("note: --check --json lists all pictures of each line")
 
 
 def _train(request: "Request", place: Place, *, run: Path | None, init: Path | None) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imgtranslate.cli.terminal import in_words, is_terminal, say, say_command, say_notice
+from imgtranslate.data_check.check import DataReport
 from imgtranslate.errors import counted
 from imgtranslate.settings.config import CycleGanConfig, Settings
 from imgtranslate.training import events
@@ -107,6 +108,8 @@ class TrainingDisplay:
                 say(line)
             for warning in event.report.warnings:
                 say_notice(f"warning: {warning}")
+            if has_more_pictures(event.report):
+                say("notice: train --check --json lists all pictures of each line")
         verb = "training" if event.report is not None else "continuing"
         say(
             f"{verb} {event.run}: {_domains(settings)} by {settings.method.kind} on "
@@ -114,10 +117,13 @@ class TrainingDisplay:
             f"{counted(total, 'step')} in {counted(event.total_epochs, 'epoch')}"
         )
         if event.step >= total:
-            say(
-                f"{event.run} is at step {event.step:,} of {total:,} already. Extend it "
-                "with --steps, or with its schedule (--epochs, --decay-epochs)"
-            )
+            if settings.train.steps == total:
+                how = "--steps"
+            elif settings.schedule.constant_steps is None:
+                how = "--epochs or --decay-epochs"
+            else:
+                how = "--set schedule.decay_steps=N"
+            say(f"{event.run} is at step {event.step:,} of {total:,} already. Extend it with {how}")
         elif _is_slow(event):
             size, channels = settings.data.crop_size, settings.generator.base_channels
             say(
@@ -147,6 +153,11 @@ class TrainingDisplay:
             done, total = self.checking.done, self.checking.total
             return _bar(done, total, f"checking {done:,} of {counted(total, 'picture')}")
         return Group()
+
+
+def has_more_pictures(report: DataReport) -> bool:
+    """Return whether the lines of a check leave pictures out."""
+    return any(len(finding.groups) > 1 for finding in report.findings)
 
 
 def plain_line(progress: events.Progress, validated: events.Validated | None) -> str:

@@ -38,7 +38,11 @@ class Domain:
 
     def read_picture(self, path: Path, *, channels: int) -> Picture:
         """Read a picture of this side with its alpha and metadata. Raises ``ImageError``."""
-        picture = eight_bits(read_image(path, channels=channels))
+        return eight_bits(self.read_deep(path, channels=channels))
+
+    def read_deep(self, path: Path, *, channels: int) -> Picture:
+        """Read a picture like ``read_picture``, but in the depth of its file."""
+        picture = read_image(path, channels=channels)
         half = self.half_of(path)
         if half == "whole":
             return picture

@@ -4,6 +4,7 @@ They are two folders with equal names, a folder of pictures side by side, or a C
 """
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from imgtranslate.data.shards import key_of, names_shards
 from imgtranslate.errors import DataError, counted
 from imgtranslate.images import IMAGE_SUFFIXES
 from imgtranslate.images.arrays import ARRAY_SUFFIX
+from imgtranslate.images.listing import as_stored, same_text
 
 Half = Literal["whole", "left", "right"]
 
@@ -28,6 +30,7 @@ class Listing:
 def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
     """Match the pictures of two folders by their relative paths without suffixes.
 
+    Names that differ in their Unicode form alone are equal.
     Raises ``DataError`` for a picture without a partner and for two pictures of one name.
     """
     names_a, names_b = _by_stem(a), _by_stem(b)
@@ -39,7 +42,7 @@ def match_by_name(a: Listing, b: Listing) -> tuple[Listing, Listing]:
                 f"{counted(len(missing), 'picture')} without a partner. Add or remove them: pairs "
                 "have equal names"
             )
-    stems = sorted(names_a)
+    stems = sorted(names_a, key=lambda stem: _stem(names_a[stem], a.folder))
     return (
         Listing(folder=a.folder, files=tuple(names_a[stem] for stem in stems)),
         Listing(folder=b.folder, files=tuple(names_b[stem] for stem in stems)),
@@ -64,17 +67,19 @@ def is_table(place: Path) -> bool:
 def read_table(setting: str, file: Path) -> tuple[Listing, Listing]:
     """Read two columns of paths relative to the file; a first row without files is a heading.
 
+    Commas, semicolons or tabs separate the columns, as spreadsheet programs write them.
     Errors begin with ``setting``, which gives the file. Raises ``DataError``.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if any(row)]
+            text = lines.read()
+        rows = max((_rows(text, delimiter) for delimiter in ",;\t"), key=_count_pairs)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{setting} {file}: neither a folder nor a readable CSV file: {error}. Name a folder of"
-            " pictures side by side, or a CSV file of two columns"
+            " pictures side by side, or a CSV file in UTF-8 with two columns"
         ) from error
-    if rows and not any(_names_picture(file.parent / cell.strip()) for cell in rows[0][1]):
+    if rows and not any(_names_picture(_path_in(cell, file)) for cell in rows[0][1]):
         rows = rows[1:]
     if not rows:
         raise DataError(f"{setting} {file}: contains no pairs. Write two paths in each row")
@@ -83,10 +88,10 @@ def read_table(setting: str, file: Path) -> tuple[Listing, Listing]:
         place = f"{setting} {file}: row {number}"
         if len(row) != 2:
             raise DataError(
-                f"{place} has {counted(len(row), 'column')}, not 2, separated by commas. Correct "
-                "that row"
+                f"{place} has {counted(len(row), 'column')}, not 2, separated by commas, "
+                "semicolons or tabs. Correct that row"
             )
-        pair = [file.parent / cell.strip() for cell in row]
+        pair = [_path_in(cell, file) for cell in row]
         for path in pair:
             if not _is_file(path):
                 raise DataError(f"{place}: {path}: no such file. Correct that row")
@@ -95,14 +100,32 @@ def read_table(setting: str, file: Path) -> tuple[Listing, Listing]:
     return Listing(folder=file.parent, files=a), Listing(folder=file.parent, files=b)
 
 
+def _rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Return the rows that are not empty, with their numbers from 1."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+
+
+def _count_pairs(rows: list[tuple[int, list[str]]]) -> int:
+    return sum(len(row) == 2 for _, row in rows)
+
+
+def _path_in(cell: str, table: Path) -> Path:
+    return as_stored(table.parent / cell.strip())
+
+
 def _by_stem(listing: Listing) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in listing.files:
-        stem = key_of(file) or file.relative_to(listing.folder).with_suffix("").as_posix()
+        stem = same_text(_stem(file, listing.folder))
         other = found.setdefault(stem, file)
         if other != file:
             raise DataError(f"{file}: another picture has this name, {other}. Remove one of them")
     return found
+
+
+def _stem(file: Path, folder: Path) -> str:
+    return key_of(file) or file.relative_to(folder).with_suffix("").as_posix()
 
 
 def _names_picture(path: Path) -> bool:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from imgtranslate.data.folders import Domain, Domains, without
 from imgtranslate.data_check.duplicates import (
@@ -14,7 +15,7 @@ from imgtranslate.data_check.duplicates import (
     find_leaks,
     find_near_duplicates,
 )
-from imgtranslate.data_check.findings import SHOWN, Finding
+from imgtranslate.data_check.findings import SHOWN, Example, Finding
 from imgtranslate.data_check.mismatched_pairs import about_pairs
 from imgtranslate.data_check.scan import ScannedPicture, Scans, scan_pictures
 from imgtranslate.data_check.suspicious import about_pictures
@@ -33,6 +34,14 @@ class DataReport:
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
     findings: tuple[Finding, ...]  # the source of the warnings and of some lines
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain values: the lines, and every picture of each finding."""
+        return {
+            "lines": list(self.lines),
+            "warnings": list(self.warnings),
+            "findings": [finding.to_json() for finding in self.findings],
+        }
 
 
 def check_data(
@@ -73,7 +82,7 @@ def check_data(
     leaks = find_leaks(readable, scans, near_duplicates)
     checked = _without_leaks(readable, leaks)
     findings = (
-        *_about_faults(faulty),
+        *_about_faults(domains, faulty),
         *about_leaks(leaks),
         *(about_pairs(readable, scans) if paired else ()),
         *_about_domains(readable, checked, scans, settings),
@@ -95,10 +104,12 @@ def check_data(
 
 def _describe_faults(faulty: Sequence[ScannedPicture]) -> str:
     shown = "; ".join(scan.fault.rstrip(".") for scan in faulty[:SHOWN])
-    more = f"; and {len(faulty) - SHOWN} more" if len(faulty) > SHOWN else ""
+    more = len(faulty) - SHOWN
     return (
-        f"{shown}{more}. {counted(len(faulty), 'training file')} cannot be read. "
+        f"{shown}{f'; and {more} more' if more > 0 else ''}. "
+        f"{counted(len(faulty), 'training file')} cannot be read. "
         "Remove the files, or skip them with `data.skip_unreadable=true`"
+        f"{', with which `check` and `json` list all of them' if more > 0 else ''}"
     )
 
 
@@ -156,11 +167,18 @@ def _sizes(scanned: Sequence[ScannedPicture]) -> str:
     return "{}x{} to {}x{} px".format(*by_area[0], *by_area[-1])
 
 
-def _about_faults(faulty: Sequence[ScannedPicture]) -> Iterator[Finding]:
+def _about_faults(domains: Domains, faulty: Sequence[ScannedPicture]) -> Iterator[Finding]:
     if faulty:
         first = "" if len(faulty) == 1 else "the first is "
         text = f"left out {counted(len(faulty), 'unreadable file')}: {first}{faulty[0].fault}"
-        yield Finding(lines=(text,))
+        by_letter = {domain.letter: domain for domain in domains}
+        groups = ((Example(domain=by_letter[scan.letter], path=scan.path),) for scan in faulty)
+        yield Finding(
+            lines=(text,),
+            title="unreadable",
+            groups=tuple(groups),
+            reasons=tuple(scan.fault for scan in faulty),
+        )
 
 
 def _about_domains(

@@ -133,12 +133,13 @@ def about_near_duplicates(domains: Domains, found: Sequence[Duplicate]) -> Itera
                 lines=(f"{domain.name}: {line}",),
                 title=f"{domain.name}: nearly the same",
                 groups=tuple((each.one, each.other) for each in within),
+                reasons=tuple(each.likeness for each in within),
             )
 
 
 def _about_each(title: str, lines: Sequence[str], groups: Sequence[Group]) -> Iterator[Finding]:
     if lines:
-        yield Finding(lines=limited(lines), title=title, groups=tuple(groups))
+        yield Finding(lines=limited(lines), title=title, groups=tuple(groups), reasons=tuple(lines))
 
 
 def _trained(domain: Domain) -> Group:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from imgtranslate.data.folders import Domain
 
@@ -17,6 +18,10 @@ class Example:
     path: Path
     held_out: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain values."""
+        return {"side": self.domain.letter, "path": str(self.path), "held_out": self.held_out}
+
 
 Group = tuple[Example, ...]  # pictures to look at together
 
@@ -28,7 +33,21 @@ class Finding:
     lines: tuple[str, ...]
     title: str = ""  # a few words above its pictures
     groups: tuple[Group, ...] = ()
+    reasons: tuple[str, ...] = ()  # of each group; the title if there are none
     doubtful: bool = True  # True for a warning, False for a plain fact
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain values, with all pictures."""
+        reasons = self.reasons or (self.title,) * len(self.groups)
+        return {
+            "finding": self.title or self.lines[0],
+            "warning": self.doubtful,
+            "lines": list(self.lines),
+            "groups": [
+                {"reason": reason, "pictures": [each.to_json() for each in group]}
+                for reason, group in zip(reasons, self.groups, strict=True)
+            ],
+        }
 
 
 def count_and_first(paths: Sequence[Path], one: str, many: str) -> str:

@@ -18,7 +18,6 @@ from imgtranslate.images import Pixels
 
 FEWEST: Final = 10  # fewer pairs are not checked
 
-_SHOWN = 12  # pairs on the sheet if all are mixed up
 _STRANGERS = 256  # pictures of B that each picture of A is compared with
 _ROWS = 1024
 _SURE, _DOUBTFUL, _CHANCE = 0.02, 0.25, 0.35  # shares of strangers that fit better
@@ -43,7 +42,7 @@ def about_pairs(domains: Domains, scans: Scans) -> Iterator[Finding]:
             f"partners in {shares.mean():.0%} of comparisons; 50% is chance. Look at some "
             f"pairs, such as {pairs[0][0]} and {pairs[0][1].name}"
         )
-        yield _finding(domains, pairs[:_SHOWN], line, title="pairs that seem to be mixed up")
+        yield _finding(domains, pairs, line, title="pairs that seem to be mixed up")
         return
     misfitting = [pairs[n] for n in misfits(shares)]
     if misfitting:

@@ -14,7 +14,7 @@ from PIL import Image
 from imgtranslate.data.folders import Domain, Domains
 from imgtranslate.data_check.near_duplicates import FLAT, SIDE
 from imgtranslate.errors import ImageError
-from imgtranslate.images import Pixels
+from imgtranslate.images import Pixels, eight_bits
 from imgtranslate.images.reading import Stored, read_stored
 from imgtranslate.images.tar_archive import content_of
 from imgtranslate.settings.config import DataSettings
@@ -31,6 +31,10 @@ class ScannedPicture:
     size: tuple[int, int] = (0, 0)  # width, height in px, upright
     grey: bool = False
     one_colour: bool = False
+    low: float = 1.0  # least value, as a fraction of white
+    high: float = 0.0  # greatest value below white
+    white: float = 255.0  # the value of white in the file
+    has_white: bool = False
     opacity: float = 1.0  # mean of alpha
     thumbnail: Pixels | None = None  # (32, 32), grey; None if there is a fault
     stored: Stored = field(default_factory=Stored)
@@ -57,11 +61,12 @@ def thumbnails(scans: Iterable[ScannedPicture]) -> Pixels:
 
 def _scan(domain: Domain, path: Path, *, channels: int) -> ScannedPicture:
     try:
-        picture = domain.read_picture(path, channels=channels)
+        deep = domain.read_deep(path, channels=channels)
         digest = hashlib.sha256(content_of(path) + domain.half_of(path).encode()).hexdigest()
     except (ImageError, OSError) as error:
         return ScannedPicture(letter=domain.letter, path=path, fault=str(error))
-    pixels = picture.pixels
+    picture = eight_bits(deep)
+    pixels, stored = picture.pixels, deep.pixels
     thumbnail = _thumbnail(pixels)
     varied = thumbnail.std() >= FLAT or (np.ptp(pixels, axis=(0, 1)) > _SAME).any()
     return ScannedPicture(
@@ -70,6 +75,10 @@ def _scan(domain: Domain, path: Path, *, channels: int) -> ScannedPicture:
         size=(pixels.shape[1], pixels.shape[0]),
         grey=channels == 3 and bool((pixels[..., :1] == pixels).all()),
         one_colour=not varied,
+        low=float(stored.min()) / deep.white,
+        high=float(np.max(stored, where=stored < deep.white, initial=0)) / deep.white,
+        white=deep.white,
+        has_white=bool((stored >= deep.white).any()),
         opacity=1.0 if picture.alpha is None else float(picture.alpha.mean()) / 255,
         thumbnail=thumbnail,
         stored=read_stored(path),

@@ -1,5 +1,6 @@
 """Suspicious pictures: blank, transparent, misnamed, or unlike the others."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -8,6 +9,7 @@ from imgtranslate.data_check.findings import Example, Finding, count_and_first
 from imgtranslate.data_check.scan import ScannedPicture, Scans
 
 LONG: Final = 3  # ratio of the longer to the shorter side
+NARROW: Final = 0.25  # share of the range of values that is suspiciously small
 FEW: Final = 0.1  # largest share of grey, or of coloured, pictures that counts as an exception
 
 
@@ -27,12 +29,15 @@ def about_pictures(domain: Domain, scans: Scans, *, load_size: int) -> Iterator[
         ", so a crop shows a small part. Cut such pictures into pieces, or remove them",
         title=f"more than {LONG} times as long as wide",
     )
-    yield from _about(
-        domain,
-        [scan for scan in scanned if scan.one_colour],
-        ", which teaches nothing. Remove such pictures",
-        title="of one colour",
-    )
+    narrow = list(_about_range(domain, scanned))
+    yield from narrow
+    if not narrow:  # there, pictures look like one colour but are not
+        yield from _about(
+            domain,
+            [scan for scan in scanned if scan.one_colour],
+            ", which teaches nothing. Remove such pictures",
+            title="of one colour",
+        )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.opacity < 0.5],
@@ -47,6 +52,34 @@ def about_pictures(domain: Domain, scans: Scans, *, load_size: int) -> Iterator[
         if domain.letter == "a" or domain.half_of(scan.path) == "whole"  # a pair shares one file
     ]
     yield from _about_files(domain, files)
+
+
+def _about_range(domain: Domain, scanned: Sequence[ScannedPicture]) -> Iterator[Finding]:
+    """Report a domain that uses a small part of its range: label ids, 0/1 masks, 12 of 16 bits.
+
+    White does not count beside several other values: label maps use it for pixels without a label.
+    """
+    low, high = min(scan.low for scan in scanned), max(scan.high for scan in scanned)
+    if not 0 < high - low <= NARROW:
+        return
+    white, ignored = scanned[0].white, any(scan.has_white for scan in scanned)
+    if ignored or low > 0:
+        remedy = f"Spread the values over 0 to {white:g}"
+    elif round(high * white) == 1:
+        remedy = f"Write {white:g} for 1"
+    else:  # a power of two leaves room for values that other pictures have
+        remedy = f"Multiply all values by {2 ** int(math.log2(1 / high))}"
+    palette = ", or give label ids a palette" if white == 255 else ""
+    line = (
+        f"{domain.name}: all values {f'below {white:g} ' if ignored else ''}lie between "
+        f"{low * white:.6g} and {high * white:.6g}, {100 * (high - low):.2g}% of the range 0 to "
+        f"{white:g}, so the networks see nearly one colour. {remedy}{palette}"
+    )
+    yield Finding(
+        lines=(line,),
+        title=f"{domain.name}: a small part of the range of values",
+        groups=tuple((Example(domain=domain, path=scan.path),) for scan in scanned),
+    )
 
 
 def _about_colours(domain: Domain, scanned: Sequence[ScannedPicture]) -> Iterator[Finding]:
@@ -106,7 +139,7 @@ def _about(
         one, many = (verb.format(title) for verb in verbs)
         yield Finding(
             lines=(f"{domain.name}: {count_and_first(paths, one, many)}{effect}",),
-            title=f"{domain.name}: {title}",
+            title=f"{domain.name}: {title or many}",
             groups=tuple((Example(domain=domain, path=path),) for path in paths),
             doubtful=bool(title),
         )

@@ -1,6 +1,7 @@
-"""The pictures of a folder, found by their suffixes."""
+"""The pictures of a folder, found by their suffixes, and names in other Unicode forms."""
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,25 @@ def list_images(folder: Path, *, channels: int = 3) -> list[Path]:
     suffixes = IMAGE_SUFFIXES if channels <= 4 else {*IMAGE_SUFFIXES, ARRAY_SUFFIX}
     found = (path for path in _walk(folder) if path.suffix.lower() in suffixes)
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def same_text(name: str) -> str:
+    """Return the Unicode form NFC: macOS writes ``é`` as two characters, other systems as one."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def as_stored(path: Path) -> Path:
+    """Return the path under which a file exists: as given, or with names in another Unicode form.
+
+    Returns the path as given if there is no such file.
+    """
+    if str(path).isascii() or os.path.lexists(path):
+        return path
+    found = Path(path.anchor)
+    for part in path.relative_to(found).parts:
+        forms = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        found /= next((form for form in forms if os.path.lexists(found / form)), part)
+    return found if os.path.lexists(found) else path
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """A run: the folder that holds the settings, models, state, metrics and samples of a training."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -192,12 +193,18 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def refuse_existing(out: Path) -> None:
-    """Raise ``UsageError`` if ``out`` already exists: a run is never overwritten."""
+def refuse_existing(out: Path, *, method: str) -> None:
+    """Raise ``UsageError`` if ``out`` already exists: a run is never overwritten.
+
+    ``method``: the method of the new run, which the name of another folder contains.
+    """
     if Run(out).config.exists():
+        numbers = itertools.chain([""], map(str, itertools.count(2)))
+        others = (Path(f"{out}-{method}{number}") for number in numbers)
+        other = next(path for path in others if not path.exists())
         raise UsageError(
-            f"{out}: already contains a run. Continue it with `resume` {out}, or choose another "
-            "folder with `out`"
+            f"{out}: already contains a run. Continue it with `resume` {out}, or start another "
+            f"with `out` {other}"
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: already exists. Choose another folder with `out`")

@@ -2,13 +2,14 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imgtranslate.data.shards import names_shards, plain_shard
 from imgtranslate.errors import DataError, UsageError
+from imgtranslate.methods.schedule import Schedule
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.compatibility import check_settings
 from imgtranslate.settings.config import DataSettings, Settings, Tree, to_tree
@@ -33,6 +34,9 @@ RESUMABLE = (  # settings that may change on a resume
     "data.cache",
     "data.cache_memory",
     "data.cache_disk",
+)
+LENGTHS = frozenset(  # those of them that may change the last step
+    {*(name for name in RESUMABLE if name.startswith("schedule.")), "train.steps"}
 )
 LAUNCH = "launch"  # key in the record
 
@@ -102,6 +106,17 @@ def change_settings(saved: Settings, changes: Mapping[str, Any]) -> Settings:
     return changed
 
 
+def refuse_past(changed: Settings, changes: Iterable[str], *, step: int, longer_side: int) -> None:
+    """Raise ``UsageError`` if ``changes`` end a run before the ``step`` at which it is."""
+    given = sorted(LENGTHS.intersection(changes))
+    total = Schedule(settings=changed, longer_side=longer_side).total_steps()
+    if given and total < step:
+        raise UsageError(
+            f"{', '.join(given)}: would end the run at step {total:,}, but it is at step {step:,} "
+            "already. Give more, or leave this out"
+        )
+
+
 def _folder_settings(request: Request) -> Tree:
     """Convert the folders of a request to settings, with names for both sides."""
     a, b, pairs, data = map(_path, (request.a, request.b, request.pairs, request.data))
@@ -117,7 +132,7 @@ def _folder_settings(request: Request) -> Tree:
     given = (("a", a), ("b", b), ("pairs", pairs))
     tree: Tree = {key: str(path.absolute()) for key, path in given if path}
     if a and b:
-        tree["name_a"], tree["name_b"] = _domain_names(_real(a), _real(b))
+        tree["name_a"], tree["name_b"] = _domain_names(_typed(a), _typed(b))
     return {"data": tree}
 
 
@@ -155,7 +170,7 @@ def _layout_of(data: Path) -> Tree:
     for letter, part in (("a", "testA"), ("b", "testB")):
         if _has_files(root / part):
             tree[f"held_out_{letter}"] = str(root / part)
-    match = re.fullmatch(r"([a-zA-Z]+)2([a-zA-Z]+)", _real(data).name)  # the layout of horse2zebra
+    match = re.fullmatch(r"([a-zA-Z]+)2([a-zA-Z]+)", _typed(data).name)  # the layout of horse2zebra
     tree["name_a"], tree["name_b"] = (match[1], match[2]) if match else ("a", "b")
     return {"data": tree}
 
@@ -173,6 +188,6 @@ def _domain_names(a: Path, b: Path) -> tuple[str, str]:
     return "a", "b"
 
 
-def _real(path: Path) -> Path:
-    """Resolve links, including circular ones, for which ``Path.resolve`` raises RuntimeError."""
-    return Path(os.path.realpath(path))
+def _typed(path: Path) -> Path:
+    """Make a path absolute without ``..``, but with the names of links, as the user typed them."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve replaces links

@@ -27,7 +27,7 @@ from imgtranslate.training.events import Checking, Notice, Report, Stop, TrainRe
 from imgtranslate.training.initial_weights import check_initial, load_initial
 from imgtranslate.training.loop import learn
 from imgtranslate.training.processes import ALONE, Launch, receive_run, send_run
-from imgtranslate.training.request import LAUNCH, Request, change_settings
+from imgtranslate.training.request import LAUNCH, Request, change_settings, refuse_past
 from imgtranslate.training.run_state import record_of, restore_run, save_best, save_run
 
 COMPILING = ("torch._dynamo", "torch._inductor")  # modules that define the errors of torch.compile
@@ -100,7 +100,7 @@ def plan_training(
     settings, out = request.resolve()
     check_sharing(settings, launch.size)
     if fresh:
-        refuse_existing(out)
+        refuse_existing(out, method=request.method or settings.method.kind)
     source = Path(init) if init is not None else None
     if source is not None:
         check_initial(source)
@@ -198,6 +198,8 @@ def resume(
     chosen = choose_device(device)
     with folder.only_one(), failures_explained(folder):
         header = read_state_header(folder.state)
+        longer_side = max(len(domain.files) for domain in domains)
+        refuse_past(changed, settings or {}, step=header.step, longer_side=longer_side)
         learner = Learner(changed, chosen, group=group)
         restore_run(learner, folder, header)
         if changed != saved:

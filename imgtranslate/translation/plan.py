@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from imgtranslate.errors import UsageError, counted
+from imgtranslate.images.listing import as_stored, same_text
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.translation.inputs import PIPE, Input, Place, list_inputs, real
 from imgtranslate.translation.outputs import BESIDE, Naming, Output, check_output, target_of
@@ -74,7 +76,7 @@ def plan_translation(
     _check_single(output, sources, samples=1 if grid else samples, models=len(models))
     numbers: Sequence[int | None] = [None] if grid else range(samples)
     planned = _distinct(
-        (source, Job(source=source.place, target=target, sample=sample, model=model))
+        (source, Job(source=source.place, target=_as_stored(target), sample=sample, model=model))
         for source in sources
         for model, naming in enumerate(namings)
         for sample in numbers
@@ -104,22 +106,39 @@ def _check_single(output: Output, sources: Sequence[Input], *, samples: int, mod
 
 
 def _distinct(pairs: Iterable[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
-    """Remove repeated jobs, and refuse two different ones with the same output."""
-    chosen: dict[str, tuple[Input, Job]] = {}
+    """Remove repeated jobs, and refuse two different ones with the same output.
+
+    Outputs whose names differ in case or Unicode form are the same: some file systems keep only one
+    of them.
+    """
+    chosen: dict[str, tuple[str, Input, Job]] = {}
+    folder_of = lru_cache(maxsize=1024)(os.path.realpath)
     for source, job in pairs:
-        key = os.path.normcase(os.path.abspath(job.target))  # noqa: PTH100 - faster for a million files
-        _, other = chosen.setdefault(key, (source, job))
+        folder, name = os.path.split(job.target)
+        path = os.path.join(folder_of(folder), name)  # noqa: PTH118 - faster for a million files
+        key = same_text(same_text(path).casefold())
+        first, _, other = chosen.setdefault(key, (path, source, job))
         if other.model != job.model:
             raise UsageError(
                 f"`model`: two models would write {job.target}, because their domains have the "
                 "same name. Run them one by one, each with its own `output`"
+            )
+        if first != path:
+            raise UsageError(
+                f"{other.source} and {job.source}: their outputs {other.target} and {job.target} "
+                "are one file on systems that ignore case or Unicode forms. Translate them into "
+                "different folders"
             )
         if other is not job and _identity(other.source) != _identity(job.source):
             raise UsageError(
                 f"{other.source} and {job.source}: both would be written to {job.target}. "
                 "Translate them into different folders"
             )
-    return list(chosen.values())
+    return [(source, job) for _, source, job in chosen.values()]
+
+
+def _as_stored(target: Place) -> Place:
+    return as_stored(target) if isinstance(target, Path) else target
 
 
 def _without_own_outputs(

@@ -122,7 +122,7 @@ def test_settings_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None
 def test_json_alone_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "--json"]) == 2
     said = capsys.readouterr().err
-    assert said == "error: --json: works with --list-settings only. Add --list-settings\n"
+    assert said == "error: --json: works with --check and --list-settings. Add one of them\n"
 
 
 def test_the_page_of_the_settings_is_up_to_date() -> None:

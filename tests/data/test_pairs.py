@@ -62,6 +62,36 @@ def test_folders_are_matched_by_name_whatever_the_suffix(tmp_path: Path) -> None
     assert [path.stem for path in a.files] == [path.stem for path in b.files] == ["1", "2", "3"]
 
 
+def test_names_in_two_unicode_forms_are_partners(tmp_path: Path) -> None:
+    for index in range(12):
+        save(tmp_path / "a" / f"Gro\u0308\u00dfe {index}.png", 1)  # as macOS writes it
+        save(tmp_path / "b" / f"Gr\u00f6\u00dfe {index}.png", 1)
+    a, b = plan(tmp_path, a=tmp_path / "a", b=tmp_path / "b").report.domains
+    numbers = [[path.stem.split()[1] for path in side.files] for side in (a, b)]
+    assert len(numbers[0]) == 11
+    assert numbers[0] == numbers[1]
+    table = tmp_path / "pairs.csv"
+    table.write_text(
+        "".join(f"a/Gr\u00f6\u00dfe {n}.png,b/Gro\u0308\u00dfe {n}.png\n" for n in "12")
+    )
+    a, b = plan(tmp_path, pairs=table).report.domains
+    assert [path.stem for path in a.files] == [f"Gro\u0308\u00dfe {n}" for n in "12"]
+    assert [path.stem for path in b.files] == [f"Gr\u00f6\u00dfe {n}" for n in "12"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_as_spreadsheet_programs_write_it(delimiter: str, tmp_path: Path) -> None:
+    for name in ("x", "y, z; w"):
+        save(tmp_path / f"{name}.png", 1)
+    rows = [("label", "photo"), ("x.png", '"y, z; w.png"'), ("x.png", "x.png")]
+    table = tmp_path / "pairs.csv"
+    table.write_text("".join(f"{delimiter.join(row)}\r\n" for row in rows), encoding="utf-8-sig")
+    a, b = plan(tmp_path, pairs=table).report.domains
+    assert [path.stem for path in (*a.files, *b.files)] == ["x", "x", "y, z; w", "x"]
+    table.write_bytes("é.png;x.png\n".encode("cp1252"))
+    assert refusal(tmp_path, pairs=table).endswith("or a CSV file in UTF-8 with two columns")
+
+
 def test_a_missing_partner_and_a_double_name_are_reported(tmp_path: Path) -> None:
     folders = {"a": tmp_path / "a", "b": tmp_path / "b"}
     for side in "ab":

@@ -290,6 +290,22 @@ def test_a_refusal_begins_with_the_file_or_option_says_what_to_do_and_writes_not
     assert remedy
 
 
+def test_another_method_on_the_same_folders_gets_a_folder_to_use(
+    sides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sides)
+    run = Path("runs/horses2zebras")
+    run.mkdir(parents=True)
+    (run / "config.toml").touch()
+    said = "already contains a run. Continue it with `resume` runs/horses2zebras, or start another "
+    assert refusal(sides, out=None).endswith(f"{said}with `out` runs/horses2zebras-cyclegan")
+    request = Request(a=sides / "horses", b=sides / "zebras", method="dualgan")
+    with pytest.raises(UsageError, match=r"with `out` runs/horses2zebras-dualgan$"):
+        plan_training(request, device="cpu")
+    Path("runs/horses2zebras-cyclegan").mkdir()
+    assert refusal(sides, out=None).endswith("with `out` runs/horses2zebras-cyclegan2")
+
+
 def test_a_plan_writes_nothing(sides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sides)
     before = tree(sides)
@@ -377,6 +393,28 @@ def test_a_picture_in_both_folders_is_told_with_both_its_names(sides: Path) -> N
     assert len(told) == 1
     assert told[0].startswith(f"{sides / 'horses' / '1.png'}: ")
     assert str(other) in told[0]
+
+
+def test_the_names_of_links_are_the_names_of_the_domains(
+    sides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for side in "AB":
+        (sides / f"set/train{side}").mkdir(parents=True)
+        save_picture(sides / f"set/train{side}/0.png")
+    (sides / "cats").symlink_to(sides / "set/trainA")
+    (sides / "dogs").symlink_to(sides / "set/trainB")
+    (sides / "cat2dog").symlink_to(sides / "set")
+    monkeypatch.chdir(sides)
+    for given, out in (
+        ({"a": "cats", "b": "./dogs/"}, "runs/cats2dogs"),
+        ({"a": "cats", "b": "zebras"}, "runs/cats2zebras"),
+        ({"a": "set/trainA", "b": "cats/../dogs"}, "runs/trainA2dogs"),
+        ({"data": "cat2dog"}, "runs/cat2dog"),
+        ({"data": "set"}, "runs/a2b"),
+    ):
+        settings, place = Request(**given).resolve()
+        assert place == Path(out)
+        assert f"{settings.data.name_a}2{settings.data.name_b}" == place.name
 
 
 def test_the_same_folder_by_a_link_is_told(sides: Path) -> None:

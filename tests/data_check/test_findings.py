@@ -1,5 +1,6 @@
 """What `train --check` doubts: copies, leaks, misfitting pairs, odd files; and its sheet."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,75 @@ def test_a_suspicious_file_is_told_in_one_line(sides: Path, how: str) -> None:
     (line,) = told(found, "odd.")
     assert line.startswith("horses: ")
     assert SAID[how] in line
+
+
+IDS = np.kron(np.arange(25).reshape(5, 5) % 19, np.ones((6, 6), int))  # of 19 classes
+NARROW: dict[str, tuple[Any, str]] = {
+    "label ids": (IDS.astype(np.uint8), "0 and 18, 7.1% of the range 0 to 255, "),
+    "ids and no label": (np.where(IDS == 3, 255, IDS).astype(np.uint8), "values below 255 lie"),
+    "deep ids": (IDS.astype(np.uint16), "0 and 18, 0.027% of the range 0 to 65535, "),
+    "mask of 0 and 1": ((IDS > 9).astype(np.uint8), "Write 255 for 1, or give label ids a palette"),
+    "mask of 0 and 255": ((IDS > 9).astype(np.uint8) * 255, ""),
+    "12 of 16 bits": (
+        (IDS * 200).astype(np.uint16),
+        "networks see nearly one colour. Multiply all",
+    ),
+    "16 bits": ((IDS * 3000).astype(np.uint16), ""),
+    "a palette": (Image.fromarray(IDS.astype(np.uint8)), ""),
+    "one colour": (np.full((30, 30), 7, np.uint8), ""),
+}
+
+
+@pytest.mark.parametrize("kind", NARROW)
+def test_a_side_with_a_small_part_of_its_range_is_reported(tmp_path: Path, kind: str) -> None:
+    values, said = NARROW[kind]
+    for side in ("horses", "zebras"):
+        (tmp_path / side).mkdir()
+    for index in range(3):
+        image = (
+            values if isinstance(values, Image.Image) else Image.fromarray(np.roll(values, index))
+        )
+        if isinstance(values, Image.Image):
+            image.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+        image.save(tmp_path / "horses" / f"{index}.png")
+        photo(index, size=(30, 30)).save(tmp_path / "zebras" / f"{index}.png")
+    found = plan(tmp_path, settings={"data.held_out_a": ""})
+    assert [said in line for line in told(found, "of the range")] == ([True] if said else [])
+    assert bool(told(found, "of one colour")) == (kind == "one colour")
+
+
+def test_the_check_lists_every_picture_with_the_reason_as_json(
+    sides: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blank, copies = [f"blank{n}.png" for n in range(5)], [f"again{n}.png" for n in range(4)]
+    for index, name in enumerate(blank):
+        Image.new("RGB", (96, 96), (index, 0, 0)).save(sides / "horses" / name)
+    for index, name in enumerate(copies):
+        photo(100 + index).save(sides / "horses" / name)  # as in the other folder
+    for name in (broken := [f"broken{n}.png" for n in range(4)]):
+        (sides / "zebras" / name).touch()
+    command = ["train", "--a", str(sides / "horses"), "--b", str(sides / "zebras"), "--check"]
+    command += ["--preset", "tiny", "--device", "cpu"]
+    command += [f"--set=data.held_out_{side}={sides / 'test'}" for side in "ab"]
+    assert cli.run(command) == 2
+    assert "with which --check and --json list all of them" in capsys.readouterr().err
+
+    skip = ["--set", "data.skip_unreadable=true"]
+    assert cli.run([*command, *skip]) == 0
+    assert capsys.readouterr().out.endswith("--check --json lists all pictures of each line\n")
+    assert cli.run([*command, *skip, "--json"]) == 0
+    listed: dict[str, list[dict[str, Any]]] = {
+        each["finding"]: each["groups"] for each in json.loads(capsys.readouterr().out)["findings"]
+    }
+
+    def names(finding: str) -> list[str]:
+        return [Path(group["pictures"][0]["path"]).name for group in listed[finding]]
+
+    assert names("horses: of one colour") == blank
+    assert names("unreadable") == broken
+    assert names("in both folders") == copies
+    assert "the file is empty" in listed["unreadable"][3]["reason"]
+    assert str(sides / "zebras" / "3.png") in listed["in both folders"][3]["reason"]
 
 
 # The sheet

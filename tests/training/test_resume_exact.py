@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.pictures import digests
 from PIL import Image
 
-from imgtranslate.errors import ImgTranslateError
+from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.model_files.checkpoint import load_tensors, read_state_header
 from imgtranslate.runs.data import domains_of_run, has_changed
@@ -162,6 +163,30 @@ def test_epochs_do_not_extend_a_schedule_in_steps(pictures: Path, tmp_path: Path
     learn(pictures, tmp_path / "run", STEPS, **steps)
     with pytest.raises(ImgTranslateError, match="is in steps"):
         resume(tmp_path / "run", settings={"schedule.epochs": 9}, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.steps": 2},
+        {"schedule.epochs": 1, "schedule.decay_epochs": 0},
+        {"train.steps": 2, "data.workers": 1},
+    ],
+)
+def test_an_end_before_the_saved_step_is_refused_and_changes_nothing(
+    pictures: Path, tmp_path: Path, changes: dict[str, int]
+) -> None:
+    run = tmp_path / "run"
+    learn(pictures, run, CUT + 1)
+    before = digests(run)
+    with pytest.raises(UsageError, match=f"it is at step {CUT + 1} already. Give more"):
+        resume(run, settings=changes, device="cpu")
+    assert digests(run) == before
+
+
+def test_a_stopped_run_may_end_where_it_is(pictures: Path, tmp_path: Path) -> None:
+    learn(pictures, tmp_path / "run", STEPS, stop_at=CUT)
+    assert resume(tmp_path / "run", settings={"train.steps": CUT}, device="cpu").finished
 
 
 def test_another_seed_is_another_run(pictures: Path, tmp_path: Path) -> None:

@@ -152,6 +152,41 @@ def test_two_inputs_for_one_output(there: Path):
     assert not (there / "out").exists()
 
 
+@pytest.mark.parametrize("names", [("A.png", "a.png"), ("\u00e9.png", "e\u0301.png")])
+def test_outputs_that_some_file_systems_take_for_one_are_refused(
+    there: Path, names: tuple[str, str]
+):
+    for name in names:
+        save_picture(there / "in" / name)
+        save_picture(there / "trees" / Path(name).stem / "0.png")
+    if len([*(there / "in").iterdir()]) == 1:
+        pytest.skip("this file system takes them for one")
+    first, second = names
+    both = f"in/{first} and in/{second}: their outputs out/{first} and out/{second} are one file"
+    assert both in refused([f"in/{first}", f"in/{second}"], "out")
+    assert "are one file on systems that ignore case or Unicode forms" in refused(["in"], "out")
+    assert "are one file on systems" in refused(["trees"], "out")
+    assert "are one file on systems" in refused([f"in/{name}" for name in names])
+    assert len(plan([f"in/{names[0]}"], "out")) == 1
+
+
+def test_links_between_output_folders_do_not_join_two_outputs(there: Path):
+    for folder in "xy":
+        save_picture(there / f"in/{folder}/0.png")
+    (there / "out/x").mkdir(parents=True)
+    (there / "out/y").symlink_to(there / "out/x")
+    assert "in/x/0.png and in/y/0.png: both" in refused(["in"], "out")
+
+
+def test_an_existing_output_is_found_in_another_unicode_form(there: Path):
+    save_picture(there / "in/e\u0301.png")
+    made = save_picture(there / "out/\u00e9.png")
+    assert "already exists" in refused(["in"], "out")
+    for existing in ("skip", "overwrite"):
+        assert list(plan(["in"], "out", existing=existing).values()) == ["out/\u00e9.png"]
+    assert made.is_file()
+
+
 def test_what_exists_needs_a_word(there: Path):
     save_picture(there / "in/a.png")
     save_picture(there / "in/b.png")
