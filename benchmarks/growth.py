@@ -163,7 +163,7 @@ def translating(folder: Path, count: int, clock: Clock) -> list[Row]:
 
 def draw(folder: Path, count: int) -> None:
     """Write distinct tiny pictures, a thousand in each sub-folder."""
-    rng = np.random.default_rng(len(folder.name))
+    rng = np.random.default_rng(list(folder.name.encode()))
     for first in range(0, count, 1000):
         place = folder / f"{first // 1000:03}"
         place.mkdir(parents=True)

@@ -43,10 +43,10 @@ def find_matches(thumbnails: Pixels) -> list[Match]:
     The time grows with n² as matrix products: 100,000 pictures take about a minute.
     """
     vivid = np.flatnonzero([small.std() >= FLAT for small in thumbnails])
-    spectra = _spectra(thumbnails[vivid])
+    pictures = thumbnails if len(vivid) == len(thumbnails) else thumbnails[vivid]
+    spectra = _spectra(pictures)
     first, second = _candidates(spectra, most=max(_AT_LEAST, len(vivid) // 2))
     mirrored = (spectra.odd[first] * spectra.odd[second]).sum(axis=1) < 0
-    pictures = thumbnails[vivid]
     found: list[Match] = []
     for start in range(0, len(first), _BATCH):
         part = slice(start, start + _BATCH)

@@ -19,6 +19,7 @@ from imgtranslate.images.reading import Stored, read_stored
 from imgtranslate.images.tar_archive import content_of
 from imgtranslate.settings.config import DataSettings
 
+_AHEAD = 1024  # files in the queue of the threads; a queue of all files would take 2 KB for each
 _SAME = 8  # levels of 255 by which a picture of one colour may vary, as JPEG makes it
 
 
@@ -51,7 +52,9 @@ def scan_pictures(domains: Domains, settings: DataSettings) -> Iterator[ScannedP
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for domain, count in zip(domains, channels, strict=True):
             files = (*domain.files, *domain.held_out)
-            yield from pool.map(functools.partial(_scan, domain, channels=count), files)
+            for start in range(0, len(files), _AHEAD):
+                part = files[start : start + _AHEAD]
+                yield from pool.map(functools.partial(_scan, domain, channels=count), part)
 
 
 def thumbnails(scans: Iterable[ScannedPicture]) -> Pixels:
