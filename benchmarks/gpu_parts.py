@@ -40,7 +40,7 @@ from imgtranslate.training.loop import Pace
 from imgtranslate.training.request import Request
 from imgtranslate.training.train import plan_training, resume, start, train
 from imgtranslate.translation.codes import Model
-from imgtranslate.translation.translator import Precision, load
+from imgtranslate.translation.translator import EngineName, Precision, load
 
 P = ParamSpec("P")
 BATCHES = (1, 8)  # pictures of each side in a step
@@ -441,8 +441,9 @@ def _translate(
 ) -> Row:
     """Time the folder beside the bare network, and compare a picture with the CPU's."""
     source, output = path.parent / "in", path.parent / "out"
-    translator = load(path, device=setting.device, precision=precision)
-    exact = load(reference or path, device="cpu")
+    engine: EngineName = "onnx" if reference else "torch"
+    translator = load(path, device=setting.device, precision=precision, engine=engine)
+    exact = load(reference or path, device="cpu", engine="torch")
     picture = Image.fromarray(arrays[0])
     levels = np.asarray(translator(picture), int) - np.asarray(exact(picture), int)
     model = Model(translator=translator)

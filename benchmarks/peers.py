@@ -108,12 +108,15 @@ def main(
         for one in case or CASES:
             if (cut if "cut" in one else reference) is None:
                 continue
-            try:
-                rows["training"].append({"case": one, **training(setting, one)})
-                if one != "fastcut":
-                    rows["translating"].append({"case": one, **translating(setting, one)})
-            except RuntimeError as error:
-                rows["training"].append({"case": one, "error": str(error)})
+            for title, measure in (("training", training), ("translating", translating)):
+                if (one, title) == ("fastcut", "translating"):
+                    continue  # the same generator as CUT's
+                try:
+                    row = {"case": one, **measure(setting, one)}
+                except RuntimeError as error:
+                    row = {"case": one, "error": str(error)}
+                rows[title].append(row)
+                typer.echo(f"{title}: {json.dumps(row)}", err=True)
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -286,6 +289,8 @@ def _weights(setting: Setting, case: str) -> Path:
     if case == "cyclegan":
         return folder / "latest_net_G_A.pth"
     path = folder / "latest_net_G.pth"
+    if not path.is_file():
+        raise RuntimeError(f"{path}: the training has saved no weights")
     weights = torch.load(path, weights_only=True)
     torch.save({name.removeprefix("module."): tensor for name, tensor in weights.items()}, path)
     return path

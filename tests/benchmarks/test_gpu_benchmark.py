@@ -85,11 +85,15 @@ def test_every_part_in_miniature(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     parts = json.loads((tmp_path / "out/results.json").read_text())["parts"]
     assert list(parts) == list(gpu.SHARES)
+    trained = len(parts["training"]["rows"]) == 2  # the pilot, and the run
     for name, part in parts.items():
         assert part["rows"] or "error" in part, name
-        assert part.get("error", "stopped after").startswith("stopped after"), (name, part)
         errors = [row["error"] for row in part["rows"] if "error" in row]
         assert all("precision" in error for error in errors), errors  # fp16 is refused on a CPU
-    assert parts["pictures"]["rows"][0]["written"] == 8
+        if trained or name != "pictures":  # on a busy machine there may be no time for some
+            late = ("stopped after", "no time was left")
+            assert part.get("error", late[0]).startswith(late), (name, part["error"])
+    if trained:
+        assert parts["pictures"]["rows"][0]["written"] == 8
     for name in gpu.SHARES:
         assert f"### {name} (" in (tmp_path / "out/results.md").read_text()
