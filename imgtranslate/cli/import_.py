@@ -12,6 +12,7 @@ from imgtranslate.errors import nearest
 EPILOG = examples(
     "imgtranslate import latest_net_G_A.pth -o ab.safetensors",
     "imgtranslate import latest_net_G.pth --encoder latest_net_E.pth -o ab.safetensors",
+    "imgtranslate import tutorial.pth --network G_A2B --padding zero -o ab.safetensors",
 )
 
 
@@ -26,6 +27,14 @@ def import_(
     encoder: Annotated[
         Path | None, option("FILE.pth", "Encoder of BicycleGAN (net_E), stored in the same model.")
     ] = None,
+    network: Annotated[
+        str | None,
+        option(
+            "NAME",
+            "Name of the generator in a file that contains several networks, such as G_A2B.",
+            show_default="the only one",
+        ),
+    ] = None,
     latent_dim: Annotated[
         int | None,
         option(
@@ -33,6 +42,15 @@ def import_(
             "Length of the latent code z of a UNet; 0 for none.",
             min=0,
             show_default="from the weights",
+        ),
+    ] = None,
+    padding: Annotated[
+        str | None,
+        option(
+            "zero|reflect",
+            "Padding of a ResNet that the reference repositories did not save: it cannot be told "
+            "from the weights. Its last layer must be tanh.",
+            show_default="that of the reference",
         ),
     ] = None,
     norm_statistics: Annotated[
@@ -61,14 +79,16 @@ def import_(
     reference repositories save. No code in the file is run.
     """
     from imgtranslate.model_files.import_weights import import_weights
-    from imgtranslate.settings.config import Direction
+    from imgtranslate.settings.config import Direction, Padding
 
     directions = get_args(Direction)
     header = import_weights(
         file,
         output,
         encoder=encoder,
+        network=network,
         latent_dim=latent_dim,
+        padding=None if padding is None else nearest(padding, get_args(Padding), what="--padding"),
         statistics=nearest(norm_statistics, ("training", "picture"), what="--norm-statistics"),
         direction=None if direction is None else nearest(direction, directions, what="--direction"),
         source=source,

@@ -5,13 +5,11 @@ and metadata. This module neither unpickles nor runs anything in it.
 """
 
 import json
-import lzma
 import re
-import zipfile
-import zlib
 from pathlib import Path
 
 from imgtranslate.model_files.onnx_file import read_onnx_metadata, refuse_outside_tensors
+from imgtranslate.model_files.torch_archive import opened_archive
 
 GRAPH, WEIGHTS = "model.xml", "model.bin"  # files of an OpenVINO folder
 METADATA = "imgtranslate.json"
@@ -86,28 +84,9 @@ def _refuse_special(path: Path) -> None:
 
 
 def _read_pt2(path: Path) -> dict[str, str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {
-                info.filename.partition(_PT2_EXTRA)[2]: _read_entry(archive, info)
-                for info in archive.infolist()
-                if _PT2_EXTRA in info.filename and info.file_size <= _LONGEST
-            }
-    except _ZIP_FAULTS as error:
-        raise ValueError(str(error)) from error
-
-
-def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
-    """Read an entry up to the limit, regardless of its stated length."""
-    with archive.open(info) as file:
-        return file.read(_LONGEST).decode(errors="replace")
-
-
-_ZIP_FAULTS = (
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+    with opened_archive(path) as archive:
+        return {
+            entry.filename.partition(_PT2_EXTRA)[2]: archive.read(entry).decode(errors="replace")
+            for entry in archive.infolist()
+            if _PT2_EXTRA in entry.filename and entry.file_size <= _LONGEST
+        }

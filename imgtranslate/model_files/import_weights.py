@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,17 +21,19 @@ from imgtranslate.model_files.checkpoint import (
     parse_model_header,
     save,
 )
-from imgtranslate.model_files.foreign_weights import read_weights
+from imgtranslate.model_files.foreign_weights import read_networks, read_weights
 from imgtranslate.model_files.published import (
     recognise_encoder,
     recognise_generator,
     with_picture_statistics,
 )
-from imgtranslate.settings.config import Direction
+from imgtranslate.settings.config import Direction, Padding
 from imgtranslate.settings.config import latent_dim as latent_dim_of
 
 Statistics = Literal["training", "picture"]
 
+_BACKWARDS = re.compile(r"G_B$|B2A|BtoA|G_BA")
+_MEMBER = re.compile(r"(?!model\.|module\.)([^.]+)\.((?:module\.)?model\..*)")
 _WANTED = "the latest_net_G….pth of a reference repository"
 
 
@@ -39,7 +42,9 @@ def import_weights(
     output: Path | str,
     *,
     encoder: Path | str | None = None,
+    network: str | None = None,
     latent_dim: int | None = None,
+    padding: Padding | None = None,
     statistics: Statistics = "training",
     direction: Direction | None = None,
     source: str = "a",
@@ -48,23 +53,26 @@ def import_weights(
 ) -> ModelHeader:
     """Convert a generator of the reference repositories to a model file.
 
-    ``encoder``: the encoder of BicycleGAN, stored in the same file. ``statistics`` of batch norm:
-    those of the training, or those of each picture as in the test script of the reference.
-    ``direction``: by default that of the file name, where ``net_G_B`` is B to A. Raises
-    ``UsageError`` or ``CheckpointError`` before anything is written.
+    ``encoder``: the encoder of BicycleGAN, stored in the same file. ``network``: the name of the
+    generator in a file of several networks. ``padding`` of a ResNet that is not laid out as the
+    published ones. ``statistics`` of batch norm: those of the training, or those of each picture as
+    in the test script of the reference. ``direction``: by default that of the names of the file and
+    of the network, where ``net_G_B`` and ``G_B2A`` are B to A. Raises ``UsageError`` or
+    ``CheckpointError`` before anything is written.
     """
     path, place = Path(file), Path(output)
     _refuse_output(place, overwrite=overwrite)
-    state = read_weights(path, wanted=_WANTED)
+    name, state = _read_generator(path, network)
+    backwards = _BACKWARDS.search(path.stem) or _BACKWARDS.search(name)
     with _explained(path):
-        published = recognise_generator(state, latent_dim=latent_dim)
+        published = recognise_generator(state, latent_dim=latent_dim, padding=padding)
         if statistics == "picture":
             published = with_picture_statistics(published)
     header = ModelHeader(
         generator=published.config,
         in_channels=published.in_channels,
         out_channels=published.out_channels,
-        direction=direction or ("ba" if path.stem.endswith("G_B") else "ab"),
+        direction=direction or ("ba" if backwards else "ab"),
         source=source,
         target=target,
         load_size=286,
@@ -82,6 +90,31 @@ def import_weights(
         place.parent.mkdir(parents=True, exist_ok=True)
     save(place, tensors, header)
     return header
+
+
+def _read_generator(path: Path, network: str | None) -> tuple[str, dict[str, Tensor]]:
+    """Read name and state dict of a generator, the only one or the ``network``.
+
+    A state dict of several networks is divided by the prefixes of its names: ``G_A2B.model.0``.
+    """
+    networks: dict[str, dict[str, Tensor]] = {}
+    for name, state in read_networks(path, wanted=_WANTED).items():
+        matches = {key: _MEMBER.fullmatch(key) for key in state}
+        for key, tensor in state.items():
+            match = matches[key] if all(matches.values()) else None
+            member, own = match.groups() if match else (name, key)
+            networks.setdefault(member, {})[own] = tensor
+    names = ", ".join(networks)[:300]
+    if not networks:
+        raise CheckpointError(f"{path}: contains no weights of a generator. Give {_WANTED}")
+    if network is None and len(networks) > 1:
+        raise UsageError(
+            f"{path}: contains several networks: {names}. Give `network` {next(iter(networks))}"
+        )
+    if network is not None and network not in networks:
+        raise UsageError(f"`network` {network}: not in {path}. Choose from {names or 'none'}")
+    name = network or next(iter(networks))
+    return name, networks[name]
 
 
 def _with_encoder(

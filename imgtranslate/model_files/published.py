@@ -5,7 +5,6 @@ layers are in the order in which they run, and so are those here. Once the archi
 the n-th published layer becomes the n-th layer here.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from imgtranslate.errors import CheckpointError, counted
 from imgtranslate.settings.config import (
     GeneratorConfig,
     Norm,
+    Padding,
     ResidualEncoderConfig,
     ResnetConfig,
     UnetConfig,
@@ -25,6 +25,8 @@ from imgtranslate.settings.config import latent_dim as latent_dim_of
 
 Tensors = dict[str, Tensor]
 
+_OUTER = 6  # convolutions of a ResNet outside of its blocks
+_UNUSED = {"num_batches_tracked"}
 _GIVE = "Give the latest_net_G….pth, or net_E, of a reference repository"
 
 
@@ -68,27 +70,31 @@ class Layer:
 
 
 def recognise_generator(
-    state: Mapping[str, Tensor], *, latent_dim: int | None = None
+    state: Mapping[str, Tensor], *, latent_dim: int | None = None, padding: Padding | None = None
 ) -> PublishedGenerator:
     """Find the architecture of a generator. Raises ``CheckpointError`` if it is not supported.
 
     ``latent_dim``: the length of the code z in the input of a UNet; by default 8 if the first layer
-    has 11 inputs, else 0.
+    has 11 inputs, else 0. ``padding`` of a ResNet: by default that of the published ones.
     """
     layers = list_layers(state)
     if not layers or not all("weight" in layer.tensors for layer in layers):
         raise CheckpointError("contains no weights of a generator. Give a latest_net_G….pth")
-    if layers[0].name == "model.0":
+    convolutions = [layer.weight for layer in layers if not layer.is_norm]
+    is_resnet = convolutions[0].shape[-1] == 7
+    if layers[0].name == "model.0" and not is_resnet:
         raise CheckpointError(
             "a discriminator, which does not translate. Give the net_G of the same training"
         )
-    convolutions = [layer.weight for layer in layers if not layer.is_norm]
     config: GeneratorConfig
-    if convolutions[0].shape[-1] == 7:
-        config = _resnet(layers, antialias=any(name.endswith("filt") for name in state))
+    if is_resnet:
+        antialias = any(name.endswith("filt") for name in state)
+        config = _resnet(layers, antialias=antialias, padding=padding)
         method = "cut" if config.antialias else "cyclegan"
         out_channels = convolutions[-1].shape[0]
     else:
+        if padding is not None:
+            raise CheckpointError("a UNet, which always pads with zeros. Leave `padding` out")
         config = _unet(layers, latent_dim=latent_dim)
         method = "bicyclegan" if config.skip_order == "up_first" else "pix2pix"
         out_channels = convolutions[-1].shape[1]  # transposed
@@ -174,25 +180,42 @@ def _place(name: str) -> list[int]:
     return [int(p) if p.isdecimal() else places.get(p, len(places)) for p in name.split(".")]
 
 
-def _resnet(layers: list[Layer], *, antialias: bool) -> ResnetConfig:
-    blocks: dict[str, list[int]] = {}
-    for layer in layers:
-        inside = re.search(r"^(.*)\.conv_block\.(\d+)$", layer.name)
-        if inside and not layer.is_norm:
-            blocks.setdefault(inside[1], []).append(int(inside[2]))
-    places = next(iter(blocks.values()), [1, 5])
-    if places[0] == 0:
+def _resnet(layers: list[Layer], *, antialias: bool, padding: Padding | None) -> ResnetConfig:
+    """Read the numbers of blocks and channels from the shapes, the rest from the places of layers.
+
+    A place counts the layers of an ``nn.Sequential``: in the published networks, a layer that pads
+    stands before the first convolution, and before each one in a block.
+    """
+    names = [layer.name for layer in layers if not layer.is_norm]
+    blocks, odd = divmod(len(names) - _OUTER, 2)
+    if blocks < 0 or odd:
+        raise CheckpointError(f"a ResNet would not have {len(names)} convolutions. {_GIVE}")
+    first, second, inner, next_inner = (_number(names[index]) for index in (0, 1, 3, 4))
+    padded = first == 1
+    if blocks and (inner == 1) != padded:
         raise CheckpointError(
-            "its blocks are padded with zeros and its ends by reflection, which is not supported. "
-            f"{_GIVE}"
+            f"its blocks and its ends are padded in different ways, which is not supported. {_GIVE}"
+        )
+    if not padded and padding is None:
+        raise CheckpointError(
+            "its padding cannot be told from the weights. Give `padding` zero or reflect, "
+            "provided that its last layer is tanh"
         )
     return ResnetConfig(
         base_channels=layers[0].weight.shape[0],
-        num_blocks=len(blocks),
-        norm=_norm(layers),
-        dropout=places[1] - places[0] == 5,  # conv, norm, ReLU, dropout, padding, conv
+        num_blocks=blocks,
+        # Between the first convolutions: norm, ReLU. In a block: norm, ReLU, dropout, padding.
+        norm="none" if second - first == 2 else _norm(layers),
+        dropout=blocks > 0 and next_inner - inner == (5 if padded else 4),
         antialias=antialias,
+        padding=padding or "reflect",
     )
+
+
+def _number(name: str) -> int:
+    """Return the place of a layer in its sequence; 0 if its name has none."""
+    last = name.rpartition(".")[2]
+    return int(last) if last.isdecimal() else 0
 
 
 def _unet(layers: list[Layer], *, latent_dim: int | None) -> UnetConfig:
@@ -238,6 +261,12 @@ def _renamed(layers: list[Layer], network: nn.Module) -> Tensors:
         )
     tensors: Tensors = {}
     for layer, (name, module) in zip(layers, own, strict=True):  # in the order in which they run
+        unknown = layer.tensors.keys() - module.state_dict().keys() - _UNUSED
+        if unknown:
+            raise CheckpointError(
+                f"looks like a {type(network).__name__}, but {layer.name[:100]} has a "
+                f"{min(unknown)[:100]}. {_GIVE}"
+            )
         for part, expected in module.state_dict().items():
             found = layer.tensors.get(part)
             if found is None and part == "num_batches_tracked":
