@@ -151,6 +151,7 @@ def _steps(setting: Setting, variants: dict[str, Variant]) -> Iterator[Row]:
             gc.collect()
             if setting.on_gpu:
                 torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
 
 
 def _step(setting: Setting, variant: Variant, *, batch: int, seconds: float) -> Row:
@@ -181,25 +182,14 @@ def _step(setting: Setting, variant: Variant, *, batch: int, seconds: float) -> 
     def step_ours() -> None:
         ours.step(own, learning_rate=settings.optimizer.lr)
 
-    # The first step of each: the time that compiling takes, and equal losses
-    first = _seconds(step_ours, setting)
-    found = ours.take_mean_losses()
+    # The first steps of ours, with the time that compiling takes, and then of the textbook. Peaks
+    # are without the networks of the other: weights alone at first, with Adam's state later.
+    first, found = _seconds(step_ours, setting), ours.take_mean_losses()
+    ours_mib = _peak(step_ours, setting) - _mib_of(textbook.nets.values())
     wanted = {name: float(loss.detach()) for name, loss in step_textbook().items()}
+    textbook_mib = _peak(step_textbook, setting) - 3 * _mib_of(ours.networks.values())
     apart = max(abs(found[name] / wanted[name] - 1) for name in wanted)
-
-    # Memory of each, without the networks of the other
-    row: Row = {}
-    for name, step, networks in (
-        ("ours_mib", step_ours, textbook.nets.values()),
-        ("textbook_mib", lambda: step_textbook(), ours.networks.values()),
-    ):
-        step()
-        step()
-        if setting.on_gpu:
-            others = _mib_of(networks, times=1 if name == "ours_mib" else 3)
-            torch.cuda.reset_peak_memory_stats()
-            step()
-            row[name] = round(torch.cuda.max_memory_allocated() / 2**20 - others)
+    memory = {"ours_mib": round(ours_mib), "textbook_mib": round(textbook_mib)}
 
     # Blocks of steps in turn: within a block the host may run ahead of the GPU
     block = 5 if setting.on_gpu else 1
@@ -218,7 +208,7 @@ def _step(setting: Setting, variant: Variant, *, batch: int, seconds: float) -> 
         "pairs": len(pairs),
         "first_step_s": round(first, 2),
         "losses_apart": f"{apart:.1e}",
-        **row,
+        **(memory if setting.on_gpu else {}),
     }
 
 
@@ -237,10 +227,20 @@ def _finish(setting: Setting) -> None:
         torch.cuda.synchronize()
 
 
-def _mib_of(networks: Iterable[nn.Module], *, times: int) -> float:
-    """Return the memory of networks; with their Adam state it is three times their weights."""
-    weights = [weight for network in networks for weight in network.parameters()]
-    return times * sum(weight.nbytes for weight in weights) / 2**20
+def _peak(step: Callable[[], object], setting: Setting) -> float:
+    """Run two steps, and return the peak memory since the last call in MiB; 0 on a CPU."""
+    step()
+    step()
+    if not setting.on_gpu:
+        return 0.0
+    peak = torch.cuda.max_memory_allocated() / 2**20
+    torch.cuda.reset_peak_memory_stats()
+    return peak
+
+
+def _mib_of(networks: Iterable[nn.Module]) -> float:
+    weights = (weight for network in networks for weight in network.parameters())
+    return sum(float(weight.nbytes) for weight in weights) / 2**20
 
 
 # The share of a step that waits for pictures
@@ -471,6 +471,7 @@ def tests(setting: Setting) -> Iterator[Row]:
     """Run the tests that compare a device with the CPU."""
     root = Path(__file__).parent.parent
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    command += ["-W", "default"]  # the tests are of the device, not of the versions of packages
     environment = os.environ | {"TEST_DEVICE": setting.device}
     done = subprocess.run(
         [*command, "tests/test_device.py"],
