@@ -204,13 +204,19 @@ class Learner:
 
         Raises ``KeyError``, ``IndexError``, ``ValueError`` or ``RuntimeError`` if they do not fit.
         """
+        data, method = self.settings.data, self.settings.method
+        for name, tensor in state.items():
+            _check_dtype(name, tensor)
         for name, network in self.networks.items():
             network.load_state_dict(_part(state, name))
         for name, network in self.averages.items():
             network.load_state_dict(_part(state, f"ema_{name}"))
+        a, b, side = data.channels_a, data.channels_b, data.crop_size
+        conditional = isinstance(method, Pix2PixConfig) and method.conditional
+        channels = {"pool_a": a, "pool_b": b, "pool": a + b if conditional else b}
         for name, pool in self.method.pools().items():
             stored = _part(state, name)
-            _check_pool(stored, count=pool.size, side=self.settings.data.crop_size)
+            _check_pool(stored, count=pool.size, shape=(channels[name], side, side))
             pool.restore(stored, self.device)
         for name, optimizer in self.optimizers.items():
             _restore_optimizer(optimizer, _part(state, name))
@@ -221,6 +227,8 @@ class Learner:
         self.loss_counts = {name: int(count) for name, count in counts.items()}
         self.validations = state["validations"].reshape(-1).tolist()
         self.rate_factor = float(state["rate_factor"])
+        if not 0 < self.rate_factor <= 1:
+            raise ValueError(f"rate_factor is {self.rate_factor:g}, not in (0, 1]")
         self.broken_at.fill_(ALL_FINITE)
         self.steps_done = steps_done
 
@@ -310,9 +318,22 @@ def _part(state: Tensors, prefix: str) -> Tensors:
     return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
 
 
-def _check_pool(stored: Tensors, *, count: int, side: int) -> None:
+def _check_dtype(name: str, tensor: Tensor) -> None:
+    """Raise ``ValueError`` for a tensor of another dtype than ``state_tensors`` returns."""
+    if name.startswith("loss_count/") or name.endswith("num_batches_tracked"):
+        wanted = {torch.int64}
+    elif name.startswith("loss_sum/"):
+        wanted = {torch.float32, torch.float16, torch.bfloat16}
+    else:
+        wanted = {torch.float64 if name in ("validations", "rate_factor") else torch.float32}
+    if tensor.dtype not in wanted:
+        raise ValueError(f"{name} is {tensor.dtype}")
+
+
+def _check_pool(stored: Tensors, *, count: int, shape: tuple[int, int, int]) -> None:
     for images in stored.values():
-        if images.dim() != 4 or len(images) > count or tuple(images.shape[2:]) != (side, side):
+        if images.dim() != 4 or len(images) > count or tuple(images.shape[1:]) != shape:
             raise ValueError(
-                f"an image pool has the shape {list(images.shape)}, not {count} images of {side} px"
+                f"an image pool has the shape {list(images.shape)}, not {count} images of "
+                f"{list(shape)}"
             )

@@ -47,8 +47,8 @@ def load_initial(learner: Learner, source: Path) -> list[str]:
         if name not in found:
             lines.append(f"{name}: new")
             continue
-        there = {key: list(tensor.shape) for key, tensor in found[name].items()}
-        here = {key: list(tensor.shape) for key, tensor in network.state_dict().items()}
+        there = {key: _described(tensor) for key, tensor in found[name].items()}
+        here = {key: _described(tensor) for key, tensor in network.state_dict().items()}
         for key in here | there:
             if there.get(key) != here.get(key):
                 raise UsageError(
@@ -61,6 +61,10 @@ def load_initial(learner: Learner, source: Path) -> list[str]:
         lines.append(f"{name}: {count} of {count} tensors from {source}")
     learner.restart_averages()
     return lines
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def _of_run(source: Path) -> Weights:

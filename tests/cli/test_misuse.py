@@ -124,6 +124,21 @@ DAMAGES: dict[str, Callable[[Tensors], object]] = {
     "a count without sum": lambda t: t.pop("loss_sum/cycle_a"),
     "a count of nothing": lambda t: t.update({"loss_count/cycle_a": torch.tensor(0)}),
     "a sum of many": lambda t: t.update({"loss_sum/cycle_a": torch.ones(4)}),
+    **{
+        f"pool of {count} channels": lambda t, count=count: t.update(
+            {"pool_a/images": torch.zeros(2, count, 16, 16)}
+        )
+        for count in (0, 1, 4)
+    },
+    **{
+        f"{name} of {dtype}": lambda t, name=name, dtype=dtype: t.update({name: t[name].to(dtype)})
+        for name in ("pool_a/images", "loss_sum/cycle_a", "validations", "generator_ab/head.bias")
+        for dtype in (torch.complex64, torch.float8_e4m3fn)
+    },
+    "pool of doubles": lambda t: t.update({"pool_a/images": t["pool_a/images"].double()}),
+    "a count that is infinite": lambda t: t.update({"loss_count/cycle_a": torch.tensor(torch.inf)}),
+    "two counts": lambda t: t.update({"loss_count/cycle_a": torch.tensor([1, 1])}),
+    "a negative rate": lambda t: t.update({"rate_factor": torch.tensor(-1.0).double()}),
     "no validations": lambda t: t.pop("validations"),
 }
 
@@ -136,7 +151,9 @@ def test_a_damaged_state_is_found_before_the_first_step(
     tensors, header = load_tensors(state), read_state_header(state)
     damage(tensors)
     save_file(tensors, state, metadata={METADATA_KEY: header_json(header)})
+    before = {file: file.read_bytes() for file in copied.rglob("*") if file.is_file()}
     said = refused_resume(copied)
+    assert before == {file: file.read_bytes() for file in copied.rglob("*") if file.is_file()}
     assert said.startswith(f"{state}: does not fit the settings in config.toml: ")
     assert said.endswith(". Restore both from one backup")
 

@@ -9,7 +9,7 @@ from PIL import Image
 import imgtranslate
 from imgtranslate import cli
 from imgtranslate.errors import UsageError
-from imgtranslate.model_files.checkpoint import load_tensors
+from imgtranslate.model_files.checkpoint import load_tensors, read_model_header, save
 from imgtranslate.training.events import Notice
 
 SMALL: dict[str, Any] = {
@@ -83,8 +83,13 @@ def test_a_model_gives_the_generator_of_its_direction(pictures: Path) -> None:
 
 def test_what_does_not_fit_is_named_and_nothing_is_left(pictures: Path) -> None:
     train(pictures, "first")
-    with pytest.raises(UsageError, match=r"stem\.conv\.weight of generator_ab is \[4, 3, 7, 7\]"):
+    with pytest.raises(UsageError, match=r"stem\.conv\.weight of .* is float32 \[4, 3, 7, 7\]"):
         train(pictures, "second", init=pictures / "first", **{"generator.base_channels": 5})
+    model = pictures / "first/ab.safetensors"
+    tensors = load_tensors(model) | {"head.bias": torch.zeros(3, dtype=torch.complex64)}
+    save(pictures / "complex.safetensors", tensors, read_model_header(model))
+    with pytest.raises(UsageError, match=r"head\.bias of generator_ab is complex64 \[3\] in the"):
+        train(pictures, "second", init=pictures / "complex.safetensors")
     with pytest.raises(UsageError, match="no such file"):
         train(pictures, "second", init=pictures / "missing.safetensors")
     with pytest.raises(UsageError, match="no such file"):
