@@ -4,7 +4,11 @@ A picture is sRGB or grey in the depth of its file, optionally with alpha. A net
 (c, h, w) in [-1, 1]. Both conversions round, so all 8-bit and 16-bit values survive the round trip.
 """
 
+import contextlib
+import ctypes
 import logging
+
+from PIL import _imaging
 
 from imgtranslate.images.listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from imgtranslate.images.listing import list_images as list_images
@@ -31,3 +35,7 @@ from imgtranslate.images.writing import write_image as write_image
 
 for _decoder in ("PIL", "tifffile", "imagecodecs"):
     logging.getLogger(_decoder).addHandler(logging.NullHandler())  # keeps its errors off stderr
+
+with contextlib.suppress(AttributeError, OSError):  # a Pillow without libtiff, or one that hides it
+    # libtiff writes to stderr what Pillow raises.
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)

@@ -8,10 +8,8 @@ import contextlib
 import io
 import os
 import re
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
@@ -28,23 +26,9 @@ Source = Path | BinaryIO
 
 STREAM_LIMIT = 2**33  # bytes that are read from a pipe at most
 
-# The errors that decoders raise for damaged and hostile files, found by mutating files.
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+# A decoder may raise anything for a damaged or hostile file, such as AssertionError, StopIteration
+# or RecursionError. It is the fault of that file and must not end the work on others.
+DECODER_ERRORS = (Exception,)
 
 
 @contextlib.contextmanager
@@ -73,7 +57,7 @@ def opened(source: Source) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def decoding(name: str, *, allow_huge: bool = False) -> Iterator[None]:
-    """Convert errors of decoders to one line about ``name``, and silence their warnings."""
+    """Convert anything that a decoder raises to one line about ``name``; silence its warnings."""
     try:
         # Files may contain NaN and infinity.
         with quiet(), np.errstate(all="ignore"), unlimited() if allow_huge else nullcontext():
@@ -93,7 +77,7 @@ def one_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: Exception) -> str:
     match error:
         case UnidentifiedImageError():
             return "not a picture of a known format. Replace or remove it"
@@ -101,8 +85,15 @@ def _reason(error: BaseException) -> str:
             return "too large for the available memory. Resize or crop it first"
         case OSError(errno=int()):
             return f"cannot be read: {error.strerror}. Check its name and permissions"
-        case _:
-            return f"damaged: {one_line(error)}. Replace or remove it"
+        case OSError() | SyntaxError() | ValueError() | EOFError() | RuntimeError() if str(error):
+            text = one_line(error)
+        case _:  # the text of others, such as a KeyError, tells nothing
+            text = f"the decoder failed with {type(error).__name__}"
+    if re.search(
+        r"(?i)\b(unsupported|not supported|unimplemented|not implemented|unknown)\b", text
+    ):
+        return f"a kind that cannot be decoded: {text}. Convert it to PNG first"
+    return f"damaged: {text}. Replace or remove it"
 
 
 # Limits

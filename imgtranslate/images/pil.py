@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -15,7 +15,7 @@ from imgtranslate.errors import ImageError
 from imgtranslate.images.colour import cmyk_to_srgb, srgb_profile
 from imgtranslate.images.deep_png import read_deep_png
 from imgtranslate.images.metadata import clean_xmp, exif_block, exif_of, orientation_of, upright
-from imgtranslate.images.opening import refuse_bomb
+from imgtranslate.images.opening import DECODER_ERRORS, one_line, refuse_bomb
 from imgtranslate.images.picture import AnyPixels, Picture, Pixels, eight_bits, in_depth, white_of
 
 # Formats whose further images are frames or pages; in others they are layers, sizes or depth maps
@@ -40,11 +40,28 @@ def open_image(file: BinaryIO, *, allow_huge: bool) -> ImageFile:
                 "HEIC needs pillow-heif. Run pip install 'imgtranslate[heif]'"
             ) from error
         pillow_heif.register_heif_opener(thumbnails=False)
-    image = Image.open(file)
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        _raise_fault_of(file, head)
+        raise
     if image.format in ("EPS", "IPTC", "WMF"):  # Pillow may start Ghostscript for them
         raise ImageError(f"{image.format} is not supported. Convert it to PNG first")
     refuse_bomb(image.size, allow_huge=allow_huge)
     return image
+
+
+def _raise_fault_of(file: BinaryIO, head: bytes) -> None:
+    """Raise the error, which Pillow hides, of the plugin whose format begins with these bytes."""
+    for name in Image.ID:
+        factory, accept = Image.OPEN[name]
+        if accept is None or accept(head[:16]) in (False, None):
+            continue
+        file.seek(0)
+        try:
+            factory(file, "").close()
+        except DECODER_ERRORS as error:
+            raise OSError(f"{name}: {one_line(error)}") from error
 
 
 def read_by_pillow(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:

@@ -105,7 +105,7 @@ def _decoded(file: BinaryIO, *, channels: int, allow_huge: bool) -> Iterator[Pic
     if not head:
         raise ImageError("the file is empty. Replace or remove it")
     if head == ARRAY_MAGIC:
-        pixels = read_array(file, channels=channels)
+        pixels = read_array(file, channels=channels, allow_huge=allow_huge)
         yield Picture(pixels=pixels, white=white_of(pixels))
     elif head.startswith(TIFF_HEADS):
         yield from read_tiff(file, allow_huge=allow_huge)

@@ -58,6 +58,7 @@ def read_tiff(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
         with contextlib.suppress(UnidentifiedImageError):  # Pillow does not know the first page
             image = stack.enter_context(Image.open(file, formats=["TIFF"]))
         for number, page in enumerate(_pages(tiff)):
+            _refuse_large_tile(page, allow_huge=allow_huge)
             if image is None or _is_deep(page):
                 yield _read_page(file, tiff, page, allow_huge=allow_huge)
             else:
@@ -136,6 +137,14 @@ def _read_page(file: BinaryIO, tiff: "TiffFile", page: "TiffPage", *, allow_huge
     return upright(picture, valid_orientation(page.tags.valueof(ORIENTATION)))
 
 
+def _refuse_large_tile(page: "TiffPage", *, allow_huge: bool) -> None:
+    """Refuse a tile with more pixels than a picture may have; a tile is decoded as a whole."""
+    if page.is_tiled:
+        layers = -(-page.samplesperpixel // 4)
+        tile = (page.tilewidth, page.tilelength * page.tiledepth * layers)
+        refuse_bomb(tile, allow_huge=allow_huge)
+
+
 def _refuse_claims(file: BinaryIO, page: "TiffPage", *, allow_huge: bool) -> None:
     """Raise ``ImageError`` for unsupported pages, or sizes beyond the memory or the file."""
     planes, depth, height, width, contiguous = page.shaped
@@ -150,11 +159,7 @@ def _refuse_claims(file: BinaryIO, page: "TiffPage", *, allow_huge: bool) -> Non
             f"a TIFF with {counted(channels, 'channel')} of {kind} in this compression is not "
             "supported. Save it uncompressed or with deflate"
         )
-    layers = -(-channels // 4)
-    refuse_bomb((width, height * layers), allow_huge=allow_huge)
-    if page.is_tiled:
-        tile = (page.tilewidth, page.tilelength * page.tiledepth * layers)
-        refuse_bomb(tile, allow_huge=allow_huge)
+    refuse_bomb((width, height * -(-channels // 4)), allow_huge=allow_huge)
     end = file.seek(0, 2)
     parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     inside = all(0 < offset < end and 0 < size <= end for offset, size in parts)

@@ -383,7 +383,7 @@ def test_arrays_come_through_a_stream(tmp_path: Path) -> None:
         np.save(tmp_path / "x.npy", stored.astype(">u2"))
         with (tmp_path / "x.npy").open("rb") as file:
             assert np.array_equal(read_image(file, channels=5).pixels, stored)
-    header = (tmp_path / "x.npy").read_bytes().replace(b"(19, 23, 5)", b"(99999, 99999, 5)")
+    header = (tmp_path / "x.npy").read_bytes().replace(b"(19, 23, 5)", b"(9999, 999, 5)")
     with pytest.raises(ImageError, match=r"^-: not a numpy array"):
         read_image(io.BytesIO(header), channels=5)
 

@@ -18,7 +18,13 @@ from fixtures.profiles import adobe_rgb
 from PIL import Image
 
 from imgtranslate.errors import ImageError, ImgTranslateError
-from imgtranslate.images import Picture, encode_image, read_frames, read_image
+from imgtranslate.images import (
+    Picture,
+    encode_image,
+    picture_from_pil,
+    read_frames,
+    read_image,
+)
 from imgtranslate.images.opening import pixel_limit, quiet, unlimited
 
 BASES = [
@@ -110,6 +116,48 @@ def test_mutated_files_give_pictures_or_one_line() -> None:
     assert verdicts == {True, False}
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (StopIteration(), "damaged: generator raised StopIteration"),
+        (AssertionError(), "damaged: the decoder failed with AssertionError"),
+        (RecursionError("maximum recursion depth exceeded"), "damaged: maximum recursion depth"),
+        (KeyError("tag"), "damaged: the decoder failed with KeyError"),
+        (Image.DecompressionBombError("size (400000000 pixels)"), "400,000,000 pixels, more than"),
+        (ArithmeticError(), "damaged: the decoder failed with ArithmeticError"),
+        (type("Panic", (Exception,), {})("bug"), "damaged: the decoder failed with Panic"),
+        (ValueError("Unsupported palette"), "a kind that cannot be decoded: Unsupported palette"),
+        (MemoryError(), "too large for the available memory"),
+    ],
+)
+def test_anything_that_a_decoder_raises_is_one_line_about_the_file(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_prepare", fail)
+    content = whole(".png", "uint8", 3, 1)
+    with pytest.raises(ImageError, match=f"^-: {reason}"):
+        read_image(io.BytesIO(content), channels=3)
+    with pytest.raises(ImageError, match=r"^image: "):
+        picture_from_pil(Image.open(io.BytesIO(content)), channels=3)
+
+
+def test_a_damaged_header_is_not_an_unknown_format() -> None:
+    content = whole(".png", "uint8", 3, 1).replace(b"IHDR", b"IHDX", 1)
+    with pytest.raises(ImageError, match=r"^-: damaged: PNG: "):
+        read_image(io.BytesIO(content), channels=3)
+
+
+def test_libtiff_does_not_write_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (50, 50)).save(content, "TIFF", compression="tiff_adobe_deflate")
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(io.BytesIO(content.getvalue().replace(b"\x78\x9c", b"\0\0")), channels=3)
+    assert capfd.readouterr() == ("", "")
+
+
 # Bombs
 
 
@@ -152,6 +200,28 @@ def test_a_tile_much_larger_than_its_picture_is_refused(tmp_path: Path) -> None:
             file.pages[0].tags[name].overwrite(30_000)
     with pytest.raises(ImageError, match="1,800,000,000 pixels, more than the limit"):
         read_image(path, channels=5)
+
+
+def test_a_large_tile_of_a_picture_that_pillow_decodes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "in.tif"
+    samples = np.zeros((64, 64, 3), np.uint8)
+    tifffile.imwrite(path, samples, photometric="rgb", compression="lzw", tile=(64, 64))
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for name in ("TileWidth", "TileLength"):
+            file.pages[0].tags[name].overwrite(16_384)
+    with pytest.raises(ImageError, match="268,435,456 pixels, more than the limit"):
+        read_image(path, channels=3)
+
+
+def test_an_array_with_too_many_pixels_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = io.BytesIO()
+    np.save(content, np.zeros((20, 50, 5), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1999)  # 5 channels are two layers of 4
+    with pytest.raises(ImageError, match="2,000 pixels, more than the limit"):
+        read_image(io.BytesIO(content.getvalue()[:-9]), channels=5)
+    assert read_image(content, channels=5, allow_huge=True).pixels.shape == (20, 50, 5)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw", "zstd", "packbits", "lzma"])
