@@ -40,6 +40,7 @@ class ScannedPicture:
     thumbnail: Pixels | None = None  # (32, 32), grey; None if there is a fault
     stored: Stored = field(default_factory=Stored)
     digest: str = ""  # SHA-256 of the file
+    warning: str = ""  # what is faulty beside the pixels
     fault: str = ""
 
 
@@ -85,6 +86,7 @@ def _scan(domain: Domain, path: Path, *, channels: int) -> ScannedPicture:
         opacity=1.0 if picture.alpha is None else float(picture.alpha.mean()) / 255,
         thumbnail=thumbnail,
         stored=read_stored(path),
+        warning=picture.warning,
         digest=digest,
     )
 

@@ -102,6 +102,14 @@ def _about_files(domain: Domain, scanned: Sequence[ScannedPicture]) -> Iterator[
         title="names that contradict their format",
         verbs=(f"is a {first} file despite its name", f"have {{}}; the first is a {first} file"),
     )
+    faulty = [scan for scan in scanned if scan.warning]
+    yield from _about(
+        domain,
+        faulty,
+        f": {faulty[0].warning}" if faulty else "",
+        title="faulty beside their pixels",
+        verbs=("is faulty", "are {}; the first"),
+    )
     yield from _about(
         domain,
         [scan for scan in scanned if scan.stored.cmyk],

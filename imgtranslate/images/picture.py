@@ -32,6 +32,7 @@ class Picture:
     duration: float | None = None  # ms that a frame of an animation is shown
     loop: int | None = None  # loop count as the format counts it; 0 is for ever, None once
     file_format: str | None = None  # Pillow's name of the format
+    warning: str = ""  # what is faulty in the file beside the pixels
 
 
 # Values

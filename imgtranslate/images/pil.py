@@ -17,6 +17,7 @@ from imgtranslate.images.deep_png import read_deep_png
 from imgtranslate.images.metadata import clean_xmp, exif_block, exif_of, orientation_of, upright
 from imgtranslate.images.opening import DECODER_ERRORS, one_line, refuse_bomb
 from imgtranslate.images.picture import AnyPixels, Picture, Pixels, eight_bits, in_depth, white_of
+from imgtranslate.images.repair import repaired
 
 # Formats whose further images are frames or pages; in others they are layers, sizes or depth maps
 _FRAMED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
@@ -65,7 +66,28 @@ def _raise_fault_of(file: BinaryIO, head: bytes) -> None:
 
 
 def read_by_pillow(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
-    """Read all frames, or the single picture, upright and in their own colour space."""
+    """Read all frames, or the single picture, upright and in their own colour space.
+
+    A file whose pixels are whole is repaired, with a warning.
+    """
+    done = 0
+    try:
+        for picture in _frames(file, allow_huge=allow_huge):
+            yield picture
+            done += 1
+        return
+    except ImageError:
+        raise
+    except DECODER_ERRORS:
+        found = repaired(file)
+        if found is None:
+            raise
+    copy, warning = found
+    for picture in itertools.islice(_frames(copy, allow_huge=allow_huge), done, None):
+        yield replace(picture, warning=warning)
+
+
+def _frames(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
     with open_image(file, allow_huge=allow_huge) as image:
         if not has_frames(image):
             yield picture_of(image, file)

@@ -166,12 +166,13 @@ def read_work(
     seconds, more = time.perf_counter() - start, more or len(frames) > 1
 
     for work in wanted:
-        if _holds_frames(work.job, options):
-            done.append(replace(work, frames=frames, seconds=seconds))
-        else:
+        reasons, taken = [frames[0].warning], frames
+        if not _holds_frames(work.job, options):
+            taken = frames[:1]
             suffix = _suffix(work.job, options)
-            reason = f"only the first of several frames, because {suffix} holds one" if more else ""
-            done.append(replace(work, frames=frames[:1], reason=reason, seconds=seconds))
+            reasons += [f"only the first of several frames, because {suffix} holds one"] * more
+        reason = "; ".join(filter(None, reasons))
+        done.append(replace(work, frames=taken, reason=reason, seconds=seconds))
         seconds = 0.0  # they belong to the first
     return done
 

@@ -231,6 +231,10 @@ def spoil(folder: Path, how: str) -> None:
             image.convert("L").save(target)
         case "misnamed":
             image.save(target, format="JPEG")
+        case "no end":
+            image.save(folder / "odd.jpg")
+            content = (folder / "odd.jpg").read_bytes()
+            (folder / "odd.jpg").write_bytes(content.removesuffix(b"\xff\xd9"))
         case "cmyk":
             image.convert("CMYK").save(folder / "odd.jpg")
         case "profile":
@@ -247,6 +251,7 @@ SAID = {
     "transparent": "odd.png is mostly transparent; training uses the hidden colours",
     "grey": "odd.png is grey among colour pictures",
     "misnamed": "odd.png is a JPEG file despite its name",
+    "no end": "odd.jpg is faulty: its end marker is missing, but no pixels",
     "cmyk": "odd.jpg is CMYK; converted to sRGB",
     "profile": "odd.png has a colour profile other than sRGB",
     "turned": "odd.jpg is rotated upright by its EXIF tag",

@@ -445,6 +445,15 @@ def test_the_first_frame_is_taken_where_an_output_holds_one(
     assert f"in.gif: {reason}" in err
 
 
+def test_a_jpeg_without_its_end_is_written_with_a_notice(
+    there: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = save_picture(there / "whole.jpg").read_bytes()
+    Path("in.jpg").write_bytes(content.removesuffix(b"\xff\xd9"))
+    assert translate("in.jpg", "--model", model, "-o", "out.png") == 0
+    assert "in.jpg: its end marker is missing, but no pixels" in capsys.readouterr().err
+
+
 def test_shards_share_a_tree_and_their_lines_make_the_whole(
     there: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
