@@ -14,7 +14,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from imgtranslate.cli.terminal import in_words, is_terminal, say, say_command, say_notice
+from imgtranslate.cli.terminal import (
+    in_words,
+    is_terminal,
+    printable,
+    say,
+    say_command,
+    say_notice,
+)
 from imgtranslate.data_check.check import DataReport
 from imgtranslate.errors import counted
 from imgtranslate.settings.config import CycleGanConfig, Settings
@@ -279,7 +286,7 @@ def _validated(event: events.Validated) -> str:
 
 def _losses(losses: Mapping[str, float], *, width: int) -> Iterator[Text]:
     """Lay losses out in columns; those of the two directions stand one below the other."""
-    cells = [(name, _figure(value)) for name, value in losses.items()]
+    cells = [(printable(name), _figure(value)) for name, value in losses.items()]
     columns: list[list[tuple[str, str]]] = []
     for rows in (*((1,) if len(cells) <= 4 else ()), 2, *range(4, len(cells) + 2, 2)):
         columns = [cells[first : first + rows] for first in range(0, len(cells), rows)]

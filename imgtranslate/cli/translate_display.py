@@ -87,7 +87,7 @@ class Display:
     def say(self, line: str) -> None:
         """Print a line on stderr, above the progress bar if it is drawn."""
         if self._bar.live.is_started:
-            self._bar.console.print(fitted(line), markup=False, highlight=False, soft_wrap=True)
+            self._above_bar(fitted(line))
         else:
             say(line)
 
@@ -102,9 +102,12 @@ class Display:
         elif not sys.stdout.isatty():
             typer.echo(os.fsencode(line))
         elif self._bar.live.is_started:
-            self.say(line)
+            self._above_bar(printable(line))  # not wrapped, so that JSON stays valid
         else:
             result(printable(line))
+
+    def _above_bar(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _plain_line(self) -> None:
         now, done = time.monotonic(), self._counts.total()

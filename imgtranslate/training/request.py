@@ -140,7 +140,7 @@ def _name_of_run(data: DataSettings) -> str:
     """Return ``horses2zebras``, or the name of the folder or file of pairs."""
     if not data.pairs:
         return f"{_plain_name(data.name_a) or 'a'}2{_plain_name(data.name_b) or 'b'}"
-    place = Path(data.pairs)
+    place = _typed(Path(data.pairs))
     return (place.parent.name if place.name == "train" else place.stem) or "pairs"
 
 

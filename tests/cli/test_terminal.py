@@ -1,13 +1,16 @@
 """Output to the terminal: wrapping, counting, and ``--quiet`` of every command."""
 
 import io
+import json
+import re
 import shlex
 import sys
 from pathlib import Path
 
 import pytest
 import typer
-from fixtures.pictures import save_soft_pictures
+from fixtures.pictures import save_picture, save_soft_pictures
+from fixtures.runs import make_run
 from rich.cells import cell_len
 
 from imgtranslate import cli
@@ -21,6 +24,7 @@ class Terminal(io.StringIO):
     def __init__(self, encoding: str = "utf-8") -> None:
         super().__init__()
         self.of_terminal = encoding
+        self.buffer = io.BytesIO()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -112,6 +116,48 @@ def test_nouns_agree_with_their_numbers(number: int, said: str) -> None:
 )
 def test_durations_are_read_at_a_glance(seconds: float, said: str) -> None:
     assert in_words(seconds) == said
+
+
+CODES = ("\x1b]0;title\x07", "\x1b[44;5m", "\u202e", "\x9b5m", "\x08")  # none is ours
+
+
+def test_no_command_lets_a_name_steer_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = Terminal()
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, shown)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    evil = "".join(CODES) + "[red]"
+    aside = [save_picture(tmp_path / f"{evil}{n}.png", size=(20, 20)) for n in (1, 2)]
+    names = (f"[/]horses{evil}", f"[/]zebras{evil}")
+    run = str(make_run(tmp_path / evil, held_out=(aside, aside), names=names))
+    folders = ["--a", f"{evil}/a", "--b", f"{evil}/b", "--preset", "tiny", "--size", "16"]
+    Path(f"{evil}.png").touch()
+    pictures = ["translate", f"{evil}1.png", f"{evil}.png", "--model", run, "-o", f"out{evil}"]
+    for status, *command in (
+        (0, "train", *folders, "--check", "--set", f"data.name_a={json.dumps(names[0])}"),
+        (2, "train", *folders, "--out", run),
+        (1, *pictures),
+        (1, *pictures, "--json", "--overwrite"),
+        (0, "cycle-check", "--run", run),
+        (0, "evaluate", run, run),
+        (0, "info", f"{run}/ab.safetensors"),
+        (2, "info", evil),
+        (2, f"--{evil}"),
+        (2, evil),
+        (2, "train", "--set", f"{evil}=1"),
+    ):
+        before = shown.tell()
+        assert cli.run(command) == status, command
+        printed = shown.getvalue()[before:]
+        assert printed, command
+        assert not any(code in printed for code in CODES), command
+        if "--json" in command:
+            objects = [json.loads(found) for found in re.findall(r"\{.*\}", printed)]
+            assert [each["status"] for each in objects] == ["written", "failed"]
+    assert r"\x1b]0;title\x07" in shown.getvalue()
 
 
 # --quiet

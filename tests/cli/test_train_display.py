@@ -109,6 +109,14 @@ def test_few_losses_are_one_row() -> None:
     assert shown.splitlines()[-1] == "discriminator 0.500   gan 1.00   l1 12.0"
 
 
+def test_names_of_losses_are_text_and_no_codes() -> None:
+    names = ["[/]", "[red]x", "\x1b]0;title\x07", "\u202etxet", "new\nline"]
+    shown = block(200, replace(PROGRESS, losses=dict.fromkeys(names, 1.0)))
+    for name in ("[/]", "[red]x", r"\x1b]0;title\x07", r"\u202etxet", r"new\nline"):
+        assert f"{name} " in shown
+    assert not {"\x1b]", "\x07", "\u202e"} & {*shown}
+
+
 def test_what_is_not_known_yet_is_not_shown() -> None:
     shown = block(80, FIRST)
     assert "step       1 of 265,200" in shown

@@ -82,6 +82,16 @@ def test_files_that_are_no_pictures_are_named(sides: Path) -> None:
         assert name in message
 
 
+def test_advice_on_a_huge_picture_fits_a_training(
+    sides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_picture(sides / "horses" / "huge.png", size=(60, 60))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    message = refusal(sides)
+    assert "huge.png: 3,600 pixels, more than the limit of 2,000. Resize it" in message
+    assert "allow" not in message
+
+
 def test_what_is_skipped_stays_skipped(sides: Path) -> None:
     broken = sides / "horses" / "1.png"
     broken.write_bytes(b"")
@@ -411,10 +421,12 @@ def test_the_names_of_links_are_the_names_of_the_domains(
         ({"a": "set/trainA", "b": "cats/../dogs"}, "runs/trainA2dogs"),
         ({"data": "cat2dog"}, "runs/cat2dog"),
         ({"data": "set"}, "runs/a2b"),
+        ({"pairs": "cats"}, "runs/cats"),
+        ({"pairs": "cats/.."}, f"runs/{sides.name}"),
     ):
         settings, place = Request(**given).resolve()
         assert place == Path(out)
-        assert f"{settings.data.name_a}2{settings.data.name_b}" == place.name
+        assert "pairs" in given or f"{settings.data.name_a}2{settings.data.name_b}" == place.name
 
 
 def test_the_same_folder_by_a_link_is_told(sides: Path) -> None:

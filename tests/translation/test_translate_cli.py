@@ -148,6 +148,9 @@ def test_two_inputs_for_one_output(there: Path):
         save_picture(there / name)
     assert "a/x.jpg and b/x.jpg: both" in refused(["a", "b"], "out")
     assert "x.jpg and x.png: both" in refused(["x.jpg", "x.png"], "out", file_format="png")
+    (there / "x.heic").touch()  # becomes a PNG too
+    assert "x.heic and x.png: both" in refused(["x.heic", "x.png"], "out")
+    assert "x.heic and x.png: both" in refused(["x.heic", "x.png"])
     assert len(plan(["x.jpg", "x.png"], "out")) == 2
     assert not (there / "out").exists()
 
