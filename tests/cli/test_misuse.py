@@ -344,7 +344,7 @@ def test_a_mistyped_first_row_is_no_heading(
     table.write_text("\n".join(["label,photo", *rows]))
     assert run([*command, "--preset", "tiny", "--size", "32"]) == 0
     capsys.readouterr()
-    table.write_text("\n".join(row.replace(",", ";") for row in rows))
+    table.write_text("\n".join(row.replace(",", "|") for row in rows))
     assert "row 1 has 1 column, not 2, separated by commas" in refused(capsys, *command)
 
 
