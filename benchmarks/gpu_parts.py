@@ -172,7 +172,8 @@ def _step(setting: Setting, variant: Variant, *, batch: int, seconds: float) -> 
     layout = torch.channels_last if variant.channels_last else torch.contiguous_format
     for network in ours.networks.values():
         network.to(memory_format=layout)
-    own = Batch(*(side.to(memory_format=layout) for side in (plain.real_a, plain.real_b)))
+    real_a, real_b = (side.to(memory_format=layout) for side in (plain.real_a, plain.real_b))
+    own = Batch(real_a, real_b)
     rng = random_at(settings.train.seed, Purpose.POOL, 0)
 
     def step_textbook() -> dict[str, torch.Tensor]:

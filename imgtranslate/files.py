@@ -2,18 +2,22 @@
 
 import contextlib
 import errno
+import functools
 import os
 import platform
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from imgtranslate.errors import ImgTranslateError
 
-TEMPORARY_PREFIX = ".imgtranslate-"
-_LEFTOVER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<node>.*)-(?P<process>\d+)-\w+\.tmp")
+STALE_SECONDS = 86_400  # age of a temporary file that certainly nobody writes any more
+
+_PREFIX = ".imgtranslate-"
+_LEFTOVER = re.compile(rf"{re.escape(_PREFIX)}(?P<node>.*)-(?P<process>\d+)-\w+\.tmp")
 
 
 @contextlib.contextmanager
@@ -23,8 +27,9 @@ def replacing(path: Path) -> Iterator[Path]:
     On failure the temporary file is removed and ``path`` is unchanged. Raises
     ``ImgTranslateError`` for a full disk or a folder that cannot be written.
     """
-    temporary = _temporary(path)
+    temporary = temporary_beside(path)
     with explained(path):
+        _tidy(path.parent)
         try:
             yield temporary
             _sync(temporary)
@@ -36,8 +41,9 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside ``path``, which replaces ``path`` on success."""
-    temporary, old = _temporary(path), _temporary(path)
+    temporary, old = temporary_beside(path), temporary_beside(path)
     with explained(path):
+        _tidy(path.parent)
         try:
             temporary.mkdir()
             yield temporary
@@ -71,29 +77,47 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files and folders that killed processes left in ``folder``.
+    """Remove the temporary files and folders that dead processes left in ``folder``.
 
-    Those of running processes and of other machines are kept.
+    Those of running processes are kept, and for a day those of other machines and containers,
+    whose processes cannot be seen from here.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = _LEFTOVER.match(entry.name)
-            if found and found["node"] == _node() and not _runs(int(found["process"])):
+            if found and _is_abandoned(entry, found["node"], int(found["process"])):
                 if entry.is_dir(follow_symlinks=False):
                     shutil.rmtree(entry.path, ignore_errors=True)
                 else:
                     Path(entry.path).unlink(missing_ok=True)
 
 
-def _temporary(path: Path) -> Path:
+def temporary_beside(path: Path) -> Path:
     """Return a short name beside ``path`` that no other process, thread or machine uses."""
     unique = f"{_node()}-{os.getpid()}-{secrets.token_hex(8)}"
     suffix = path.suffix if len(path.suffix) < 10 else ""
-    return path.with_name(f"{TEMPORARY_PREFIX}{unique}.tmp{suffix}")
+    return path.with_name(f"{_PREFIX}{unique}.tmp{suffix}")
 
 
+@functools.cache
+def _tidy(folder: Path) -> None:
+    """Remove leftovers once in each folder into which this process writes."""
+    remove_leftovers(folder)
+
+
+def _is_abandoned(entry: os.DirEntry[str], node: str, process: int) -> bool:
+    if node == _node() and not _runs(process):
+        return True
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS
+
+
+@functools.cache
 def _node() -> str:
-    return re.sub(r"\W+", "_", platform.node())[:60]
+    """Name the machine, and on Linux the namespace in which its process numbers hold."""
+    namespace = ""
+    with contextlib.suppress(OSError):
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return re.sub(r"\W+", "_", f"{platform.node()[:50]}{namespace}")[:80]
 
 
 def _runs(process: int) -> bool:
@@ -110,8 +134,13 @@ def _runs(process: int) -> bool:
 
 
 def _sync(path: Path) -> None:
+    """Write a file to the disk, where the file system can."""
     with path.open("rb+") as file:
-        os.fsync(file.fileno())
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
 
 
 def _reason(error: OSError) -> str:

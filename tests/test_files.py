@@ -70,7 +70,7 @@ def test_only_what_dead_processes_left_is_removed(tmp_path: Path, kind: str) -> 
     )
     assert dead.returncode == 9
     (left,) = tmp_path.iterdir()
-    (tmp_path / left.name.replace("-", "-elsewhere", 2)).touch()
+    (tmp_path / left.name.replace("-", "-elsewhere", 1)).touch()
     (tmp_path / ".imgtranslate-notes.tmp").touch()
     with replacing(tmp_path / "b.png") as mine:
         mine.touch()

@@ -1,37 +1,36 @@
 """Training samples and batches by position: read, resize, crop, flip, rotate, colour, stack."""
 
+import itertools
 import os
-import shutil
-import signal
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from imgtranslate.data.cache import Caches, local_processes, source_of
 from imgtranslate.data.folders import Domain
+from imgtranslate.data.readers import start_readers
 from imgtranslate.data.sampling import BatchSplit, Purpose, index_at, random_at
 from imgtranslate.errors import ImageError
 from imgtranslate.images import Pixels
 from imgtranslate.images.picture import resize_pixels
 from imgtranslate.settings.config import Resample, Settings
 
-AHEAD = 2  # batches that the thread reads ahead
 MOST_WORKERS = 8
-PREFETCHED = 2  # batches that each worker reads ahead
+STOP_SECONDS = 0.2  # between two looks for a stop while a batch is awaited
+SUBSTITUTES = 100  # most samples that are tried in place of an unreadable one
+SUBSTITUTE_DISTANCE = 7919  # positions to the next of them; prime, so that none is in the batch
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
 _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 
 Sample = tuple[Pixels, Pixels]  # of A and of B
-Collated = tuple[Tensor, Tensor] | ImageError  # uint8 (n, h, w, c) of A and of B, or a fault
+Collated = tuple[Pixels, Pixels, tuple[str, ...]]  # uint8 (n, h, w, c) of A and of B, and faults
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,10 @@ class Batch:
 
     real_a: Tensor
     real_b: Tensor
+    faults: tuple[str, ...] = ()  # one line for each picture that was skipped
 
 
-class SampleDataset(Dataset[Sample | ImageError]):
+class SampleDataset:
     """The sample at each position: uint8 (crop_size, crop_size, c) of A and of B.
 
     Unpaired sides are sampled independently. The two pictures of a pair get the same crop, flip and
@@ -159,87 +159,74 @@ def batches(
     workers: int,
     device: torch.device,
     split: BatchSplit,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Batch]:
     """Yield ``num_batches`` batches, starting at ``first_position``.
 
     The number of workers does not change the batches. ``split``: the size of a batch, and the rows
-    of it that this rank reads.
+    of it that this rank reads. Ends early if ``stop`` returns True while a batch is awaited. Raises
+    ``ImageError`` if a picture cannot be read, ``ReaderError`` if a worker dies.
     """
-    positions = split.positions(first_position, num_batches)
-    found: Iterator[Collated]
-    if workers == 0:
-        found = _read_in_thread(dataset, positions)
-    else:
-        loader: DataLoader[Sample | ImageError] = DataLoader(
-            dataset,
-            batch_sampler=positions,
-            num_workers=workers,
-            prefetch_factor=PREFETCHED,
-            collate_fn=_collate,
-            pin_memory=device.type == "cuda",
-            worker_init_fn=_ignore_signals,
-        )
-        found = iter(loader)
-    for collated in found:
-        if isinstance(collated, ImageError):
-            raise collated
-        yield Batch(*(to_device(pixels, device) for pixels in collated))
-
-
-def _read_in_thread(dataset: SampleDataset, positions: Iterable[list[int]]) -> Iterator[Collated]:
-    def read(batch: list[int]) -> Collated:
-        return _collate([dataset[position] for position in batch])
-
-    pool, ahead = ThreadPoolExecutor(1), deque[Future[Collated]]()
+    read_all = partial(_read_all, dataset, split, first_position, num_batches)
+    readers = start_readers(read_all, workers=min(workers, num_batches))
     try:
-        for batch in positions:
-            ahead.append(pool.submit(read, batch))
-            if len(ahead) > AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        for number in range(num_batches):
+            reader = readers[number % len(readers)]
+            while (found := reader.take(seconds=STOP_SECONDS)) is None:
+                if stop():
+                    return
+            if isinstance(found, ImageError):
+                raise found
+            yield _to_batch(found, device)
     finally:
-        pool.shutdown(cancel_futures=True)
+        for reader in readers:
+            reader.close()
 
 
-def _ignore_signals(_: int) -> None:
-    """Ignore SIGINT and SIGTERM, which reach the whole process group.
+def _read_all(
+    dataset: SampleDataset, split: BatchSplit, first: int, count: int, start: int, every: int
+) -> Iterator[Collated | ImageError]:
+    """Read the batches ``start``, ``start + every``, … of ``count``."""
+    for positions in itertools.islice(split.positions(first, count), start, None, every):
+        yield _read_batch(dataset, positions)
 
-    The training process stops its workers itself; they also end when it ends.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+def _read_batch(dataset: SampleDataset, positions: Sequence[int]) -> Collated | ImageError:
+    """Read and stack samples; with ``data.skip_unreadable``, others in place of unreadable ones."""
+    samples: list[Sample] = []
+    faults: list[str] = []
+    for position in positions:
+        sample = dataset[position]
+        for number in range(1, SUBSTITUTES + 1 if dataset.data.skip_unreadable else 1):
+            if not isinstance(sample, ImageError):
+                break
+            faults.append(str(sample))
+            sample = dataset[position + number * SUBSTITUTE_DISTANCE]
+        if isinstance(sample, ImageError):
+            return sample
+        samples.append(sample)
+    a, b = (np.stack(side) for side in zip(*samples, strict=True))
+    return a, b, tuple(faults)
+
+
+def _to_batch(collated: Collated, device: torch.device) -> Batch:
+    a, b, faults = collated
+    sides = [torch.from_numpy(pixels) for pixels in (a, b)]
+    if device.type == "cuda":
+        sides = [pixels.pin_memory() for pixels in sides]
+    real_a, real_b = (to_device(pixels, device) for pixels in sides)
+    return Batch(real_a, real_b, faults)
 
 
 def choose_workers(settings: Settings, device: torch.device) -> int:
-    """Choose the number of reader processes; 0 on a CPU, where the network needs the cores.
+    """Choose the number of reader processes, at most one for each core.
 
-    Workers pass batches through shared memory, which may be small in a container.
+    By default there are none on a CPU, where the network needs the cores.
     """
-    data = settings.data
-    if data.workers != "auto":
-        return data.workers
-    if device.type == "cpu":
-        return 0
-    batch = settings.train.batch_size * data.crop_size**2 * (data.channels_a + data.channels_b)
-    spare = (os.cpu_count() or 1) // local_processes() - 1
-    return max(0, min(MOST_WORKERS, spare, _shared_memory() // (PREFETCHED * batch)))
-
-
-def _shared_memory() -> int:
-    """Return the bytes that workers may use: half of the free shared memory."""
-    place = Path("/dev/shm")
-    return shutil.disk_usage(place).free // 2 if place.is_dir() else 2**62
-
-
-def _collate(samples: Sequence[Sample | ImageError]) -> Collated:
-    good = []
-    for sample in samples:
-        if isinstance(sample, ImageError):
-            return sample
-        good.append(sample)
-    a, b = (torch.from_numpy(np.stack(side)) for side in zip(*good, strict=True))
-    return a, b
+    asked, cores = settings.data.workers, (os.cpu_count() or 1) // local_processes()
+    if asked != "auto":
+        return min(asked, max(1, cores))
+    return 0 if device.type == "cpu" else max(0, min(MOST_WORKERS, cores - 1))
 
 
 def to_device(pixels: Tensor, device: torch.device) -> Tensor:

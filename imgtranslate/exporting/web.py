@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import numpy as np
 from imgtranslate.engines.any_size import whole_bytes
 from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
 from imgtranslate.exporting.export import ExportResult, export_model
-from imgtranslate.files import TEMPORARY_PREFIX, explained
+from imgtranslate.files import explained, remove_leftovers, temporary_beside
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
 from imgtranslate.pages.web import INDEX, page_files
@@ -125,9 +124,10 @@ def _runtime_parts(runtime: Path | None) -> list[Path]:
 @contextlib.contextmanager
 def _built_beside(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder, whose files move to ``folder`` on success."""
-    built = folder.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    built = temporary_beside(folder)
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder.parent)
         built.mkdir()
         try:
             yield built

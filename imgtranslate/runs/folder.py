@@ -3,19 +3,18 @@
 import contextlib
 import itertools
 import json
-import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from imgtranslate.errors import CheckpointError, UsageError
-from imgtranslate.files import explained, remove_leftovers, write_text
+from imgtranslate.errors import CheckpointError, ImgTranslateError, UsageError
+from imgtranslate.files import explained, remove_leftovers, temporary_beside, write_text
 from imgtranslate.settings.config import Settings, to_tree
 from imgtranslate.settings.parsing import parse_settings, read_settings_text
 
@@ -101,18 +100,26 @@ class Run:
             write_text(self.metrics, "".join(f"{line}\n" for line in kept))
 
     @contextlib.contextmanager
-    def only_one(self) -> Iterator[None]:
+    def only_one(self, notice: Callable[[str], None]) -> Iterator[None]:
         """Prevent other processes from training this run until this one ends or dies.
 
         Two processes would mix their lines in ``metrics.jsonl`` and overwrite each other's state.
+        ``notice`` receives one line if the file system has no locks, as some network drives.
         """
         place = self.folder / ".lock"
         with explained(place):
             file = place.open("a")
         with file:
-            if not _lock(file.fileno()):
+            try:
+                _lock(file.fileno())
+            except (BlockingIOError, PermissionError) as error:  # the two codes of POSIX
                 raise UsageError(
                     f"{self.folder}: another process is training it. Wait until it ends, or stop it"
+                ) from error
+            except OSError as error:
+                notice(
+                    f"{place}: this file system has no locks ({error.strerror}). Do not train "
+                    "this run in a second process at the same time"
                 )
             yield
 
@@ -132,8 +139,8 @@ class Run:
     def remove_leftovers(self) -> None:
         """Remove the incomplete files of a killed process."""
         self._remove_half_best()
-        remove_leftovers(self.folder)
-        remove_leftovers(self.samples)
+        for folder in (self.folder.absolute().parent, self.folder, self.samples):
+            remove_leftovers(folder)
 
     def _remove_half_best(self) -> None:
         for half in (FRESH_BEST, OLD_BEST):
@@ -182,15 +189,10 @@ def parse_config(text: str) -> tuple[Settings, dict[str, Any]]:
     return parse_settings(tree), record if isinstance(record, dict) else {}
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock a file for this process but not its forks; return whether it was free."""
-    if sys.platform == "win32":  # no lock, because Windows has no fcntl
-        return True
-    try:
+def _lock(descriptor: int) -> None:
+    """Lock a file for this process but not its forks; raise ``OSError`` if that fails."""
+    if sys.platform != "win32":  # no lock on Windows, which has no fcntl
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def refuse_existing(out: Path, *, method: str) -> None:
@@ -210,26 +212,29 @@ def refuse_existing(out: Path, *, method: str) -> None:
         raise UsageError(f"{out}: already exists. Choose another folder with `out`")
 
 
-def begin(out: Path) -> Run:
-    """Create the temporary folder in which a run is prepared, beside ``out``."""
-    place = out.absolute()
-    folder = place.with_name(f".{place.name}.{os.getpid()}.new")
+@contextlib.contextmanager
+def new_run(out: Path) -> Iterator[Run]:
+    """Yield a temporary folder beside ``out``, which is renamed to ``out`` on success.
+
+    So no incomplete run is ever visible there. A folder in which files have appeared meanwhile is
+    not replaced.
+    """
+    folder = temporary_beside(out.absolute())
     try:
+        try:
+            (folder / "samples").mkdir(parents=True)
+        except OSError as error:
+            raise _cannot_be_created(out, error) from error
+        remove_leftovers(folder.parent)
+        yield Run(folder)
+        try:
+            folder.rename(out)
+        except OSError as error:
+            raise _cannot_be_created(out, error) from error
+    except ImgTranslateError as error:
+        raise type(error)(str(error).replace(str(folder), str(out))) from error
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        (folder / "samples").mkdir(parents=True)
-    except OSError as error:
-        raise _cannot_be_created(out, error) from error
-    return Run(folder)
-
-
-def publish(run: Run, out: Path) -> Run:
-    """Rename a prepared run to ``out``, so that no incomplete run is ever visible there."""
-    try:
-        run.folder.rename(out)
-    except OSError as error:
-        shutil.rmtree(run.folder, ignore_errors=True)
-        raise _cannot_be_created(out, error) from error
-    return Run(out)
 
 
 def _cannot_be_created(out: Path, error: OSError) -> UsageError:

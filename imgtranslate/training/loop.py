@@ -4,18 +4,21 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from imgtranslate.data.cache import open_caches
 from imgtranslate.data.folders import Domains
 from imgtranslate.data.loader import Batch, SampleDataset, batches, choose_workers
 from imgtranslate.data_check.check import DataReport
+from imgtranslate.errors import ImgTranslateError
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.methods.schedule import Schedule
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import is_paired
 from imgtranslate.training.events import (
     Forecast,
+    Notice,
     Progress,
     Report,
     Saved,
@@ -25,8 +28,9 @@ from imgtranslate.training.events import (
     TrainResult,
 )
 from imgtranslate.training.health import MetricsLog
+from imgtranslate.training.processes import ReportedElsewhereError
 from imgtranslate.training.run_state import Recovery, save_best, save_run
-from imgtranslate.training.samples import write_samples
+from imgtranslate.training.samples import Crops, sample_crops, write_samples
 from imgtranslate.training.validation import Validation
 
 SAVE_SECONDS = 600.0  # longest time between saves, which limits the loss by a crash
@@ -73,12 +77,38 @@ def learn(
     caches = open_caches(domains, settings.data, workers=workers)
     dataset = SampleDataset(*domains, settings, paired=is_paired(settings.method), caches=caches)
     validation = Validation(settings=settings, domains=domains)
+    crops: Crops = ([], [])
+    if group.leads and first < total:  # now, as a picture may be missing later
+        validation.read(learner.device)
+        crops = sample_crops(domains, settings)
     log = MetricsLog(run=run, schedule=schedule, report=report)
     recovery = Recovery(run=run, dataset=dataset, log=log)
     pace, forecast, saved_at = Pace(), False, began
     losses: dict[str, float] = {}
+    skipped: set[str] = set()
+    asked = settings.data.workers
+    if asked != "auto" and workers < asked:
+        report(Notice(text=f"data.workers {asked}: {workers}, one for each core, are used"))
 
-    for batch in pace.waiting_for(_batches(dataset, learner, total=total, workers=workers)):
+    stream = _batches(dataset, learner, total=total, workers=workers, stop=stop)
+    for batch in pace.waiting_for(stream):
+        # End without this step, if a rank has a fault instead of a batch, or was told to stop
+        failing, stopping = group.any(isinstance(batch, ImgTranslateError), batch is None)
+        if failing or stopping or not isinstance(batch, Batch):
+            rate = schedule.learning_rate(learner.steps_done, learner.validations)
+            if not recovery.recover(learner, thorough=True, learning_rate=rate) and group.leads:
+                save_run(run, learner)
+            report(Saved(step=learner.steps_done))
+            group.wait()
+            if isinstance(batch, ImgTranslateError):
+                raise _with_step(batch, run=run.folder, step=learner.steps_done) from batch
+            if failing:
+                raise ReportedElsewhereError("another process cannot read its pictures")
+            break
+        for fault in sorted({*batch.faults} - skipped):
+            report(Notice(text=f"{fault}. Training continues with another picture"))
+        skipped.update(batch.faults)
+
         # Step
         rate = schedule.learning_rate(learner.steps_done, learner.validations)
         learner.step(batch, learning_rate=rate)
@@ -103,7 +133,7 @@ def learn(
             learner.validations = list(array("d", numbers))
         log.write(row, learner, learning_rate=rate)
         if drawing and group.leads:
-            write_samples(run, learner, domains)
+            write_samples(run, learner, crops)
         if drawing:
             group.wait()
 
@@ -225,12 +255,21 @@ class Pace:
         return sum(whole for whole, _ in self._times) / max(1, len(self._times))
 
 
+def _with_step(fault: ImgTranslateError, *, run: Path, step: int) -> ImgTranslateError:
+    """Add the saved step to a fault; a run without one is not kept."""
+    if step == 0:
+        return fault
+    text = str(fault).rstrip(".")
+    return type(fault)(f"{text}. Step {step:,} is saved: continue with `resume` {run}")
+
+
 def _batches(
-    dataset: SampleDataset, learner: Learner, *, total: int, workers: int
-) -> Iterator[Batch]:
+    dataset: SampleDataset, learner: Learner, *, total: int, workers: int, stop: Stop
+) -> Iterator[Batch | ImgTranslateError | None]:
     """Yield batches from the position of the learner, which a recovery sets back.
 
-    The caller must learn from each batch before it requests the next.
+    The caller must learn from each batch before it requests the next. The last item is the error
+    if a batch cannot be read, and None after a stop while a batch was awaited.
     """
     while learner.steps_done < total:
         step = learner.steps_done
@@ -241,8 +280,16 @@ def _batches(
             workers=workers,
             device=learner.device,
             split=learner.split,
+            stop=stop,
         )
-        for expected, batch in enumerate(stream, start=step + 1):
-            yield batch
-            if learner.steps_done != expected:
-                break
+        expected = step
+        try:
+            for expected, batch in enumerate(stream, start=step + 1):
+                yield batch
+                if learner.steps_done != expected:
+                    break
+            else:
+                if expected < total:
+                    yield None
+        except ImgTranslateError as error:
+            yield error

@@ -18,13 +18,21 @@ SAMPLE_ROWS = 4
 CODES = 4  # samples of one input, if the generator takes a code
 
 
-@torch.inference_mode()
-def write_samples(run: Run, learner: Learner, domains: Domains) -> None:
-    """Draw held-out pictures, one row each: real, fake and recovered, or real, fakes and truth."""
-    settings = learner.settings
-    models = {direction: generator for direction, (generator, _) in learner.models().items()}
+Crops = tuple[list[Pixels], list[Pixels]]  # of A and of B
+
+
+def sample_crops(domains: Domains, settings: Settings) -> Crops:
+    """Read the pictures of all samples of a run."""
     a, b = (held_out_crops(domain, settings, count=SAMPLE_ROWS) for domain in domains)
-    name_a, name_b = (domain.name for domain in domains)
+    return a, b
+
+
+@torch.inference_mode()
+def write_samples(run: Run, learner: Learner, crops: Crops) -> None:
+    """Draw ``crops``, one row each: real, fake and recovered, or real, fakes and truth."""
+    (a, b), settings = crops, learner.settings
+    models = {direction: generator for direction, (generator, _) in learner.models().items()}
+    name_a, name_b = settings.data.name_a, settings.data.name_b
     with evaluating(*models.values()):
         if "ba" in models:
             titles = [name_a, f"to {name_b}", f"back to {name_a}"]

@@ -20,7 +20,7 @@ from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup, ProcessGroupError
 from imgtranslate.model_files.checkpoint import read_state_header
 from imgtranslate.runs.data import domains_of_run, fingerprints, has_changed
-from imgtranslate.runs.folder import Run, begin, publish, refuse_existing
+from imgtranslate.runs.folder import Run, new_run, refuse_existing
 from imgtranslate.settings.compatibility import check_sharing
 from imgtranslate.settings.config import CycleGanConfig, Settings, is_paired
 from imgtranslate.training.events import Checking, Notice, Report, Stop, TrainResult, ignore, never
@@ -141,23 +141,33 @@ def start(
 ) -> TrainResult:
     """Start the planned run and train to its end, or until ``stop`` returns True."""
     settings, checked = plan.settings, plan.report
+
+    def notice(text: str) -> None:
+        report(Notice(text=text))
+
     refuse_cache(checked.domains, settings.data)
     learner = Learner(settings, plan.device, group=group)
     if plan.init is not None:
         for line in load_initial(learner, plan.init):
-            report(Notice(text=line))
+            notice(line)
     record = record_of(checked) | ({LAUNCH: plan.launch} if plan.launch else {})
-    run = begin(plan.out)
-    try:
-        run.write_config(settings, record)
-        save_run(run, learner)
-    except ImgTranslateError:  # on a full disk an unfinished folder would waste space
-        shutil.rmtree(run.folder, ignore_errors=True)
-        raise
-    run = publish(run, plan.out)
-    with run.only_one(), failures_explained(run):
-        send_run(run, learner, record)
-        result = learn(run, learner, checked.domains, checked=checked, report=report, stop=stop)
+    with new_run(plan.out) as prepared:
+        prepared.write_config(settings, record)
+        save_run(prepared, learner)
+    run = Run(plan.out)
+    with run.only_one(notice):
+        try:
+            with failures_explained(run):
+                send_run(run, learner, record)
+                result = learn(
+                    run, learner, checked.domains, checked=checked, report=report, stop=stop
+                )
+        except ProcessGroupError:  # a launcher may start it again
+            raise
+        except ImgTranslateError:
+            if learner.steps_done == 0:  # nothing is lost, and the next try can take the name
+                shutil.rmtree(run.folder, ignore_errors=True)
+            raise
     return _with_page(result, report, device=str(plan.device))
 
 
@@ -196,7 +206,7 @@ def resume(
 
     # State
     chosen = choose_device(device)
-    with folder.only_one(), failures_explained(folder):
+    with folder.only_one(lambda text: report(Notice(text=text))), failures_explained(folder):
         header = read_state_header(folder.state)
         longer_side = max(len(domain.files) for domain in domains)
         refuse_past(changed, settings or {}, step=header.step, longer_side=longer_side)
@@ -229,11 +239,6 @@ def failures_explained(run: Run) -> Iterator[None]:
         raise ProcessGroupError(f"{run.folder}: {error} {run.folder}") from error
     except RuntimeError as error:
         text = str(error)
-        if "DataLoader worker" in text and "killed" in text:
-            raise ImgTranslateError(
-                f"{run.folder}: a process that reads pictures was killed, probably for lack of "
-                f"memory. Continue with `resume` {run.folder} and data.workers 0"
-            ) from error
         if "out of memory" in text or "allocate memory" in text:
             raise ImgTranslateError(
                 f"{run.folder}: out of memory with these settings. Start a new run with a smaller "

@@ -33,6 +33,14 @@ class Validation:
     reals: dict[str, Pictures] = field(default_factory=dict)  # by letter
     bands: dict[str, validation_distance.Bands] = field(default_factory=dict)  # likewise
 
+    def read(self, device: torch.device) -> None:
+        """Read the pictures, none of which then has to exist any more."""
+        for domain in self.domains if all(each.held_out for each in self.domains) else ():
+            crops = held_out_crops(domain, self.settings, count=VALIDATION_PICTURES)
+            reals = [to_tensor(pixels, device) for pixels in crops]
+            self.reals[domain.letter] = reals
+            self.bands[domain.letter] = validation_distance.describe(reals)
+
     @torch.inference_mode()
     def measure(self, learner: Learner) -> Numbers:
         """Measure ``validation`` and its parts; empty without held-out pictures.
@@ -47,11 +55,8 @@ class Validation:
         """
         if not all(domain.held_out for domain in self.domains):
             return {}
-        for domain in self.domains if not self.reals else ():
-            crops = held_out_crops(domain, self.settings, count=VALIDATION_PICTURES)
-            reals = [to_tensor(pixels, learner.device) for pixels in crops]
-            self.reals[domain.letter] = reals
-            self.bands[domain.letter] = validation_distance.describe(reals)
+        if not self.reals:
+            self.read(learner.device)
         models = learner.models()
         with evaluating(*(n for pair in models.values() for n in pair if n is not None)):
             numbers = (

@@ -17,7 +17,6 @@ from typing import TypeVar
 import numpy as np
 
 from imgtranslate.errors import checks_arguments
-from imgtranslate.files import remove_leftovers
 from imgtranslate.settings.config import Direction
 from imgtranslate.translation.codes import Model
 from imgtranslate.translation.outputs import Output
@@ -56,8 +55,6 @@ def run_jobs(
     much larger than those of the training. On the CPU each picture runs alone, on CUDA in a batch
     with others of its size.
     """
-    for folder in {job.target.parent for job in jobs if isinstance(job.target, Path)}:
-        remove_leftovers(folder)
     workers = min(4, os.cpu_count() or 1)
 
     # Read ahead; adjacent jobs that read the same picture in the same way are one task.

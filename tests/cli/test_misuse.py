@@ -26,7 +26,7 @@ from imgtranslate.model_files.checkpoint import (
     read_model_header,
     read_state_header,
 )
-from imgtranslate.runs.folder import Run, begin
+from imgtranslate.runs.folder import Run, new_run
 from imgtranslate.training.train import resume, train
 from imgtranslate.translation.codes import read_codes
 
@@ -174,7 +174,7 @@ def test_metrics_that_are_a_folder_are_refused(copied: Path) -> None:
 
 def test_one_run_is_trained_by_one_process(copied: Path) -> None:
     code = f"from pathlib import Path; from imgtranslate.runs.folder import Run\n\
-with Run(Path({str(copied)!r})).only_one(): print('held', flush=True); input()"
+with Run(Path({str(copied)!r})).only_one(print): print('held', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -185,12 +185,18 @@ with Run(Path({str(copied)!r})).only_one(): print('held', flush=True); input()"
     assert resume(copied, settings={"train.steps": 4}, device="cpu").finished
 
 
-def test_two_processes_prepare_runs_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = begin(tmp_path / "run")
-    monkeypatch.setattr(os, "getpid", lambda: 12345)
-    second = begin(tmp_path / "run")
-    assert first.folder != second.folder
-    assert first.samples.is_dir()
+def test_two_processes_prepare_runs_apart_and_the_first_wins(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def prepare_two() -> None:
+        with new_run(out) as late, new_run(out) as early:
+            assert late.folder != early.folder
+            (early.folder / "mine").touch()
+
+    with pytest.raises(ImgTranslateError, match="cannot be created"):
+        prepare_two()
+    assert (out / "mine").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_run_that_cannot_be_begun_leaves_nothing(home: Path, tmp_path: Path) -> None:
@@ -408,7 +414,6 @@ def test_an_import_is_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[s
             "DefaultCPUAllocator: can't allocate memory: you tried",
             "out of memory with these settings",
         ),
-        ("DataLoader worker (pid 7) is killed by signal: Killed. ", "data.workers 0"),
     ],
 )
 def test_too_little_memory_is_one_line(

@@ -399,14 +399,9 @@ def held_memory(drawn: Iterator[object]) -> int:
 
 def test_the_number_of_workers_is_chosen(sides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, gpu = settings_of(sides), torch.device("cuda")
-    monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    monkeypatch.setattr("imgtranslate.data.loader._shared_memory", lambda: 2**30)
-    assert (choose_workers(settings, CPU), choose_workers(settings, gpu)) == (0, 8)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert choose_workers(settings, gpu) == 3
-    monkeypatch.setattr("imgtranslate.data.loader._shared_memory", lambda: 3000)
-    assert choose_workers(settings, gpu) == 1  # a batch is 16 * 16 * 4 bytes, two for each
-    monkeypatch.setattr("imgtranslate.data.loader._shared_memory", lambda: 0)
-    assert choose_workers(settings, gpu) == 0
     given = parse_settings({**to_tree(settings), "data": to_tree(settings.data) | {"workers": 5}})
-    assert choose_workers(given, CPU) == 5
+    for cores, processes, chosen, bounded in ((16, 1, 8, 5), (16, 4, 3, 4), (1, 1, 0, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        assert (choose_workers(settings, CPU), choose_workers(settings, gpu)) == (0, chosen)
+        assert (choose_workers(given, CPU), choose_workers(given, gpu)) == (bounded, bounded)
