@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,17 @@ def count_up(first: int, every: int) -> Iterator[int]:
     yield from range(first, 20, every)
 
 
+@pytest.fixture
+def mine() -> Callable[[], list[int]]:
+    """The processes that the test has started and that are alive."""
+    before = {process.pid for process in multiprocessing.active_children()}
+    return lambda: [
+        process.pid
+        for process in multiprocessing.active_children()
+        if process.pid is not None and process.pid not in before
+    ]
+
+
 def gone(process: int) -> bool:
     for _ in range(600):
         try:
@@ -68,25 +79,24 @@ def test_each_reader_has_its_share_in_order() -> None:
     assert taken == list(range(20))
 
 
-def test_a_reader_that_dies_is_one_line(tmp_path: Path) -> None:
+def test_a_reader_that_dies_is_one_line(tmp_path: Path, mine: Callable[[], list[int]]) -> None:
     drawn = stream(dataset(tmp_path), workers=2)
     next(drawn)
-    victim = multiprocessing.active_children()[0]
-    assert victim.pid is not None
-    os.kill(victim.pid, signal.SIGKILL)
+    victim, other = mine()
+    os.kill(victim, signal.SIGKILL)
     with pytest.raises(ReaderError, match="killed by signal 9, probably for lack of memory"):
         list(drawn)
-    assert multiprocessing.active_children() == []
+    assert mine() == []
+    assert gone(other)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_readers_leave_signals_to_the_training(number: int) -> None:
+def test_readers_leave_signals_to_the_training(number: int, mine: Callable[[], list[int]]) -> None:
     reader = ReaderProcess(count_up, 0, 1)
     try:
         assert reader.take(seconds=60) == 0
-        (process,) = multiprocessing.active_children()
-        assert process.pid is not None
-        os.kill(process.pid, number)
+        (process,) = mine()
+        os.kill(process, number)
         assert [reader.take(seconds=60) for _ in range(19)] == list(range(1, 20))
     finally:
         reader.close()
@@ -94,7 +104,10 @@ def test_readers_leave_signals_to_the_training(number: int) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_stop_is_heard_while_a_reader_hangs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    mine: Callable[[], list[int]],
 ) -> None:
     end = threading.Event()
     monkeypatch.setattr(SampleDataset, "__getitem__", lambda *_: end.wait())
@@ -105,7 +118,7 @@ def test_a_stop_is_heard_while_a_reader_hangs(
         return len(asked) > 2
 
     assert list(stream(dataset(tmp_path), workers=workers, stop=stop)) == []
-    assert multiprocessing.active_children() == []
+    assert mine() == []
     end.set()
 
 
@@ -154,22 +167,18 @@ def test_a_bug_in_a_reader_ends_the_reading(
 def test_fewer_readers_start_where_the_system_refuses_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    started: list[ReaderProcess] = []
-
-    def refuse(limit: int, *arguments: Any) -> ReaderProcess:
-        if len(multiprocessing.active_children()) >= limit:
+    def refuse(limit: int, read_all: Any, first: int, every: int) -> ReaderProcess:
+        if first >= limit:
             raise OSError(24, "Too many open files")
-        started.append(ReaderProcess(*arguments))
-        return started[-1]
+        return ReaderProcess(read_all, first, every)
 
-    for limit, workers in ((5, 2), (1, 0)):
+    for limit, kinds in ((5, [ReaderProcess] * 2), (1, [ReaderThread])):
         monkeypatch.setattr(module, "ReaderProcess", partial(refuse, limit))
         found = start_readers(count_up, workers=8)
-        assert len(multiprocessing.active_children()) == workers
+        assert [type(reader) for reader in found] == kinds
         assert [found[n % len(found)].take(seconds=60) for n in range(20)] == list(range(20))
         for reader in found:
             reader.close()
-    assert isinstance(found[0], ReaderThread)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
