@@ -22,6 +22,7 @@ if sys.platform != "win32":
     import fcntl
 
 FRESH_BEST, OLD_BEST = ".best.new", ".best.old"  # while ``best`` is replaced
+EARLIER_BEST = ".best.earlier"  # the best models before the validation of the last step
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,14 @@ class Run:
             kept = [line for line in lines if (row := parse_row(line)) and row.step <= step]
             write_text(self.metrics, "".join(f"{line}\n" for line in kept))
 
+    def take_back_last(self) -> None:
+        """Undo the validation of a last step, of which a longer run knows nothing."""
+        self.restore_best()
+        if any(row.last for row in self.read_metrics()):
+            lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = [line for line in lines if (row := parse_row(line)) and not row.last]
+            write_text(self.metrics, "".join(f"{line}\n" for line in kept))
+
     @contextlib.contextmanager
     def only_one(self, notice: Callable[[str], None]) -> Iterator[None]:
         """Prevent other processes from training this run until this one ends or dies.
@@ -124,17 +133,34 @@ class Run:
             yield
 
     @contextlib.contextmanager
-    def replacing_best(self) -> Iterator["Run"]:
-        """Yield an empty folder that replaces ``best`` in one step on success."""
-        fresh, old = self.folder / FRESH_BEST, self.folder / OLD_BEST
+    def replacing_best(self, *, keep: bool = False) -> Iterator["Run"]:
+        """Yield an empty folder that replaces ``best`` in one step on success.
+
+        ``keep``: keep the present ``best``, which may be missing, for ``restore_best``.
+        """
+        fresh, old = self.folder / FRESH_BEST, self.folder / (EARLIER_BEST if keep else OLD_BEST)
         with explained(self.best):
             self._remove_half_best()
             fresh.mkdir()
             yield Run(fresh)
             if self.best.exists():
                 self.best.rename(old)
+            elif keep:
+                old.mkdir()
             fresh.rename(self.best)
-            shutil.rmtree(old, ignore_errors=True)
+            if not keep:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def restore_best(self) -> None:
+        """Undo a replacement of ``best`` that kept the models before it, if there was one."""
+        earlier = self.folder / EARLIER_BEST
+        if earlier.is_dir():
+            with explained(self.best):
+                shutil.rmtree(self.best, ignore_errors=True)
+                if any(earlier.iterdir()):
+                    earlier.rename(self.best)
+                else:
+                    earlier.rmdir()
 
     def remove_leftovers(self) -> None:
         """Remove the incomplete files of a killed process."""
@@ -154,6 +180,7 @@ class MetricsRow:
     step: int
     numbers: dict[str, float]  # by name: epoch, lr, losses, validation; NaN if training diverged
     health: dict[str, str]  # warnings by name
+    last: bool = False  # the validation of the last step, taken back if the run is extended
 
 
 def parse_row(line: str) -> MetricsRow | None:
@@ -174,6 +201,7 @@ def parse_row(line: str) -> MetricsRow | None:
         step=step,
         numbers={name: value for name, value in tree.items() if isinstance(value, float)},
         health={name: text for name, text in texts if isinstance(text, str)},
+        last=tree.get("last") is True,
     )
 
 

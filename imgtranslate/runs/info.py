@@ -95,7 +95,8 @@ def _run(path: Path) -> Info:
     settings, record = run.read_config()
     header = read_state_header(run.state)
     data = settings.data
-    models = sorted(p for p in path.rglob("*.safetensors") if p.name != "state.safetensors")
+    folders = (path, run.best)
+    models = sorted(p for f in folders for p in f.glob("*.safetensors") if p != run.state)
     facts = {
         "learns": f"{data.name_a} to {data.name_b}, by {settings.method.kind}",
         "step": f"{header.step:,}",

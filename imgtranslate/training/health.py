@@ -107,20 +107,39 @@ class MetricsLog:
     schedule: Schedule
     report: Report
     health: Health = field(init=False)
+    last: tuple[float, int] | None = field(init=False)  # validation of the last step, and the step
 
     def __post_init__(self) -> None:
         self._read_again()
 
-    def write(self, row: Mapping[str, float], learner: Learner, *, learning_rate: float) -> None:
-        """Write one row with its warnings, unless it is empty."""
+    def write(
+        self,
+        row: Mapping[str, float],
+        learner: Learner,
+        *,
+        learning_rate: float,
+        last: bool = False,
+    ) -> None:
+        """Write one row with its warnings, unless it is empty.
+
+        ``last``: mark it as the validation of the last step, which a longer run takes back.
+        """
         if not row or not learner.group.leads:
             return
-        full = {**self._head(learner, learning_rate), **row}
+        step, mark = learner.steps_done, {"last": True} if last else {}
+        full = {**self._head(learner, learning_rate), **mark, **row}
         self._append(full, self.health.see(full))
-        best = learner.best()
+        if last:
+            self.last = row["validation"], step
+        best = self.best(learner)
         if best is not None and "validation" in row:
-            step, value = learner.steps_done, row["validation"]
+            value = row["validation"]
             self.report(Validated(step=step, value=value, best=best[0], best_step=best[1]))
+
+    def best(self, learner: Learner) -> tuple[float, int] | None:
+        """Return the lowest validation and its step, that of the last step included."""
+        found = [best for best in (learner.best(), self.last) if best is not None]
+        return min(found, key=lambda best: (math.isnan(best[0]), best[0]), default=None)
 
     def restart(self, line: str, learner: Learner, *, learning_rate: float) -> None:
         """Continue from the remaining rows after a recovery, and write the reason ``line``."""
@@ -129,9 +148,11 @@ class MetricsLog:
             self._append(self._head(learner, learning_rate), {NOT_FINITE: line})
 
     def _read_again(self) -> None:
-        self.health = Health(settings=self.schedule.settings)
+        self.health, self.last = Health(settings=self.schedule.settings), None
         for row in self.run.read_metrics():
             self.health.see({"step": row.step, **row.numbers})
+            if row.last and "validation" in row.numbers:
+                self.last = row.numbers["validation"], row.step
 
     def _head(self, learner: Learner, learning_rate: float) -> dict[str, Any]:
         return {

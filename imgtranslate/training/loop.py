@@ -78,8 +78,9 @@ def learn(
     dataset = SampleDataset(*domains, settings, paired=is_paired(settings.method), caches=caches)
     validation = Validation(settings=settings, domains=domains)
     crops: Crops = ([], [])
-    if group.leads and first < total:  # now, as a picture may be missing later
-        validation.read(learner.device)
+    if group.leads and first < total:
+        run.take_back_last()
+        validation.read(learner.device)  # now, as a picture may be missing later
         crops = sample_crops(domains, settings)
     log = MetricsLog(run=run, schedule=schedule, report=report)
     recovery = Recovery(run=run, dataset=dataset, log=log)
@@ -127,10 +128,12 @@ def learn(
         row = learner.take_mean_losses() | learner.measures(batch) if logging else {}
         losses = row or losses
         if validating:
-            row = row | (validation.measure(learner) if group.leads else {})
+            numbers = validation.measure(learner) if group.leads else {}
+            row = row | numbers
+            learner.validations += [numbers["validation"]] if numbers else []
             group.wait()  # this has a long timeout, small messages a short one
-            numbers = group.broadcast(array("d", learner.validations).tobytes())
-            learner.validations = list(array("d", numbers))
+            shared = group.broadcast(array("d", learner.validations).tobytes())
+            learner.validations = list(array("d", shared))
         log.write(row, learner, learning_rate=rate)
         if drawing and group.leads:
             write_samples(run, learner, crops)
@@ -174,7 +177,19 @@ def learn(
         if stopping:
             break
         pace.tick(extra=validating or drawing or saving)
-    value, step = learner.best() or (None, None)
+
+    # The last step is validated as well. A longer run has no validation here: nothing of it goes
+    # into the state, its row is marked, and `take_back_last` undoes it.
+    missing = learner.steps_done == total and total % every.validate_every and log.last is None
+    if missing and group.leads and (row := validation.measure(learner)):
+        run.restore_best()  # of a process that was killed before it wrote the row
+        before = learner.best()
+        if before is None or row["validation"] < before[0]:
+            save_best(run, learner, keep=True)
+        rate = schedule.learning_rate(total - 1, learner.validations)
+        log.write(row, learner, learning_rate=rate, last=True)
+    group.wait()
+    value, step = log.best(learner) or (None, None)
     return TrainResult(
         run=run.folder,
         step=learner.steps_done,

@@ -41,12 +41,13 @@ def save_run(run: Run, learner: Learner) -> None:
     save(run.state, learner.state_tensors(), state_header)
 
 
-def save_best(run: Run, learner: Learner) -> None:
+def save_best(run: Run, learner: Learner, *, keep: bool = False) -> None:
     """Save the models of this step as the best, in one step.
 
-    The state must be saved first: if this is interrupted, a resume repeats it.
+    The state must be saved first: if this is interrupted, a resume repeats it. ``keep``: keep the
+    models that were the best before.
     """
-    with run.replacing_best() as best:
+    with run.replacing_best(keep=keep) as best:
         _save_models(best, learner)
 
 

@@ -50,8 +50,7 @@ class Validation:
         ``validation_distance`` (between translations and real pictures) and ``validation_cycle``
         (error of the recovered pictures), both means of two directions. Each is 0 at best and about
         1 for constant pictures, so neither generators that change nothing nor collapsed ones score
-        well. Pictures are rounded to 8 bits, and averaged generators are used if there are any. The
-        learner stores the number for the plateau schedule and the best checkpoint.
+        well. Pictures are rounded to 8 bits, and averaged generators are used if there are any.
         """
         if not all(domain.held_out for domain in self.domains):
             return {}
@@ -59,13 +58,9 @@ class Validation:
             self.read(learner.device)
         models = learner.models()
         with evaluating(*(n for pair in models.values() for n in pair if n is not None)):
-            numbers = (
-                self._of_cycles(models["ab"][0], models["ba"][0])
-                if "ba" in models
-                else self._of_pairs(*models["ab"])
-            )
-        learner.validations.append(numbers["validation"])
-        return numbers
+            if "ba" in models:
+                return self._of_cycles(models["ab"][0], models["ba"][0])
+            return self._of_pairs(*models["ab"])
 
     def _of_cycles(self, ab: nn.Module, ba: nn.Module) -> Numbers:
         numbers: Numbers = {}

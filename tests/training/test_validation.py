@@ -202,7 +202,6 @@ def test_only_the_honest_pair_gets_a_good_number(
     assert numbers["honest"] * 2 < min(v for name, v in numbers.items() if name != "honest")
     assert found["identity"]["validation_cycle"] == 0
     assert found["hiding"]["validation_cycle"] > 0.5  # in floats it comes back whole
-    assert learner.validations == list(numbers.values())
 
     said = {
         name: set(Health(settings=validation.settings).see({"step": 500, **row}))

@@ -97,9 +97,7 @@ def assert_same(found: Path, wanted: Path) -> None:
 
 def fixed_validations(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
     def measure(_: object, learner: Learner) -> dict[str, float]:
-        value = values[len(learner.validations)]
-        learner.validations.append(value)
-        return {"validation": value}
+        return {"validation": values[len(learner.validations)]}
 
     monkeypatch.setattr("imgtranslate.training.validation.Validation.measure", measure)
 
@@ -125,6 +123,112 @@ def test_going_on_keeps_the_same_best(cut: int, pictures: Path, tmp_path: Path) 
     assert resume(found, device="cpu").finished
     assert_same(found, whole)
     assert best_steps(whole) == [best_row(whole)] * 2
+
+
+# The validation of the last step, where none is due
+
+
+@pytest.mark.parametrize(
+    ("values", "best"), [([0.9, 0.4, 0.3], 5), ([0.9, 0.4, 0.5], 4), ([0.9, 0.4, 0.4], 4)]
+)
+def test_the_last_step_is_validated_and_may_be_the_best(
+    values: list[float], best: int, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed_validations(monkeypatch, values)
+    told: list[Event] = []
+    out = trained(pictures, tmp_path / "run", told=told, **{"train.steps": 5})
+    last = rows(out)[-1]
+    assert (last["step"], last["validation"], last["last"]) == (5, values[-1], True)
+    assert best_steps(out) == [best, best]
+    assert [event for event in told if isinstance(event, Validated)][-1] == Validated(
+        step=5, value=values[-1], best=min(values), best_step=best
+    )
+    before = {path: path.read_bytes() for path in out.rglob("*.safetensors")}
+    again = resume(out, device="cpu")  # nothing is left to do
+    assert (again.best, again.best_step) == (min(values), best)
+    assert {path: path.read_bytes() for path in out.rglob("*.safetensors")} == before
+    assert rows(out)[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("steps", "values"),
+    [
+        ((5, 12), [0.9, 0.5, 0.1, 0.7, 0.8, 0.9]),  # the last step is the best, and taken back
+        ((5, 12), [0.9, 0.5, 0.8, 0.4, 0.8, 0.9]),
+        ((1, 5, 7, 12), [0.9, 0.5, 0.2, 0.4, 0.8, 0.3]),  # no best at all before the first
+    ],
+)
+def test_an_extended_run_equals_one_that_never_stopped(
+    steps: tuple[int, ...],
+    values: list[float],
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measure(_: object, learner: Learner) -> dict[str, float]:
+        due = learner.steps_done % 2 == 0
+        return {"validation": values[len(learner.validations)] if due else 0.1}
+
+    monkeypatch.setattr("imgtranslate.training.validation.Validation.measure", measure)
+    whole = trained(pictures, tmp_path / "whole")
+    found = trained(pictures, tmp_path / "cut", **{"train.steps": steps[0]})
+    for end in steps[1:]:
+        assert best_steps(found) == [read_state_header(found / "state.safetensors").step] * 2
+        assert resume(found, settings={"train.steps": end}, device="cpu").finished
+    assert_same(found, whole)
+    assert sorted(p.name for p in found.iterdir()) == sorted(p.name for p in whole.iterdir())
+
+
+def test_a_run_without_held_out_pictures_ends_without_a_validation(
+    pictures: Path, tmp_path: Path
+) -> None:
+    out = trained(pictures, tmp_path / "run", **{"train.steps": 3, "data.held_out": 0})
+    assert not [row for row in rows(out) if "validation" in row]
+    assert not (out / "best").exists()
+
+
+@pytest.mark.parametrize("again", [{}, {"train.steps": 12}])
+@pytest.mark.parametrize("moment", ["models", "row"])
+def test_a_kill_in_the_last_validation_loses_nothing(
+    moment: str,
+    again: dict[str, Any],
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed before the best models have their name, or before the row is written."""
+    values = [0.9, 0.5, 0.1, 0.4, 0.8, 0.9]
+    fixed_validations(monkeypatch, values)
+    whole = trained(pictures, tmp_path / "whole", **{"train.steps": 5} | again)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        rename = Path.rename
+
+        def renamed(self: Path, target: Path) -> None:
+            if target.name == "best" and (self.parent / ".best.earlier").exists():
+                killed()
+            rename(self, target)
+
+        if moment == "models":
+            patch.setattr(Path, "rename", renamed)
+        else:
+            patch.setattr("imgtranslate.training.loop.save_best", saved_then(killed))
+        with pytest.raises(KilledError):
+            trained(pictures, tmp_path / "cut", **{"train.steps": 5})
+    assert resume(tmp_path / "cut", settings=again, device="cpu").finished
+    assert_same(tmp_path / "cut", whole)
+
+
+def saved_then(kill: Callable[..., None]) -> Callable[..., None]:
+    def saved(*given: Any, keep: bool = False) -> None:
+        run_state.save_best(*given, keep=keep)
+        if keep:
+            kill()
+
+    return saved
 
 
 class KilledError(Exception):
