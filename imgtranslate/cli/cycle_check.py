@@ -10,6 +10,7 @@ import typer
 
 from imgtranslate.cli.options import Device, Gpu, device_of, directions_from, option
 from imgtranslate.cli.report import save
+from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, progress_bar, result, say, say_error
 from imgtranslate.errors import UsageError, counted, nearest
 
@@ -34,6 +35,7 @@ EPILOG = examples(
 ROWS = 20  # pictures in the table
 NAME = 30  # columns; with five cells a line has 80
 LINE = 80  # columns of a sentence
+STOPPING = "stopping after this picture"
 
 
 def cycle_check(
@@ -82,7 +84,7 @@ def cycle_check(
         option(
             "VERDICT",
             "Exit with status 1 on this verdict: hides-information, collapsed, "
-            "inverts-brightness or does-nothing. Repeatable.",
+            "inverts-brightness, recovers-nothing, does-nothing or recovers-in-part. Repeatable.",
         ),
     ] = None,
     device: Device = "auto",
@@ -93,10 +95,11 @@ def cycle_check(
     The error is the mean of |F(G(x)) - x| as a share of the full range, from 0 to 1.
     It is measured again with the translation saved as JPEG, with slight noise, and
     slightly blurred. The change is the difference between picture and translation.
-    The verdict is healthy, hides information, collapsed, inverts brightness or does
-    nothing. A check of the held-out pictures of a run is saved in the run and shown
-    on its report.html. The exit status is 1 if a picture fails, the error exceeds
-    --fail-above, or a verdict of --fail-on is found.
+    The verdict is healthy, or names a fault: hides information, collapsed, inverts
+    brightness, recovers nothing, does nothing, recovers in part. A check of the
+    held-out pictures of a run is saved in the run and shown on its report.html.
+    The exit status is 1 if a picture fails, the error exceeds --fail-above, or a
+    verdict of --fail-on is found.
     """
     from imgtranslate.evaluation.cycle_check.check import (
         check_sources,
@@ -124,14 +127,18 @@ def cycle_check(
     say(f"{' → '.join(domains)} and back on {forward.device}")
 
     scores: list[CycleScore] = []
-    with progress_bar("checking") as show:
-        for score in check_sources(sources, ab=forward, ba=backward, output=output):
+    with stop_on_signals(STOPPING) as stopped, progress_bar("checking") as show:
+        checked = check_sources(
+            sources, ab=forward, ba=backward, output=output, stop=stopped.is_set
+        )
+        for score in checked:
             scores.append(score)
             show(len(scores), len(sources))
+    partial = len(scores) < len(sources)
 
     # With pictures of one side, measure the identity errors on the other side of the run.
     ways, identities = {source.direction for source in sources}, {}
-    if run is not None and len(ways) == 1:
+    if run is not None and len(ways) == 1 and not partial:
         (way,) = ways
         identities[way] = identity_errors(run, translator=forward if way == "ab" else backward)
     found = results_of(
@@ -140,11 +147,15 @@ def cycle_check(
         steps={model.header.direction: model.header.step for model in (forward, backward)},
         fail_above=fail_above,
         fail_on=verdicts,
+        partial=partial,
     )
     for row in found.images:
         if row.error is not None:
             say_error(f"failed: {row.path}: {row.error}")
     result(json.dumps(found.to_json()) if as_json else "\n".join(_table(found, domains=domains)))
+    if partial:
+        say(f"partial: stopped after {len(scores):,} of {counted(len(sources), 'picture')}")
+        raise typer.Exit(stopped.exit_code)
     if run is not None and not inputs:
         save(run, found, device=str(forward.device))
     if found.summary.failed or found.summary.shortfalls:
@@ -207,6 +218,7 @@ def _table(found: "CycleCheckFile", *, domains: tuple[str, str]) -> list[str]:
         lines += ["", *_direction_lines(ends, figures, here)]
     lines += ["", *(_shortfall(line, domains) for line in found.summary.shortfalls)]
     measured = f"{len(rows)} of {len(found.images)} measured"
+    measured += ", partial: stopped before the end" if found.partial else ""
     return [*lines, f"verdict: {found.verdict} ({measured})"]
 
 

@@ -1,7 +1,7 @@
 """The cycle check of many pictures: list them, refuse models that are no pair, check each."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from imgtranslate.data.folders import Domain
@@ -84,12 +84,19 @@ def refuse_unless_pair(forward: ModelHeader, backward: ModelHeader) -> None:
 
 
 def check_sources(
-    sources: Sequence[CycleSource], *, ab: Translator, ba: Translator, output: Path | None = None
+    sources: Sequence[CycleSource],
+    *,
+    ab: Translator,
+    ba: Translator,
+    output: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[CycleScore]:
     """Check each picture in its direction; draw a figure or strips if ``output`` is given.
 
-    The first measured picture of a direction is also checked as its negative upside down. A picture
-    whose strip cannot be written fails. Raises ``UsageError`` if the two models are not a pair.
+    ``stop`` is called before each picture; when it returns True, the check ends with the pictures
+    before, which are in the figure. The first measured picture of a direction is also checked as
+    its negative upside down. A picture whose strip cannot be written fails. Raises ``UsageError``
+    if the two models are not a pair.
     """
     refuse_unless_pair(ab.header, ba.header)
     as_figure = output is not None and is_figure(output)
@@ -99,6 +106,8 @@ def check_sources(
     turned: set[Direction] = set()
 
     for number, source in enumerate(sources):
+        if stop():
+            break
         way = source.direction
         forward, backward = (ab, ba) if way == "ab" else (ba, ab)
         try:

@@ -29,12 +29,13 @@ def results_of(
     steps: Mapping[Direction, int] | None = None,
     fail_above: float | None = None,
     fail_on: Sequence[Verdict] = (),
+    partial: bool = False,
 ) -> CycleCheckFile:
     """Return the results over all pictures, as `cycle-check` prints them in JSON.
 
     ``identities``: identity errors of further pictures, by the direction of their generator.
     ``steps``: the steps of the models. ``fail_above``: the largest accepted mean error of a
-    direction. ``fail_on``: verdicts that no direction may have.
+    direction. ``fail_on``: verdicts that no direction may have. ``partial``: the check was stopped.
     """
     measured = [score for score in scores if score.row.error is None]
     directions: dict[Direction, DirectionFigures] = {}
@@ -59,6 +60,7 @@ def results_of(
         ),
         steps={str(way): step for way, step in (steps or {}).items()},
         verdict=gravest(found.verdict for found in directions.values()),
+        partial=partial,
     )
 
 

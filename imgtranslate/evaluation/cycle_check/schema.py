@@ -20,6 +20,7 @@ TITLES = {  # of the figures of a direction, in words
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
     "change": "change",
+    "flat": "flat picture",
     "brightness": "brightness agrees",
 }
 WORST = 5  # pictures
@@ -52,6 +53,7 @@ class Measured(Document, Generic[T]):
     psnr: T | None = None  # dB; None if infinite, because the pictures are equal
     ssim: T | None = None
     change: T | None = None  # of fake and picture; None if channels differ
+    flat: T | None = None  # of the picture and its mean colour
     identity: T | None = None  # of F(x) and x, F the way back; None if channels differ
     brightness: T | None = None  # agreement of fake and picture, 1 to -1; None if flat
     mae_float: T | None = None  # with a fake that is not rounded to 8 bits
@@ -147,6 +149,7 @@ class CycleCheckFile(Document):
     summary: Summary = Summary()
     steps: dict[str, Count] = Field(default_factory=dict)  # of the models, by direction
     verdict: str = ""
+    partial: bool = False  # stopped before all pictures were measured
 
 
 def worst_of(rows: Sequence[Row]) -> list[Row]:

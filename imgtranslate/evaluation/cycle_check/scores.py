@@ -105,6 +105,7 @@ def check_picture(
         psnr=ratio if math.isfinite(ratio) else None,
         ssim=ssim(recovered, real),
         change=mean_absolute_error(fake, real) if fake.shape == real.shape else None,
+        flat=mean_absolute_error(_flat(real), real),
         identity=identity_error(real, backward),
         brightness=brightness_agreement(real, fake),
         mae_float=mean_absolute_error(unrounded, real),
@@ -138,6 +139,12 @@ def thumbnail(pixels: Pixels) -> Pixels:
     """Average uint8 (h, w, c) of any size over a grid: (8, 8, c)."""
     planes = [grid_means(pixels[..., i], side=_THUMBNAIL) for i in range(pixels.shape[2])]
     return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
+
+
+def _flat(pixels: Pixels) -> Pixels:
+    """Return a flat picture of the mean colour."""
+    mean = np.rint(pixels.mean(axis=(0, 1))).astype(np.uint8)
+    return np.broadcast_to(mean, pixels.shape)
 
 
 def _code(translator: Translator, pixels: Pixels) -> Codes | None:

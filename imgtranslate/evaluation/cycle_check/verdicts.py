@@ -1,7 +1,8 @@
 """Verdicts on a pair of generators, and their limits.
 
 The limits were chosen with the hand-made pairs of the tests (``generator_pairs.py``): honest pairs
-are clearly on one side and faulty pairs on the other. docs/cycle-check.md lists the limits.
+are clearly on one side and faulty pairs on the other. Those of recovery were also chosen with
+trainings, judged at several steps. docs/cycle-check.md lists the limits and these trainings.
 """
 
 import math
@@ -16,7 +17,14 @@ from imgtranslate.evaluation.cycle_check.scores import Thumbnails
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.brightness import INVERTED
 
-Fault = Literal["hides information", "collapsed", "inverts brightness", "does nothing"]
+Fault = Literal[
+    "hides information",
+    "collapsed",
+    "inverts brightness",
+    "recovers nothing",
+    "does nothing",
+    "recovers in part",
+]
 Verdict = Literal[Fault, "healthy", "not judged"]
 Views = tuple[Thumbnails, ...]  # of one picture; for the first one also of its negative upside down
 
@@ -29,7 +37,9 @@ FRAGILE_TO_BLUR = 2.5  # lower, as the effect of blur grows with the contrast: h
 WORSE = 1.2  # factor of the error without degradation
 ALIKE = 0.1  # share of the distance of the inputs
 TWINS = 0.5  # share of the pictures
-POOR_CYCLE = 0.1  # of the full range
+NOTHING_RECOVERED = 0.8  # cycle error, as a share of the error without a way back
+PART_RECOVERED = 0.5  # likewise
+LARGE_ERROR = 0.1  # cycle error, of the full range
 
 _LEVEL = 1 / 255
 _DIFFERENT = 4.0  # levels, least root mean square between different thumbnails
@@ -49,7 +59,7 @@ def judge(figures: Figures, thumbnails: Sequence[Views]) -> Judgement:
         _hidden(figures),
         _collapsed(thumbnails),
         _inverted(figures, thumbnails),
-        _idle(figures, thumbnails),
+        _idle(figures, thumbnails) or _lost(figures),
     )
     findings = tuple(finding for finding in checks if finding is not None)
     return Judgement(
@@ -144,6 +154,32 @@ def _idle(figures: Figures, thumbnails: Sequence[Views]) -> Finding | None:
     return _finding("does nothing", change, reason)
 
 
+def _lost(figures: Figures) -> Finding | None:
+    """Compare the cycle error with the error without a way back.
+
+    This is the change, which a way back that does nothing would have as its error, or the error of
+    a flat picture, whichever is lower.
+    """
+    error, without = _mean(figures.mae), math.inf
+    if figures.change is not None:
+        without, compared = figures.change.mean, "the change"
+    if figures.flat is not None and SMALL_CHANGE < figures.flat.mean < without:
+        without, compared = figures.flat.mean, "the error of a flat picture of the mean colour"
+    share = error / without
+    if share >= NOTHING_RECOVERED:
+        reason = (
+            f"the cycle error {error:.3f} is not clearly below {compared}, {without:.3f}: the "
+            "second generator recovers little or nothing of the picture"
+        )
+        return _finding("recovers nothing", share, reason)
+    if share >= PART_RECOVERED:
+        reason = f"the cycle error {error:.3f} is {share:.0%} of {compared}, {without:.3f}"
+        return _finding("recovers in part", share, reason)
+    if error > LARGE_ERROR:
+        return _finding("recovers in part", error, f"the cycle error {error:.3f} is large")
+    return None
+
+
 def _finding(verdict: Fault, figure: float, reason: str) -> Finding:
     return Finding(verdict=verdict, figure=figure, reason=reason)
 
@@ -151,11 +187,11 @@ def _finding(verdict: Fault, figure: float, reason: str) -> Finding:
 def _praise(figures: Figures) -> str:
     change, error, (times, *_) = figures.change, _mean(figures.mae), _fragility(figures)
     changed = f"the change is {change.mean:.3f}, " if change else ""
-    cycle = (
-        f"{changed}the cycle error {error:.3f}{', which is large' if error > POOR_CYCLE else ''}"
-    )
     added = f"{max(times, 0):.1f} times its own effect"
-    return f"{cycle}; a slight degradation of the fake adds at most {added}"
+    return (
+        f"{changed}the cycle error {error:.3f}; a slight degradation of the fake adds at most "
+        f"{added}"
+    )
 
 
 def _best_error(figures: Figures) -> float:

@@ -1,9 +1,11 @@
 import json
 import math
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from imgtranslate.evaluation.cycle_check.drawing import strip_targets
 from imgtranslate.evaluation.cycle_check.results import results_of, summarise
 from imgtranslate.evaluation.cycle_check.schema import Figures, Row
 from imgtranslate.evaluation.cycle_check.scores import (
+    CycleResult,
     CycleScore,
     CycleSource,
     Thumbnails,
@@ -440,10 +443,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_json_is_one_object(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("cycle-check", "--run", trained, "--json", "--device", "cpu") == 0
     report = json.loads(capsys.readouterr().out)
-    assert set(report) == {"images", "summary", "steps", "verdict"}
+    assert set(report) == {"images", "summary", "steps", "verdict", "partial"}
+    assert report["partial"] is False
     assert [row["direction"] for row in report["images"]] == ["ab", "ab", "ba"]
     assert set(report["images"][0]) == {
-        *("path", "direction", "mae", "psnr", "ssim", "change", "identity", "brightness"),
+        *("path", "direction", "mae", "psnr", "ssim", "change", "flat", "identity", "brightness"),
         *("mae_float", "mae_png", "mae_jpeg", "mae_noise", "mae_blur"),
         *("own_png", "own_jpeg", "own_noise", "own_blur", "error"),
     }
@@ -467,6 +471,37 @@ def test_a_check_of_held_out_pictures_stays_in_the_run(
     assert json.loads(captured.out)["steps"] == {"ab": 1, "ba": 1}
     assert f"wrote {trained / 'report.html'}\n" in captured.err
     assert VERDICT in (trained / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_check_gives_what_it_measured(
+    number: int,
+    status: int,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*given: Any, **named: Any) -> CycleResult:
+        os.kill(os.getpid(), number)
+        return check_picture(*given, **named)
+
+    monkeypatch.setattr("imgtranslate.evaluation.cycle_check.check.check_picture", stopped)
+    check = ("cycle-check", "--run", trained, "--device", "cpu")
+    before = sorted(trained.iterdir())
+    assert run(*check, "--json", "-o", tmp_path / "figure.png") == status
+    output = capsys.readouterr()
+    report = json.loads(output.out)
+    assert report["partial"] is True
+    assert [Path(row["path"]).name for row in report["images"]] == ["x.png"]
+    assert report["summary"]["directions"]["ab"]["count"] == 1
+    assert "partial: stopped after 1 of 3 pictures" in output.err
+    assert (tmp_path / "figure.png").exists()
+
+    assert run(*check) == status
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith("(1 of 1 measured, partial: stopped before the end)")
+    assert sorted(trained.iterdir()) == before
 
 
 def test_a_check_of_other_pictures_leaves_no_trace(trained: Path) -> None:
