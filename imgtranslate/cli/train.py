@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperOption
 
 from imgtranslate.cli.options import Place, option, place_of
 from imgtranslate.cli.stopping import stop_on_signals
-from imgtranslate.cli.terminal import examples, printable, result, with_flags
+from imgtranslate.cli.terminal import examples, printable, result, say_error, with_flags
 from imgtranslate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -324,6 +324,9 @@ def _train(request: "Request", place: Place, *, run: Path | None, init: Path | N
     if not outcome.finished:
         raise typer.Exit(stopped.exit_code)
     result(str(outcome.run))
+    if outcome.diverged:
+        say_error(with_flags(f"failed: {outcome.diverged}"))
+        raise typer.Exit(1)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -232,11 +232,14 @@ def say_ending(outcome: events.TrainResult, settings: Settings) -> None:
     steps = counted(outcome.step, "step")
     if outcome.first_step:
         steps += f", the last {outcome.step - outcome.first_step:,}"
-    say(f"learnt   {_domains(settings)}, {steps} in {in_words(outcome.seconds)}")
+    verb = "ended " if outcome.diverged else "learnt"
+    say(f"{verb}   {_domains(settings)}, {steps} in {in_words(outcome.seconds)}")
     if outcome.best is not None:
         say(f"best     step {outcome.best_step:,}, validation {_figure(outcome.best)}")
     if outcome.report is not None:
         say(f"report   {outcome.report}")
+    if outcome.diverged:
+        return
     run, both = str(outcome.run), isinstance(settings.method, CycleGanConfig)
     say_command("judge   ", *(["cycle-check", "--run", run] if both else ["evaluate", run]))
     say_command("use     ", "translate", "in.jpg", "--model", run)

@@ -110,6 +110,7 @@ class TrainResult:
     seconds: float = 0.0  # in this process
     best: float | None = None  # the best validation so far; None without one
     best_step: int | None = None
+    diverged: str = ""  # a sentence, if the losses had diverged in the last steps
     report: Path | None = None  # the page of the finished run
 
     @property

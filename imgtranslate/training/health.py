@@ -27,11 +27,15 @@ Warnings = dict[str, str]  # one line for each sign
 
 # A side has won if its loss is below this share of its value in a draw for this many steps.
 WON = ((0.2, 2000), (0.05, 300))
+# Losses above this many times a draw have diverged; those without a draw, as
+# with wgangp, above this number.
+FAR_FROM_DRAW, FAR = 100.0, 1e6
 COLLAPSED = 0.1  # spread of fakes, as a share of that of real pictures, that counts as collapse
 CODE_STEPS, CODE_IGNORED = 500, 0.01  # first checked step, and diversity that counts as ignored
 NO_GAIN = 20  # validations without a gain
 LASTED = "{lasted}"  # placeholder in a text for the number of steps that the sign has shown
 NOT_FINITE = "not_finite"
+NO_LOSSES = ("step", "epoch", "lr", "last")  # of a row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,7 @@ class Health:
     validations: list[tuple[float, int]] = field(default_factory=list)  # value, step
     since: dict[tuple[str, int], int] = field(default_factory=dict)
     warned: dict[str, int] = field(default_factory=dict)  # step of the last warning by name
+    diverged: str = ""  # the sentence on losses that have diverged in the last row of losses
 
     def see(self, row: Mapping[str, Any]) -> Warnings:
         """Process one row and return its warnings."""
@@ -68,10 +73,12 @@ class Health:
                 warnings[sign.name] = sign.text.replace(LASTED, str(lasted))
         if any(name.startswith("discriminator") for name in row):
             self.last_step = step
+            self.diverged = _divergence(row, self.settings).text
         return warnings
 
     def _signs(self, row: Mapping[str, Any], step: int) -> Iterator[Sign]:
         yield from _game_signs(row, self.settings)
+        yield _divergence(row, self.settings)
         for direction in ("ab", "ba"):
             yield from _fake_signs(row, direction, self.settings)
         if "diversity" in row and step >= CODE_STEPS:
@@ -107,7 +114,8 @@ class MetricsLog:
     schedule: Schedule
     report: Report
     health: Health = field(init=False)
-    last: tuple[float, int] | None = field(init=False)  # validation of the last step, and the step
+    ended: bool = field(init=False)  # the row of the last step that a longer run does not have
+    last: tuple[float, int] | None = field(init=False)  # its validation, if it has one, and step
 
     def __post_init__(self) -> None:
         self._read_again()
@@ -122,7 +130,7 @@ class MetricsLog:
     ) -> None:
         """Write one row with its warnings, unless it is empty.
 
-        ``last``: mark it as the validation of the last step, which a longer run takes back.
+        ``last``: mark it as a row of the last step that a longer run does not have.
         """
         if not row or not learner.group.leads:
             return
@@ -130,7 +138,7 @@ class MetricsLog:
         full = {**self._head(learner, learning_rate), **mark, **row}
         self._append(full, self.health.see(full))
         if last:
-            self.last = row["validation"], step
+            self._end(full)
         best = self.best(learner)
         if best is not None and "validation" in row:
             value = row["validation"]
@@ -148,11 +156,16 @@ class MetricsLog:
             self._append(self._head(learner, learning_rate), {NOT_FINITE: line})
 
     def _read_again(self) -> None:
-        self.health, self.last = Health(settings=self.schedule.settings), None
+        self.health, self.ended, self.last = Health(settings=self.schedule.settings), False, None
         for row in self.run.read_metrics():
-            self.health.see({"step": row.step, **row.numbers})
-            if row.last and "validation" in row.numbers:
-                self.last = row.numbers["validation"], row.step
+            numbers = {"step": row.step, **row.numbers}
+            self.health.see(numbers)
+            if row.last:
+                self._end(numbers)
+
+    def _end(self, row: Mapping[str, Any]) -> None:
+        self.ended = True
+        self.last = (row["validation"], row["step"]) if "validation" in row else None
 
     def _head(self, learner: Learner, learning_rate: float) -> dict[str, Any]:
         return {
@@ -187,6 +200,28 @@ def _game_signs(row: Mapping[str, Any], settings: Settings) -> Iterator[Sign]:
             half = draw / 2 if isinstance(method, BicycleGanConfig) else draw
             generator = _spelled(name.replace("gan", "generator"), settings)
             yield from _won(generator, f"generator_{name}", loss / weight, half, "it")
+
+
+def _divergence(row: Mapping[str, Any], settings: Settings) -> Sign:
+    """Return the sign that losses are finite but far too large; its text is empty if none is."""
+    draw, method = draw_of(settings), settings.method
+    share, text = 1.0, ""  # of the limit, and the text, of the loss that is furthest above it
+    for name in (name for name in row if name not in NO_LOSSES):
+        loss, weight = abs(row[name]), _gan_weight(name, method)
+        network = name.replace("gan", "generator") if weight else name
+        is_network = bool(weight) or name.startswith("discriminator")
+        limit, usual = FAR, f"no loss should reach {FAR:.0e}"
+        if draw and is_network and (not weight or method.gan_mode in ("lsgan", "vanilla")):
+            loss, limit = loss / (weight or 1.0), FAR_FROM_DRAW * draw
+            usual = f"a draw is {draw:.2g}"
+        if loss > share * limit:
+            share = loss / limit
+            text = (
+                "the losses have diverged: "
+                f"{_spelled(network, settings) if is_network else name} has {loss:.2g}, and "
+                f"{usual}. Start again with a lower optimizer.lr, or with norms in both networks"
+            )
+    return Sign(name="diverged", shows=bool(text), text=text)
 
 
 def _won(winner: str, name: str, loss: float, draw: float, loser: str) -> Iterator[Sign]:

@@ -178,14 +178,16 @@ def learn(
             break
         pace.tick(extra=validating or drawing or saving)
 
-    # The last step is validated as well. A longer run has no validation here: nothing of it goes
-    # into the state, its row is marked, and `take_back_last` undoes it.
-    missing = learner.steps_done == total and total % every.validate_every and log.last is None
-    if missing and group.leads and (row := validation.measure(learner)):
-        run.restore_best()  # of a process that was killed before it wrote the row
-        before = learner.best()
-        if before is None or row["validation"] < before[0]:
-            save_best(run, learner, keep=True)
+    # The last step has its losses and a validation, also where none is due. A longer run does not
+    # have them: they do not go into the state, their row is marked, and `take_back_last` undoes it.
+    if learner.steps_done == total and group.leads and not log.ended:
+        row = learner.take_mean_losses()
+        if total % every.validate_every:
+            row |= validation.measure(learner)
+            run.restore_best()  # of a process that was killed before it wrote the row
+            before = learner.best()
+            if "validation" in row and (before is None or row["validation"] < before[0]):
+                save_best(run, learner, keep=True)
         rate = schedule.learning_rate(total - 1, learner.validations)
         log.write(row, learner, learning_rate=rate, last=True)
     group.wait()
@@ -198,6 +200,7 @@ def learn(
         seconds=time.monotonic() - began,
         best=value,
         best_step=step,
+        diverged=log.health.diverged,
     )
 
 

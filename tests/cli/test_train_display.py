@@ -262,6 +262,15 @@ def test_a_resumed_training_counts_its_own_steps(capsys: pytest.CaptureFixture[s
     assert lines[0] == "learnt   horses → zebras and back, 2,000 steps, the last 1 in 0 s"
 
 
+def test_a_diverged_training_has_learnt_nothing_to_use(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = replace(DONE, diverged="the losses have diverged")
+    assert ending(capsys, started(settings(), total=2000), outcome) == [
+        "ended    horses → zebras and back, 2,000 steps in 12 min 4 s",
+        "best     step 1,500, validation 0.678",
+        "report   runs/r/report.html",
+    ]
+
+
 def test_an_interrupted_training_says_how_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = replace(DONE, run=Path("my runs/r"), step=1100)
     assert ending(capsys, started(settings(), total=2000), outcome) == [

@@ -74,6 +74,60 @@ def test_wasserstein_losses_are_not_taken_for_games() -> None:
 
 
 @pytest.mark.parametrize(
+    ("losses", "name", "value", "figure"),
+    [
+        ({}, "discriminator_b", 40.0, "discriminator of zebras has 40, and a draw is 0.25"),
+        ({"lambda_gan_ab": 4.0}, "gan_ab", 400.0, "generator horses → zebras has 1e+02, and a "),
+        ({"gan_mode": "vanilla"}, "discriminator_a", 90.0, "discriminator of horses has 90, "),
+        ({"gan_mode": "hinge"}, "discriminator_a", 120.0, "discriminator of horses has 1.2e+02, "),
+        (
+            {"gan_mode": "hinge"},
+            "gan_ba",
+            -3e6,
+            "generator zebras → horses has 3e+06, and no ",
+        ),
+        ({"gan_mode": "wgangp"}, "discriminator_a", 1e16, "discriminator of horses has 1e+16, "),
+        ({"gan_mode": "wgangp"}, "discriminator_a", -1e16, "discriminator of horses has 1e+16, "),
+        (
+            {"gan_mode": "wgangp"},
+            "cycle_a",
+            2e6,
+            "cycle_a has 2e+06, and no loss should ",
+        ),
+    ],
+)
+def test_losses_that_are_far_too_large_are_told(
+    losses: dict[str, Any], name: str, value: float, figure: str
+) -> None:
+    watch = health(**losses)
+    rows = logged(name, value, until=600, every=50)
+    assert said(watch, rows) == [(step, "diverged") for step in (50, 100, 200, 400)]
+    assert watch.diverged.startswith(f"the losses have diverged: {figure}")
+    watch.see(logged(name, 0.25, until=650)[-1])
+    assert watch.diverged == ""
+
+
+@pytest.mark.parametrize(
+    ("losses", "name", "value"),
+    [
+        ({}, "discriminator_a", 20.0),
+        ({"lambda_gan_ab": 100.0}, "gan_ab", 900.0),
+        ({"lambda_a": 1000.0}, "cycle_a", 2000.0),
+        ({"gan_mode": "hinge"}, "gan_ab", -500.0),
+        *(({"gan_mode": "wgangp"}, "discriminator_a", value) for value in (9e4, -9e4)),
+        ({"gan_mode": "wgangp"}, "gan_ab", 9e4),
+        ({}, "epoch", 1e9),
+    ],
+)
+def test_losses_of_ordinary_size_are_not_taken_for_divergence(
+    losses: dict[str, Any], name: str, value: float
+) -> None:
+    watch = health(**losses)
+    assert "diverged" not in {found for _, found in said(watch, logged(name, value, until=500))}
+    assert watch.diverged == ""
+
+
+@pytest.mark.parametrize(
     ("method", "losses", "draw"),
     [
         ("cyclegan", {}, 0.25),

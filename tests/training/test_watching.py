@@ -125,6 +125,34 @@ def test_going_on_keeps_the_same_best(cut: int, pictures: Path, tmp_path: Path) 
     assert best_steps(whole) == [best_row(whole)] * 2
 
 
+@pytest.mark.parametrize("log_every", [1, 100])
+def test_divergence_is_told_at_the_end_and_in_the_report(
+    log_every: int, pictures: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """Also if the run is too short for a row of its losses."""
+    diverging = {
+        "optimizer.lr": 1.0,
+        "method.gan_mode": "wgangp",
+        "generator.norm": "none",
+        "discriminator.norm": "none",
+        "discriminator.base_channels": 8,
+        "discriminator.num_layers": 2,
+        "train.log_every": log_every,
+    }
+    sets = [f"{name}={value}" for name, value in (SMALL | diverging).items()]
+    sides = ["--a", str(pictures / "horses"), "--b", str(pictures / "zebras")]
+    options = [part for text in sets for part in ("--set", text)]
+    out = tmp_path / "run"
+    assert cli.run(["train", *sides, *options, "--out", str(out), "--device", "cpu"]) == 1
+    output = capsys.readouterr()
+    assert output.out.strip() == str(out)
+    assert output.err.splitlines()[-1].startswith("failed: the losses have diverged: ")
+    assert "lower --lr" in output.err.splitlines()[-1]
+    assert "learnt" not in output.err
+    assert "the losses have diverged: " in (out / "report.html").read_text()
+    assert resume(out, device="cpu").diverged
+
+
 # The validation of the last step, where none is due
 
 
