@@ -12,6 +12,7 @@ import typer
 
 from imgtranslate.cli.options import Device, Gpu, device_of, directions_from, option
 from imgtranslate.cli.report import save
+from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import (
     examples,
     is_terminal,
@@ -39,6 +40,7 @@ EPILOG = examples(
 )
 TOLD_EVERY = 50  # steps of the segmenter
 WIDTH = 120  # characters, if stdout is not a terminal
+STOPPING = "stopping: the pictures translated so far are measured"
 picture_option = partial(
     option, rich_help_panel="Pictures, in place of the held-out ones of the run"
 )
@@ -128,9 +130,11 @@ def evaluate(
     """Measure the quality of a run or model on pictures that it was not trained on.
 
     The measures depend on the pictures: pairs, label maps, or two unpaired sets.
-    Measures that do not apply are listed with the reason. Each figure has a 95 %
-    interval. Figures of the held-out pictures of a run are saved in the run and
-    shown on its report.html. The exit status is 1 if a picture fails.
+    A line names those that lack something, such as weights or pictures. Each figure
+    from 5 or more pictures has a 95 % interval. Below it stand its baselines, such
+    as the figure of the untouched input. Figures of the held-out pictures of a run
+    are saved in the run and shown on its report.html. The exit status is 1 if a
+    picture fails.
     """
     from imgtranslate.evaluation.evaluate import evaluation, measures, subjects
     from imgtranslate.evaluation.evaluate.label_sides import train_on
@@ -182,24 +186,34 @@ def evaluate(
         say(f"wrote {train_segmenter}: {classes}")
         options = replace(options, segmenter=network)
 
-    found = [
-        [_with_flags(evaluation.evaluate(subject, options, tell=_tell)) for subject in column]
-        for column in columns
-    ]
+    found: list[Columns] = []
+    with stop_on_signals(STOPPING) as stopped:
+        for column in columns:
+            found.append([])
+            for subject in column:
+                if not stopped.is_set():
+                    one = evaluation.evaluate(subject, options, tell=_tell, stop=stopped.is_set)
+                    found[-1].append(_with_flags(one))
+    found = [column for column in found if column]
+    figures = [one.figures for column in found for one in column]
+    partial = len(figures) < sum(map(len, columns)) or any(each.partial for each in figures)
     if as_json:
-        result(json.dumps(evaluation.document(found).to_json()))
+        result(json.dumps(evaluation.document(found, partial=partial).to_json()))
     else:
         _write_tables(found)
-    if runs and not places.given:
+    if partial:
+        say("partial: stopped before all was measured, and not saved in a run")
+    elif runs and not places.given:
         for run, own in zip(runs, found, strict=True):
             save(run, evaluation.document([own]), device=chosen)
-    figures = [one.figures for column in found for one in column]
     failures = [failure for one in figures for failure in one.failed]
     for failure in failures:
         say_error(f"failed: {failure.path}: {failure.reason}")
-    for one in figures:
-        if not one.measures:
-            say(f"{one.name}, {one.direction}: no measure applies to the pictures. See the reasons")
+    for each in figures:
+        if not each.measures:
+            say(f"{each.name}, {each.direction}: no measure applies to the pictures")
+    if partial:
+        raise typer.Exit(stopped.exit_code)
     if failures:
         raise typer.Exit(1)
 
@@ -238,7 +252,7 @@ def _tell(line: str) -> None:
 
 
 def _write_tables(found: list[Columns]) -> None:
-    """Print a table for each direction to stdout, and below it the measures that do not apply."""
+    """Print a table for each direction to stdout, and below it the measures that lack something."""
     from rich.console import Console
 
     from imgtranslate.evaluation.evaluate.evaluation import side_by_side
@@ -285,15 +299,17 @@ def _cell(figure: "Figure | Difference | None", *, sign: str = "") -> str:
 
     if figure is None:
         return "-"
-    value, low, high = (figure_of(each, sign) for each in (figure.value, *figure.interval))
-    return f"{value} ({low} to {high})"
+    value, *interval = (figure_of(each, sign) for each in (figure.value, *figure.interval))
+    return f"{value} ({' to '.join(interval)})" if interval else value
 
 
 def _notes(columns: Columns) -> Iterator[str]:
+    from imgtranslate.evaluation.evaluate.schema import left_out_line
+
     for one in columns:
         yield f"{one.figures.name}: {_counts(one.figures)}"
-    for measure, reason in columns[0].figures.left_out.items():
-        yield f"not measured: {measure}: {reason}"
+    if line := left_out_line(columns[0].figures.left_out):
+        yield line
     if len(columns) > 1 and columns[0].files != columns[1].files:
         yield "the two runs were measured on different pictures, so differences are less certain"
 

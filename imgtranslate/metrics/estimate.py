@@ -11,6 +11,7 @@ Values = NDArray[np.float64]
 Better = Literal["lower", "higher"]
 
 LEVEL = 0.95
+LEAST_PICTURES = 5  # for an interval
 RESAMPLES = 2000
 HALVES = 100
 DEVIATIONS = 1.959964  # quantile of the normal distribution for 95 %
@@ -26,7 +27,7 @@ class Estimate:
     """
 
     value: float
-    interval: tuple[float, float]
+    interval: tuple[float, ...]  # empty for fewer than ``LEAST_PICTURES``
     replicates: Values
     count: int  # pictures
     better: Better
@@ -37,12 +38,12 @@ class Difference:
     """The second figure minus the first, with its interval."""
 
     value: float
-    interval: tuple[float, float]
+    interval: tuple[float, ...]  # empty for fewer than ``LEAST_PICTURES``
 
     @property
     def is_clear(self) -> bool:
         """True if the interval excludes zero."""
-        return self.interval[0] > 0 or self.interval[1] < 0
+        return bool(self.interval) and (self.interval[0] > 0 or self.interval[1] < 0)
 
 
 def mean_of(values: Sequence[float] | Values, *, better: Better) -> Estimate:
@@ -65,7 +66,7 @@ def pooled(
     replicates = statistic(drawn.astype(np.float64))
     return Estimate(
         value=float(statistic(np.ones((1, count)))[0]),
-        interval=percentiles(replicates),
+        interval=_if_enough(percentiles(replicates), count),
         replicates=replicates,
         count=count,
         better=better,
@@ -90,7 +91,7 @@ def distance_of(distances: Values, count: int, *, least: float = 0.0) -> Estimat
     half = DEVIATIONS * float(parts.std())
     return Estimate(
         value=whole,
-        interval=(max(whole - half, least), whole + half),
+        interval=_if_enough((max(whole - half, least), whole + half), count),
         replicates=whole + parts - parts.mean(),
         count=count,
         better="lower",
@@ -105,7 +106,10 @@ def difference(first: Estimate, second: Estimate, *, same_pictures: bool) -> Dif
         order = np.random.default_rng(0).permutation(order)
     size = min(first.replicates.size, second.replicates.size)
     replicates = second.replicates[order][:size] - first.replicates[:size]
-    return Difference(value=second.value - first.value, interval=percentiles(replicates))
+    return Difference(
+        value=second.value - first.value,
+        interval=_if_enough(percentiles(replicates), min(first.count, second.count)),
+    )
 
 
 def bootstrap_interval(
@@ -127,6 +131,11 @@ def bootstrap_interval(
     counts = (min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once))
     draws = (rng.integers(numbers.size, size=(count, numbers.size)) for count in counts)
     return percentiles(np.concatenate([numbers[draw].mean(axis=1) for draw in draws]), level=level)
+
+
+def _if_enough(interval: tuple[float, float], count: int) -> tuple[float, ...]:
+    """Return no interval for few pictures: it would be far too narrow."""
+    return interval if count >= LEAST_PICTURES else ()
 
 
 def percentiles(replicates: Values, *, level: float = LEVEL) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from imgtranslate.images import Pixels, mirror_indices
 from imgtranslate.metrics.estimate import DEVIATIONS, Estimate, Values, pooled
 
 Reader = Callable[[int], Pixels]
-LEAST_PICTURES = 8  # of each set
+LEAST_PICTURES = 30  # of each set; with fewer, the accuracy is a matter of chance
 _CROP = 64  # px
 STEPS = 150
 _BATCH = 8  # of each set

@@ -1,6 +1,10 @@
 import json
+import os
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from imgtranslate import cli
 from imgtranslate.data.sampling import evenly_spaced
+from imgtranslate.evaluation.evaluate import evaluation, measures
+from imgtranslate.metrics.estimate import mean_of
 from imgtranslate.metrics.palette import Palette
 from imgtranslate.metrics.segmenter import load_segmenter, train_segmenter
 from imgtranslate.translation.translator import load
@@ -77,25 +83,112 @@ def test_pairs_are_measured_as_scikit_image_does(
         assert low < value < high
     assert found["counts"] == {"translated": 10, "real": 10, "failed": 0}
     assert (found["sizes"], found["resize"], found["paired"]) == (["48x48"], None, True)
-    assert {"swd", "swd_1/1", "swd_1/2", "two_sample_accuracy"} <= found["measures"].keys()
+    assert {"swd", "swd_1/1", "swd_1/2"} <= found["measures"].keys()
 
 
-def test_what_is_left_out_is_said_with_what_to_do(
+@pytest.mark.usefixtures("folder")
+def test_baselines_stand_below_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = evaluate("--model", "ab.safetensors", *BOTH, "--json", capsys=capsys)
+    assert status == 0
+    found = json.loads(out)["runs"][0][0]["measures"]
+    untouched = [
+        np.abs(COLOURS[classes(n)] / 255 - photo(n) / 255).mean() for n in range(10)
+    ]  # fmt: skip
+    assert found["l1_input"]["value"] == pytest.approx(np.mean(untouched), abs=1e-6)
+    assert list(found)[:6] == ["l1", "l1_input", "ssim", "ssim_input", "psnr", "psnr_input"]
+    names = list(found)[list(found).index("swd") :]
+    assert names[:3] == ["swd", "swd_input", "swd_real"]
+    assert found["swd_real"]["value"] < found["swd_input"]["value"]
+    assert found["swd_real"]["count"] == 5  # one half against the other
+    _, out, _ = evaluate("--model", "ab.safetensors", *BOTH, capsys=capsys)
+    titles = [line.split("│")[1].rstrip() for line in out.splitlines() if line.startswith("│")]
+    assert titles[titles.index(" L1 ↓") + 1] == "   untouched input"
+    assert titles[titles.index(" sliced Wasserstein distance ↓") + 2] == "   real against real"
+
+
+def test_what_lacks_something_is_one_line_and_what_does_not_apply_is_none(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    header = replace(HEADER, method="cyclegan")
-    save_model(folder / "ab.safetensors", header)
-    status, out, err = evaluate("--model", "ab.safetensors", "--a", "labels", capsys=capsys)
+    options = ("--model", "ab.safetensors", *BOTH)
+    save_model(folder / "ab.safetensors", replace(HEADER, method="cyclegan"))
+    status, out, err = evaluate(*options, capsys=capsys)
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1] == (
+        "left out: FCN score: needs --segmenter FILE, which --train-segmenter FILE trains on a run "
+        "of pairs; two-sample test: 10 pictures of a side, needs 30; FID, KID: needs --inception "
+        "FILE"
+    )
+    for word in ("told", "diversity", "label colours", "L1", "LPIPS"):  # no code, no pairs
+        assert word not in out
+    status, out, err = evaluate(*options[:2], "--a", "labels", capsys=capsys)
     assert status == 0
-    assert err == "ab.safetensors, ab: no measure applies to the pictures. See the reasons\n"
-    for line in (
-        "not measured: L1, PSNR, SSIM: the pictures are not paired. Give --pairs, or --paired",
-        "not measured: FCN score: no segmenter. Train one on a run with --train-segmenter",
-        "not measured: sliced Wasserstein distance: no real pictures of the target",
-        "not measured: FID, KID: no weights. Give --inception FILE, weights-inception",
-        "not measured: LPIPS: no weights. Give --lpips FILE, alexnet",
-    ):
-        assert line in out
+    assert err == "ab.safetensors, ab: no measure applies to the pictures\n"
+    assert "sliced Wasserstein distance, two-sample test, FID, KID: no real pictures of" in out
+
+
+def test_a_classifier_takes_30_pictures_of_a_side(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10, 30):
+        Image.fromarray(COLOURS[classes(number)]).save(folder / f"labels/{number}.png")
+        Image.fromarray(photo(number)).save(folder / f"photos/{number}.png")
+    estimate = mean_of([0.0] * 40, better="lower")
+    monkeypatch.setattr(
+        "imgtranslate.evaluation.evaluate.measures.two_sample_test", lambda *_, **__: estimate
+    )
+    options = ("--model", "ab.safetensors", *BOTH, "--json")
+    found = json.loads(evaluate(*options, capsys=capsys)[1])["runs"][0][0]
+    assert found["measures"]["two_sample_accuracy"]["value"] == 0
+    few = json.loads(evaluate(*options, "--limit", "29", capsys=capsys)[1])["runs"][0][0]
+    assert few["left_out"]["two-sample test"] == "29 pictures of a side, needs 30"
+    assert "two_sample_accuracy" not in few["measures"]
+
+
+@pytest.mark.parametrize(("count", "interval"), [(1, 0), (4, 0), (5, 2)])
+@pytest.mark.usefixtures("folder")
+def test_few_pictures_have_no_interval(
+    count: int, interval: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--model", "ab.safetensors", *BOTH, "--limit", str(count))
+    found = json.loads(evaluate(*options, "--json", capsys=capsys)[1])["runs"][0][0]
+    assert len(found["measures"]["l1"]["interval"]) == interval
+    _, out, _ = evaluate(*options, capsys=capsys)
+    (line,) = [line for line in out.splitlines() if " L1 ↓" in line]
+    assert ("(" in line) == bool(interval)
+
+
+@pytest.mark.parametrize("moment", ["translating", "measuring"])
+@pytest.mark.usefixtures("folder")
+def test_a_stopped_evaluation_gives_what_it_measured(
+    moment: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            if not sent:
+                sent.append(moment)
+                os.kill(os.getpid(), signal.SIGINT)
+            return function(*given, **named)
+
+        return call
+
+    sent: list[str] = []
+    if moment == "translating":
+        monkeypatch.setattr(evaluation, "_translated", stopped(evaluation._translated))
+    else:
+        monkeypatch.setattr(measures, "_wasserstein", stopped(measures._wasserstein))
+    models = ("--model", "ab.safetensors", "--model", "ab.safetensors")
+    status, out, err = evaluate(*models, *BOTH, "--json", capsys=capsys)
+    assert status == 130
+    assert "partial: stopped before all was measured" in err
+    report = json.loads(out)
+    assert report["partial"] is True
+    ((found,),) = report["runs"]  # the second was not begun
+    assert found["partial"] is True
+    assert found["counts"]["translated"] == (1 if moment == "translating" else 10)
+    assert {"l1", "ssim", "psnr"} <= found["measures"].keys()
+    wanted = {"translating": "needs 2 pictures of 16 px or more", "measuring": "stopped before"}
+    assert found["left_out"]["sliced Wasserstein distance"] == wanted[moment]
+    assert "diversity" not in found["left_out"]
 
 
 def test_folders_are_pairs_only_if_that_is_said(
@@ -128,7 +221,7 @@ def test_two_models_stand_side_by_side(folder: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.usefixtures("folder")
 def test_a_model_against_itself_does_not_differ(capsys: pytest.CaptureFixture[str]) -> None:
     models = ("--model", "ab.safetensors", "--model", "ab.safetensors")
-    report = json.loads(evaluate(*models, *BOTH, "--limit", "4", "--json", capsys=capsys)[1])
+    report = json.loads(evaluate(*models, *BOTH, "--limit", "5", "--json", capsys=capsys)[1])
     for difference in report["differences"]["ab"].values():
         assert difference == {"value": 0.0, "interval": [0.0, 0.0]}
 
@@ -206,7 +299,7 @@ def test_looks_apart_are_diverse(folder: Path, capsys: pytest.CaptureFixture[str
     found = json.loads(evaluate(*options, "--samples", "3", capsys=capsys)[1])["runs"][0][0]
     assert found["measures"]["diversity_l1"]["value"] > 0
     alone = json.loads(evaluate(*options, "--samples", "1", capsys=capsys)[1])["runs"][0][0]
-    assert alone["left_out"]["diversity"].endswith("Give --samples 2 or more")
+    assert alone["left_out"]["diversity"] == "needs --samples 2 or more"
 
 
 @pytest.mark.usefixtures("folder")
@@ -224,7 +317,8 @@ def test_figures_of_held_out_pictures_stay_in_each_run(
     assert status == 0
     assert evaluate("one", "--from", "b", capsys=capsys)[:2] == (2, "")  # it learnt one way only
     for column, name in zip(json.loads(out)["runs"], ("one", "two"), strict=True):
-        assert json.loads((tmp_path / name / "evaluate.json").read_text()) == {"runs": [column]}
+        saved = json.loads((tmp_path / name / "evaluate.json").read_text())
+        assert saved == {"runs": [column], "partial": False}
         assert "wrote " + str(Path(name, "report.html")) in err
         assert "sliced Wasserstein" in (tmp_path / name / "report.html").read_text()
 

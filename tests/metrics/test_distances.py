@@ -77,15 +77,17 @@ def test_too_small_pictures_have_no_distance() -> None:
 
 def test_the_classifier_tells_what_differs_of_pictures_it_never_saw() -> None:
     """Of noise alone there is nothing to learn but the pictures themselves."""
-    noise = np.random.default_rng(0).integers(0, 256, (2, 16, 64, 64, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (2, 30, 64, 64, 3), np.uint8)
     same = two_sample_test(
-        noise[0].__getitem__, noise[1].__getitem__, count=16, channels=3, steps=60
+        noise[0].__getitem__, noise[1].__getitem__, count=30, channels=3, steps=60
     )
     dark = noise[1] // 2
-    told = two_sample_test(noise[0].__getitem__, dark.__getitem__, count=16, channels=3, steps=60)
+    told = two_sample_test(noise[0].__getitem__, dark.__getitem__, count=30, channels=3, steps=60)
     assert same.interval[0] < 0.5 < same.interval[1]
     assert told.value > 0.9
-    assert told.interval == wilson(told.value, 32)
+    assert told.interval == wilson(told.value, 60)
+    with pytest.raises(ValueError, match="29 pictures: needs 30"):
+        two_sample_test(noise[0].__getitem__, dark.__getitem__, count=29, channels=3)
 
 
 def test_wilson_by_a_table() -> None:

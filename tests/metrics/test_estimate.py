@@ -48,6 +48,16 @@ def test_half_samples_scatter_as_whole_samples_drawn_anew() -> None:
     assert (high - low) / 2 == pytest.approx(1.96 / np.sqrt(400), rel=0.25)
 
 
+def test_few_pictures_have_no_interval_and_no_clear_difference() -> None:
+    few, enough = ([mean_of([0.1 * n] * k, better="lower") for n in (1, 9)] for k in (4, 5))
+    assert [one.interval for one in few] == [(), ()]
+    assert [len(one.interval) for one in enough] == [2, 2]
+    assert difference(*few, same_pictures=True).interval == ()
+    assert not difference(*few, same_pictures=True).is_clear
+    assert difference(*enough, same_pictures=True).is_clear
+    assert distance_of(np.arange(101.0), 4).interval == ()
+
+
 def test_nothing_is_estimated_of_nothing() -> None:
     with pytest.raises(ValueError, match="without pictures"):
         mean_of([], better="lower")

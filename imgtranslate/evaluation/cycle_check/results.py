@@ -18,7 +18,7 @@ from imgtranslate.evaluation.cycle_check.schema import (
 )
 from imgtranslate.evaluation.cycle_check.scores import CycleScore
 from imgtranslate.evaluation.cycle_check.verdicts import Verdict, gravest, judge
-from imgtranslate.metrics.estimate import bootstrap_interval
+from imgtranslate.metrics.estimate import LEAST_PICTURES, bootstrap_interval
 from imgtranslate.settings.config import Direction
 
 
@@ -75,11 +75,15 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def spread_of(numbers: Iterable[float | None]) -> Spread | None:
-    """Return mean, spread and interval of the known numbers; None if there are none."""
+    """Return mean, spread and interval of the known numbers; None if there are none.
+
+    Fewer than 5 numbers have no interval.
+    """
     values = np.array([number for number in numbers if number is not None])
     if not values.size:
         return None
-    low, high = bootstrap_interval(values)
+    enough = values.size >= LEAST_PICTURES
+    low, high = bootstrap_interval(values) if enough else (None, None)
     mean, std = float(values.mean()), float(values.std())
     return Spread(mean=mean, std=std, low=low, high=high, count=values.size)
 

@@ -31,15 +31,18 @@ class Spread(Document):
 
     mean: Number
     std: Number  # population standard deviation over the pictures
-    low: Number  # lower end of the 95 % bootstrap interval of the mean
-    high: Number
+    low: Number | None  # lower end of the 95 % bootstrap interval; None for few pictures
+    high: Number | None
     count: Count = 0  # pictures that have this number
 
     def cells(self, form: str) -> list[str]:
         """Write mean, spread and interval in a number format, such as ``.4f``."""
-        numbers = (self.mean, self.std, self.low, self.high)
-        mean, std, low, high = (f"{n:{form}}" if math.isfinite(n) else "-" for n in numbers)
-        return [mean, std, f"{low} to {high}"]
+        spread = self.std if self.count > 1 else None
+        numbers = (self.mean, spread, self.low, self.high)
+        mean, std, low, high = (
+            "-" if n is None or not math.isfinite(n) else f"{n:{form}}" for n in numbers
+        )
+        return [mean, std, f"{low} to {high}" if self.low is not None else "-"]
 
 
 class Measured(Document, Generic[T]):

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
-from imgtranslate.evaluation.evaluate.measures import EvaluateOptions, Translated, measure
+from imgtranslate.evaluation.evaluate.measures import (
+    STOPPED,
+    EvaluateOptions,
+    Translated,
+    measure,
+)
 from imgtranslate.evaluation.evaluate.schema import (
     Counts,
     DirectionFigures,
@@ -16,8 +21,9 @@ from imgtranslate.evaluation.evaluate.schema import (
     Figure,
     Interval,
     Resize,
+    is_baseline,
 )
-from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject
+from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject, never
 from imgtranslate.images import Picture, Pixels, holds, write_image
 from imgtranslate.metrics.estimate import Difference, Estimate, difference
 
@@ -33,16 +39,27 @@ class Evaluation:
     files: tuple[Path, ...]  # files of the translated pictures
 
 
-def evaluate(subject: Subject, options: EvaluateOptions, *, tell: Tell) -> Evaluation:
+def evaluate(
+    subject: Subject,
+    options: EvaluateOptions,
+    *,
+    tell: Tell,
+    stop: Callable[[], bool] = never,
+) -> Evaluation:
     """Measure one direction of one model; ``tell`` receives lines about the progress.
+
+    Once ``stop`` returns True, no further picture is translated or measured, and the figures are
+    marked as partial.
 
     Pictures are translated once, saved like ``translate`` does, and read again for each measure, so
     that memory does not grow with their number. A picture that fails is reported and left out with
     its partner. Raises ``ImgTranslateError`` if no picture remains.
     """
     with tempfile.TemporaryDirectory(prefix="imgtranslate-") as folder:
-        translated, failures = _translate(subject, options, folder=Path(folder), tell=tell)
-        estimates, left_out = measure(translated, options, tell=tell)
+        translated, failures, stopped = _translate(
+            subject, options, folder=Path(folder), tell=tell, stop=stop
+        )
+        estimates, left_out = measure(translated, options, tell=tell, stop=stop)
     header, fakes = subject.header, translated.fakes
     source, target = translated.subject.source, translated.subject.target
     figures = DirectionFigures(
@@ -61,6 +78,7 @@ def evaluate(subject: Subject, options: EvaluateOptions, *, tell: Tell) -> Evalu
         },
         left_out=left_out,
         failed=tuple(failures),
+        partial=stopped or STOPPED in left_out.values(),
     )
     return Evaluation(figures=figures, estimates=estimates, files=source.files)
 
@@ -79,11 +97,11 @@ def side_by_side(runs: Sequence[Sequence[Evaluation]]) -> list[list[Evaluation]]
     return [[ways[way] for ways in by_way] for way in shared]
 
 
-def document(runs: Sequence[Sequence[Evaluation]]) -> EvaluationFile:
+def document(runs: Sequence[Sequence[Evaluation]], *, partial: bool = False) -> EvaluationFile:
     """Return the evaluations of one or two runs, as `evaluate` prints them in JSON."""
     figures = tuple(tuple(one.figures for one in run) for run in runs)
     if len(runs) < 2:
-        return EvaluationFile(runs=figures)
+        return EvaluationFile(runs=figures, partial=partial)
     found = {
         str(first.figures.direction): {
             name: Interval.model_validate(one, from_attributes=True)
@@ -91,23 +109,35 @@ def document(runs: Sequence[Sequence[Evaluation]]) -> EvaluationFile:
         }
         for first, second in side_by_side(runs)
     }
-    return EvaluationFile(runs=figures, differences=found)
+    return EvaluationFile(runs=figures, differences=found, partial=partial)
 
 
 def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
-    """Subtract the figures of the first from those of the second, if both have them."""
+    """Subtract the figures of the first from those of the second, if both have them.
+
+    Baselines have no difference.
+    """
     same = first.files == second.files
     return {
         name: difference(estimate, second.estimates[name], same_pictures=same)
         for name, estimate in first.estimates.items()
-        if name in second.estimates
+        if name in second.estimates and not is_baseline(name)
     }
 
 
 def _translate(
-    subject: Subject, options: EvaluateOptions, *, folder: Path, tell: Tell
-) -> tuple[Translated, list[FailedPicture]]:
-    """Translate the pictures of a subject, and find the readable pictures to compare with."""
+    subject: Subject,
+    options: EvaluateOptions,
+    *,
+    folder: Path,
+    tell: Tell,
+    stop: Callable[[], bool],
+) -> tuple[Translated, list[FailedPicture], bool]:
+    """Translate the pictures of a subject, and find the readable pictures to compare with.
+
+    If ``stop`` returns True after a picture, the others are not translated; the last value is True.
+    """
+    stopped = False
     numbers, fakes, failures = list[int](), list[Path](), list[FailedPicture]()
     sizes = set[tuple[int, int]]()  # width, height
     wanted = evenly_spaced(range(len(subject.source)), options.limit)
@@ -121,6 +151,9 @@ def _translate(
         else:
             numbers.append(number)
             sizes.add((pixels.shape[1], pixels.shape[0]))
+        if numbers and number != wanted[-1] and stop():
+            stopped = True
+            break
     if not numbers:
         first = failures[0]
         raise ImgTranslateError(f"{first.path}: {first.reason}. No picture remains")
@@ -147,7 +180,7 @@ def _translate(
         fakes=Gallery(domain=domain, files=tuple(fakes), channels=header.out_channels),
         sizes=tuple(sorted(sizes)),
     )
-    return translated, failures
+    return translated, failures, stopped
 
 
 def _translated(subject: Subject, number: int, *, seed: int) -> Pixels:

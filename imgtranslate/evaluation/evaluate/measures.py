@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from imgtranslate.errors import counted
+from imgtranslate.data.sampling import evenly_spaced
+from imgtranslate.errors import ImgTranslateError, counted
 from imgtranslate.evaluation.evaluate.label_sides import LabelSides, find_sides
-from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject
+from imgtranslate.evaluation.evaluate.schema import is_baseline
+from imgtranslate.evaluation.evaluate.subjects import Gallery, StoppedError, Subject, never
 from imgtranslate.images import Pixels
 from imgtranslate.metrics import inception, lpips
-from imgtranslate.metrics.estimate import Estimate, mean_of
+from imgtranslate.metrics.estimate import Better, Estimate, mean_of
 from imgtranslate.metrics.palette import Palette
 from imgtranslate.metrics.pixels import mean_absolute_error, psnr
 from imgtranslate.metrics.segmentation import confusion, segmentation_scores
@@ -22,10 +24,10 @@ from imgtranslate.metrics.sliced_wasserstein import SMALLEST, sliced_wasserstein
 from imgtranslate.metrics.ssim import ssim
 from imgtranslate.metrics.two_sample import LEAST_PICTURES, two_sample_test
 
-NOT_PAIRED = "the pictures are not paired. Give `pairs`, or `paired` with `a` and `b`"
-NO_TARGET = "no real pictures of the target. Give both `a` and `b`"
+NO_TARGET = "no real pictures of the target, needs both `a` and `b`"
+STOPPED = "stopped before"
 LEAST_FEATURES = 4  # least pictures of each set for FID and KID
-Found = dict[str, Estimate] | str  # figures, or the reason why there are none and what to do
+Found = dict[str, Estimate] | str  # figures, empty if the measure does not apply; or what it lacks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,59 +66,120 @@ class Translated:
         """The shortest side of any picture, in px."""
         return min(min(size) for size in self.sizes)
 
+    def stopped_by(self, stop: Callable[[], bool]) -> "Translated":
+        """Return the same pictures, whose reading ``stop`` can end by ``StoppedError``."""
+        source, target = self.subject.source, self.subject.target
+        subject = replace(
+            self.subject,
+            source=replace(source, stop=stop),
+            target=replace(target, stop=stop) if target is not None else None,
+        )
+        return replace(self, subject=subject, fakes=replace(self.fakes, stop=stop))
+
+    def baselines(self) -> dict[str, tuple[Gallery, Gallery]]:
+        """Return real pictures of the target, and what is compared with them, by baseline.
+
+        That is the inputs, if they have as many channels, and other real pictures: as many training
+        pictures, or one half of the real pictures against the other.
+        """
+        target, source, count = self.subject.target, self.subject.source, self.common
+        if target is None:
+            return {}
+        found = {"_input": (target, source)} if source.channels == target.channels else {}
+        halves = target.only(range(0, len(target), 2)), target.only(range(1, len(target), 2))
+        if self.subject.held_out and self.subject.learnt is not None:
+            learnt = self.subject.learnt[1]
+            others = learnt.only(evenly_spaced(range(len(learnt)), count))
+            halves = target, replace(others, stop=target.stop)
+        if all(len(half) >= 2 for half in halves) and _fits(halves[1], self.shortest):
+            found["_real"] = halves
+        return found
+
 
 def measure(
-    made: Translated, options: EvaluateOptions, *, tell: Callable[[str], None]
+    made: Translated,
+    options: EvaluateOptions,
+    *,
+    tell: Callable[[str], None],
+    stop: Callable[[], bool] = never,
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """Take every measure that applies; return the figures, and the reasons for the others."""
+    """Take every measure that applies; return the figures, and what others lack.
+
+    A figure is followed by its baselines. Once ``stop`` returns True, the current measure and those
+    after it are left out. If it does so from the start, the measures that take no network are still
+    taken: they are quick.
+    """
     subject = made.subject  # palettes come from the training pictures if these are available
     sides = find_sides(subject.learnt or (subject.source, subject.target), options.palette)
-    found = {
-        "L1, PSNR, SSIM": _pair_errors(made),
-        "FCN score": _fcn_score(made, sides, options),
-        "label colours": _label_colours(made, sides),
+    quick, made = made.stopped_by(never if stop() else stop), made.stopped_by(stop)
+    measures: dict[str, Callable[[], Found]] = {
+        "L1, PSNR, SSIM": lambda: _pair_errors(quick),
+        "label colours": lambda: _label_colours(quick, sides),
+        "sliced Wasserstein distance": lambda: _wasserstein(quick, options),
+        "FCN score": lambda: _fcn_score(made, sides, options),
+        "two-sample test": lambda: _two_sample(made, options),
+        "diversity": lambda: _diversity(made, options),
+        "FID, KID": lambda: _inception(made, options),
+        "LPIPS": lambda: _lpips(made, options),
     }
-    tell("sliced Wasserstein distance")
-    found["sliced Wasserstein distance"] = _wasserstein(made, options)
-    tell("two-sample test")
-    found["two-sample test"] = _two_sample(made, options)
-    found["diversity"] = _diversity(made, options)
-    found["FID, KID"] = _inception(made, options)
-    found |= _lpips(made, options)
 
     figures: dict[str, Estimate] = {}
     left_out: dict[str, str] = {}
-    for name, figures_or_why in found.items():
-        if isinstance(figures_or_why, str):
-            left_out[name] = figures_or_why
+    for name, take in measures.items():
+        tell(name)
+        try:
+            found = take()
+        except StoppedError:
+            found = STOPPED
+        if isinstance(found, str):
+            left_out[name] = found
         else:
-            figures |= figures_or_why
+            figures |= found
     return figures, left_out
 
 
+def _fits(gallery: Gallery, shortest: int) -> bool:
+    """Return whether all pictures can be read and no side is shorter than ``shortest``."""
+    try:
+        return all(min(pixels.shape[:2]) >= shortest for pixels in gallery.pictures())
+    except ImgTranslateError:
+        return False
+
+
 def _pair_errors(made: Translated) -> Found:
+    """Compare with the truth: the translations, and the inputs if they have its size."""
     if made.truths is None:
-        return NOT_PAIRED
-    pairs = list(zip(made.fakes.pictures(), made.truths.pictures(), strict=True))
-    ratios = [ratio for x, y in pairs if np.isfinite(ratio := psnr(x, y))]
-    found = {
-        "l1": mean_of([mean_absolute_error(x, y) for x, y in pairs], better="lower"),
-        "ssim": mean_of([ssim(x, y) for x, y in pairs], better="higher"),
-    }
-    return found | ({"psnr": mean_of(ratios, better="higher")} if ratios else {})
+        return {}
+    rows: dict[str, list[dict[str, float]]] = {"": [], "_input": []}
+    galleries = (made.fakes, made.subject.source, made.truths)
+    for fake, real, truth in zip(*(gallery.pictures() for gallery in galleries), strict=True):
+        for end, pixels in (("", fake), ("_input", real)):
+            if pixels.shape == truth.shape:
+                error, likeness = mean_absolute_error(pixels, truth), ssim(pixels, truth)
+                rows[end].append({"l1": error, "ssim": likeness, "psnr": psnr(pixels, truth)})
+    found: dict[str, Estimate] = {}
+    for name in ("l1", "ssim", "psnr"):
+        for end, numbers in rows.items():
+            finite = [row[name] for row in numbers if np.isfinite(row[name])]
+            if finite and len(numbers) == len(made.fakes):
+                better: Better = "lower" if name == "l1" else "higher"
+                found[f"{name}{end}"] = mean_of(finite, better=better)
+    return found
+
+
+def _ordered(found: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Move each baseline behind its figure."""
+    figures = [name for name in found if not is_baseline(name)]
+    names = [n for figure in figures for n in (figure, f"{figure}_input", f"{figure}_real")]
+    return {name: found[name] for name in names if name in found}
 
 
 def _fcn_score(made: Translated, sides: LabelSides, options: EvaluateOptions) -> Found:
     """Score translated photos, and the real ones as an upper limit."""
-    if sides.source is None:
-        return f"the translated pictures are not label pictures: {sides.why}"
-    if made.fakes.channels != 3:
-        return f"a segmenter reads 3 channels, not {made.fakes.channels}"
+    if sides.source is None or made.fakes.channels != 3:
+        return {}
     if options.segmenter is None:
-        return (
-            "no segmenter. Train one on a run with `train_segmenter` FILE, then give "
-            "`segmenter` FILE"
-        )
+        return "needs `segmenter` FILE, which `train_segmenter` FILE trains on a run of pairs"
     segmenter, palette = options.segmenter, options.segmenter.palette
     if len(palette.colours[0]) != made.subject.source.channels:
         return "the segmenter was trained for label maps with other channels. Train another"
@@ -140,10 +203,8 @@ def _read_by(
 
 def _label_colours(made: Translated, sides: LabelSides) -> Found:
     """Score label maps: each pixel has the class of the nearest colour, as in the true labels."""
-    if sides.target is None:
-        return f"the results are not label pictures: {sides.why}"
-    if made.truths is None:
-        return "the labels are not paired with the pictures. Give `pairs`"
+    if sides.target is None or made.truths is None:
+        return {}
     palette = sides.target
     labels = replace(made.truths, resample="nearest")
     confusions = [
@@ -154,29 +215,30 @@ def _label_colours(made: Translated, sides: LabelSides) -> Found:
 
 
 def _wasserstein(made: Translated, options: EvaluateOptions) -> Found:
+    """Measure the distance to real pictures, that of the inputs, and between real pictures."""
     if made.subject.target is None:
         return NO_TARGET
     if made.common < 2 or made.shortest < SMALLEST:
-        return (
-            f"only {counted(made.common, 'picture')}, the shortest side {made.shortest} px. It "
-            f"takes 2 pictures of {SMALLEST} px or more"
+        return f"needs 2 pictures of {SMALLEST} px or more"
+
+    def distances(real: Gallery, fake: Gallery) -> dict[str, Estimate]:
+        count = min(len(real), len(fake))
+        return sliced_wasserstein(
+            real.read, fake.read, count=count, shortest=made.shortest, seed=options.seed
         )
-    found = sliced_wasserstein(
-        made.subject.target.read,
-        made.fakes.read,
-        count=made.common,
-        shortest=made.shortest,
-        seed=options.seed,
-    )
-    mean = found.pop("mean")
-    return {"swd": mean, **{f"swd_{level}": estimate for level, estimate in found.items()}}
+
+    levels = distances(made.subject.target, made.fakes)
+    found = {"swd": levels.pop("mean")}
+    for end, (real, other) in made.baselines().items():
+        found[f"swd{end}"] = distances(real, other)["mean"]
+    return {**found, **{f"swd_{level}": estimate for level, estimate in levels.items()}}
 
 
 def _two_sample(made: Translated, options: EvaluateOptions) -> Found:
     if made.subject.target is None:
         return NO_TARGET
     if made.common < LEAST_PICTURES:
-        return f"only {counted(made.common, 'picture')} in each set. It takes {LEAST_PICTURES}"
+        return f"{counted(made.common, 'picture')} of a side, needs {LEAST_PICTURES}"
     estimate = two_sample_test(
         made.subject.target.read,
         made.fakes.read,
@@ -190,9 +252,9 @@ def _two_sample(made: Translated, options: EvaluateOptions) -> Found:
 def _diversity(made: Translated, options: EvaluateOptions) -> Found:
     """Measure the mean L1 between translations of a picture, as a fraction of the full range."""
     if not made.subject.translator.latent_dim:
-        return "the model has no latent code, so a picture has one translation"
+        return {}
     if options.samples < 2:
-        return "only one sample of each picture. Give `samples` 2 or more"
+        return "needs `samples` 2 or more"
     return {"diversity_l1": _mean_apart(made, options, mean_absolute_error)}
 
 
@@ -212,33 +274,48 @@ def _mean_apart(
 
 
 def _inception(made: Translated, options: EvaluateOptions) -> Found:
-    if options.inception is None:
-        return f"no weights. Give `inception` FILE, {inception.WANTED}"
-    if made.subject.target is None or made.common < LEAST_FEATURES:
-        return f"only {counted(made.common, 'picture')} in each set. It takes {LEAST_FEATURES}"
     if made.fakes.channels != 3:
-        return f"it takes pictures with 3 channels, not {made.fakes.channels}"
-    real, fake = (
-        inception.inception_features(options.inception, gallery.read, made.common)
-        for gallery in (made.subject.target, made.fakes)
-    )
-    return inception.inception_distances(real, fake, seed=options.seed)
+        return {}
+    if made.subject.target is None:
+        return NO_TARGET
+    network = options.inception
+    if network is None:
+        return "needs `inception` FILE"
+    if made.common < LEAST_FEATURES:
+        return f"{counted(made.common, 'picture')} of a side, needs {LEAST_FEATURES}"
+
+    def distances(real: Gallery, fake: Gallery) -> dict[str, Estimate]:
+        count = min(len(real), len(fake))
+        features = [inception.inception_features(network, g.read, count) for g in (real, fake)]
+        return inception.inception_distances(*features, seed=options.seed)
+
+    found = distances(made.subject.target, made.fakes)
+    for end, (real, other) in made.baselines().items():
+        if min(len(real), len(other)) >= LEAST_FEATURES:
+            found |= {f"{name}{end}": one for name, one in distances(real, other).items()}
+    return _ordered(found)
 
 
-def _lpips(made: Translated, options: EvaluateOptions) -> dict[str, Found]:
+def _lpips(made: Translated, options: EvaluateOptions) -> Found:
     """Measure LPIPS to the truth, and between translations of a picture."""
-    paired: Found = NOT_PAIRED
-    diverse: Found = "it takes a model with a latent code, and `samples` 2 or more"
+    diverse = bool(made.subject.translator.latent_dim) and options.samples >= 2
+    if made.fakes.channels != 3 or not (diverse or made.truths):
+        return {}
     network = options.lpips
     if network is None:
-        paired = diverse = f"no weights. Give `lpips` FILE, {lpips.WANTED}"
-    elif made.fakes.channels != 3 or made.shortest < lpips.SMALLEST:
-        paired = diverse = f"it takes pictures with 3 channels and {lpips.SMALLEST} px or more"
-    else:
-        distance = partial(lpips.lpips, network)
-        if made.truths is not None:
-            pairs = zip(made.fakes.pictures(), made.truths.pictures(), strict=True)
-            paired = {"lpips": mean_of([distance(x, y) for x, y in pairs], better="lower")}
-        if made.subject.translator.latent_dim and options.samples >= 2:
-            diverse = {"diversity_lpips": _mean_apart(made, options, distance)}
-    return {"LPIPS": paired, "diversity, LPIPS": diverse}
+        return "needs `lpips` FILE"
+    if made.shortest < lpips.SMALLEST:
+        return f"needs pictures of {lpips.SMALLEST} px or more"
+    distance = partial(lpips.lpips, network)
+    found: dict[str, Estimate] = {}
+    if made.truths is not None:
+        source = made.subject.source
+        for end, gallery in (("", made.fakes), ("_input", source)):
+            if gallery.channels == 3:
+                pairs = zip(gallery.pictures(), made.truths.pictures(), strict=True)
+                distances = [distance(x, y) for x, y in pairs if x.shape == y.shape]
+                if len(distances) == len(made.fakes):
+                    found[f"lpips{end}"] = mean_of(distances, better="lower")
+    if diverse:
+        found["diversity_lpips"] = _mean_apart(made, options, distance)
+    return found

@@ -1,5 +1,6 @@
 """``evaluate.json``, the object that `evaluate` prints as JSON, and the format of its figures."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -23,19 +24,22 @@ _TITLES = {
     "label_class_accuracy": "labels: class accuracy",
     "label_class_iou": "labels: class IoU",
     "swd": "sliced Wasserstein distance",
-    "two_sample_accuracy": "told from real ones (0.5: not)",
+    "two_sample_accuracy": "two-sample test (chance: 0.5)",
     "fid": "FID",
     "kid": "KID",
     "diversity_l1": "diversity, L1",
     "diversity_lpips": "diversity, LPIPS",
 }
+# Baselines of a figure, by the end of their name: the input in place of the translation, and other
+# real pictures of the target in its place.
+_BASELINES = {"_input": "  untouched input", "_real": "  real against real"}
 
 
 class Interval(Document):
     """A number with its 95 % interval."""
 
     value: Number
-    interval: tuple[Number, ...] = ()
+    interval: tuple[Number, ...] = ()  # empty for fewer than 5 pictures
 
 
 class Figure(Interval):
@@ -80,7 +84,8 @@ class DirectionFigures(Document):
     sizes: tuple[str, ...] = ()
     resize: Resize | None = None
     measures: dict[str, Figure] = Field(default_factory=dict)
-    left_out: dict[str, str] = Field(default_factory=dict)  # by measure: the reason, and what to do
+    left_out: dict[str, str] = Field(default_factory=dict)  # measures that lack something, and what
+    partial: bool = False  # stopped before all was measured
     failed: tuple[FailedPicture, ...] = ()
 
 
@@ -91,12 +96,30 @@ class EvaluationFile(Document):
 
     runs: tuple[tuple[DirectionFigures, ...], ...] = ()
     differences: dict[str, dict[str, Interval]] = Field(default_factory=dict)
+    partial: bool = False
 
 
 def title_of(name: str, *, better: str) -> str:
     """Name a figure, with an arrow for ``better``, which is ``lower`` or ``higher``."""
+    for end, baseline in _BASELINES.items():
+        if name.endswith(end):
+            return baseline
     level = f"  at {name.removeprefix('swd_')} of the size" if name.startswith("swd_") else name
     return f"{_TITLES.get(name, level)} {_ARROWS.get(better, '')}".rstrip()
+
+
+def is_baseline(name: str) -> bool:
+    """Return whether a figure is the baseline of the one before it."""
+    return name.endswith(tuple(_BASELINES))
+
+
+def left_out_line(left_out: Mapping[str, str]) -> str:
+    """Write the measures that lack something on one line; empty if there are none."""
+    names: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        names.setdefault(reason, []).append(name)
+    found = "; ".join(f"{', '.join(group)}: {reason}" for reason, group in names.items())
+    return f"left out: {found}" if found else ""
 
 
 def figure_of(value: float, sign: str = "") -> str:

@@ -1,6 +1,6 @@
 """The subjects of an evaluation: a model, its inputs, and real pictures to compare with."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -57,6 +57,15 @@ class Places:
         return self.paired or bool(self.pairs)
 
 
+class StoppedError(Exception):
+    """Raised by ``Gallery.read`` once its ``stop`` returns True."""
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
     """The pictures of a domain in order, read one at a time and resized in the same way."""
@@ -66,12 +75,15 @@ class Gallery:
     channels: int
     side: int = 0  # px, shorter side after reading; 0 keeps the size of the file
     resample: Resample = "bicubic"
+    stop: Callable[[], bool] = never  # called before each picture
 
     def __len__(self) -> int:
         return len(self.files)
 
     def read(self, number: int) -> Pixels:
-        """Read one picture: uint8 (h, w, channels). Raises ``ImageError``."""
+        """Read one picture: uint8 (h, w, channels). Raises ``ImageError`` or ``StoppedError``."""
+        if self.stop():
+            raise StoppedError
         pixels = self.domain.read(self.files[number], channels=self.channels)
         if not self.side:
             return pixels
@@ -96,6 +108,7 @@ class Subject:
     target: Gallery | None  # real pictures; if paired, the truths of ``source`` in its order
     paired: bool
     learnt: tuple[Gallery, Gallery] | None = None  # source and target of the training
+    held_out: bool = False  # the pictures are those that were held out in this training
 
     @property
     def header(self) -> ModelHeader:
@@ -132,6 +145,7 @@ def subjects_of_run(
             paired=paired or places.pairs_given,
             data=settings.data,
             resize=resize,
+            held_out=not places.given,
         )
         for way in ways or directions  # without models, loading raises the error
     ]
@@ -203,6 +217,7 @@ def _subject(
     paired: bool,
     data: DataSettings,
     resize: int,
+    held_out: bool = False,
 ) -> Subject:
     first, second = (0, 1) if translator.header.direction == "ab" else (1, 0)
     source, target = domains[first], domains[second]
@@ -228,6 +243,7 @@ def _subject(
         target=real,
         paired=paired and target is not None,
         learnt=(trained[first], trained[second]) if trained else None,
+        held_out=held_out,
     )
 
 

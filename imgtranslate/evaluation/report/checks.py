@@ -11,7 +11,12 @@ from imgtranslate.evaluation.cycle_check import schema as cycle
 from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
 from imgtranslate.evaluation.documents import Document
 from imgtranslate.evaluation.evaluate import schema as evaluate
-from imgtranslate.evaluation.evaluate.schema import EvaluationFile, figure_of, title_of
+from imgtranslate.evaluation.evaluate.schema import (
+    EvaluationFile,
+    figure_of,
+    left_out_line,
+    title_of,
+)
 from imgtranslate.model_files.checkpoint import read_model_header
 from imgtranslate.pages import number, shown
 from imgtranslate.runs.folder import Run
@@ -141,7 +146,7 @@ def _evaluation_table(name: str, found: evaluate.DirectionFigures) -> dict[str, 
     between = " to ".join(dict.fromkeys(found.sizes[:1] + found.sizes[-1:]))
     resized = ", resized" if found.resize else ""
     step, count = found.step or 0, found.counts.translated
-    left_out = list(found.left_out.items())[:NAMED]
+    left_out = left_out_line(dict(list(found.left_out.items())[:NAMED]))
     return {
         "title": f"evaluate, {name}",
         "heads": [
@@ -149,7 +154,7 @@ def _evaluation_table(name: str, found: evaluate.DirectionFigures) -> dict[str, 
             *("figure", "95 % interval", "pictures"),
         ],
         "rows": [_measure(name, one) for name, one in list(found.measures.items())[:NAMED]],
-        "notes": [shown(f"{name}: {why}", limit=LONGEST_LINE) for name, why in left_out],
+        "notes": [shown(left_out, limit=LONGEST_LINE)] if left_out else [],
     }
 
 
@@ -158,4 +163,4 @@ def _measure(name: str, found: evaluate.Figure) -> list[str]:
         figure_of(n) if math.isfinite(n) else "-" for n in (found.value, *found.interval[:2])
     )
     title = shown(title_of(name, better=found.better))
-    return [title, value, " to ".join(interval), f"{found.count:,}"]
+    return [title, value, " to ".join(interval) or "-", f"{found.count:,}"]

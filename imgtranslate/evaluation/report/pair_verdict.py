@@ -21,10 +21,10 @@ from imgtranslate.evaluation.cycle_check.verdicts import (
 )
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.brightness import Values, grid_means
-from imgtranslate.metrics.estimate import bootstrap_interval
+from imgtranslate.metrics.estimate import LEAST_PICTURES, bootstrap_interval
 from imgtranslate.metrics.pixels import mean_absolute_error
 
-LEAST_PAIRS = 5  # held-out pairs, to judge by
+LEAST_PAIRS = LEAST_PICTURES  # held-out pairs, to judge by
 CHANCE = 0.5  # of the comparisons
 NO_FAULT, TOO_FEW = "no fault found", "too few pairs"
 
@@ -145,14 +145,13 @@ def _match(scores: Sequence[PairScore]) -> Remark | None:
         return None
     shares = share_of_matches(scores)
     low, high = bootstrap_interval(shares)
+    few = len(scores) < LEAST_PAIRS
+    interval = "" if few else f" (95% interval {low:.0%} to {high:.0%})"
     text = (
         "The edges of a translation match its own truth better than another truth in "
-        f"{np.mean(shares):.0%} of the comparisons (95% interval {low:.0%} to {high:.0%}). "
-        "Chance gives 50%."
+        f"{np.mean(shares):.0%} of the comparisons{interval}. Chance gives 50%."
     )
-    if low > CHANCE or len(scores) < LEAST_PAIRS:
-        return Remark(text)
-    return Remark(text, "no better than chance")
+    return Remark(text, "" if few or low > CHANCE else "no better than chance")
 
 
 def _collapse(scores: Sequence[PairScore]) -> Remark | None:
