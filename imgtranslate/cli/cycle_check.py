@@ -129,7 +129,12 @@ def cycle_check(
     scores: list[CycleScore] = []
     with stop_on_signals(STOPPING) as stopped, progress_bar("checking") as show:
         checked = check_sources(
-            sources, ab=forward, ba=backward, output=output, stop=stopped.is_set
+            sources,
+            ab=forward,
+            ba=backward,
+            output=output,
+            stop=stopped.is_set,
+            notice=lambda line: say(f"warning: {line}"),
         )
         for score in checked:
             scores.append(score)

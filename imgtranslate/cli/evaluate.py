@@ -20,6 +20,7 @@ from imgtranslate.cli.terminal import (
     result,
     say,
     say_error,
+    say_notice,
     with_flags,
 )
 from imgtranslate.errors import UsageError, counted, nearest
@@ -192,7 +193,13 @@ def evaluate(
             found.append([])
             for subject in column:
                 if not stopped.is_set():
-                    one = evaluation.evaluate(subject, options, tell=_tell, stop=stopped.is_set)
+                    one = evaluation.evaluate(
+                        subject,
+                        options,
+                        tell=_tell,
+                        notice=lambda line: say_notice(f"warning: {line}"),
+                        stop=stopped.is_set,
+                    )
                     found[-1].append(_with_flags(one))
     found = [column for column in found if column]
     figures = [one.figures for column in found for one in column]

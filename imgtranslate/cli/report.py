@@ -49,6 +49,7 @@ def report(
             count=count,
             device=device_of(device, gpu),
             progress=progress,
+            notice=lambda line: say(f"warning: {line}"),
         )
     result(str(page))
 

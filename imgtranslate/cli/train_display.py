@@ -25,6 +25,7 @@ from imgtranslate.cli.terminal import (
 from imgtranslate.data_check.check import DataReport
 from imgtranslate.errors import counted
 from imgtranslate.settings.config import CycleGanConfig, Settings
+from imgtranslate.settings.presets import name_of_method
 from imgtranslate.training import events
 
 PLAIN_SECONDS = 15.0  # between plain lines
@@ -119,7 +120,7 @@ class TrainingDisplay:
                 say("notice: train --check --json lists all pictures of each line")
         verb = "training" if event.report is not None else "continuing"
         say(
-            f"{verb} {event.run}: {_domains(settings)} by {settings.method.kind} on "
+            f"{verb} {event.run}: {_domains(settings)} by {name_of_method(settings)} on "
             f"{event.device}, {event.parameters / 1e6:.1f} million weights, "
             f"{counted(total, 'step')} in {counted(event.total_epochs, 'epoch')}"
         )

@@ -17,6 +17,7 @@ from imgtranslate.model_files.export_files import is_openvino, is_pt2
 from imgtranslate.model_files.export_header import read_export_form
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Tree, latent_dim, to_tree
+from imgtranslate.settings.presets import name_of_method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ def _run(path: Path) -> Info:
     folders = (path, run.best)
     models = sorted(p for f in folders for p in f.glob("*.safetensors") if p != run.state)
     facts = {
-        "learns": f"{data.name_a} to {data.name_b}, by {settings.method.kind}",
+        "learns": f"{data.name_a} to {data.name_b}, by {name_of_method(settings)}",
         "step": f"{header.step:,}",
         "pictures": f"{record.get('pictures_a', '?')} and {record.get('pictures_b', '?')}",
         "size": f"{data.crop_size} px, cropped from {data.load_size} px",

@@ -6,7 +6,7 @@ variants of a method are methods here; ``docs/`` describes them.
 
 from collections.abc import Mapping
 
-from imgtranslate.settings.config import Tree
+from imgtranslate.settings.config import Settings, Tree, to_tree
 
 _UNET: Tree = {"generator": {"kind": "unet"}}
 _BICYCLEGAN: Tree = {
@@ -85,3 +85,32 @@ PRESETS: Mapping[str, Tree] = {
         "schedule": {"constant_steps": 1000, "decay_steps": 1000},
     },
 }
+
+_NETWORKS = ("generator", "discriminator", "encoder")
+
+
+def name_of_method(settings: Settings) -> str:
+    """Name the method of settings: a variant if they have its losses and networks, else the kind.
+
+    Numbers such as the weights of losses are left out: a variant with other weights keeps its name.
+    """
+    tree = to_tree(settings)
+
+    def matches(variant: Tree) -> bool:
+        return all(
+            tree[section][name] == value
+            for section in ("method", *_NETWORKS)
+            for name, value in variant.get(section, {}).items()
+            if not isinstance(value, float)
+        )
+
+    def defined(name: str) -> int:
+        return sum(len(METHODS[name].get(section, {})) for section in ("method", *_NETWORKS))
+
+    names = [name for name, variant in METHODS.items() if matches(variant)]
+    return max(names, key=defined, default=settings.method.kind)
+
+
+def kind_of_method(name: str) -> str:
+    """Return the kind of a method or variant; a name that is neither is its own kind."""
+    return str(METHODS[name]["method"]["kind"]) if name in METHODS else name

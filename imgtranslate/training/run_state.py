@@ -23,6 +23,7 @@ from imgtranslate.model_files.checkpoint import (
 )
 from imgtranslate.runs.data import fingerprints
 from imgtranslate.runs.folder import Run
+from imgtranslate.settings.presets import name_of_method
 from imgtranslate.training.health import MetricsLog
 from imgtranslate.training.processes import share_state
 
@@ -156,7 +157,7 @@ def _save_models(run: Run, learner: Learner) -> None:
             target=target,
             load_size=data.load_size,
             crop_size=data.crop_size,
-            method=settings.method.kind,
+            method=name_of_method(settings),
             step=learner.steps_done,
             versions={"imgtranslate": __version__, "torch": str(torch.__version__)},
         )

@@ -30,11 +30,10 @@ from imgtranslate.translation.stages import (
     translate_work,
     write_work,
 )
-from imgtranslate.translation.translator import load
+from imgtranslate.translation.translator import load, size_notice
 
 BATCH = 8  # most pictures of one size in a batch on a GPU
 _BATCH_PIXELS = 2**21  # most pixels in a batch
-_TOO_LARGE = 3  # multiple of the training size
 BUDGET = 2**28  # bytes of waiting decoded pictures; a single one may have more
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -129,14 +128,11 @@ def _watched(
     """Give one notice about the first picture much larger than those of the training."""
     noticed = False
     for work in works:
-        trained = models[work.job.model].translator.header.crop_size
-        large = work.frames and min(work.frames[0].pixels.shape[:2]) > _TOO_LARGE * trained
-        if large and not noticed:
+        header = models[work.job.model].translator.header
+        line = size_notice(work.job.source, work.frames[0].pixels, header) if work.frames else ""
+        if line and not noticed:
             noticed = True
-            notice(
-                f"{work.job.source}: its shorter side is more than {_TOO_LARGE} times the "
-                f"{trained} px of the training, so the effect may be weak. Try `resize` {trained}"
-            )
+            notice(f"{line}. Try `resize` {header.crop_size}")
         yield work
 
 

@@ -48,6 +48,7 @@ from imgtranslate.settings.config import (
 EngineName = Literal["auto", "torch", "onnx", "openvino"]
 Precision = Literal["fp32", "fp16"]
 AnyImage = TypeVar("AnyImage", Image.Image, Pixels)
+TOO_LARGE = 3  # multiple of the training size
 
 
 @runtime_checkable
@@ -326,6 +327,16 @@ def to_code(
 def _without_code(name: str) -> UsageError:
     return UsageError(
         f"{name}: this model has no latent code, so a picture has one translation. Leave it out"
+    )
+
+
+def size_notice(source: object, pixels: AnyPixels, header: ModelHeader) -> str:
+    """Write a notice on a picture much larger than those of the training; empty for others."""
+    if min(pixels.shape[:2]) <= TOO_LARGE * header.crop_size:
+        return ""
+    return (
+        f"{source}: its shorter side is more than {TOO_LARGE} times the {header.crop_size} px of "
+        "the training, so the effect may be weak"
     )
 
 

@@ -11,6 +11,8 @@ from imgtranslate.builders import build_generator
 from imgtranslate.exporting.export import export_model
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import StateHeader
+from imgtranslate.settings.parsing import build_settings
+from imgtranslate.settings.presets import METHODS, PRESETS, kind_of_method, name_of_method
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,33 @@ def test_info_of_a_run_and_its_state(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert part in text
     assert f"$ imgtranslate train --resume '{out}'" in text
     assert f"--resume '{out}'" in told(capsys, out / "state.safetensors")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_method_keeps_its_name(method: str, preset: str) -> None:
+    """Also with other weights of its losses, another size and another learning rate."""
+    weight = "lambda_l1" if "pix2pix" in METHODS[method]["method"]["kind"] else "lambda_gan"
+    if METHODS[method]["method"]["kind"] == "cyclegan":
+        weight = "lambda_a"
+    change = {"method": {weight: 7.0}, "optimizer": {"lr": 1e-4}, "data": {"a": "a", "b": "b"}}
+    for layer in ({"data": change["data"]}, change):
+        settings = build_settings(method=method, preset=preset, layers=[layer])
+        assert name_of_method(settings) == method
+    assert kind_of_method(method) == settings.method.kind
+
+
+def test_info_names_the_variant_of_a_run_and_its_models(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side in ("horses", "zebras"):
+        save_picture(tmp_path / side / "x.png", size=(32, 32))
+    sides = ["--a", tmp_path / "horses", "--b", tmp_path / "zebras"]
+    small = ["--size", "32", "--steps", "1", "--method", "dualgan", "--preset", "tiny"]
+    assert run("train", *sides, *small, "--device", "cpu", "--out", tmp_path / "run") == 0
+    assert "by dualgan on cpu" in capsys.readouterr().err
+    assert "by dualgan" in told(capsys, tmp_path / "run")
+    assert "dualgan, 1 step" in told(capsys, tmp_path / "run/ab.safetensors")
 
 
 def test_info_of_what_is_not_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

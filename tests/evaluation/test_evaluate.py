@@ -157,6 +157,18 @@ def test_few_pictures_have_no_interval(
     assert ("(" in line) == bool(interval)
 
 
+def test_pictures_much_larger_than_the_training_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(folder / "ab.safetensors", replace(HEADER, crop_size=15))
+    options = ("--model", "ab.safetensors", "--a", "labels", "--limit", "3")
+    _, _, err = evaluate(*options, capsys=capsys)
+    (line,) = [line for line in err.splitlines() if line.startswith("warning")]
+    assert line.startswith("warning: labels/0.png: its shorter side is more than 3 times the 15 px")
+    assert line.endswith("Try --resize 15")
+    assert "warning" not in evaluate(*options, "--resize", "45", capsys=capsys)[2]
+
+
 @pytest.mark.parametrize("moment", ["translating", "measuring"])
 @pytest.mark.usefixtures("folder")
 def test_a_stopped_evaluation_gives_what_it_measured(

@@ -217,6 +217,17 @@ def test_a_model_with_a_code_shows_samples_and_their_diversity(tmp_path: Path) -
     assert report(make_run(tmp_path / "other"))["pictures"][0]["samples"] == []
 
 
+def test_pictures_much_larger_than_the_training_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = [save_picture(tmp_path / f"large/{n}.png", size=(49, 60), seed=n) for n in (1, 2)]
+    run = make_run(tmp_path, held_out=(large, large))
+    (line,) = [line for line in report(run)["warnings"] if "shorter side" in line]
+    assert line.startswith(f"{large[0]}: its shorter side is more than 3 times the 16 px of the ")
+    assert cli.run(["report", str(run), "--device", "cpu"]) == 0
+    assert f"warning: {line}" in capsys.readouterr().err
+
+
 def test_settings_that_differ_stand_first(tmp_path: Path) -> None:
     rows = report(make_run(tmp_path))["settings"]
     assert [row["differs"] for row in rows] == sorted(
@@ -309,7 +320,7 @@ def test_what_other_checks_left_is_shown(tmp_path: Path) -> None:
     assert evaluated["title"] == "evaluate, zebras → horses"
     assert evaluated["heads"][0] == "step 1, 12 pictures, 16x16 to 24x16 px"
     assert evaluated["rows"] == [["sliced Wasserstein distance ↓", "3.14", "0.5000 to 4.00", "12"]]
-    assert evaluated["notes"] == ["LPIPS: no weights"]
+    assert evaluated["notes"] == ["left out: LPIPS: no weights"]
     assert not data["warnings"]
 
 

@@ -28,7 +28,7 @@ from imgtranslate.runs.data import held_out_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Direction
 from imgtranslate.translation.inputs import list_inputs
-from imgtranslate.translation.translator import Translator
+from imgtranslate.translation.translator import Translator, size_notice
 
 IDENTITY_PICTURES = 32
 
@@ -90,13 +90,15 @@ def check_sources(
     ba: Translator,
     output: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> Iterator[CycleScore]:
     """Check each picture in its direction; draw a figure or strips if ``output`` is given.
 
     ``stop`` is called before each picture; when it returns True, the check ends with the pictures
-    before, which are in the figure. The first measured picture of a direction is also checked as
-    its negative upside down. A picture whose strip cannot be written fails. Raises ``UsageError``
-    if the two models are not a pair.
+    before, which are in the figure. ``notice`` is called once if a picture is much larger than
+    those of the training. The first measured picture of a direction is also checked as its negative
+    upside down. A picture whose strip cannot be written fails. Raises ``UsageError`` if the two
+    models are not a pair.
     """
     refuse_unless_pair(ab.header, ba.header)
     as_figure = output is not None and is_figure(output)
@@ -104,6 +106,7 @@ def check_sources(
     in_figure = evenly_spaced(range(len(sources)), FIGURE_ROWS) if as_figure else []
     shown: list[CycleResult] = []
     turned: set[Direction] = set()
+    noticed = False
 
     for number, source in enumerate(sources):
         if stop():
@@ -119,6 +122,10 @@ def check_sources(
                 turned=way not in turned,
             )
             turned.add(way)
+            line = size_notice(source.path, result.real, forward.header)
+            if line and not noticed:
+                noticed = True
+                notice(f"{line}. Check smaller pictures as well")
             if strips:
                 draw_strip(strips[number], result, forward=forward.header)
         except ImgTranslateError as error:

@@ -26,6 +26,7 @@ from imgtranslate.evaluation.evaluate.schema import (
 from imgtranslate.evaluation.evaluate.subjects import Gallery, Subject, never
 from imgtranslate.images import Picture, Pixels, holds, write_image
 from imgtranslate.metrics.estimate import Difference, Estimate, difference
+from imgtranslate.translation.translator import size_notice
 
 Tell = Callable[[str], None]
 
@@ -44,12 +45,14 @@ def evaluate(
     options: EvaluateOptions,
     *,
     tell: Tell,
+    notice: Tell = lambda _: None,
     stop: Callable[[], bool] = never,
 ) -> Evaluation:
     """Measure one direction of one model; ``tell`` receives lines about the progress.
 
-    Once ``stop`` returns True, no further picture is translated or measured, and the figures are
-    marked as partial.
+    ``notice`` receives a line if a picture is much larger than those of the training. Once ``stop``
+    returns True, no further picture is translated or measured, and the figures are marked as
+    partial.
 
     Pictures are translated once, saved like ``translate`` does, and read again for each measure, so
     that memory does not grow with their number. A picture that fails is reported and left out with
@@ -57,7 +60,7 @@ def evaluate(
     """
     with tempfile.TemporaryDirectory(prefix="imgtranslate-") as folder:
         translated, failures, stopped = _translate(
-            subject, options, folder=Path(folder), tell=tell, stop=stop
+            subject, options, folder=Path(folder), tell=tell, notice=notice, stop=stop
         )
         estimates, left_out = measure(translated, options, tell=tell, stop=stop)
     header, fakes = subject.header, translated.fakes
@@ -131,13 +134,14 @@ def _translate(
     *,
     folder: Path,
     tell: Tell,
+    notice: Tell,
     stop: Callable[[], bool],
 ) -> tuple[Translated, list[FailedPicture], bool]:
     """Translate the pictures of a subject, and find the readable pictures to compare with.
 
     If ``stop`` returns True after a picture, the others are not translated; the last value is True.
     """
-    stopped = False
+    stopped = noticed = False
     numbers, fakes, failures = list[int](), list[Path](), list[FailedPicture]()
     sizes = set[tuple[int, int]]()  # width, height
     wanted = evenly_spaced(range(len(subject.source)), options.limit)
@@ -151,6 +155,10 @@ def _translate(
         else:
             numbers.append(number)
             sizes.add((pixels.shape[1], pixels.shape[0]))
+            line = size_notice(subject.source.files[number], pixels, subject.header)
+            if line and not noticed:
+                noticed = True
+                notice(f"{line}. Try `resize` {subject.header.crop_size}")
         if numbers and number != wanted[-1] and stop():
             stopped = True
             break

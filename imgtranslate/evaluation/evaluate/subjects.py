@@ -14,6 +14,7 @@ from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import DataSettings, Direction, Resample, is_paired
+from imgtranslate.settings.presets import kind_of_method
 from imgtranslate.translation.translator import Translator, load
 
 Sides = tuple[Domain | None, Domain | None]
@@ -165,7 +166,7 @@ def subjects_of_model(
     sides = [(header.source, header.in_channels), (header.target, header.out_channels)]
     (name_a, channels_a), (name_b, channels_b) = sides if header.direction == "ab" else sides[::-1]
     data = DataSettings(name_a=name_a, name_b=name_b, channels_a=channels_a, channels_b=channels_b)
-    paired = header.method != "cyclegan" and bool(places.a and places.b)
+    paired = kind_of_method(header.method) != "cyclegan" and bool(places.a and places.b)
     return [
         _subject(
             str(file),

@@ -19,7 +19,7 @@ from imgtranslate.metrics.ssim import ssim
 from imgtranslate.pages import number, shown
 from imgtranslate.pages.embed import embed
 from imgtranslate.settings.config import Settings, is_paired
-from imgtranslate.translation.translator import Translator, load
+from imgtranslate.translation.translator import Translator, load, size_notice
 
 SHORTEST_SIDE = 286  # px: smaller pictures are not shrunk
 PICTURE_SIDE, SAMPLE_SIDE = 360, 180  # px, on the page
@@ -46,12 +46,14 @@ def translate_held_out(
     count: int,
     device: str,
     progress: Progress | None = None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> Iterator[ShownPicture]:
     """Translate up to ``count`` held-out pictures of each side, evenly spaced.
 
     A picture of more px than 4:3 at the training's size, or at 286 px, is shrunk first. The third
     picture of a row is the truth for pairs, else the recovered picture. With a latent code there
-    are ``CODES`` samples, of the seeds from 0 on. Raises ``ImgTranslateError`` without a model.
+    are ``CODES`` samples, of the seeds from 0 on. ``notice`` is called once if pictures are much
+    larger than those of the training. Raises ``ImgTranslateError`` without a model.
     """
     paired, limit = is_paired(settings.method), most_pixels(settings)
     sides = ((domains[0], domains[1]), (domains[1], domains[0]))[: 1 if paired else 2]
@@ -65,7 +67,7 @@ def translate_held_out(
     def read(domain: Domain, place: int, channels: int) -> Pixels:
         return shrunk(domain.read(domain.held_out[place], channels=channels), limit=limit)
 
-    done = 0
+    done, noticed = 0, False
     for (source, target), chosen in zip(sides, places, strict=True):
         there, back = (ab, ba) if source.letter == "a" else (ba, ab)
         header = there.header
@@ -74,6 +76,9 @@ def translate_held_out(
             row = {"name": shown(path.name, limit=LONGEST_NAME), "direction": header.direction}
             try:
                 real = read(source, place, header.in_channels)
+                if not noticed and (line := size_notice(path, real, header)):
+                    noticed = True
+                    notice(f"{line}. Judge smaller pictures as well")
                 fakes = _samples(there, real)
                 if paired:
                     third = read(target, place, header.out_channels)

@@ -40,6 +40,7 @@ from imgtranslate.pages.embed import embed
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Direction, Settings, is_paired
+from imgtranslate.settings.presets import name_of_method
 
 COUNT = 24  # held-out pictures of each side
 FEWER = 8  # where another command writes the page
@@ -54,12 +55,14 @@ def write_report(
     count: int = COUNT,
     device: str = "auto",
     progress: Progress | None = None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write the page of a run, ``RUN/report.html`` unless ``output`` names another file.
 
     Up to ``count`` held-out pictures of each side are translated anew. The page also shows the
     results of `cycle-check` and `evaluate` in the run, names the commands that add missing ones,
-    and warns of damaged files. Raises ``CheckpointError`` if ``run`` is no run.
+    and warns of damaged files. ``notice`` receives a line if pictures are much larger than those of
+    the training. Raises ``CheckpointError`` if ``run`` is no run.
     """
     folder = Run(Path(run))
     target = Path(output) if output is not None else folder.folder / "report.html"
@@ -79,14 +82,24 @@ def write_report(
 
     # Held-out pictures, translated anew
     pictures: list[ShownPicture] = []
+    noticed: list[str] = []
     try:
         if domains is not None:
             for picture in translate_held_out(
-                folder.folder, settings, domains, count=count, device=device, progress=progress
+                folder.folder,
+                settings,
+                domains,
+                count=count,
+                device=device,
+                progress=progress,
+                notice=noticed.append,
             ):
                 pictures.append(picture)
     except ImgTranslateError as error:
         warnings.append(shown(f"No pictures were translated: {error}", limit=400))
+    for line in noticed:
+        warnings.append(shown(line, limit=400))
+        notice(line)
 
     # Results of other commands
     cycle = read_check(folder, CycleCheckFile, warn=warnings.append)
@@ -105,7 +118,7 @@ def write_report(
     page = {
         "run": shown(str(folder.folder)),
         "names": dict(zip("ab", names, strict=True)),
-        "method": settings.method.kind,
+        "method": name_of_method(settings),
         "paired": paired,
         "size": data.crop_size,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -473,6 +473,21 @@ def test_a_check_of_held_out_pictures_stays_in_the_run(
     assert VERDICT in (trained / "report.html").read_text()
 
 
+def test_pictures_much_larger_than_the_training_are_told_once(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        save_midtones(tmp_path / f"{number}.png", size=(193, 200))
+    save_midtones(tmp_path / "small.png", size=(192, 300))
+    check = ("cycle-check", "--run", trained, "--device", "cpu")
+    assert run(*check, tmp_path) == 0
+    wanted = f"warning: {tmp_path}/0.png: its shorter side is more than 3 times the 64 px of the"
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert line.startswith(wanted)
+    assert run(*check, tmp_path / "small.png") == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_check_gives_what_it_measured(
     number: int,
