@@ -73,11 +73,11 @@ def test_scores_are_of_all_pixels_together() -> None:
     """A class that one picture alone has is not lost in a mean over pictures."""
     one = confusion(np.zeros((2, 2), int), np.zeros((2, 2), int), classes=2)
     other = confusion(np.ones((2, 2), int), np.zeros((2, 2), int), classes=2)
-    scores = segmentation_scores([one, other])
+    scores = segmentation_scores([one, other] * 3)
     assert scores["class_iou"].value == pytest.approx((4 / 8 + 0) / 2)
     low, high = scores["pixel_accuracy"].interval
-    assert low == 0
-    assert high == 1
+    assert low < 0.25
+    assert high > 0.75
 
 
 # Palettes

@@ -39,7 +39,7 @@ ALIKE = 0.1  # share of the distance of the inputs
 TWINS = 0.5  # share of the pictures
 NOTHING_RECOVERED = 0.8  # cycle error, as a share of the error without a way back
 PART_RECOVERED = 0.5  # likewise
-LARGE_ERROR = 0.1  # cycle error, of the full range
+LARGE_ERROR = 0.08  # cycle error, of the full range
 
 _LEVEL = 1 / 255
 _DIFFERENT = 4.0  # levels, least root mean square between different thumbnails
@@ -168,8 +168,8 @@ def _lost(figures: Figures) -> Finding | None:
     share = error / without
     if share >= NOTHING_RECOVERED:
         reason = (
-            f"the cycle error {error:.3f} is not clearly below {compared}, {without:.3f}: the "
-            "second generator recovers little or nothing of the picture"
+            f"the cycle error {error:.3f} is {'hardly' if share < 1 else 'not'} below {compared}, "
+            f"{without:.3f}: the second generator recovers nothing of the picture"
         )
         return _finding("recovers nothing", share, reason)
     if share >= PART_RECOVERED:

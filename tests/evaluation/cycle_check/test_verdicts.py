@@ -282,7 +282,7 @@ def test_honest_pairs_are_healthy_on_texture(furs: list[Path], pair: Pair) -> No
 @pytest.mark.parametrize(
     ("back", "figures"),
     [
-        (same, "the cycle error 0.168 is not clearly below the error of a flat picture of the mean "
+        (same, "the cycle error 0.168 is not below the error of a flat picture of the mean "
          "colour, 0.150: "),
         (lambda y: saved(y * 0.6 + SWAPPED(y) * 0.4), "the cycle error 0.101 is 67% of the error "),
     ],
