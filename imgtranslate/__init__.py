@@ -5,15 +5,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from imgtranslate._version import __version__
-from imgtranslate.errors import (
-    CheckpointError,
-    DataError,
-    ImageError,
-    ImgTranslateError,
-    UsageError,
-)
 
 if TYPE_CHECKING:
+    from imgtranslate.errors import (
+        CheckpointError,
+        DataError,
+        ImageError,
+        ImgTranslateError,
+        UsageError,
+    )
     from imgtranslate.training.train import resume, train
     from imgtranslate.translation.translate import translate_folder
     from imgtranslate.translation.translator import Translator, load
@@ -37,7 +37,12 @@ __all__ = [
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _LAZY = {  # loaded on first use (PEP 562), so that importing the package imports no torch
+    "CheckpointError": "imgtranslate.errors",
+    "DataError": "imgtranslate.errors",
+    "ImageError": "imgtranslate.errors",
+    "ImgTranslateError": "imgtranslate.errors",
     "Translator": "imgtranslate.translation.translator",
+    "UsageError": "imgtranslate.errors",
     "load": "imgtranslate.translation.translator",
     "resume": "imgtranslate.training.train",
     "train": "imgtranslate.training.train",

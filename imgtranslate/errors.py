@@ -1,6 +1,5 @@
 """The errors of the package that a user can fix."""
 
-import difflib
 import functools
 import inspect
 import numbers
@@ -69,6 +68,8 @@ Name = TypeVar("Name", bound=str)
 
 def nearest(name: str, allowed: Iterable[Name], *, what: str) -> Name:
     """Return ``name`` if it is allowed, else raise ``UsageError`` with the nearest allowed name."""
+    import difflib  # rarely needed
+
     names = list(allowed)
     if name in names:
         return names[names.index(name)]

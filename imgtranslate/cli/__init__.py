@@ -24,7 +24,7 @@ from imgtranslate.cli import (
     train,
     translate,
 )
-from imgtranslate.cli.terminal import examples, say_error, with_flags, with_quiet
+from imgtranslate.cli.terminal import LastingStream, examples, say_error, with_flags, with_quiet
 from imgtranslate.errors import ImgTranslateError
 
 app = typer.Typer(
@@ -123,6 +123,13 @@ def main() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded
     _open_closed_streams()
+    if isinstance(sys.stderr, TextIOWrapper):
+        encoding, errors = sys.stderr.encoding, sys.stderr.errors
+        lasting = LastingStream(
+            sys.stderr.detach(), encoding=encoding, errors=errors, line_buffering=True
+        )
+        sys.stderr = lasting
+        sys.__stderr__ = lasting  # type: ignore[misc]  # the old one is detached
     if isinstance(sys.stdout, TextIOWrapper):  # for file names that the encoding cannot express
         sys.stdout.reconfigure(errors="backslashreplace")
     status = run(sys.argv[1:])

@@ -1,6 +1,7 @@
-"""Stopping by Ctrl-C or SIGTERM: the first requests a clean stop, the second ends the process."""
+"""Stopping by Ctrl-C, SIGTERM or SIGHUP: the first requests a clean stop, the second ends."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,14 @@ class Stopped(threading.Event):
 
 @contextmanager
 def stop_on_signals(words: str, *, quiet: bool = False) -> Iterator[Stopped]:
-    """Set the event and print ``words`` on the first Ctrl-C or SIGTERM; exit on the second."""
+    """Set the event and print ``words`` on the first signal; end the process on the second.
+
+    The signals are Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends, unless the process
+    was started by ``nohup``.
+    """
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     stopped = Stopped()
     line = f"{words}. Press Ctrl-C again to stop at once"
     saying = threading.Thread(target=(lambda _: None) if quiet else say, args=(line,))
@@ -34,7 +42,7 @@ def stop_on_signals(words: str, *, quiet: bool = False) -> Iterator[Stopped]:
             signal.signal(each, handler)
         saying.start()  # in its own thread: this one may be in the middle of writing a line
 
-    before = {each: signal.signal(each, request_stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.signal(each, request_stop) for each in signals}
     try:
         yield stopped
     finally:

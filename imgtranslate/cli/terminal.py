@@ -1,5 +1,6 @@
 """Output to the terminal: results on stdout, everything else on stderr."""
 
+import contextlib
 import functools
 import inspect
 import os
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +47,21 @@ def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
         parameters=[*signature.parameters.values(), option]
     )
     return quietable
+
+
+class LastingStream(TextIOWrapper):
+    """A text stream that outlives its terminal or pipe: no work ends because nobody listens."""
+
+    def write(self, text: str) -> int:
+        """Write ``text``, or drop it."""
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush as far as possible."""
+        with contextlib.suppress(OSError):
+            super().flush()
 
 
 def say(line: str) -> None:
@@ -173,7 +190,9 @@ def stderr_to_ourselves() -> Iterator[None]:
     if own is None or own is not sys.stderr:  # redirected already
         yield
         return
-    with os.fdopen(os.dup(2), "w", buffering=1, encoding=own.encoding, errors=own.errors) as ours:
+    with LastingStream(
+        os.fdopen(os.dup(2), "wb"), encoding=own.encoding, errors=own.errors, line_buffering=True
+    ) as ours:
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, 2)
         os.close(devnull)

@@ -29,6 +29,7 @@ from imgtranslate.settings.presets import name_of_method
 from imgtranslate.training import events
 
 PLAIN_SECONDS = 15.0  # between plain lines
+FIRST_SECONDS = 1.0  # before the first one
 DAY = 86_400  # seconds
 PAPER = Settings()
 LONG = 20_000  # steps that take about a day or more on a CPU, at the size of the paper
@@ -41,7 +42,7 @@ class TrainingDisplay:
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.draws = is_terminal()
-        self.said_at = time.monotonic()  # the last plain line, or the beginning
+        self.said_at = time.monotonic() - PLAIN_SECONDS + FIRST_SECONDS  # the last plain line
         self.checking: events.Checking | None = None
         self.started: events.Started | None = None
         self.progress: events.Progress | None = None
