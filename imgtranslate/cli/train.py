@@ -255,23 +255,30 @@ def _check(
 ) -> None:
     """Run the check in the first process only."""
     from imgtranslate.cli.train_display import TrainingDisplay, has_more_pictures
+    from imgtranslate.data_check.findings import RefusedPicturesError
     from imgtranslate.data_check.sheet import write_sheet
     from imgtranslate.training.train import plan_training
 
     if place.launch.rank > 0:
         return
-    with TrainingDisplay() as display, stop_on_signals(STOPPING):
-        plan = plan_training(
-            request,
-            device=place.device,
-            init=init,
-            sheet=sheet,
-            fresh=False,
-            launch=place.launch,
-            report=display.show,
-        )
-        if sheet is not None:
-            write_sheet(sheet, plan.report, plan.settings)
+    try:
+        with TrainingDisplay() as display, stop_on_signals(STOPPING):
+            plan = plan_training(
+                request,
+                device=place.device,
+                init=init,
+                sheet=sheet,
+                fresh=False,
+                launch=place.launch,
+                report=display.show,
+            )
+            if sheet is not None:
+                write_sheet(sheet, plan.report, plan.settings)
+    except RefusedPicturesError as error:
+        if as_json:
+            refused = {"lines": [], "warnings": [], "findings": [error.finding.to_json()]}
+            result(json.dumps(refused))
+        raise
     if as_json:
         result(json.dumps(plan.report.to_json()))
         return

@@ -15,7 +15,7 @@ from imgtranslate.data_check.duplicates import (
     find_leaks,
     find_near_duplicates,
 )
-from imgtranslate.data_check.findings import SHOWN, Example, Finding
+from imgtranslate.data_check.findings import SHOWN, Example, Finding, RefusedPicturesError
 from imgtranslate.data_check.mismatched_pairs import about_pairs
 from imgtranslate.data_check.scan import ScannedPicture, Scans, scan_pictures
 from imgtranslate.data_check.suspicious import about_pictures
@@ -65,7 +65,8 @@ def check_data(
     # Refuse what cannot be trained on.
     faulty = [scan for scan in scans.values() if scan.fault]
     if faulty and not settings.skip_unreadable:
-        raise DataError(_describe_faults(faulty))
+        line = _describe_faults(faulty)
+        raise RefusedPicturesError(line, _about_faults(domains, faulty, line=line))
     gone_a, gone_b = ([scan.path for scan in faulty if scan.letter == each] for each in "ab")
     readable = without(domains, (gone_a, gone_b))
     for domain in readable:
@@ -82,7 +83,7 @@ def check_data(
     leaks = find_leaks(readable, scans, near_duplicates)
     checked = _without_leaks(readable, leaks)
     findings = (
-        *_about_faults(domains, faulty),
+        *([_about_faults(domains, faulty, line=_describe_skipped(faulty))] if faulty else []),
         *about_leaks(leaks),
         *(about_pairs(readable, scans) if paired else ()),
         *_about_domains(readable, checked, scans, settings),
@@ -107,10 +108,15 @@ def _describe_faults(faulty: Sequence[ScannedPicture]) -> str:
     more = len(faulty) - SHOWN
     return (
         f"{shown}{f'; and {more} more' if more > 0 else ''}. "
-        f"{counted(len(faulty), 'training file')} cannot be read. "
-        "Remove the files, or skip them with `data.skip_unreadable=true`"
-        f"{', with which `check` and `json` list all of them' if more > 0 else ''}"
+        f"{counted(len(faulty), 'training file')} cannot be read. Remove the files"
+        f"{', which `check` with `json` lists' if more > 0 else ''}"
+        ", or skip them with `data.skip_unreadable=true`"
     )
+
+
+def _describe_skipped(faulty: Sequence[ScannedPicture]) -> str:
+    first = "" if len(faulty) == 1 else "the first is "
+    return f"left out {counted(len(faulty), 'unreadable file')}: {first}{faulty[0].fault}"
 
 
 def _refuse_uneven_pairs(domains: Domains, scans: Scans) -> None:
@@ -121,11 +127,18 @@ def _refuse_uneven_pairs(domains: Domains, scans: Scans) -> None:
     uneven = [pair for pair in sizes if pair[2] != pair[3]]
     if uneven:
         x, y, size_a, size_b = uneven[0]
-        raise DataError(
-            "{}: {}x{} px, but its partner {} has {}x{} px; {} of unequal size. Resize the "
-            "pictures of a pair to one size".format(
-                x, *size_a, y, *size_b, counted(len(uneven), "pair")
-            )
+        line = "{}: {}x{} px, but its partner {} has {}x{} px".format(x, *size_a, y, *size_b)
+        listed = ", which `check` with `json` lists" if len(uneven) > 1 else ""
+        raise RefusedPicturesError(
+            f"{line}; {counted(len(uneven), 'pair')} of unequal size{listed}. Resize the pictures "
+            "of a pair to one size",
+            Finding(
+                lines=(line,),
+                title="pairs of unequal size",
+                groups=tuple(
+                    (Example(domain=a, path=x), Example(domain=b, path=y)) for x, y, *_ in uneven
+                ),
+            ),
         )
 
 
@@ -167,18 +180,15 @@ def _sizes(scanned: Sequence[ScannedPicture]) -> str:
     return "{}x{} to {}x{} px".format(*by_area[0], *by_area[-1])
 
 
-def _about_faults(domains: Domains, faulty: Sequence[ScannedPicture]) -> Iterator[Finding]:
-    if faulty:
-        first = "" if len(faulty) == 1 else "the first is "
-        text = f"left out {counted(len(faulty), 'unreadable file')}: {first}{faulty[0].fault}"
-        by_letter = {domain.letter: domain for domain in domains}
-        groups = ((Example(domain=by_letter[scan.letter], path=scan.path),) for scan in faulty)
-        yield Finding(
-            lines=(text,),
-            title="unreadable",
-            groups=tuple(groups),
-            reasons=tuple(scan.fault for scan in faulty),
-        )
+def _about_faults(domains: Domains, faulty: Sequence[ScannedPicture], *, line: str) -> Finding:
+    by_letter = {domain.letter: domain for domain in domains}
+    groups = ((Example(domain=by_letter[scan.letter], path=scan.path),) for scan in faulty)
+    return Finding(
+        lines=(line,),
+        title="unreadable",
+        groups=tuple(groups),
+        reasons=tuple(scan.fault for scan in faulty),
+    )
 
 
 def _about_domains(

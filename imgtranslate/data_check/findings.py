@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imgtranslate.data.folders import Domain
+from imgtranslate.errors import DataError
 
 SHOWN = 3  # lines of one kind, and examples in one line
 
@@ -48,6 +49,15 @@ class Finding:
                 for reason, group in zip(reasons, self.groups, strict=True)
             ],
         }
+
+
+class RefusedPicturesError(DataError):
+    """Pictures that cannot be trained on; the finding has all of them."""
+
+    def __init__(self, message: str, finding: Finding) -> None:
+        """Give the message for the user, and the finding."""
+        super().__init__(message)
+        self.finding = finding
 
 
 def count_and_first(paths: Sequence[Path], one: str, many: str) -> str:

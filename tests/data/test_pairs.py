@@ -11,6 +11,7 @@ from PIL import Image
 import imgtranslate
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, change_tone, random_crop, resize_shorter
+from imgtranslate.data_check.findings import RefusedPicturesError
 from imgtranslate.errors import DataError, UsageError
 from imgtranslate.runs.data import domains_of_run, held_out_of_run
 from imgtranslate.settings.config import DataSettings, Settings
@@ -108,6 +109,16 @@ def test_pictures_of_a_pair_have_one_size(tmp_path: Path) -> None:
     save(tmp_path / "b" / "1.png", 1, size=(41, 36))
     found = refusal(tmp_path, a=tmp_path / "a", b=tmp_path / "b")
     assert "1.png: 40x36 px, but its partner" in found
+    save(tmp_path / "a" / "2.png", 1)
+    save(tmp_path / "b" / "2.png", 1, size=(41, 36))
+    with pytest.raises(
+        RefusedPicturesError, match="2 pairs of unequal size, which `check`"
+    ) as told:
+        plan(tmp_path, a=tmp_path / "a", b=tmp_path / "b")
+    assert [[each.path.stem for each in pair] for pair in told.value.finding.groups] == [
+        ["1", "1"],
+        ["2", "2"],
+    ]
 
 
 @pytest.mark.parametrize(("order", "values"), [("ab", (10, 20)), ("ba", (20, 10))])

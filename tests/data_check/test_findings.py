@@ -316,7 +316,10 @@ def test_the_check_lists_every_picture_with_the_reason_as_json(
     command += ["--preset", "tiny", "--device", "cpu"]
     command += [f"--set=data.held_out_{side}={sides / 'test'}" for side in "ab"]
     assert cli.run(command) == 2
-    assert "with which --check and --json list all of them" in capsys.readouterr().err
+    assert "Remove the files, which --check with --json lists, or" in capsys.readouterr().err
+    assert cli.run([*command, "--json"]) == 2
+    (refused,) = json.loads(capsys.readouterr().out)["findings"]
+    assert [Path(each["pictures"][0]["path"]).name for each in refused["groups"]] == broken
 
     skip = ["--set", "data.skip_unreadable=true"]
     assert cli.run([*command, *skip]) == 0
