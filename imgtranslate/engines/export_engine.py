@@ -141,7 +141,10 @@ class ExportEngine:
                 "style: needs an encoder, which this export lacks. Use the .safetensors model"
             )
         answer = self._answer(values, {})
-        return answer[MEAN], answer[LOG_VARIANCE]
+        mean, log_variance = answer[MEAN], answer[LOG_VARIANCE]
+        if not mean.shape == log_variance.shape == (len(values), latent_dim(self.header.generator)):
+            raise self._failed("its graph returns codes of another length")
+        return mean, log_variance
 
     def _answer(self, values: Values, code: dict[str, Codes]) -> dict[str, Any]:
         image = values

@@ -38,14 +38,20 @@ class OpenvinoRuntime:
         if device not in ("auto", "cpu"):
             raise UsageError(f"`device` {device}: OpenVINO runs on the CPU only. Use `device` cpu")
         self._compiled = compile_model(path if is_onnx(path) else path / GRAPH)
-        self.ports: Ports = {
-            port.get_any_name(): _described(port)
-            for port in (*self._compiled.inputs, *self._compiled.outputs)
-        }
+        try:
+            self.ports: Ports = {
+                port.get_any_name(): _described(port)
+                for port in (*self._compiled.inputs, *self._compiled.outputs)
+            }
+        except Exception as error:  # a foreign graph may raise any error
+            raise _unloadable(path, error) from error
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Compute the outputs by name. Raises ``RuntimeError``."""
-        return answer_of(self._compiled, dict(inputs))
+        try:
+            return answer_of(self._compiled, dict(inputs))
+        except Exception as error:  # a foreign graph may raise any error
+            raise RuntimeError(str(error)) from error
 
 
 def import_openvino() -> "ModuleType":
@@ -70,10 +76,13 @@ def compile_model(source: Path | bytes) -> Any:
     core = import_openvino().Core()
     try:
         return core.compile_model(core.read_model(source), "CPU", _OPTIONS)
-    except RuntimeError as error:
-        name = source if isinstance(source, Path) else "export"
-        why = " ".join(str(error).split())[-200:].rstrip(".")
-        raise CheckpointError(f"{name}: OpenVINO cannot load it: {why}. Export it again") from error
+    except Exception as error:  # a foreign graph may raise any error
+        raise _unloadable(source if isinstance(source, Path) else "export", error) from error
+
+
+def _unloadable(name: Path | str, error: Exception) -> CheckpointError:
+    why = " ".join(str(error).split())[-200:].rstrip(".")
+    return CheckpointError(f"{name}: OpenVINO cannot load it: {why}. Export it again")
 
 
 def answer_of(compiled: Any, inputs: dict[str, Any]) -> dict[str, Any]:

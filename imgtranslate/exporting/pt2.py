@@ -7,6 +7,7 @@ Therefore this module loads only the archive that it has just written without pi
 
 # ruff: noqa: D102  # the docstrings of the networks give the shapes of ``forward``
 
+import io
 import zipfile
 from pathlib import Path
 from typing import Any, final
@@ -65,7 +66,9 @@ def write_pt2(model: SourceModel, path: Path) -> Pt2:
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # contains paths of this machine
     metadata = {METADATA_KEY: header_json(model.header), FORM_KEY: form_json(model.form)}
-    torch.export.save(program, path, extra_files=metadata)
+    archive = io.BytesIO()  # torch aborts the process if it cannot write, and stores the name
+    torch.export.save(program, archive, extra_files=metadata)
+    path.write_bytes(archive.getbuffer())
     refuse_pickles(path)
     return Pt2(torch.export.load(path).module(), form=model.form)
 

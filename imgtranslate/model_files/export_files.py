@@ -7,14 +7,17 @@ and metadata. This module neither unpickles nor runs anything in it.
 import json
 import re
 from pathlib import Path
+from xml.parsers import expat
 
-from imgtranslate.model_files.onnx_file import read_onnx_metadata, refuse_outside_tensors
+from imgtranslate.model_files.onnx_file import check_onnx_graph, read_onnx_metadata
 from imgtranslate.model_files.torch_archive import opened_archive
 
 GRAPH, WEIGHTS = "model.xml", "model.bin"  # files of an OpenVINO folder
 METADATA = "imgtranslate.json"
 _PT2_EXTRA = "/extra/"  # where torch.export.save stores extra files
 _LONGEST = 1 << 20  # bytes of metadata; imgtranslate writes about 1,000
+_LONGEST_GRAPH = 1 << 26  # bytes
+_CONTROL_FLOW = {"If", "Loop", "TensorIterator"}
 _OPENVINO_BEGINNING = re.compile(rb"<\?xml[^>]*\?>\s*<net\s")
 
 
@@ -46,18 +49,39 @@ def read_export_metadata(path: Path) -> dict[str, str]:
 
 
 def refuse_foreign_graph(path: Path) -> None:
-    """Raise ``ValueError`` if the graph of an .onnx file or OpenVINO folder reads other files.
+    """Raise ``ValueError`` if ``imgtranslate export`` would not write a graph, see ``onnx_file``.
 
-    OpenVINO recognises formats by content: it would accept an ONNX graph, whose tensors may be in
-    any other file.
+    OpenVINO converts operators in its own way, so any of them may be in its folder, except those
+    that contain graphs and may run for ever. It recognises formats by content: it would accept an
+    ONNX graph, whose tensors may be in any other file.
     """
     if is_onnx(path):
-        refuse_outside_tensors(path)
+        check_onnx_graph(path)
         return
     _refuse_special(path / WEIGHTS)
     with (path / GRAPH).open("rb") as file:
         if not _OPENVINO_BEGINNING.match(file.read(200)):
             raise ValueError(f"{GRAPH} is not in the format of OpenVINO")
+        if file.seek(0, 2) > _LONGEST_GRAPH:
+            raise ValueError(f"{GRAPH} is too long")
+        file.seek(0)
+        parser = expat.ParserCreate()
+        parser.StartElementHandler = _check_element
+        parser.StartDoctypeDeclHandler = _refuse_document_type
+        try:
+            parser.ParseFile(file)
+        except expat.ExpatError as error:
+            raise ValueError(f"{GRAPH}: {error}") from error
+
+
+def _check_element(_: str, attributes: dict[str, str]) -> None:
+    kind = attributes.get("type")
+    if kind in _CONTROL_FLOW:
+        raise ValueError(f"it contains the operator {kind!r}")
+
+
+def _refuse_document_type(*_: object) -> None:
+    raise ValueError(f"{GRAPH} declares a document type")
 
 
 def _read_openvino(path: Path) -> dict[str, str]:

@@ -1,17 +1,19 @@
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from fixtures.models import CODED_UNET, HEADER, model_header, save_model
 from fixtures.pictures import save_picture
 from PIL import Image
 
 from imgtranslate import cli
+from imgtranslate.engines.export_engine import ExportEngine
 from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.exporting.export import export_model
 from imgtranslate.model_files.checkpoint import (
@@ -19,9 +21,12 @@ from imgtranslate.model_files.checkpoint import (
     header_json,
     read_model_header,
 )
-from imgtranslate.model_files.export_header import FORM_KEY
+from imgtranslate.model_files.export_header import FORM_KEY, ExportForm, form_json
 from imgtranslate.model_files.onnx_file import read_onnx_metadata
+from imgtranslate.settings.config import ResidualEncoderConfig
 from imgtranslate.translation.translator import load
+
+ENCODER = ResidualEncoderConfig(base_channels=4, num_blocks=1)
 
 
 @pytest.fixture(scope="module")
@@ -149,16 +154,24 @@ def test_a_hostile_export_is_one_line(folder: Path, tmp_path: Path, fault: str) 
     assert ". " in message
 
 
-def made(path: Path, node: onnx.NodeProto, *values: onnx.TensorProto) -> Path:
-    """An export with a header of ours whose graph is one node."""
-    shape = ["n", 3, "h", "w"]
-    image, translated = (
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-        for name in ("image", "translated")
+def made(
+    path: Path, *nodes: onnx.NodeProto, values: Sequence[onnx.TensorProto] = (), encoder: bool
+) -> Path:
+    """An export with a header of ours whose graph is these nodes."""
+    header, shape = (
+        model_header(CODED_UNET, encoder=ENCODER) if encoder else HEADER,
+        ["n", 3, "h", "w"],
     )
-    graph = onnx.helper.make_graph([node], "made", [image], [translated], list(values))
+    outputs = {"z_mean": ["n", 8], "z_log_variance": ["n", 8]} if encoder else {"translated": shape}
+    infos = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sides)
+        for name, sides in {"image": shape, **outputs}.items()
+    ]
+    graph = onnx.helper.make_graph(nodes, "made", infos[:1], infos[1:], list(values))
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
-    onnx.helper.set_model_props(model, {METADATA_KEY: header_json(HEADER)})
+    form = ExportForm(what="encoder" if encoder else "generator")
+    metadata = {METADATA_KEY: header_json(header), FORM_KEY: form_json(form)}
+    onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
     return path
 
@@ -177,7 +190,8 @@ PLACE = onnx.helper.make_tensor("place", onnx.TensorProto.INT64, [1], [99])
 def test_a_graph_that_fails_while_it_runs_is_one_line(
     tmp_path: Path, graph: tuple[Any, ...], said: str
 ) -> None:
-    model = load(made(tmp_path / "x.onnx", *graph), device="cpu")
+    path = made(tmp_path / "x.onnx", graph[0], values=graph[1:], encoder=False)
+    model = load(path, device="cpu")
     with pytest.raises(CheckpointError) as caught:
         model(Image.new("RGB", (32, 16)))
     message = str(caught.value)
@@ -185,6 +199,35 @@ def test_a_graph_that_fails_while_it_runs_is_one_line(
     assert said in message
     assert "\n" not in message
     assert message.endswith(". Export it again")
+
+
+def test_codes_of_another_length_are_refused(tmp_path: Path) -> None:
+    """The graph states 8 numbers for each picture, and gives three rows of one."""
+    sizes = onnx.helper.make_tensor("sizes", onnx.TensorProto.INT64, [2], [3, 1])
+    zero = onnx.helper.make_tensor("zero", onnx.TensorProto.FLOAT, [1, 1], [0])
+    nodes = [
+        onnx.helper.make_node("Expand", ["zero", "sizes"], [name])
+        for name in ("z_mean", "z_log_variance")
+    ]
+    path = made(tmp_path / "x.onnx", *nodes, values=[sizes, zero], encoder=True)
+    with pytest.raises(CheckpointError, match=r"x\.onnx: "):
+        ExportEngine.load(path).encode(np.zeros((1, 3, 64, 64), np.float32))
+
+
+def test_whatever_a_runtime_raises_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def run(self, *_: object, **__: object) -> None:
+            raise SystemError("a fault\nof its own")
+
+    model = load(folder / "plain.onnx")
+    monkeypatch.setattr(model._engine._runtime, "_session", Broken())  # type: ignore[attr-defined]
+    with pytest.raises(CheckpointError, match="its graph fails: a fault of its own"):
+        model(Image.new("RGB", (8, 8)))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Broken().run)
+    with pytest.raises(CheckpointError, match="ONNX Runtime cannot load it: a fault of its own"):
+        load(folder / "plain.onnx")
 
 
 def test_a_header_costs_no_memory_however_large_the_graph(tmp_path: Path) -> None:

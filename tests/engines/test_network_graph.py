@@ -10,11 +10,15 @@ import onnxruntime
 import pytest
 import torch
 from fixtures.models import CODED_UNET, RESNET, UNET, model_header, save_model
+from fixtures.pictures import save_soft_pictures
 from numpy.typing import NDArray
 
 from imgtranslate.engines.network_graph import add_encoder, add_generator, normalised
 from imgtranslate.engines.onnx_graph import Graph, Map
 from imgtranslate.engines.torch_engine import TorchEngine
+from imgtranslate.exporting.export import export_model
+from imgtranslate.exporting.onnx import to_onnx
+from imgtranslate.exporting.source_model import load_source_model
 from imgtranslate.model_files.checkpoint import (
     ENCODER_PREFIX,
     ModelHeader,
@@ -23,6 +27,8 @@ from imgtranslate.model_files.checkpoint import (
     read_layout,
     save,
 )
+from imgtranslate.model_files.export_header import ExportForm
+from imgtranslate.model_files.onnx_file import OPERATORS
 from imgtranslate.networks.layers import InstanceNorm
 from imgtranslate.settings.config import (
     CodeAt,
@@ -195,3 +201,32 @@ def test_weights_that_are_not_given_are_external() -> None:
 def test_a_graph_is_of_a_version_that_old_runtimes_load() -> None:
     model = graph_of(model_header()).model()
     assert (model.ir_version, model.opset_import[0].version) == (8, 18)
+
+
+def operators(graph: onnx.ModelProto) -> set[str]:
+    return {node.op_type for node in graph.graph.node}
+
+
+def test_the_operators_that_are_loaded_are_those_of_all_exports(tmp_path: Path) -> None:
+    found: set[str] = set()
+    for generator in EVERY:
+        found |= operators(graph_of(model_header(generator)).model())
+    for encoder in ENCODERS:
+        header = model_header(CODED_UNET, encoder=encoder)
+        found |= operators(graph_of(header, encoder=True).model())
+    wide = model_header(replace(RESNET, base_channels=8))
+    path = save_model(tmp_path / "m.safetensors", wide)
+    faint = save_model(tmp_path / "faint.safetensors", wide, gain=1e-6)
+    for source, form in product(
+        (path, faint), (ExportForm(io="uint8"), ExportForm(format="onnx-fp16"))
+    ):
+        found |= operators(to_onnx(load_source_model(source, form)))
+    save_soft_pictures(tmp_path / "pictures")
+    int8 = export_model(
+        path,
+        tmp_path / "int8.onnx",
+        form=ExportForm(format="onnx-int8"),
+        calibrate=tmp_path / "pictures",
+        min_psnr=10,
+    )
+    assert found | operators(onnx.load(int8.path)) == OPERATORS

@@ -185,6 +185,29 @@ def test_a_graph_of_another_kind_is_refused_whatever_its_name(folder: Path, tmp_
         load(_with_tensor_outside(folder / "resnet.onnx", tmp_path), engine="openvino")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('type="Convolution"', 'type="Loop"', "contains the operator 'Loop'"),
+        ('type="Convolution"', 'type="&#76;oop"', "contains the operator 'Loop'"),
+        ("<layers>", "<layers><", "not well-formed"),
+        ('type="Convolution"', 'type="Convolutio"', "OpenVINO cannot load it"),
+        ('element_type="f32"', 'element_type="f99"', "OpenVINO cannot load it"),
+    ],
+)
+def test_a_changed_graph_is_one_line(
+    folder: Path, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    for file in (folder / "resnet").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    graph = (tmp_path / "model.xml").read_text()
+    assert old in graph
+    (tmp_path / "model.xml").write_text(graph.replace(old, new, 1))
+    with pytest.raises(CheckpointError, match=said) as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def _with_tensor_outside(source: Path, folder: Path) -> Path:
     model = onnx.load(source)
     onnx.save(model, folder / "out.onnx", save_as_external_data=True, size_threshold=0)

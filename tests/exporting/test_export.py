@@ -3,6 +3,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -231,3 +232,21 @@ def test_wrong_use_is_one_line(
     assert captured.out == ""
     assert told in captured.err.splitlines()[-1]
     assert not Path("x.onnx").exists()
+
+
+@pytest.mark.parametrize("file_format", ["onnx", "pt2", "openvino"])
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, file_format: Any) -> None:
+    resource = pytest.importorskip("resource")
+    if file_format == "openvino":
+        pytest.importorskip("openvino")
+    model = save_model(tmp_path / "m.safetensors", model_header(replace(RESNET, base_channels=16)))
+    suffix = "" if file_format == "openvino" else f".{file_format}"
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))  # bytes of a file
+    try:
+        with pytest.raises(ImgTranslateError, match=r"out\S*: cannot be written: \w") as caught:
+            export_model(model, tmp_path / f"out{suffix}", form=ExportForm(format=file_format))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]

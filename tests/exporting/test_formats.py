@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import platform
 import subprocess
 import sys
 import zipfile
@@ -32,13 +33,12 @@ from imgtranslate.exporting import export
 from imgtranslate.exporting.export import ExportResult, export_model
 from imgtranslate.exporting.half_precision import in_half_precision
 from imgtranslate.exporting.onnx import with_metadata
-from imgtranslate.exporting.pt2 import refuse_pickles, trace
+from imgtranslate.exporting.pt2 import refuse_pickles, trace, write_pt2
 from imgtranslate.exporting.source_model import load_source_model
 from imgtranslate.images import to_network, to_pixels
 from imgtranslate.model_files import checkpoint
 from imgtranslate.model_files.checkpoint import read_model_header
 from imgtranslate.model_files.export_header import ExportForm, read_export_form
-from imgtranslate.model_files.onnx_file import refuse_outside_tensors
 from imgtranslate.settings.config import (
     ResidualEncoderConfig,
     Resnet18EncoderConfig,
@@ -266,6 +266,16 @@ def test_an_archive_holds_no_pickle_and_nothing_of_this_machine(
     assert read_export_form(path) == ExportForm(format="pt2")
 
 
+def test_two_archives_of_one_model_are_equal(
+    results: dict[str, ExportResult], folder: Path, tmp_path: Path
+) -> None:
+    model = load_source_model(folder / "plain.safetensors", FORMS["plain.pt2"])
+    write_pt2(model, tmp_path / "another name.pt2")
+    content = (tmp_path / "another name.pt2").read_bytes()
+    assert content == results["plain.pt2"].path.read_bytes()
+    assert platform.node().encode() not in content
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -459,25 +469,6 @@ def test_a_pickle_is_never_read_whatever_its_name(
     assert cli.run([command, *map(str, arguments)]) == 2
     assert sum(line.startswith("error: ") for line in capsys.readouterr().err.splitlines()) == 1
     assert [file.name for file in tmp_path.iterdir()] == [name]
-
-
-def test_a_deep_graph_is_refused_by_its_depth(tmp_path: Path) -> None:
-    content = b""
-    for _ in range(60):  # a graph's node's attribute's graph
-        content = field(1, field(5, field(6, content)))
-    path = tmp_path / "x.onnx"
-    path.write_bytes(field(7, content))
-    with pytest.raises(ValueError, match="nested too deeply"):
-        refuse_outside_tensors(path)
-
-
-def field(number: int, content: bytes) -> bytes:
-    """A field of protobuf that holds a message."""
-    length, digits = len(content), []
-    while length > 127:
-        digits.append(length & 127 | 128)
-        length >>= 7
-    return bytes([number << 3 | 2, *digits, length]) + content
 
 
 # Exports in the other commands
