@@ -9,11 +9,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PsdImagePlugin import PsdImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from imgtranslate.errors import ImageError
 from imgtranslate.images.colour import cmyk_to_srgb, srgb_profile
 from imgtranslate.images.deep_png import read_deep_png
+from imgtranslate.images.jpeg_2000 import is_wrong_in_pillow, read_jpeg_2000
 from imgtranslate.images.metadata import clean_xmp, exif_block, exif_of, orientation_of, upright
 from imgtranslate.images.opening import DECODER_ERRORS, one_line, refuse_bomb
 from imgtranslate.images.picture import AnyPixels, Picture, Pixels, eight_bits, in_depth, white_of
@@ -26,6 +28,7 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _OTHER_SPACES = ("LAB", "HSV", "YCbCr")  # converted by Pillow without the profile
 _DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")  # raw modes that Pillow reduces to 8 bits
 _BITS, _PHOTOMETRIC = 258, 262  # TIFF tags
+_HEAD = 2**16  # bytes with the header of a file
 
 
 def open_image(file: BinaryIO, *, allow_huge: bool) -> ImageFile:
@@ -99,7 +102,13 @@ def _frames(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
             except EOFError:
                 return
             refuse_bomb(image.size, allow_huge=allow_huge)
-            yield picture_of(image)
+            # Pillow draws a frame onto the previous one, which the disposal of the next needs.
+            before = image._prev_im if isinstance(image, PngImageFile) else None
+            before = None if before is None else before.copy()
+            picture = picture_of(image)
+            if isinstance(image, PngImageFile):
+                image._prev_im = before
+            yield picture
 
 
 @runtime_checkable
@@ -119,6 +128,9 @@ def picture_of(image: Image.Image, file: BinaryIO | None = None) -> Picture:
     """
     # Loading discards the raw mode, so this comes first.
     deep = isinstance(image, PngImageFile) and any(tile.args in _DEEP_PNG for tile in image.tile)
+    if file is not None and isinstance(image, PsdImageFile):
+        _mend_psd(image, file)
+    head = _head(file) if file is not None and image.format == "JPEG2000" else b""
     _load(image)
     profile = image.info.get("icc_profile")
     profile, plain = profile if isinstance(profile, bytes) else None, image
@@ -126,6 +138,8 @@ def picture_of(image: Image.Image, file: BinaryIO | None = None) -> Picture:
         picture = _deep_grey(image)
     elif file is not None and deep:
         picture = read_deep_png(file, image.size)
+    elif file is not None and is_wrong_in_pillow(image, head):
+        picture = read_jpeg_2000(file, head)
     else:
         if image.mode in _OTHER_SPACES:
             profile = None
@@ -195,10 +209,32 @@ def _load(image: Image.Image) -> None:
         image.filename = name
 
 
+def _head(file: BinaryIO) -> bytes:
+    """Read the first bytes of a file, and return to the place before."""
+    place = file.tell()
+    file.seek(0)
+    head = file.read(_HEAD)
+    file.seek(place)
+    return head
+
+
+def _mend_psd(image: PsdImageFile, file: BinaryIO) -> None:
+    """Correct the places of compressed channels if there are more than Pillow reads.
+
+    The lengths of the rows of all channels precede the channels.
+    """
+    more = int.from_bytes(_head(file)[12:14]) - len(image.tile)
+    if more > 0 and image.tile[0].codec_name == "packbits":
+        skipped = 2 * more * image.height
+        image.tile = [tile._replace(offset=tile.offset + skipped) for tile in image.tile]
+
+
 def _eight_bits(image: Image.Image) -> Picture:
     plain = _in_mode(image, "RGBA") if image.has_transparency_data else image
     grey = image.mode in ("1", "L", "LA", "La")
     pixels = np.array(_in_mode(plain, "L" if grey else "RGB"))
+    if image.mode == "1" and image.format in ("PSD", "XBM"):  # 1 is black, in Pillow white
+        pixels = 255 - pixels
     return Picture(
         pixels=pixels[..., None] if grey else pixels,
         alpha=np.array(plain.getchannel("A")) if plain.mode == "RGBA" else None,
@@ -217,6 +253,11 @@ def _deep_grey(image: Image.Image) -> Picture:
     if values.dtype.kind == "i" and image.format not in ("TIFF", None):
         white_of(values)  # refuses more than 16 bits, which only TIFF stores
         values = values.astype(np.uint16)
+    if image.format == "FITS" and values.dtype.kind == "u" and values.max() >= 2**15:
+        # Pillow reads signed values as unsigned.
+        raise ImageError(
+            "FITS with negative values or an offset is not supported. Convert it to TIFF first"
+        )
     if tags.get(_BITS) == (12,):
         values = np.rint(values * (65_535 / 4_095)).astype(np.uint16)
     if values.dtype.kind != "f" and tags.get(_PHOTOMETRIC) == 0:

@@ -42,7 +42,8 @@ _WIDER = {"float64": np.float32, "int16": np.int32, "uint32": np.int32}
 # Uncompressed, LZW, deflate (twice), PackBits, LZMA, Zstandard. These decompress to at most the
 # requested size; only its decoder knows the size of an embedded JPEG and similar formats.
 _COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # of the photometric interpretation
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK = 0, 1, 2, 3, 5  # photometric interpretations
+_OTHER_COLOURS = {_CMYK: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw"}
 _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # of extra samples
 _SEPARATE = 2  # of the planar configuration: channel after channel
 _COLOUR_MAP, _XMP = 320, 700
@@ -65,7 +66,13 @@ def read_tiff(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
                 image.seek(number)
                 refuse_bomb(image.size, allow_huge=allow_huge)
                 _mend_palette(image)
-                yield picture_of(image)
+                try:
+                    picture = picture_of(image)
+                except DECODER_ERRORS:
+                    if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+                        raise
+                    picture = _read_page(file, tiff, page, allow_huge=allow_huge)
+                yield picture
 
 
 def write_tiff(file: BinaryIO, pictures: Iterable[Picture]) -> None:
@@ -103,6 +110,8 @@ def _is_deep(page: "TiffPage") -> bool:
     """Return whether Pillow does not know this grey or colour page, or reduces it to 8 bits."""
     bits = page.bitspersample if isinstance(page.bitspersample, int) else 0
     channels = page.samplesperpixel
+    if page.photometric == _CMYK and page.planarconfig == _SEPARATE and bits > 8:
+        return True  # Pillow mixes its channels up
     if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         return False
     odd = page.planarconfig == _SEPARATE or page.extrasamples == (_PREMULTIPLIED,)
@@ -123,6 +132,8 @@ def _read_page(file: BinaryIO, tiff: "TiffFile", page: "TiffPage", *, allow_huge
     pixels, alpha = _split(samples, page)
     if alpha is not None and page.extrasamples == (_PREMULTIPLIED,):
         pixels = _straight(pixels, alpha, white=white)
+    if page.photometric == _PALETTE:
+        pixels, white = _coloured(pixels, page), 65_535.0
     if page.photometric == _WHITE_IS_ZERO and samples.dtype.kind != "f":
         pixels = (int(white) - pixels.astype(np.int32)).astype(pixels.dtype)
     picture = Picture(
@@ -154,6 +165,13 @@ def _refuse_claims(file: BinaryIO, page: "TiffPage", *, allow_huge: bool) -> Non
             f"a TIFF with {counted(channels, 'channel')} of {kind} is not supported. "
             "Save it with 8 or 16 bits"
         )
+    known = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE)
+    if page.photometric not in known and channels <= 4:
+        colours = _OTHER_COLOURS.get(int(page.photometric), "unknown")
+        raise ImageError(
+            f"a TIFF with {counted(channels, 'channel')} of {kind} in {colours} colours is not "
+            "supported. Save it as RGB"
+        )
     if page.compression not in _COMPRESSIONS:
         raise ImageError(
             f"a TIFF with {counted(channels, 'channel')} of {kind} in this compression is not "
@@ -173,18 +191,29 @@ def _samples(page: "TiffPage") -> AnyPixels:
     samples: AnyPixels = np.moveaxis(stored[..., 0], 0, -1) if len(stored) > 1 else stored[0]
     if samples.dtype == np.uint32:
         white_of(samples.astype(np.int64))  # refuses more than 16 bits
-    if samples.dtype == np.uint16 and page.bitspersample < 16:
-        samples = np.rint(samples * (65_535 / (2**page.bitspersample - 1))).astype(np.uint16)
+    most = {"uint8": 255, "uint16": 65_535}.get(samples.dtype.name, 0)
+    used = 2**page.bitspersample - 1
+    if used < most and page.photometric != _PALETTE:
+        samples = np.rint(samples * (most / used)).astype(samples.dtype)
     depth = _WIDER.get(samples.dtype.name, samples.dtype.newbyteorder("="))
     return samples.astype(depth, copy=False)
 
 
+def _coloured(indices: AnyPixels, page: "TiffPage") -> AnyPixels:
+    """Look up the colours (h, w, 3) in 16 bits of a palette, whose map may have 8 bits."""
+    colours = page.colormap
+    if colours is None or indices.shape[2] != 1:
+        raise ImageError("a TIFF with a palette but without its colours. Save it as RGB")
+    looked_up = np.moveaxis(colours[:, indices[..., 0]], 0, -1).astype(np.uint16)
+    return looked_up * np.uint16(257) if colours.max() < 256 else looked_up
+
+
 def _split(samples: AnyPixels, page: "TiffPage") -> tuple[AnyPixels, AnyPixels | None]:
-    """Split off the alpha; 16-bit RGB follows the rules of Pillow for 8 bits."""
+    """Split off the alpha; RGB of 8 and 16 bits follows the rules of Pillow."""
     colours, extra = 3 if page.photometric == _RGB else 1, page.extrasamples
     if samples.shape[2] != colours + 1:
         return samples, None
-    as_pillow = colours == 3 and samples.dtype == np.uint16
+    as_pillow = colours == 3 and samples.dtype in (np.uint8, np.uint16)
     if extra in ((_PREMULTIPLIED,), (_STRAIGHT,)) or (as_pillow and extra == ()):
         return samples[..., :-1], samples[..., -1]
     if as_pillow and extra == (_UNSPECIFIED,):
