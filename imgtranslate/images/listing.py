@@ -45,6 +45,14 @@ def same_text(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def file_key(path: str) -> str:
+    """Return a text that is equal for paths that some file systems take for one file.
+
+    They ignore case, the Unicode form, or both.
+    """
+    return same_text(same_text(path).casefold())
+
+
 def as_stored(path: Path) -> Path:
     """Return the path under which a file exists: as given, or with names in another Unicode form.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from imgtranslate.errors import UsageError, counted
-from imgtranslate.images.listing import as_stored, same_text
+from imgtranslate.images.listing import as_stored, file_key
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.translation.inputs import PIPE, Input, Place, list_inputs, real
 from imgtranslate.translation.outputs import BESIDE, Naming, Output, check_output, target_of
@@ -116,8 +116,7 @@ def _distinct(pairs: Iterable[tuple[Input, Job]]) -> list[tuple[Input, Job]]:
     for source, job in pairs:
         folder, name = os.path.split(job.target)
         path = os.path.join(folder_of(folder), name)  # noqa: PTH118 - faster for a million files
-        key = same_text(same_text(path).casefold())
-        first, _, other = chosen.setdefault(key, (path, source, job))
+        first, _, other = chosen.setdefault(file_key(path), (path, source, job))
         if other.model != job.model:
             raise UsageError(
                 f"`model`: two models would write {job.target}, because their domains have the "

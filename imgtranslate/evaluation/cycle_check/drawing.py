@@ -9,6 +9,7 @@ from imgtranslate.evaluation.cycle_check.scores import CycleResult, CycleSource
 from imgtranslate.files import explained
 from imgtranslate.images import IMAGE_SUFFIXES, Picture, Pixels, writable_suffixes, write_image
 from imgtranslate.images.figures import comparison
+from imgtranslate.images.listing import file_key
 from imgtranslate.model_files.checkpoint import ModelHeader
 
 FIGURE_ROWS = 8
@@ -43,9 +44,9 @@ def strip_targets(sources: Sequence[CycleSource], folder: Path) -> list[Path]:
         stem = source.relative.stem
         for mark in itertools.chain([""], (f".{number}" for number in itertools.count(2))):
             target = folder / source.relative.with_name(f"{stem}{mark}{STRIP_SUFFIX}")
-            if str(target).casefold() not in taken:  # case may not matter
+            if file_key(str(target)) not in taken:
                 break
-        taken.add(str(target).casefold())
+        taken.add(file_key(str(target)))
         targets.append(target)
     return targets
 

@@ -369,7 +369,7 @@ def test_a_run_without_held_out_pictures_asks_for_some(tmp_path: Path) -> None:
 
 
 def test_strips_keep_the_tree_and_never_share_a_name(tmp_path: Path) -> None:
-    paths = ["x.jpg", "x.png", "X.gif", "sub/x.jpg", "x.2.jpg"]
+    paths = ["x.jpg", "x.png", "X.gif", "sub/x.jpg", "x.2.jpg", "e\u0301.png", "\u00e9.png"]
     sources = [find_sources([save_midtones(tmp_path / p)], direction="ab")[0] for p in paths]
     sources = [replace(s, relative=Path(p)) for s, p in zip(sources, paths, strict=True)]
     targets = [t.relative_to(tmp_path).as_posix() for t in strip_targets(sources, tmp_path)]
@@ -379,6 +379,8 @@ def test_strips_keep_the_tree_and_never_share_a_name(tmp_path: Path) -> None:
         "X.3.cycle.png",
         "sub/x.cycle.png",
         "x.2.2.cycle.png",
+        "e\u0301.cycle.png",
+        "\u00e9.2.cycle.png",
     ]
 
 
