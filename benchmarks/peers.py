@@ -71,7 +71,7 @@ def main(
     size: Annotated[int, typer.Option(help="Side of the pictures, px; 128 or 256.")] = 256,
     base_channels: Annotated[int, typer.Option(help="Of all networks.")] = 64,
     steps: Annotated[int, typer.Option(help="Steps that are timed of each training.")] = 10,
-    pictures: Annotated[int, typer.Option(help="Pictures timed of each translation.")] = 10,
+    pictures: Annotated[int, typer.Option(help="Pictures timed of each translation.")] = 30,
     runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 3,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     python: Annotated[
