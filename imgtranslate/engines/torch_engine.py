@@ -1,6 +1,7 @@
 """The torch engine. For translation, only this module and `strips` import torch."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,7 @@ class TorchEngine:
 
         ``z``: (n, latent_dim), if the generator takes a code.
         """
+        _leave_threads_of_parent()
         inputs = [torch.tensor(v, device=self._device) for v in (values, z) if v is not None]
         half = torch.autocast(self._device.type, torch.float16, enabled=self._half)
         with half, _explaining(values.shape[-2:]):
@@ -124,6 +126,7 @@ class TorchEngine:
         ``strip_bytes``. Maps between stages take up to ``kept_bytes`` of memory, then the disk.
         Raises ``ImageError`` if the disk is full.
         """
+        _leave_threads_of_parent()
         heaviest = self.header.generator.base_channels * size[0] * size[1] // 2
         scratch = Scratch(memory=kept_bytes, device=self._device)
         runner = LayerRunner(scratch, strip_bytes=strip_bytes, heaviest=heaviest)
@@ -155,9 +158,16 @@ class TorchEngine:
         """
         if self._encoder is None:
             raise CheckpointError("style: the model has no encoder to read a style. Use a seed")
+        _leave_threads_of_parent()
         with _explaining(values.shape[-2:]):
             mean, log_variance = self._encoder(torch.tensor(values, device=self._device))
         return mean.cpu().numpy(), log_variance.cpu().numpy()
+
+
+def _leave_threads_of_parent() -> None:
+    """Use one thread in a forked process: those of OpenMP are lost, and torch would wait."""
+    if os.getpid() != _PROCESS:
+        torch.set_num_threads(1)
 
 
 @contextlib.contextmanager
@@ -212,5 +222,6 @@ def _describe(entry: tuple[str, tuple[int, ...]] | None) -> str:
     return "absent" if entry is None else f"{entry[0]} {list(entry[1])}"
 
 
+_PROCESS = os.getpid()  # that loaded torch
 _SHORTAGE = re.compile("out of memory|allocate memory|not enough memory")
 _DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # safetensors' names

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, final, runtime_checkable
 
@@ -66,17 +67,34 @@ class Translator:
 
     A picture of any size is padded by reflection to a size that the network takes, and the result
     is cropped; it is never resampled. With ``sizes``, a picture that is too large for the memory
-    runs in strips of rows.
+    runs in strips of rows. A translator that ``load`` made can be sent to other processes, which
+    read the model file again: ``load_again`` does that.
     """
 
-    def __init__(self, engine: Engine, *, sizes: AnySize | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        sizes: AnySize | None = None,
+        load_again: Callable[[], "Translator"] | None = None,
+    ) -> None:
         if isinstance(engine, str | Path):
             raise UsageError(f"`engine` {engine}: a path. Use imgtranslate.load to read a model")
         config = engine.header.generator
         self._engine = engine
         self._sizes = sizes
+        self._load_again = load_again
         self._multiple, self._least = size_multiple(config), smallest_side(config)
         self._latent_dim = latent_dim(config)
+
+    def __reduce__(self) -> tuple[Callable[[], "Translator"], tuple[()]]:
+        """Pickle the arguments of ``load``, not the weights."""
+        if self._load_again is None:
+            raise UsageError(
+                "`engine`: this translator cannot be sent to another process. Make it with "
+                "imgtranslate.load"
+            )
+        return self._load_again, ()
 
     @property
     def header(self) -> ModelHeader:
@@ -361,13 +379,19 @@ def load(
     torch runs a picture that needs more than ``memory`` bytes, by default half of the free memory,
     in strips of rows with the same result. ``tile`` is ``auto``, ``off`` for always whole, or the
     number of rows of a strip. ``notice`` receives a line when a shortage of memory changes this or
-    the result. ``encoder``: the .onnx file that reads styles for an .onnx generator. ``precision``:
-    ``fp16`` computes the convolutions of whole pictures on a GPU in float16.
+    the result; a copy in another process reports none. ``encoder``: the .onnx file that reads
+    styles for an .onnx generator. ``precision``: ``fp16`` computes the convolutions of whole
+    pictures on a GPU in float16.
 
     Raises ``CheckpointError`` if the file is missing, damaged or foreign, ``UsageError`` if the
     device is missing or an argument does not apply to the file.
     """
     path = find_model(model, direction=direction)
+    load_again = partial(
+        load, path.absolute(), device=device, tile=tile, memory=memory,
+        encoder=None if encoder is None else Path(encoder).absolute(),
+        engine=engine, precision=precision,
+    )  # fmt: skip
     if is_pt2(path):
         raise CheckpointError(
             f"{path}: only torch.export.load can read it, which may run code in the file. "
@@ -398,7 +422,8 @@ def load(
                 device=device,
                 openvino=engine == "openvino",
                 encoder=None if encoder is None else Path(encoder),
-            )
+            ),
+            load_again=load_again,
         )
 
     from imgtranslate.engines.torch_engine import TorchEngine
@@ -406,7 +431,8 @@ def load(
     if encoder is not None:
         raise UsageError(f"`encoder` {encoder}: works with an .onnx model only. Leave it out")
     loaded = TorchEngine.load(path, device=device, half=precision == "fp16")
-    return Translator(loaded, sizes=AnySize(loaded, tile=tile, memory=memory, notice=notice))
+    sizes = AnySize(loaded, tile=tile, memory=memory, notice=notice)
+    return Translator(loaded, sizes=sizes, load_again=load_again)
 
 
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:
