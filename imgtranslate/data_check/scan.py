@@ -20,6 +20,7 @@ from imgtranslate.images.tar_archive import content_of
 from imgtranslate.settings.config import DataSettings
 
 _AHEAD = 1024  # files in the queue of the threads; a queue of all files would take 2 KB for each
+_SAMPLED = 256  # px of the shorter side whose range of values is measured
 _SAME = 8  # levels of 255 by which a picture of one colour may vary, as JPEG makes it
 
 
@@ -70,7 +71,9 @@ def _scan(domain: Domain, path: Path, *, channels: int) -> ScannedPicture:
     except (ImageError, OSError) as error:
         return ScannedPicture(letter=domain.letter, path=path, fault=str(error))
     picture = eight_bits(deep)
-    pixels, stored = picture.pixels, deep.pixels
+    pixels = picture.pixels
+    step = max(1, min(pixels.shape[:2]) // _SAMPLED)
+    stored = deep.pixels[::step, ::step]
     thumbnail = _thumbnail(pixels)
     varied = thumbnail.std() >= FLAT or (np.ptp(pixels, axis=(0, 1)) > _SAME).any()
     return ScannedPicture(
