@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from imgtranslate.cli.train_display import TrainingDisplay, figures, plain_line
 from imgtranslate.data_check.check import DataReport
+from imgtranslate.data_check.findings import Finding
 from imgtranslate.settings.config import Settings
 from imgtranslate.settings.parsing import build_settings
 from imgtranslate.training import events
@@ -38,6 +40,9 @@ PROGRESS = events.Progress(
 )
 FIRST = replace(PROGRESS, step=1, losses={}, logged=False, speed=None)
 VALIDATED = events.Validated(step=1_000, value=0.8541, best=0.8123, best_step=500)
+
+
+NAMES = {"data": {"a": "a", "b": "b", "name_a": "horses", "name_b": "zebras"}}
 
 
 def settings(*, method: str = "cyclegan", preset: str = "paper", **data: str) -> Settings:
@@ -254,6 +259,36 @@ def test_pairs_are_learnt_one_way_and_evaluated(capsys: pytest.CaptureFixture[st
         "judge    imgtranslate evaluate runs/r",
         "use      imgtranslate translate in.jpg --model runs/r",
     ]
+
+
+def test_a_training_says_where_all_pictures_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    event = started(settings())
+    assert event.report is not None
+    one = Finding(lines=("a picture",), groups=((),))
+    two = Finding(lines=("2 pictures, such as",), groups=((), ()))
+    for findings, said in (((one,), False), ((one, two), True)):
+        shown = replace(event, report=replace(event.report, findings=findings))
+        TrainingDisplay().show(shown)
+        assert ("train --check --json lists all pictures" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "how"),
+    [
+        ({"train": {"steps": 40}}, "--steps"),
+        ({}, "--epochs or --decay-epochs"),
+        (
+            {"schedule": {"constant_steps": 20, "decay_steps": 20}},
+            "--set schedule.decay_steps=N",
+        ),
+    ],
+)
+def test_a_finished_run_says_how_to_extend_it(
+    changes: dict[str, Any], how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = build_settings(method="cyclegan", preset="paper", layers=[NAMES, changes])
+    TrainingDisplay().show(started(chosen, step=40, total=40))
+    assert f"is at step 40 of 40 already. Extend it with {how}\n" in capsys.readouterr().err
 
 
 def test_a_resumed_training_counts_its_own_steps(capsys: pytest.CaptureFixture[str]) -> None:
