@@ -52,6 +52,12 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def one_line(text: str, *, most: int = 300) -> str:
+    """Shorten a text from outside, with spaces in place of line breaks and control codes."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.split())[:most].rstrip(".")
+
+
 @contextmanager
 def needs_extra(extra: str, *, what: str) -> Iterator[None]:
     """Raise ``UsageError`` if an import fails because the packages of an extra are missing."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from imgtranslate.engines.engine import Ports
-from imgtranslate.errors import CheckpointError, ImageError, UsageError
+from imgtranslate.errors import CheckpointError, ImageError, UsageError, one_line
 from imgtranslate.images import Codes, Values, to_network, to_pixels
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
 from imgtranslate.model_files.export_files import is_onnx, refuse_foreign_graph
@@ -161,8 +161,7 @@ class ExportEngine:
             ) from error
 
     def _failed(self, why: str) -> CheckpointError:
-        line = " ".join(why.split())[:200].rstrip(".")
-        return CheckpointError(f"{self._path}: {line}. Export it again")
+        return CheckpointError(f"{self._path}: {one_line(why, most=200)}. Export it again")
 
 
 def _code_and_target(header: ModelHeader) -> tuple[int, int]:

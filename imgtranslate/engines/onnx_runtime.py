@@ -7,7 +7,7 @@ from typing import Any, final
 import onnxruntime  # type: ignore[import-untyped]
 
 from imgtranslate.engines.engine import Ports
-from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.errors import CheckpointError, UsageError, one_line
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _ERRORS = 3  # severity level; its warnings do not concern the user
@@ -31,7 +31,7 @@ class OnnxRuntime:
                 for value in (*self._session.get_inputs(), *self._session.get_outputs())
             }
         except Exception as error:  # a foreign graph may raise any error
-            why = " ".join(str(error).split())[:200].rstrip(".")
+            why = one_line(str(error), most=200)
             raise CheckpointError(
                 f"{path}: ONNX Runtime cannot load it: {why}. Export it again"
             ) from error
@@ -49,7 +49,10 @@ def open_session(model: Path | bytes, *, provider: Any = _CPU) -> Any:
     """Open a graph in a file, or one in memory."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS
-    return onnxruntime.InferenceSession(model, options, providers=[provider])
+    fallback = int(provider is not _CPU)  # the runtime would try again, and print that
+    return onnxruntime.InferenceSession(
+        model, options, providers=[provider], enable_fallback=fallback
+    )
 
 
 def _provider(device: str) -> tuple[Any, str]:

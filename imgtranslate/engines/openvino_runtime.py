@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from imgtranslate.engines.engine import Ports
-from imgtranslate.errors import CheckpointError, UsageError
+from imgtranslate.errors import CheckpointError, UsageError, one_line
 from imgtranslate.model_files.export_files import GRAPH, is_onnx
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def compile_model(source: Path | bytes) -> Any:
 
 
 def _unloadable(name: Path | str, error: Exception) -> CheckpointError:
-    why = " ".join(str(error).split())[-200:].rstrip(".")
+    why = one_line(str(error)[-200:])
     return CheckpointError(f"{name}: OpenVINO cannot load it: {why}. Export it again")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Interval
 from numpy.typing import NDArray
 
-from imgtranslate.errors import CheckpointError, counted
+from imgtranslate.errors import CheckpointError, counted, one_line
 from imgtranslate.files import replacing
 from imgtranslate.model_files.export_files import (
     is_export,
@@ -255,7 +255,7 @@ def _refuse_special(path: Path) -> None:
 
 def _damaged_header(path: Path, why: str) -> CheckpointError:
     return CheckpointError(
-        f"{path}: its header is damaged: {_one_line(why)}. Use another copy of the file"
+        f"{path}: its header is damaged: {one_line(why)}. Use another copy of the file"
     )
 
 
@@ -267,7 +267,7 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     if path.is_dir() and not is_openvino(path):
         return CheckpointError(f"{path}: a folder, not a file. Name a .safetensors file")
     return CheckpointError(
-        f"{path}: not {_kind_of(path)} file, or damaged: {_one_line(str(error))}. "
+        f"{path}: not {_kind_of(path)} file, or damaged: {one_line(str(error))}. "
         "Use another copy of the file"
     )
 
@@ -276,8 +276,3 @@ def _kind_of(path: Path) -> str:
     if is_openvino(path):
         return "an OpenVINO"
     return "an ONNX" if is_onnx(path) else "a .pt2" if is_pt2(path) else "a safetensors"
-
-
-def _one_line(text: str) -> str:
-    """Replace line breaks and control codes in a text from a foreign file by spaces."""
-    return "".join(c if c.isprintable() else " " for c in text[:300])

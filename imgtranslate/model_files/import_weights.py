@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from imgtranslate._version import __version__
-from imgtranslate.errors import CheckpointError, UsageError, counted
+from imgtranslate.errors import CheckpointError, UsageError, counted, one_line
 from imgtranslate.files import explained
 from imgtranslate.model_files.checkpoint import (
     ENCODER_PREFIX,
@@ -140,7 +140,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{path}: {one_line(str(error), most=400)}") from error
     except (IndexError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: not a network of the reference repositories. Give a latest_net_G….pth or "

@@ -11,7 +11,7 @@ from imgtranslate._version import __version__
 from imgtranslate.data.folders import relative_name
 from imgtranslate.data.loader import SampleDataset
 from imgtranslate.data_check.check import DataReport
-from imgtranslate.errors import CheckpointError, ImgTranslateError
+from imgtranslate.errors import CheckpointError, ImgTranslateError, one_line
 from imgtranslate.methods.learner import Learner, parameter_count
 from imgtranslate.model_files.checkpoint import (
     ENCODER_PREFIX,
@@ -63,9 +63,10 @@ def restore_run(learner: Learner, run: Run, header: StateHeader) -> None:
     try:
         learner.restore(load_tensors(run.state), steps_done=header.step)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error) or repr(error)
         raise CheckpointError(
             f"{run.state}: does not fit the settings in {run.config.name}: "
-            f"{_one_line(error)}. Restore both from one backup"
+            f"{one_line(said)}. Restore both from one backup"
         ) from error
 
 
@@ -162,12 +163,6 @@ def _save_models(run: Run, learner: Learner) -> None:
             versions={"imgtranslate": __version__, "torch": str(torch.__version__)},
         )
         save(run.model(direction), tensors, header)
-
-
-def _one_line(error: Exception) -> str:
-    """Write an error of torch on one line of at most 300 characters."""
-    said = f"{error} is missing" if isinstance(error, KeyError) else str(error) or repr(error)
-    return " ".join(said.split())[:300].rstrip(".")
 
 
 def _as_utf8(lines: Iterable[str]) -> list[str]:
