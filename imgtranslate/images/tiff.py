@@ -45,6 +45,7 @@ _COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK = 0, 1, 2, 3, 5  # photometric interpretations
 _OTHER_COLOURS = {_CMYK: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw"}
 _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # of extra samples
+_SIGNED = 2  # of the sample format
 _SEPARATE = 2  # of the planar configuration: channel after channel
 _COLOUR_MAP, _XMP = 320, 700
 _STRIP = 2**18  # approximate bytes of a strip before compression
@@ -114,6 +115,8 @@ def _is_deep(page: "TiffPage") -> bool:
         return True  # Pillow mixes its channels up
     if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         return False
+    if page.sampleformat == _SIGNED:
+        return True
     odd = page.planarconfig == _SEPARATE or page.extrasamples == (_PREMULTIPLIED,)
     return bits > 8 or channels > 4 or (channels == 2 and odd)
 

@@ -71,6 +71,11 @@ def test_deep_colours_that_are_not_rgb_are_refused(
         read_image(content, channels=3)
 
 
+def test_signed_values_of_8_bits_are_refused() -> None:
+    with pytest.raises(ImageError, match=r"^-: a TIFF with 1 channel of int8 is not supported"):
+        read_image(tiff(np.zeros((9, 7), np.int8), photometric="minisblack"), channels=1)
+
+
 def test_a_page_at_which_pillow_fails_is_read_by_tifffile(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise OSError("decoder error -2")
