@@ -85,15 +85,19 @@ def _reason(error: Exception) -> str:
             return "too large for the available memory. Resize or crop it first"
         case OSError(errno=int()):
             return f"cannot be read: {error.strerror}. Check its name and permissions"
-        case OSError() | SyntaxError() | ValueError() | EOFError() | RuntimeError() if str(error):
-            text = one_line(error)
-        case _:  # the text of others, such as a KeyError, tells nothing
-            text = f"the decoder failed with {type(error).__name__}"
-    if re.search(
-        r"(?i)\b(unsupported|not supported|unimplemented|not implemented|unknown)\b", text
-    ):
+        case _:
+            text = fault_of(error)
+    if re.search(r"(?i)\b(un|not )(supported|implemented|known)\b|cannot handle", text):
         return f"a kind that cannot be decoded: {text}. Convert it to PNG first"
     return f"damaged: {text}. Replace or remove it"
+
+
+def fault_of(error: Exception) -> str:
+    """Describe what a decoder raised; the text of some types, such as a KeyError, tells nothing."""
+    told = isinstance(error, OSError | SyntaxError | ValueError | EOFError | RuntimeError)
+    if told and str(error):
+        return one_line(error)
+    return f"the decoder failed with {type(error).__name__}"
 
 
 # Limits

@@ -17,7 +17,7 @@ from imgtranslate.images.colour import cmyk_to_srgb, srgb_profile
 from imgtranslate.images.deep_png import read_deep_png
 from imgtranslate.images.jpeg_2000 import is_wrong_in_pillow, read_jpeg_2000
 from imgtranslate.images.metadata import clean_xmp, exif_block, exif_of, orientation_of, upright
-from imgtranslate.images.opening import DECODER_ERRORS, one_line, refuse_bomb
+from imgtranslate.images.opening import DECODER_ERRORS, fault_of, refuse_bomb
 from imgtranslate.images.picture import AnyPixels, Picture, Pixels, eight_bits, in_depth, white_of
 from imgtranslate.images.repair import repaired
 
@@ -65,7 +65,7 @@ def _raise_fault_of(file: BinaryIO, head: bytes) -> None:
         try:
             factory(file, "").close()
         except DECODER_ERRORS as error:
-            raise OSError(f"{name}: {one_line(error)}") from error
+            raise OSError(f"{name}: {fault_of(error)}") from error
 
 
 def read_by_pillow(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:

@@ -42,12 +42,14 @@ _WIDER = {"float64": np.float32, "int16": np.int32, "uint32": np.int32}
 # Uncompressed, LZW, deflate (twice), PackBits, LZMA, Zstandard. These decompress to at most the
 # requested size; only its decoder knows the size of an embedded JPEG and similar formats.
 _COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK = 0, 1, 2, 3, 5  # photometric interpretations
-_OTHER_COLOURS = {_CMYK: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw"}
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = 0, 1, 2, 3  # photometric interpretations
+_CMYK, _YCBCR = 5, 6
+_OTHER_COLOURS = {_CMYK: "CMYK", _YCBCR: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw"}
 _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # of extra samples
 _SIGNED = 2  # of the sample format
 _SEPARATE = 2  # of the planar configuration: channel after channel
-_COLOUR_MAP, _XMP = 320, 700
+_UNCOMPRESSED = 1
+_COLOUR_MAP, _SUBSAMPLING, _XMP = 320, 530, 700
 _STRIP = 2**18  # approximate bytes of a strip before compression
 
 
@@ -61,6 +63,7 @@ def read_tiff(file: BinaryIO, *, allow_huge: bool) -> Iterator[Picture]:
             image = stack.enter_context(Image.open(file, formats=["TIFF"]))
         for number, page in enumerate(_pages(tiff)):
             _refuse_large_tile(page, allow_huge=allow_huge)
+            _refuse_subsampling(page)
             if image is None or _is_deep(page):
                 yield _read_page(file, tiff, page, allow_huge=allow_huge)
             else:
@@ -159,6 +162,13 @@ def _refuse_large_tile(page: "TiffPage", *, allow_huge: bool) -> None:
         refuse_bomb(tile, allow_huge=allow_huge)
 
 
+def _refuse_subsampling(page: "TiffPage") -> None:
+    """Refuse subsampled colours without compression, which Pillow reads as if they were whole."""
+    ycbcr = page.photometric == _YCBCR and page.compression == _UNCOMPRESSED
+    if ycbcr and page.tags.valueof(_SUBSAMPLING, default=(2, 2)) != (1, 1):
+        raise ImageError("a TIFF with subsampled YCbCr colours is not supported. Save it as RGB")
+
+
 def _refuse_claims(file: BinaryIO, page: "TiffPage", *, allow_huge: bool) -> None:
     """Raise ``ImageError`` for unsupported pages, or sizes beyond the memory or the file."""
     planes, depth, height, width, contiguous = page.shaped
@@ -207,6 +217,8 @@ def _coloured(indices: AnyPixels, page: "TiffPage") -> AnyPixels:
     colours = page.colormap
     if colours is None or indices.shape[2] != 1:
         raise ImageError("a TIFF with a palette but without its colours. Save it as RGB")
+    if indices.max() >= colours.shape[1]:
+        raise ImageError("damaged: an index outside of its palette. Replace or remove it")
     looked_up = np.moveaxis(colours[:, indices[..., 0]], 0, -1).astype(np.uint16)
     return looked_up * np.uint16(257) if colours.max() < 256 else looked_up
 

@@ -57,6 +57,15 @@ def test_a_palette_is_read_as_its_colours(dtype: str, factor: int) -> None:
     assert np.array_equal(levels, np.moveaxis(colours[:, indices], 0, -1) // factor)
 
 
+def test_an_index_outside_of_its_palette_is_damage() -> None:
+    colours = np.zeros((3, 2**16), np.uint16)
+    content = tiff(np.full((9, 7), 70, np.uint16), photometric="palette", colormap=colours)
+    with tifffile.TiffFile(content, mode="r+") as file:
+        file.pages[0].tags["ColorMap"].overwrite(colours[:, :64].ravel())
+    with pytest.raises(ImageError, match=r"^-: damaged: an index outside of its palette"):
+        read_image(content, channels=3)
+
+
 @pytest.mark.parametrize(
     ("photometric", "channels", "colours"),
     [("cielab", 3, "Lab"), ("separated", 4, "CMYK"), ("ycbcr", 3, "YCbCr")],
@@ -74,6 +83,14 @@ def test_deep_colours_that_are_not_rgb_are_refused(
 def test_signed_values_of_8_bits_are_refused() -> None:
     with pytest.raises(ImageError, match=r"^-: a TIFF with 1 channel of int8 is not supported"):
         read_image(tiff(np.zeros((9, 7), np.int8), photometric="minisblack"), channels=1)
+
+
+def test_subsampled_colours_without_compression_are_refused() -> None:
+    content = tiff(np.zeros((8, 8, 3), np.uint8), photometric="ycbcr")
+    with tifffile.TiffFile(content, mode="r+") as file:
+        file.pages[0].tags["YCbCrSubSampling"].overwrite((2, 2))
+    with pytest.raises(ImageError, match=r"^-: a TIFF with subsampled YCbCr colours is not"):
+        read_image(content, channels=3)
 
 
 def test_a_page_at_which_pillow_fails_is_read_by_tifffile(monkeypatch: pytest.MonkeyPatch) -> None:

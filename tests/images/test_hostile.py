@@ -150,6 +150,14 @@ def test_a_damaged_header_is_not_an_unknown_format() -> None:
         read_image(io.BytesIO(content), channels=3)
 
 
+def test_a_jpeg_of_12_bits_is_a_kind_that_cannot_be_decoded() -> None:
+    content = whole(".jpg", "uint8", 3, 1)
+    start = content.index(b"\xff\xc0") + 4
+    deep = content[:start] + b"\x0c" + content[start + 1 :]
+    with pytest.raises(ImageError, match=r"^-: a kind that cannot be decoded: JPEG: .*12-bit"):
+        read_image(io.BytesIO(deep), channels=3)
+
+
 def test_libtiff_does_not_write_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     content = io.BytesIO()
     Image.new("RGB", (50, 50)).save(content, "TIFF", compression="tiff_adobe_deflate")
