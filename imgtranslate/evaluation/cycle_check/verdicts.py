@@ -186,11 +186,10 @@ def _finding(verdict: Fault, figure: float, reason: str) -> Finding:
 
 def _praise(figures: Figures) -> str:
     change, error, (times, *_) = figures.change, _mean(figures.mae), _fragility(figures)
-    changed = f"the change is {change.mean:.3f}, " if change else ""
-    added = f"{max(times, 0):.1f} times its own effect"
+    compared = f" is {error / change.mean:.0%} of the change, {change.mean:.3f}" if change else ""
     return (
-        f"{changed}the cycle error {error:.3f}; a slight degradation of the fake adds at most "
-        f"{added}"
+        f"the cycle error {error:.3f}{compared}; a slight degradation of the fake adds at most "
+        f"{max(times, 0):.1f} times its own effect"
     )
 
 

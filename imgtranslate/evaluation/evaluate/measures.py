@@ -125,8 +125,8 @@ def measure(
 
     figures: dict[str, Estimate] = {}
     left_out: dict[str, str] = {}
+    tell("measuring")
     for name, take in measures.items():
-        tell(name)
         try:
             found = take()
         except StoppedError:
