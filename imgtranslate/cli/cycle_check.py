@@ -124,7 +124,7 @@ def cycle_check(
     refuse_unless_pair(*headers)
     forward, backward = (load(model, device=device_of(device, gpu)) for model in models)
     domains = (forward.header.source, forward.header.target)
-    say(f"{' → '.join(domains)} and back on {forward.device}")
+    say(f"{' → '.join(domains)} and back on {forward.device} with {forward.runtime}")
 
     scores: list[CycleScore] = []
     with stop_on_signals(STOPPING) as stopped, progress_bar("checking") as show:

@@ -80,7 +80,8 @@ def serve(
         models = load_models(paths, device=device_of(device, gpu), notice=say_notice)
         for each in models:
             header = each.header
-            say(f"{each.name}: {header.source} → {header.target} on {each.translator.device}")
+            place = f"{each.translator.device} with {each.translator.runtime}"
+            say(f"{each.name}: {header.source} → {header.target} on {place}")
         if (most := pixels_in_memory(models)) < max_pixels:
             max_pixels = most
             say(f"--max-pixels: lowered to {max_pixels:,}, the most that fit into memory")

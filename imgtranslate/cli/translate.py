@@ -74,8 +74,8 @@ def translate(
         Literal["auto", "torch", "onnx", "openvino"],
         option(
             None,
-            "Runtime; auto chooses by the model file: torch for .safetensors, onnx (ONNX "
-            "Runtime) for .onnx, openvino for its folder. openvino also runs an .onnx.",
+            "Runtime; auto is onnx (ONNX Runtime) for .onnx, and for .safetensors on a CPU; torch "
+            "for .safetensors on a GPU; openvino for its folder. openvino also runs an .onnx.",
         ),
     ] = "auto",
     precision: Annotated[
@@ -323,7 +323,8 @@ def translate(
         name = str(path) if len(paths) > 1 else None
         models.append(with_samples(translator, requested, name=name))
         header = translator.header
-        say(f"{header.source} → {header.target} on {translator.device}")
+        place = f"{translator.device} with {translator.runtime}"
+        say(f"{header.source} → {header.target} on {place}")
     options = Options(
         existing=existing,
         alpha=alpha,

@@ -12,6 +12,7 @@ from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.settings.config import GeneratorConfig, ResnetConfig, UnetConfig
 
 if TYPE_CHECKING:
+    from imgtranslate.engines.graph_engine import GraphEngine
     from imgtranslate.engines.torch_engine import TorchEngine
 
 LARGEST_STRIP = 256 * 2**20  # bytes; larger strips are not faster
@@ -31,7 +32,7 @@ class AnySize:
 
     def __init__(
         self,
-        engine: "TorchEngine",
+        engine: "TorchEngine | GraphEngine",
         *,
         tile: Tile,
         memory: int | None,
@@ -44,6 +45,7 @@ class AnySize:
         self._kept_bytes = (memory or available_memory() // 2) // 2
         self._notice = notice or (lambda _: None)
         self._pixel_bytes = whole_bytes(engine.header)
+        self._in_strips = False  # some picture before
         self._too_big = math.inf  # number of pixels that ran out of memory
         self._largest_strip = LARGEST_STRIP
 
@@ -69,7 +71,10 @@ class AnySize:
                 yield 0, whole
                 return
             self._too_big = pixels
-            self._notice(f"{name}: out of memory, so it runs in strips")
+            self._notice(f"{name}: out of memory, so torch runs it in strips")
+        elif self._tile == "auto" and not self._in_strips:
+            self._notice(f"{name}: too large for the memory as a whole, so torch runs it in strips")
+        self._in_strips = True
 
         # In strips, if the maps between stages fit into the memory or on the disk
         needed, folder = scratch_bytes(self._config, size), scratch_folder()
@@ -96,7 +101,10 @@ class AnySize:
 
 
 def whole_bytes(header: ModelHeader) -> int:
-    """Estimate the memory per pixel for a whole picture, as an upper bound of measurements."""
+    """Estimate the memory per pixel for a whole picture.
+
+    It is an upper bound of measurements in torch, and in ONNX Runtime, which needs less.
+    """
     config = header.generator
     match config:
         case ResnetConfig():

@@ -1,8 +1,11 @@
 """The interface of engines; torch is not imported."""
 
+import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from imgtranslate.errors import MemoryShortageError
 from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import ModelHeader
 
@@ -20,6 +23,7 @@ class Engine(Protocol):
 
     header: ModelHeader
     device: str  # such as ``cpu`` or ``cuda:0``
+    runtime: str  # name of the library
 
     def run(self, values: Values, z: Codes | None = None) -> Values:
         """Map (n, in, h, w) in [-1, 1] with sides that fit the network to (n, out, h, w).
@@ -31,3 +35,23 @@ class Engine(Protocol):
     def encode(self, values: Values) -> Codes:
         """Read the codes (n, latent_dim) of pictures of the target domain."""
         ...
+
+
+_SHORTAGE = re.compile("alloc|out of memory|not enough memory", re.IGNORECASE)
+
+
+@contextlib.contextmanager
+def explained_shortage(size: tuple[int, ...]) -> Iterator[None]:
+    """Convert a shortage of memory, which only the text of a runtime shows, to one line.
+
+    ``size``: height and width of the picture.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _SHORTAGE.search(str(error)):
+            raise
+        height, width = size
+        raise MemoryShortageError(
+            f"{width} x {height} px do not fit into the memory. Resize or crop it first"
+        ) from error

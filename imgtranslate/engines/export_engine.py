@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from imgtranslate.engines.engine import Ports
-from imgtranslate.errors import CheckpointError, ImageError, UsageError, one_line
+from imgtranslate.engines.engine import Ports, explained_shortage
+from imgtranslate.errors import CheckpointError, UsageError, one_line
 from imgtranslate.images import Codes, Values, to_network, to_pixels
 from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
 from imgtranslate.model_files.export_files import is_onnx, refuse_foreign_graph
@@ -42,6 +42,7 @@ class ExportEngine:
     ) -> None:
         self.header = header
         self.device = runtime.device
+        self.runtime = runtime.name
         self._runtime = runtime
         self._form = form
         self._path = path
@@ -151,14 +152,10 @@ class ExportEngine:
         if self._form.io == "uint8":
             image = np.stack([to_pixels(picture) for picture in values])  # (n, h, w, c)
         try:
-            return self._runtime.run({IMAGE: image, **code})
+            with explained_shortage(values.shape[-2:]):
+                return self._runtime.run({IMAGE: image, **code})
         except RuntimeError as error:
-            if "alloc" not in str(error).lower():
-                raise self._failed(f"its graph fails: {error}") from error
-            height, width = values.shape[-2:]
-            raise ImageError(
-                f"{width} x {height} px do not fit into the memory. Resize or crop it first"
-            ) from error
+            raise self._failed(f"its graph fails: {error}") from error
 
     def _failed(self, why: str) -> CheckpointError:
         return CheckpointError(f"{self._path}: {one_line(why, most=200)}. Export it again")

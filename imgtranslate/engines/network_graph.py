@@ -1,9 +1,11 @@
 """The ONNX graphs of generators and encoders, layer by layer as in ``networks``."""
 
 import numpy as np
+from onnx import TensorProto
 
-from imgtranslate.engines.onnx_graph import Graph, Map
-from imgtranslate.model_files.checkpoint import ENCODER_PREFIX
+from imgtranslate.engines.onnx_graph import SIDES, Graph, Map
+from imgtranslate.model_files.checkpoint import ENCODER_PREFIX, ModelHeader
+from imgtranslate.model_files.export_header import CODE, IMAGE, LOG_VARIANCE, MEAN, TRANSLATED
 from imgtranslate.settings.config import (
     ConvBias,
     EncoderConfig,
@@ -14,6 +16,7 @@ from imgtranslate.settings.config import (
     ResnetConfig,
     UnetConfig,
     Upsample,
+    latent_dim,
 )
 
 Distribution = tuple[str, str]  # mean and log-variance of a code, (n, latent_dim) each
@@ -79,12 +82,7 @@ def linear(g: Graph, x: str, name: str, *, inputs: int, outputs: int) -> str:
 
 
 def normalised(g: Graph, x: Map, name: str, norm: Norm) -> Map:
-    """Normalise with the statistics of each image, or with those of the training.
-
-    An instance norm subtracts the mean, so it may be subtracted before. Runtimes sum a whole map in
-    single precision, which loses digits of maps of millions of pixels, and which the norm would
-    amplify to noise where a map is flat. What remains after the subtraction has a mean of about 0.
-    """
+    """Normalise with the statistics of each image, or with those of the training."""
     match norm:
         case "none":
             return x
@@ -93,16 +91,35 @@ def normalised(g: Graph, x: Map, name: str, norm: Norm) -> Map:
             parts = ("weight", "bias", "running_mean", "running_var")
             weights = [g.weight(f"{name}.{part}", x.channels) for part in parts]
             return g.same("BatchNormalization", x, *weights, epsilon=EPSILON)
-        case "instance_affine":
-            weights = [g.weight(f"{name}.{part}", x.channels) for part in ("weight", "bias")]
         case "instance":
-            weights = [g.constant([v] * x.channels, np.float32) for v in (1, 0)]
+            return _standardised(g, x)
+        case "instance_affine":
+            scale, shift = (
+                g.op("Unsqueeze", g.weight(f"{name}.{part}", x.channels), g.constant([1, 2]))
+                for part in ("weight", "bias")
+            )
+            return g.same("Add", g.same("Mul", _standardised(g, x), scale), shift)
+
+
+def _standardised(g: Graph, x: Map) -> Map:
+    """Subtract the mean of each channel of an image, and divide by its standard deviation.
+
+    The statistics are means over each row and then over the rows. The norms of runtimes sum a whole
+    map in single precision, which loses digits of maps of millions of pixels. The mean is
+    subtracted twice: once leaves a rounding error, which the division would amplify by up to 316
+    where a map is flat.
+    """
     centred = g.same("Sub", x, _mean(g, x))
-    return g.same("InstanceNormalization", centred, *weights, epsilon=EPSILON)
+    centred = g.same("Sub", centred, _mean(g, centred))
+    squares = g.op("ReduceSumSquare", centred.name, g.constant([3]))  # (n, c, h, 1)
+    columns = g.op("Cast", g.op("Shape", centred.name, start=3), to=TensorProto.FLOAT)
+    variance = g.op("Div", g.op("ReduceMean", squares, g.constant([2])), columns)
+    deviation = g.op("Sqrt", g.op("Add", variance, g.constant(EPSILON, np.float32)))
+    return g.same("Mul", centred, g.op("Reciprocal", deviation))
 
 
 def _mean(g: Graph, x: Map, *, keepdims: int = 1) -> str:
-    """Average each channel over each row, and then over the rows: precise for large maps."""
+    """Average each channel over each row, and then over the rows."""
     rows = g.op("ReduceMean", x.name, g.constant([3]), keepdims=keepdims)
     return g.op("ReduceMean", rows, g.constant([2]), keepdims=keepdims)
 
@@ -381,3 +398,26 @@ def add_encoder(g: Graph, x: Map, config: EncoderConfig, *, latent_dim: int) -> 
             return _residual_encoder(g, x, config, latent_dim=latent_dim)
         case Resnet18EncoderConfig():
             return _resnet18_encoder(g, x, latent_dim=latent_dim)
+
+
+def generator_graph(header: ModelHeader) -> Graph:
+    """Build the graph of a generator for images of accepted sizes, without weights."""
+    g, numbers = Graph(), latent_dim(header.generator)
+    image = g.input(IMAGE, ("batch", header.in_channels, *SIDES))
+    z = g.input(CODE, ("batch", numbers)) if numbers else ""
+    x = Map(name=image, channels=header.in_channels)
+    y = add_generator(g, x, z, header.generator, out_channels=header.out_channels)
+    g.output(TRANSLATED, y.name, ("batch", header.out_channels, *SIDES))
+    return g
+
+
+def encoder_graph(header: ModelHeader, config: EncoderConfig) -> Graph:
+    """Build the graph of the encoder for images of accepted sizes, without weights."""
+    g, numbers = Graph(), latent_dim(header.generator)
+    image = g.input(IMAGE, ("batch", header.out_channels, *SIDES))
+    x = Map(name=image, channels=header.out_channels)
+    for name, code in zip(
+        (MEAN, LOG_VARIANCE), add_encoder(g, x, config, latent_dim=numbers), strict=True
+    ):
+        g.output(name, code, ("batch", numbers))
+    return g

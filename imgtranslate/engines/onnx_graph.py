@@ -39,7 +39,7 @@ class Graph:
         self._constants: dict[tuple[str, bytes, tuple[int, ...]], TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
-        self._weights: list[str] = []
+        self.weights: list[str] = []
 
     def input(self, name: str, shape: Sequence[int | str], dtype: int = TensorProto.FLOAT) -> str:
         """Declare an input; a side of any length has a name in place of its length."""
@@ -56,7 +56,7 @@ class Graph:
     def weight(self, name: str, *shape: int) -> str:
         """Declare a tensor of the checkpoint."""
         self.layout[name] = ("F32", shape)
-        self._weights.append(name)
+        self.weights.append(name)
         return name
 
     def constant(self, values: Any, dtype: type = np.int64) -> str:
@@ -85,7 +85,7 @@ class Graph:
             _external(name, self.layout[name][1])
             if tensors is None
             else numpy_helper.from_array(tensors[name], name)
-            for name in self._weights
+            for name in self.weights
         ]
         graph = helper.make_graph(
             self._nodes,

@@ -28,6 +28,7 @@ class OpenvinoRuntime:
     ``ports``: shapes and dtypes of the inputs and outputs by name.
     """
 
+    name = "OpenVINO"
     device = "cpu"
 
     def __init__(self, path: Path, *, device: str = "auto") -> None:

@@ -1,9 +1,6 @@
 """The torch engine. For translation, only this module and `strips` import torch."""
 
-import contextlib
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
@@ -12,22 +9,20 @@ from torch import nn
 
 from imgtranslate.builders import build_encoder, build_generator
 from imgtranslate.device import choose_device
-from imgtranslate.engines.engine import Parts, ReadPixels
+from imgtranslate.engines.engine import Parts, ReadPixels, explained_shortage
 from imgtranslate.engines.strips.generators import run_generator
 from imgtranslate.engines.strips.layer_runner import LayerRunner
 from imgtranslate.engines.strips.maps import picture
 from imgtranslate.engines.strips.scratch import Scratch
-from imgtranslate.errors import CheckpointError, MemoryShortageError, UsageError
+from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.images import Codes, Values
 from imgtranslate.memory import available_memory
 from imgtranslate.model_files.checkpoint import (
     ENCODER_PREFIX,
     Layout,
     ModelHeader,
-    load_tensors,
-    read_layout,
-    read_model_header,
 )
+from imgtranslate.model_files.weights import read_runnable_header, read_weights
 from imgtranslate.networks import ResnetGenerator, UnetGenerator
 from imgtranslate.settings.config import latent_dim
 
@@ -35,6 +30,8 @@ from imgtranslate.settings.config import latent_dim
 @final
 class TorchEngine:
     """A generator in evaluation mode, with its encoder if it has one."""
+
+    runtime = "torch"
 
     def __init__(
         self,
@@ -73,12 +70,7 @@ class TorchEngine:
         Memory is allocated only after the name, shape and dtype of every tensor have been compared
         with the header. Raises ``CheckpointError``, or ``UsageError`` for the device.
         """
-        header = read_model_header(path)
-        if header.value_range != (-1.0, 1.0):
-            raise CheckpointError(
-                f"{path}: made for values in {list(header.value_range)}, not [-1, 1]. "
-                "Use a model that `imgtranslate train` made"
-            )
+        header = read_runnable_header(path)
         chosen = choose_device(device)
         if half and chosen.type == "cpu":
             raise UsageError("`precision` fp16: is slow on a CPU. Use a GPU, or leave it out")
@@ -86,9 +78,8 @@ class TorchEngine:
         expected = _layout_of_network(network)
         if encoder is not None:
             expected |= {f"{ENCODER_PREFIX}{n}": e for n, e in _layout_of_network(encoder).items()}
-        _check_layout(path, expected=expected, found=read_layout(path))
-
-        tensors = load_tensors(path)
+        weights = read_weights(path, expected=expected)
+        tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
         if encoder is not None:
             names = [name for name in tensors if name.startswith(ENCODER_PREFIX)]
             parts = {name.removeprefix(ENCODER_PREFIX): tensors.pop(name) for name in names}
@@ -105,7 +96,7 @@ class TorchEngine:
         _leave_threads_of_parent()
         inputs = [torch.tensor(v, device=self._device) for v in (values, z) if v is not None]
         half = torch.autocast(self._device.type, torch.float16, enabled=self._half)
-        with half, _explaining(values.shape[-2:]):
+        with half, explained_shortage(values.shape[-2:]):
             output: Values = self._network(*inputs).cpu().numpy()
         return output
 
@@ -131,7 +122,7 @@ class TorchEngine:
         scratch = Scratch(memory=kept_bytes, device=self._device)
         runner = LayerRunner(scratch, strip_bytes=strip_bytes, heaviest=heaviest)
         channels = self.header.in_channels
-        with _explaining(size):
+        with explained_shortage(size):
             image = picture(read, channels=channels, size=size, device=self._device)
             code = None if z is None else torch.tensor(z, device=self._device)
             output = run_generator(self._network, image, code, runner=runner)
@@ -159,7 +150,7 @@ class TorchEngine:
         if self._encoder is None:
             raise CheckpointError("style: the model has no encoder to read a style. Use a seed")
         _leave_threads_of_parent()
-        with _explaining(values.shape[-2:]):
+        with explained_shortage(values.shape[-2:]):
             mean, log_variance = self._encoder(torch.tensor(values, device=self._device))
         return mean.cpu().numpy(), log_variance.cpu().numpy()
 
@@ -168,20 +159,6 @@ def _leave_threads_of_parent() -> None:
     """Use one thread in a forked process: those of OpenMP are lost, and torch would wait."""
     if os.getpid() != _PROCESS:
         torch.set_num_threads(1)
-
-
-@contextlib.contextmanager
-def _explaining(size: tuple[int, ...]) -> Iterator[None]:
-    """Convert a shortage of memory, which only the text of torch shows, to one line."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _SHORTAGE.search(str(error)):
-            raise
-        height, width = size
-        raise MemoryShortageError(
-            f"{width} x {height} px do not fit into the memory. Resize or crop it first"
-        ) from error
 
 
 def _build(
@@ -207,21 +184,5 @@ def _layout_of_network(network: nn.Module) -> Layout:
     }
 
 
-def _check_layout(path: Path, *, expected: Layout, found: Layout) -> None:
-    if expected == found:
-        return
-    name = min(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
-    raise CheckpointError(
-        f"{path}: its tensors do not fit its header: {name[:200]!r} is "
-        f"{_describe(found.get(name))}, expected {_describe(expected.get(name))}. "
-        "Use another copy of the file"
-    )
-
-
-def _describe(entry: tuple[str, tuple[int, ...]] | None) -> str:
-    return "absent" if entry is None else f"{entry[0]} {list(entry[1])}"
-
-
 _PROCESS = os.getpid()  # that loaded torch
-_SHORTAGE = re.compile("out of memory|allocate memory|not enough memory")
 _DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # safetensors' names

@@ -156,7 +156,8 @@ def _add_model(
     source: Path, folder: Path, *, proof: Path | None
 ) -> tuple[ExportResult, dict[str, Any]]:
     """Export one model into ``folder``, and return its description for the page."""
-    header, translator = read_model_header(source), load(source, device="cpu")
+    header = read_model_header(source)
+    translator = load(source, device="cpu", engine="torch")
     path = folder / f"{header.direction}.onnx"
     result = export_model(source, path, proof=proof)
     code = np.full(translator.latent_dim, CHECK_CODE, np.float32) if translator.latent_dim else None

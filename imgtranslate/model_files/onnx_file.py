@@ -14,12 +14,12 @@ from typing import BinaryIO, final
 OPERATORS = {  # of the graphs that `imgtranslate export` writes
     "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv",
     "ConvTranspose", "DepthToSpace", "DequantizeLinear", "Div", "Expand", "Gather", "Gemm",
-    "Identity", "InstanceNormalization", "IsNaN", "LeakyRelu", "Max", "MaxPool", "Mod", "Mul",
-    "Pad", "QuantizeLinear", "Range", "ReduceMean", "Relu", "Reshape", "Resize", "Round", "Shape",
-    "Slice", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where",
+    "Identity", "IsNaN", "LeakyRelu", "Max", "MaxPool", "Mod", "Mul", "Pad", "QuantizeLinear",
+    "Range", "Reciprocal", "ReduceMean", "ReduceSumSquare", "Relu", "Reshape", "Resize", "Round",
+    "Shape", "Slice", "Sqrt", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where",
 }
 _FORMER_OPERATORS = {  # further ones of the graphs that it wrote by torch.onnx
-    "And", "Greater", "IsInf", "Less", "ReduceMax", "Squeeze",
+    "And", "Greater", "InstanceNormalization", "IsInf", "Less", "ReduceMax", "Squeeze",
 }
 # fmt: on
 _METADATA, _KEY, _VALUE = 14, 1, 2  # ModelProto.metadata_props, and the fields of an entry

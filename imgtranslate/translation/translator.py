@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, final, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, final, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from imgtranslate.device import is_cpu
 from imgtranslate.engines.any_size import AnySize
 from imgtranslate.engines.engine import Engine
 from imgtranslate.errors import (
@@ -45,6 +46,10 @@ from imgtranslate.settings.config import (
     smallest_side,
     smallest_style,
 )
+
+if TYPE_CHECKING:
+    from imgtranslate.engines.graph_engine import GraphEngine
+    from imgtranslate.engines.torch_engine import TorchEngine
 
 EngineName = Literal["auto", "torch", "onnx", "openvino"]
 Precision = Literal["fp32", "fp16"]
@@ -105,6 +110,11 @@ class Translator:
     def device(self) -> str:
         """The device of the model, such as ``cpu`` or ``cuda:0``."""
         return self._engine.device
+
+    @property
+    def runtime(self) -> str:
+        """The library that runs the model: torch, ONNX Runtime or OpenVINO."""
+        return self._engine.runtime
 
     @property
     def latent_dim(self) -> int:
@@ -373,8 +383,9 @@ def load(
 ) -> Translator:
     """Load a model file, or the model of a run in a ``direction``: the best, else the last.
 
-    The file decides the engine: torch for a ``.safetensors``, ONNX Runtime for an ``.onnx``,
-    OpenVINO for its folder. ``engine="openvino"`` runs an ``.onnx`` in OpenVINO.
+    ``engine="auto"`` runs a ``.safetensors`` in ONNX Runtime (``onnx``) on a CPU and in torch on a
+    GPU, an ``.onnx`` in ONNX Runtime, and an OpenVINO folder in OpenVINO. ``torch`` runs a
+    ``.safetensors`` on any device, ``openvino`` runs an ``.onnx`` too.
 
     torch runs a picture that needs more than ``memory`` bytes, by default half of the free memory,
     in strips of rows with the same result. ``tile`` is ``auto``, ``off`` for always whole, or the
@@ -400,7 +411,7 @@ def load(
     fitting = {
         "auto": True,
         "torch": not is_export(path),
-        "onnx": is_onnx(path),
+        "onnx": not is_openvino(path),
         "openvino": is_onnx(path) or is_openvino(path),
     }
     if not fitting[engine]:
@@ -426,13 +437,38 @@ def load(
             load_again=load_again,
         )
 
-    from imgtranslate.engines.torch_engine import TorchEngine
-
     if encoder is not None:
         raise UsageError(f"`encoder` {encoder}: works with an .onnx model only. Leave it out")
-    loaded = TorchEngine.load(path, device=device, half=precision == "fp16")
+    if engine == "auto":
+        in_torch = isinstance(tile, int) or precision != "fp32" or not is_cpu(device)
+        engine = "torch" if in_torch else "onnx"
+    loaded = _load_engine(path, engine, device=device, tile=tile, precision=precision)
     sizes = AnySize(loaded, tile=tile, memory=memory, notice=notice)
     return Translator(loaded, sizes=sizes, load_again=load_again)
+
+
+def _load_engine(
+    path: Path, engine: EngineName, *, device: str, tile: Tile, precision: Precision
+) -> "TorchEngine | GraphEngine":
+    """Load a ``.safetensors`` in torch or ONNX Runtime."""
+    if engine == "torch":
+        from imgtranslate.engines.torch_engine import TorchEngine
+
+        return TorchEngine.load(path, device=device, half=precision == "fp16")
+    from imgtranslate.engines.graph_engine import GraphEngine
+
+    fitting = {
+        "tile": not isinstance(tile, int),
+        "precision": precision == "fp32",
+        "device": device in ("auto", "cpu"),
+    }
+    if not all(fitting.values()):
+        name = next(name for name, fits in fitting.items() if not fits)
+        raise UsageError(
+            f"`{name}`: `engine` onnx runs a .safetensors model on the CPU, in fp32 and whole. Use "
+            "`engine` torch"
+        )
+    return GraphEngine.load(path)
 
 
 def find_model(model: str | Path, *, direction: Direction = "ab") -> Path:

@@ -133,7 +133,13 @@ def asked(
 def test_the_budget_decides_between_whole_and_strips() -> None:
     fits = int((10**9 / whole_bytes(HEADER)) ** 0.5)
     ways, lines = asked(Parts(), fits, fits + 1)
-    assert (ways[0], isinstance(ways[1], int), len(ways), lines) == ("whole", True, 2, [])
+    assert (ways[0], isinstance(ways[1], int), len(ways)) == ("whole", True, 2)
+    name = f"{fits + 1} x {fits + 1} px"
+    assert lines == [f"{name}: too large for the memory as a whole, so torch runs it in strips"]
+
+
+def test_strips_are_told_once() -> None:
+    assert len(asked(Parts(), 10_000, 10_000, 8, 20_000, memory=10**8)[1]) == 1
 
 
 def test_memory_takes_the_place_of_what_is_free() -> None:
@@ -151,14 +157,14 @@ def test_a_shortage_is_followed_by_strips_and_remembered() -> None:
     assert [way if way == "whole" else "strips" for way in ways] == [
         *("whole", "whole", "strips", "strips", "strips", "whole")
     ]
-    assert lines == ["100 x 100 px: out of memory, so it runs in strips"]
+    assert lines == ["100 x 100 px: out of memory, so torch runs it in strips"]
 
 
 def test_a_shortage_in_strips_is_followed_by_smaller_ones() -> None:
     ways, lines = asked(Parts(strip=4 * 10**6), 10_000, 10_000, memory=2 * 10**8)
     assert isinstance(ways[0], int)
     assert ways == [ways[0], ways[0] // 2, ways[0] // 4, ways[0] // 4]
-    assert lines == ["10000 x 10000 px: out of memory, so it runs in smaller strips"] * 2
+    assert lines[1:] == ["10000 x 10000 px: out of memory, so it runs in smaller strips"] * 2
 
 
 def test_without_any_memory_it_gives_up() -> None:
@@ -192,18 +198,18 @@ def failing(network: nn.Module, message: str, *, above: int) -> None:
 @pytest.mark.parametrize("message", SHORTAGES)
 def test_a_shortage_of_torch_gives_the_same_picture_and_a_line(folder: Path, message: str) -> None:
     path, image, lines = folder / "resnet.safetensors", noise(1024, 256), list[str]()
-    model = load(path, device="cpu", memory=10**9, notice=lines.append)
+    model = load(path, device="cpu", engine="torch", memory=10**9, notice=lines.append)
     expected = model(image)
     assert lines == []
     failing(model._engine._network, message, above=100)  # type: ignore[attr-defined]
     assert levels_apart(model(image), expected)[1] <= 1
-    assert lines[0] == "1024 x 256 px: out of memory, so it runs in strips"
+    assert lines[0] == "1024 x 256 px: out of memory, so torch runs it in strips"
     assert len(lines) > 1
     assert set(lines[1:]) == {"1024 x 256 px: out of memory, so it runs in smaller strips"}
 
 
 def test_other_faults_of_torch_stay_what_they_are(folder: Path) -> None:
-    model = load(folder / "resnet.safetensors", device="cpu")
+    model = load(folder / "resnet.safetensors", device="cpu", engine="torch")
     failing(model._engine._network, "expected 3 channels", above=0)  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="expected 3 channels"):
         model(noise(9, 9))

@@ -13,7 +13,7 @@ from fixtures.models import CODED_UNET, RESNET, UNET, model_header, save_model
 from fixtures.pictures import save_soft_pictures
 from numpy.typing import NDArray
 
-from imgtranslate.engines.network_graph import add_encoder, add_generator, normalised
+from imgtranslate.engines.network_graph import encoder_graph, generator_graph, normalised
 from imgtranslate.engines.onnx_graph import Graph, Map
 from imgtranslate.engines.torch_engine import TorchEngine
 from imgtranslate.exporting.export import export_model
@@ -29,7 +29,6 @@ from imgtranslate.model_files.checkpoint import (
 )
 from imgtranslate.model_files.export_header import ExportForm
 from imgtranslate.model_files.onnx_file import OPERATORS
-from imgtranslate.networks.layers import InstanceNorm
 from imgtranslate.settings.config import (
     CodeAt,
     ConvBias,
@@ -81,24 +80,6 @@ ENCODERS: tuple[EncoderConfig, ...] = (
 )
 
 
-def graph_of(header: ModelHeader, *, encoder: bool = False) -> Graph:
-    """A network without padding: image, and z if it takes one, to y, or to the two of a code."""
-    g, numbers = Graph(), latent_dim(header.generator)
-    if encoder:
-        assert header.encoder is not None
-        image = g.input("image", ("n", header.out_channels, "h", "w"))
-        x = Map(name=image, channels=header.out_channels)
-        for name in add_encoder(g, x, header.encoder, latent_dim=numbers):
-            g.output(f"code_{name}", name, ("n", numbers))
-        return g
-    image = g.input("image", ("n", header.in_channels, "h", "w"))
-    z = g.input("z", ("n", numbers)) if numbers else ""
-    x = Map(name=image, channels=header.in_channels)
-    y = add_generator(g, x, z, header.generator, out_channels=header.out_channels)
-    g.output("y", y.name, ("n", header.out_channels, "h", "w"))
-    return g
-
-
 def run(model: onnx.ModelProto, **inputs: Array) -> list[Array]:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
@@ -128,7 +109,7 @@ def compare(generator: GeneratorConfig, tmp_path: Path, *, gain: float = 0.2) ->
     """Compare at two sizes, and return the deviation of the values."""
     header = model_header(generator, in_channels=2, out_channels=5)
     path = save_used(tmp_path / "m.safetensors", header, gain=gain)
-    g, numbers = graph_of(header), latent_dim(generator)
+    g, numbers = generator_graph(header), latent_dim(generator)
     assert g.layout == read_layout(path)
     model, engine = g.model(load_arrays(path)), TorchEngine.load(path, device="cpu")
     for height, width in ((2, 5), (6, 2)):
@@ -159,7 +140,7 @@ def test_every_generator_is_that_of_torch(
 def test_an_encoder_is_that_of_torch(encoder: EncoderConfig, tmp_path: Path) -> None:
     header = model_header(CODED_UNET, encoder=encoder, out_channels=4)
     path = save_used(tmp_path / "m.safetensors", header)
-    g = graph_of(header, encoder=True)
+    g = encoder_graph(header, encoder)
     layout = read_layout(path)
     assert g.layout == {n: found for n, found in layout.items() if n.startswith(ENCODER_PREFIX)}
     x = drawn(2, 4, 64, 128)
@@ -181,17 +162,16 @@ def test_a_norm_keeps_a_flat_map_flat(value: float) -> None:
     assert abs(found).max() < 1e-5
 
 
-@pytest.mark.slow
-def test_a_norm_is_precise_on_a_large_map_far_from_zero() -> None:
-    x = np.random.default_rng(0).standard_normal((1, 1, 4096, 4096), np.float32) + np.float32(10)
+@pytest.mark.parametrize("mean", [0, 10])
+def test_a_norm_keeps_its_digits_on_a_large_map(mean: float) -> None:
+    x = np.random.default_rng(0).standard_normal((1, 1, 2048, 2048), np.float32) + np.float32(mean)
     (found,) = run(norm_of(1), x=x)
-    with torch.inference_mode():
-        expected = InstanceNorm(1).eval()(torch.from_numpy(x)).numpy()
-    assert abs(found - expected).max() < 1 / 255
+    expected = (x - x.mean(dtype=np.float64)) / np.sqrt(x.var(dtype=np.float64) + 1e-5)
+    assert abs(found - expected).max() < 3e-5
 
 
 def test_weights_that_are_not_given_are_external() -> None:
-    model = graph_of(model_header()).model()
+    model = generator_graph(model_header()).model()
     (weight,) = (t for t in model.graph.initializer if t.name == "stem.conv.weight")
     assert weight.data_location == onnx.TensorProto.EXTERNAL
     assert list(weight.dims) == [4, 3, 7, 7]
@@ -199,7 +179,7 @@ def test_weights_that_are_not_given_are_external() -> None:
 
 
 def test_a_graph_is_of_a_version_that_old_runtimes_load() -> None:
-    model = graph_of(model_header()).model()
+    model = generator_graph(model_header()).model()
     assert (model.ir_version, model.opset_import[0].version) == (8, 18)
 
 
@@ -210,10 +190,10 @@ def operators(graph: onnx.ModelProto) -> set[str]:
 def test_the_operators_that_are_loaded_are_those_of_all_exports(tmp_path: Path) -> None:
     found: set[str] = set()
     for generator in EVERY:
-        found |= operators(graph_of(model_header(generator)).model())
+        found |= operators(generator_graph(model_header(generator)).model())
     for encoder in ENCODERS:
         header = model_header(CODED_UNET, encoder=encoder)
-        found |= operators(graph_of(header, encoder=True).model())
+        found |= operators(encoder_graph(header, encoder).model())
     wide = model_header(replace(RESNET, base_channels=8))
     path = save_model(tmp_path / "m.safetensors", wide)
     faint = save_model(tmp_path / "faint.safetensors", wide, gain=1e-6)

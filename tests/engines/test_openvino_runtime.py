@@ -122,7 +122,6 @@ def test_translate_runs_it_without_torch(folder: Path, tmp_path: Path) -> None:
     ("model", "engine", "told"),
     [
         ("resnet.safetensors", "openvino", "an export with --format openvino"),
-        ("resnet.safetensors", "onnx", "an export with --format onnx"),
         ("resnet.onnx", "torch", "the .safetensors model"),
         ("resnet", "onnx", "an export with --format onnx"),
     ],

@@ -120,11 +120,12 @@ def test_half_the_bytes_and_norms_in_single_precision(
     graph = onnx.load(results["coded.onnx"].path).graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     convolutions = [n for n in graph.node if n.op_type in ("Conv", "ConvTranspose")]
-    norms = [n for n in graph.node if n.op_type == "InstanceNormalization"]
-    assert {types[name] for n in convolutions for name in n.input[1:] if name} == {
-        onnx.TensorProto.FLOAT16
-    }
-    assert {types[name] for n in norms for name in n.input[1:]} == {onnx.TensorProto.FLOAT}
+    norms = [n for n in graph.node if n.op_type == "ReduceSumSquare"]
+    half = {name for name, found in types.items() if found == onnx.TensorProto.FLOAT16}
+    assert half == {n.input[1] for n in convolutions}
+    makers = {output: n for n in graph.node for output in n.output}
+    single = [makers[makers[n.input[0]].input[0]] for n in norms]
+    assert {n.op_type for n in single} == {"Sub"}  # the values without their mean, never cast
     weights = sum(
         tensor.numel()
         for name, tensor in checkpoint.load_tensors(folder / "coded.safetensors").items()

@@ -77,7 +77,7 @@ def test_an_export_is_served_without_torch_until_a_signal(
     assert process.returncode == 128 + number
     assert "onnxruntime" in out
     assert not {"torch", "torchvision"} & set(out.split())
-    assert err.splitlines()[0] == "horses2zebras: horses → zebras on cpu"
+    assert err.splitlines()[0] == "horses2zebras: horses → zebras on cpu with ONNX Runtime"
     assert re.fullmatch(r"200 horses2zebras 12x10 \d\.\d\d s", err.splitlines()[1])
     assert err.splitlines()[2:] == [
         "stopping after this picture. Press Ctrl-C again to stop at once"

@@ -262,7 +262,7 @@ def test_one_picture(there: Path, model: Path, capsys: pytest.CaptureFixture[str
     out, err = capsys.readouterr()
     assert out == "in.zebras.png\n"
     assert err.splitlines() == [
-        "horses → zebras on cpu",
+        "horses → zebras on cpu with ONNX Runtime",
         "translated 1 of 1 picture, 0 skipped, 0 failed",
     ]
     with Image.open("in.png") as image, Image.open("in.zebras.png") as written:

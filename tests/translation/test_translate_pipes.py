@@ -363,7 +363,7 @@ def test_damage_is_one_line_whatever_libraries_say_of_it(there: Path, model: Pat
     headline, failed, count = done.stderr.splitlines()
     assert failed.startswith("failed: in.tif: damaged: ")
     assert (headline, count) == (
-        "horses → zebras on cpu",
+        "horses → zebras on cpu with ONNX Runtime",
         "translated 0 of 1 picture, 0 skipped, 1 failed",
     )
 

@@ -4,8 +4,6 @@
 * A bias before an instance norm is removed. The norm cancels it, but in 8 bits the biases of
   outputs that become neighbouring pixels round differently, and the norm amplifies this to a
   pattern of full contrast where a picture is flat.
-* The subtraction of the mean before an instance norm is removed. It reduces rounding errors in
-  float, has no use in integers and costs passes over the memory.
 """
 
 from collections import Counter, defaultdict
@@ -32,22 +30,6 @@ def to_integer_form(model: onnx.ModelProto) -> onnx.ModelProto:
     _remove_unused(copy.graph)
     for index, node in enumerate(copy.graph.node):
         node.name = f"{index}_{node.op_type}"
-    return copy
-
-
-def without_means(model: onnx.ModelProto, *, in_float: frozenset[str]) -> onnx.ModelProto:
-    """Copy a graph in integer form without the means that are subtracted before its norms.
-
-    Norms of the convolutions ``in_float`` keep them.
-    """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    maker = makers(copy.graph)
-    for norm, before in _norms(copy.graph):
-        node = _convolution_of(before, maker)
-        if node.op_type == "Conv" and node.name not in in_float:
-            norm.input[0] = before
-    _remove_unused(copy.graph)
     return copy
 
 
@@ -105,16 +87,6 @@ def _is_upsampling(node: NodeProto) -> bool:
     )
 
 
-def _norms(graph: onnx.GraphProto) -> Iterator[tuple[NodeProto, str]]:
-    """List the instance norms, each with the tensor before the subtraction of its mean."""
-    maker = makers(graph)
-    for node in graph.node:
-        if node.op_type == "InstanceNormalization":
-            before = maker[node.input[0]]
-            subtracted = before.op_type == "Sub" and maker[before.input[1]].op_type == "ReduceMean"
-            yield node, before.input[0] if subtracted else node.input[0]
-
-
 def _convolution_of(tensor: str, maker: dict[str, NodeProto]) -> NodeProto:
     """Return the convolution that computes a tensor, looking through interleaving."""
     node = maker[tensor]
@@ -122,16 +94,15 @@ def _convolution_of(tensor: str, maker: dict[str, NodeProto]) -> NodeProto:
 
 
 def _drop_biases(graph: onnx.GraphProto) -> None:
-    """Remove the biases that an instance norm cancels."""
+    """Remove the biases that an instance norm cancels: it begins by subtracting the mean."""
     maker = makers(graph)
     readers: dict[str, set[str]] = defaultdict(set)
     for node in graph.node:
         for name in node.input:
             readers[name].add(node.op_type)
-    for _, before in _norms(graph):
-        node = _convolution_of(before, maker)
-        cancelled = readers[before] <= {"InstanceNormalization", "Sub", "ReduceMean"}
-        if cancelled and node.op_type == "Conv":
+    for name in [name for name, kinds in readers.items() if kinds == {"Sub", "ReduceMean"}]:
+        node = _convolution_of(name, maker)
+        if node.op_type == "Conv":
             del node.input[2:]
 
 

@@ -15,7 +15,7 @@ from onnxruntime.quantization.calibrate import TensorsData  # type: ignore[impor
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer  # type: ignore[import-untyped]
 
 from imgtranslate.engines.onnx_runtime import open_session
-from imgtranslate.exporting.int8.graph_rewrites import makers, without_means
+from imgtranslate.exporting.int8.graph_rewrites import makers
 from imgtranslate.exporting.onnx import Feed
 
 Range = tuple[np.float32, np.float32]
@@ -57,8 +57,10 @@ def insert_qdq(
     graph: onnx.ModelProto, ranges: Ranges, *, in_float: frozenset[str], outputs_in_int8: bool
 ) -> onnx.ModelProto:
     """Quantise all convolutions of a graph except those ``in_float``."""
+    copy = onnx.ModelProto()  # it is changed in place
+    copy.CopyFrom(graph)
     quantizer = QDQQuantizer(
-        without_means(graph, in_float=in_float),
+        copy,
         per_channel=True,
         reduce_range=False,
         weight_qType=QuantType.QInt8,
