@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from fixtures.models import CODED_UNET, HEADER
-from onnx import helper
+from onnx import helper, numpy_helper
 from PIL import Image
 
 from imgtranslate.images import Codes, Values
@@ -164,9 +164,9 @@ def save_negative(path: Path) -> Path:
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
         for name in (IMAGE, TRANSLATED)
     ]
-    graph = helper.make_graph(
-        [helper.make_node("Neg", [IMAGE], [TRANSLATED])], "negative", ends[:1], ends[1:]
-    )
+    nodes = [helper.make_node("Sub", ["zero", IMAGE], [TRANSLATED])]
+    zero = numpy_helper.from_array(np.zeros((), np.float32), "zero")
+    graph = helper.make_graph(nodes, "negative", ends[:1], ends[1:], [zero])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, {METADATA_KEY: header_json(HEADER)})
     onnx.save(model, path)
