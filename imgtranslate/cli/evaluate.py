@@ -163,10 +163,6 @@ def evaluate(
             )
         columns.append(column)
 
-    translators = [subject.translator for column in columns for subject in column]
-    ran = dict.fromkeys(f"{one.device} with {one.runtime}" for one in translators)
-    say(f"translating on {' and '.join(ran)}")
-
     # Load the networks to measure with.
     options = measures.EvaluateOptions(
         limit=limit,
