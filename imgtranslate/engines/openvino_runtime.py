@@ -1,5 +1,6 @@
 """OpenVINO on the CPU, with the extra ``[openvino]``."""
 
+import functools
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,12 +70,23 @@ def import_openvino() -> "ModuleType":
     return module
 
 
+@functools.cache
+def _build_core(openvino: "ModuleType") -> Any:
+    """Build the one core of a process.
+
+    The CPU plug-in of each core replaces the stack on which signals are handled, and restores the
+    one before when it ends. Of two cores, it may restore the freed stack of the other; then the
+    next Ctrl-C ends the process by a segmentation fault (OpenVINO 2026.4).
+    """
+    return openvino.Core()
+
+
 def compile_model(source: Path | bytes) -> Any:
     """Compile an .onnx file, its bytes, or an .xml for the CPU, in single precision.
 
     Raises ``CheckpointError`` if it is damaged.
     """
-    core = import_openvino().Core()
+    core = _build_core(import_openvino())
     try:
         return core.compile_model(core.read_model(source), "CPU", _OPTIONS)
     except Exception as error:  # a foreign graph may raise any error

@@ -205,8 +205,9 @@ class Learner:
         Raises ``KeyError``, ``IndexError``, ``ValueError`` or ``RuntimeError`` if they do not fit.
         """
         data, method = self.settings.data, self.settings.method
+        weights = next(p.dtype for each in self.networks.values() for p in each.parameters())
         for name, tensor in state.items():
-            _check_dtype(name, tensor)
+            _check_dtype(name, tensor, weights=weights)
         for name, network in self.networks.items():
             network.load_state_dict(_part(state, name))
         for name, network in self.averages.items():
@@ -318,14 +319,16 @@ def _part(state: Tensors, prefix: str) -> Tensors:
     return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
 
 
-def _check_dtype(name: str, tensor: Tensor) -> None:
+def _check_dtype(name: str, tensor: Tensor, *, weights: torch.dtype) -> None:
     """Raise ``ValueError`` for a tensor of another dtype than ``state_tensors`` returns."""
     if name.startswith("loss_count/") or name.endswith("num_batches_tracked"):
         wanted = {torch.int64}
     elif name.startswith("loss_sum/"):
-        wanted = {torch.float32, torch.float16, torch.bfloat16}
+        wanted = {weights, torch.float32, torch.float16, torch.bfloat16}
+    elif name in ("validations", "rate_factor"):
+        wanted = {torch.float64}
     else:
-        wanted = {torch.float64 if name in ("validations", "rate_factor") else torch.float32}
+        wanted = {weights, torch.float32}  # the steps of an optimizer are float32
     if tensor.dtype not in wanted:
         raise ValueError(f"{name} is {tensor.dtype}")
 

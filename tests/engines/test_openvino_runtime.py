@@ -135,6 +135,22 @@ def test_an_engine_that_does_not_run_the_file_is_one_line(
     assert not (folder / "never.png").exists()
 
 
+def test_a_signal_after_two_models_does_not_crash(folder: Path) -> None:
+    code = """if True:
+        import gc, signal, sys
+        from pathlib import Path
+        from imgtranslate.engines.openvino_runtime import compile_model
+        first, second = (compile_model(Path(name) / "model.xml") for name in sys.argv[1:])
+        del first; gc.collect()
+        del second; gc.collect()
+        signal.signal(signal.SIGINT, lambda *_: print("answered"))
+        signal.raise_signal(signal.SIGINT)
+    """
+    command = [sys.executable, "-c", code, str(folder / "resnet"), str(folder / "unet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "answered\n")
+
+
 def test_without_the_extra_it_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UsageError, match=r"pip install 'imgtranslate\[openvino\]'"):
