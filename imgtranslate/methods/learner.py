@@ -207,7 +207,7 @@ class Learner:
         data, method = self.settings.data, self.settings.method
         weights = next(p.dtype for each in self.networks.values() for p in each.parameters())
         for name, tensor in state.items():
-            _check_dtype(name, tensor, weights=weights)
+            _check_tensor(name, tensor, weights=weights)
         for name, network in self.networks.items():
             network.load_state_dict(_part(state, name))
         for name, network in self.averages.items():
@@ -319,8 +319,9 @@ def _part(state: Tensors, prefix: str) -> Tensors:
     return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
 
 
-def _check_dtype(name: str, tensor: Tensor, *, weights: torch.dtype) -> None:
-    """Raise ``ValueError`` for a tensor of another dtype than ``state_tensors`` returns."""
+def _check_tensor(name: str, tensor: Tensor, *, weights: torch.dtype) -> None:
+    """Raise ``ValueError`` for a dtype or for values that ``state_tensors`` does not return."""
+    logged = name.startswith(("loss_sum/", "loss_count/")) or name == "validations"
     if name.startswith("loss_count/") or name.endswith("num_batches_tracked"):
         wanted = {torch.int64}
     elif name.startswith("loss_sum/"):
@@ -331,6 +332,8 @@ def _check_dtype(name: str, tensor: Tensor, *, weights: torch.dtype) -> None:
         wanted = {weights, torch.float32}  # the steps of an optimizer are float32
     if tensor.dtype not in wanted:
         raise ValueError(f"{name} is {tensor.dtype}")
+    if not logged and not tensor.isfinite().all():
+        raise ValueError(f"{name} has values that are not finite")
 
 
 def _check_pool(stored: Tensors, *, count: int, shape: tuple[int, int, int]) -> None:

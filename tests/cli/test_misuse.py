@@ -135,6 +135,8 @@ DAMAGES: dict[str, Callable[[Tensors], object]] = {
         for name in ("pool_a/images", "loss_sum/cycle_a", "validations", "generator_ab/head.bias")
         for dtype in (torch.complex64, torch.float8_e4m3fn)
     },
+    "a weight that is not finite": lambda t: t["generator_ab/head.bias"].fill_(torch.nan),
+    "an infinite moment": lambda t: t["generators/0/exp_avg"].fill_(torch.inf),
     "pool of doubles": lambda t: t.update({"pool_a/images": t["pool_a/images"].double()}),
     "a count that is infinite": lambda t: t.update({"loss_count/cycle_a": torch.tensor(torch.inf)}),
     "two counts": lambda t: t.update({"loss_count/cycle_a": torch.tensor([1, 1])}),
