@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from imgtranslate.engines.torch_engine import TorchEngine
 
 
+MOST_PIXELS_IN_ARENA = 512 * 512  # larger pictures save memory
+
+
 @final
 class GraphEngine:
     """A generator, with its encoder if it has one. torch is imported for strips only."""
@@ -32,8 +35,9 @@ class GraphEngine:
         weights = read_weights(path, expected=layout)
         self.header = header
         self._path = path
-        self._generator = _load_session(path, generator, weights)
-        self._encoder = encoder and _load_session(path, encoder, weights)
+        self._generator, self._weights = generator, weights
+        self._sessions: dict[bool, OnnxRuntime] = {}  # of the generator, with an arena or without
+        self._encoder = encoder and _load_session(path, encoder, weights, arena=True)
         self._torch: TorchEngine | None = None
 
     @classmethod
@@ -53,8 +57,13 @@ class GraphEngine:
         ``z``: (n, latent_dim), if the generator takes a code.
         """
         inputs = {IMAGE: values, **({} if z is None else {CODE: z})}
+        arena = values.size // values.shape[1] <= MOST_PIXELS_IN_ARENA
         with explained_shortage(values.shape[-2:]):
-            output: Values = self._generator.run(inputs)[TRANSLATED]
+            if arena not in self._sessions:
+                self._sessions[arena] = _load_session(
+                    self._path, self._generator, self._weights, arena=arena
+                )
+            output: Values = self._sessions[arena].run(inputs)[TRANSLATED]
         return output
 
     def run_strips(
@@ -95,10 +104,11 @@ class GraphEngine:
         return answer[MEAN], answer[LOG_VARIANCE]
 
 
-def _load_session(path: Path, graph: Graph, weights: Tensors) -> OnnxRuntime:
+def _load_session(path: Path, graph: Graph, weights: Tensors, *, arena: bool) -> OnnxRuntime:
     return OnnxRuntime(
         path,
         device="cpu",
         graph=graph.model().SerializeToString(),
         weights={name: weights[name] for name in graph.weights},
+        arena=arena,
     )

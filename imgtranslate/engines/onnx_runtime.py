@@ -33,14 +33,18 @@ class OnnxRuntime:
         device: str = "auto",
         graph: bytes | None = None,
         weights: Mapping[str, Any] | None = None,
+        arena: bool = True,
     ) -> None:
-        """Load the graph in a file, or a ``graph`` that was built from it, with its ``weights``.
+        """Load the graph in a file, or a ``graph`` that was built from it, with ``weights``.
 
-        Raises ``CheckpointError``, and ``UsageError`` for the device.
+        ``arena`` is that of ``open_session``. Raises ``CheckpointError``, and ``UsageError`` for the
+        device.
         """
         provider, self.device = _provider(device)
         # The arguments are kept because the session reads the memory of the weights.
-        self._open = partial(open_session, graph or path, provider=provider, weights=weights)
+        self._open = partial(
+            open_session, graph or path, provider=provider, weights=weights, arena=arena
+        )
         self._process = os.getpid()
         self._of_parent: Any = None  # kept, because it would wait for its threads to end
         try:
@@ -72,19 +76,22 @@ def open_session(
     *,
     provider: Any = _CPU,
     weights: Mapping[str, Any] | None = None,
+    arena: bool = True,
     threads: int | None = None,
 ) -> Any:
     """Open a graph in a file, or one in memory, which may have its ``weights`` outside.
 
-    ``threads``: by default as many as ``OMP_NUM_THREADS`` says. Graphs with weights outside are for
-    a few pictures: they start quickly and need little memory, at the cost of a tenth of the speed.
+    A graph with weights outside starts quickly, at the cost of some speed. With an ``arena`` memory
+    is kept for the next layer and picture, which is faster, but takes up to twice as much.
+    ``threads``: by default as many as ``OMP_NUM_THREADS`` says.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ALARMS
+    options.enable_cpu_mem_arena = arena
     options.intra_op_num_threads = threads or _threads(os.environ.get("OMP_NUM_THREADS", ""))
     if weights is not None:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+        options.enable_mem_pattern = False
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
         options.add_external_initializers(list(weights), values)
     fallback = int(provider is not _CPU)  # the runtime would try again, and print that

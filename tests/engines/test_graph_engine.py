@@ -15,6 +15,7 @@ from fixtures.pictures import noise
 
 from imgtranslate import cli, device
 from imgtranslate.engines.graph_engine import GraphEngine
+from imgtranslate.engines.onnx_runtime import OnnxRuntime
 from imgtranslate.engines.torch_engine import TorchEngine
 from imgtranslate.errors import CheckpointError, UsageError
 from imgtranslate.model_files.checkpoint import ModelHeader, load_tensors, save
@@ -119,7 +120,7 @@ def test_a_shortage_of_memory_is_followed_by_strips(
         raise RuntimeError("Failed to allocate memory for requested buffer of size 268435456")
 
     failing = load(tmp_path / "m.safetensors", device="cpu", notice=lines.append)
-    monkeypatch.setattr(failing._engine._generator, "run", fail)  # type: ignore[attr-defined]
+    monkeypatch.setattr(OnnxRuntime, "run", fail)
     found = failing(noise(61, 47))
     assert abs(np.asarray(found).astype(int) - np.asarray(expected)).max() <= 1
     assert lines == ["64 x 48 px: out of memory, so torch runs it in strips"]
@@ -141,10 +142,11 @@ def test_threads_are_bounded(tmp_path: Path) -> None:
     """One thread computes in that of Python, so each further one is of the pool."""
     path = save_model(tmp_path / "m.safetensors")
     code = (
-        "import os, sys\nfrom pathlib import Path\n"
+        "import os, sys\nimport numpy as np\nfrom pathlib import Path\n"
         "from imgtranslate.engines.graph_engine import GraphEngine\n"
         "before = len(os.listdir('/proc/self/task'))\n"
         "engine = GraphEngine.load(Path(sys.argv[1]))\n"
+        "engine.run(np.zeros((1, 3, 8, 8), np.float32))\n"
         "print(len(os.listdir('/proc/self/task')) - before)"
     )
     for threads in ("1", "3,1"):
