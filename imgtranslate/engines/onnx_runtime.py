@@ -37,8 +37,8 @@ class OnnxRuntime:
     ) -> None:
         """Load the graph in a file, or a ``graph`` that was built from it, with ``weights``.
 
-        ``arena`` is that of ``open_session``. Raises ``CheckpointError``, and ``UsageError`` for the
-        device.
+        ``arena`` is that of ``open_session``. Raises ``CheckpointError``, and ``UsageError`` for
+        the device.
         """
         provider, self.device = _provider(device)
         # The arguments are kept because the session reads the memory of the weights.
