@@ -63,7 +63,7 @@ def main(
     base_channels: int = 64,
     blocks: int = 9,
     runs: Annotated[int, typer.Option(help="Starts of each, in turn.")] = 5,
-    engine: Literal["torch", "onnx"] = "torch",
+    engine: Literal["auto", "torch", "onnx"] = "auto",
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time both processes from their start to their end."""
@@ -84,6 +84,7 @@ def main(
             )
         bare = [sys.executable, "-c", script]
         options = ["--model", str(model), "-o", str(folder / "out.png"), "--overwrite"]
+        options += ["--engine", "torch"] if engine == "torch" else []
         ours = [sys.executable, "-m", "imgtranslate", "translate", str(source), *options]
         times = [(_seconds(bare), _seconds(ours), _seconds(help_)) for _ in range(runs + 1)][1:]
     textbook_s, ours_s, help_s = (statistics.median(column) for column in zip(*times, strict=True))

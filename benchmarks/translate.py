@@ -36,7 +36,7 @@ from imgtranslate.translation.stages import Options
 from imgtranslate.translation.translate import run_jobs
 from imgtranslate.translation.translator import load
 
-Engine = Literal["torch", "onnx", "onnx-int8", "openvino", "openvino-int8"]
+Engine = Literal["auto", "torch", "onnx", "onnx-int8", "openvino", "openvino-int8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Setting:
     images: int
     device: str
     suffix: str
-    engine: Engine = "torch"
+    engine: Engine = "auto"
     model: Path | None = None
     pictures: Path | None = None
 
@@ -62,7 +62,7 @@ def main(
     runs: Annotated[int, typer.Option(help="Passes of each, in turn.")] = 5,
     device: str = "cpu",
     suffix: Annotated[str, typer.Option(help="Suffix of the pictures.")] = ".jpg",
-    engine: Engine = "torch",
+    engine: Engine = "auto",
     model: Annotated[
         Path | None, typer.Option(help="A trained ResNet; random weights if not given.")
     ] = None,
@@ -108,7 +108,9 @@ def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float],
     network = build_network(setting)
     model = setting.model or save(network, setting, folder / "ab.safetensors")
     arrays = draw(setting, folder / "in")
-    translator = load(_exported(model, setting, folder), device=setting.device)
+    engine: Literal["auto", "torch"] = "torch" if setting.engine == "torch" else "auto"
+    exported = _exported(model, setting, folder)
+    translator = load(exported, device=setting.device, engine=engine)
     loaded = Model(translator=translator)
     textbook, ours = [], []
     for run in range(-1, runs):  # one to warm up
@@ -122,7 +124,7 @@ def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float],
 
 def _exported(model: Path, setting: Setting, folder: Path) -> Path:
     """Export the model for the engine; in 8 bits, calibrate it on the folder's pictures."""
-    if setting.engine == "torch":
+    if setting.engine == "auto" or setting.engine == "torch":  # noqa: PLR1714  # mypy narrows this
         return model
     form = ExportForm(format=setting.engine)
     path = folder / ("ab" if form.is_openvino else "ab.onnx")
