@@ -124,7 +124,7 @@ def measured(setting: Setting, folder: Path, *, runs: int) -> tuple[list[float],
 
 def _exported(model: Path, setting: Setting, folder: Path) -> Path:
     """Export the model for the engine; in 8 bits, calibrate it on the folder's pictures."""
-    if setting.engine == "auto" or setting.engine == "torch":  # noqa: PLR1714  # mypy narrows this
+    if setting.engine == "auto" or setting.engine == "torch":  # mypy narrows this
         return model
     form = ExportForm(format=setting.engine)
     path = folder / ("ab" if form.is_openvino else "ab.onnx")
