@@ -223,12 +223,13 @@ def test_of_many_frames_the_first_is_read(tmp_path: Path, suffix: str):
 
 # How a file is opened
 
-OPENED: list[str] = []
+RECORDS: list[list[str]] = []  # of the test that is running; the hook stays for the whole process
 
 
 def note_open(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open" and isinstance(arguments[0], str | os.PathLike):
-        OPENED.append(os.fspath(arguments[0]))
+        for record in RECORDS:
+            record.append(os.fspath(arguments[0]))
 
 
 sys.addaudithook(note_open)
@@ -243,9 +244,13 @@ def test_a_file_is_opened_once(tmp_path: Path, suffix: str, dtype: str):
     white = float(np.iinfo(dtype).max)
     write_image(path, Picture(pixels=gradient().astype(dtype), white=white))
     read_image(path, channels=3)  # once before, for what decoders open when they are imported
-    OPENED.clear()
-    read_image(path, channels=3)
-    assert [str(path)] == OPENED
+    opened: list[str] = []
+    RECORDS.append(opened)
+    try:
+        read_image(path, channels=3)
+    finally:
+        RECORDS.clear()
+    assert opened == [str(path)]
 
 
 def test_plain_pictures_import_no_decoder_of_tiff(tmp_path: Path):
