@@ -102,15 +102,7 @@ def training(folder: Path, steps: list[int], clock: Clock) -> list[Row]:
             step_s = round(statistics.median(each), 5)
             rows.append({"step": event.step, "step_s": step_s, "mib": _mib_now()})
 
-    train(
-        a=folder / "a",
-        b=folder / "b",
-        out=folder / "run",
-        settings=SETTINGS,
-        device="cpu",
-        report=watch,
-        stop=lambda: len(rows) == len(steps),
-    )
+    _train(folder, report=watch, stop=lambda: len(rows) == len(steps))
     return rows
 
 
@@ -132,15 +124,7 @@ def starting(folder: Path, count: int, clock: Clock) -> Row:
                 row["first_step_s"] = spent
                 row["grown_mib"] = round(_mib_peak() - before, 1)
 
-    train(
-        a=folder / "a",
-        b=folder / "b",
-        out=folder / "run",
-        settings=SETTINGS,
-        device="cpu",
-        report=watch,
-        stop=lambda: True,
-    )
+    _train(folder, report=watch, stop=lambda: True)
     return row
 
 
@@ -180,6 +164,18 @@ def _alone(name: str, options: list[str]) -> list[Row]:
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     rows: list[Row] = json.loads(done.stdout)
     return rows
+
+
+def _train(folder: Path, *, report: Callable[[Event], None], stop: Callable[[], bool]) -> None:
+    train(
+        a=folder / "a",
+        b=folder / "b",
+        out=folder / "run",
+        settings=SETTINGS,
+        device="cpu",
+        report=report,
+        stop=stop,
+    )
 
 
 def _mib_now() -> float:
