@@ -297,6 +297,8 @@ def test_a_broken_picture_is_told_and_left_out_with_its_partner(
 def test_wrong_use_is_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
 ) -> None:
+    if "--lpips" in arguments:
+        pytest.importorskip("torchmetrics")
     status, out, err = evaluate(*arguments, capsys=capsys)
     assert (status, out) == (2, "")
     assert why in err
