@@ -17,12 +17,20 @@ from typing import Any, Literal
 
 Page = Literal["report", "study"]
 LONGEST_TEXT = 160  # characters
+_STYLES: dict[Page, tuple[str, ...]] = {
+    "report": ("base", "report"),
+    "study": ("base", "study"),
+}
+_SCRIPTS: dict[Page, tuple[str, ...]] = {
+    "report": ("base", "training", "report"),
+    "study": ("base", "study"),
+}
 
 
 def render(page: Page, data: Mapping[str, Any], *, title: str) -> str:
     """Put ``data``, plain values and finite numbers, into a page."""
-    style = read_part("base.css") + read_part(f"{page}.css")
-    script = read_part("base.js") + read_part(f"{page}.js")
+    style = "".join(read_part(f"{name}.css") for name in _STYLES[page])
+    script = "".join(read_part(f"{name}.js") for name in _SCRIPTS[page])
     return Template(read_part(f"{page}.html")).substitute(
         title=html.escape(shown(title)),
         policy=_policy(style=style, script=script),

@@ -14,8 +14,6 @@ const measures = [
 const isNumber = (value) => typeof value === "number";
 const textOf = (measure, row) => (isNumber(row[measure.key]) ? measure.text(row[measure.key]) : "–");
 const usedIn = (rows) => measures.filter(({ key }) => rows.some((row) => isNumber(row[key])));
-const body = (id) => at(id).querySelector(".body");
-const note = (...content) => make("p", { class: "note" }, ...content);
 const titlesOf = ({ direction: [from, to] }) => [
   `Real ${data.names[from]}`, `Fake ${data.names[to]}`, data.paired ? `True ${data.names[to]}` : `Recovered ${data.names[from]}`,
 ];
@@ -34,16 +32,6 @@ function choice(label, options, chosen, choose) {
     choose(value);
   }
   return make("div", { class: "choice", role: "group", "aria-label": label }, ...buttons);
-}
-
-/* A command, and a button that copies it. */
-function copyable(command) {
-  const line = make("pre", {}, command);
-  const copy = make("button", { type: "button", onclick: async () => {
-    try { await navigator.clipboard.writeText(command); copy.textContent = "Copied"; }
-    catch { getSelection().selectAllChildren(line); copy.textContent = "Selected"; }
-  } }, "Copy");
-  return make("div", { class: "copy" }, line, copy);
 }
 
 /* The commands that add what a part of the page lacks. */
@@ -252,241 +240,19 @@ function triple(row, measure) {
 }
 
 function showTime() {
-  const { samples } = data;
-  if (!samples.length) return leaveOut("time");
-  const last = samples.length - 1;
-  const image = make("img", { alt: "" });
-  const strip = make("div", { class: "strip" }, image);
-  const step = make("output", {});
-  const range = make("input", { type: "range", min: 0, max: last, value: last, "aria-label": "Step", oninput: draw });
-  const play = make("button", { type: "button", onclick: toggle, "aria-label": "Play" }, "▶");
-  const enlarge = make("button", { type: "button", class: "enlarge", "aria-pressed": "false", onclick: () => {
-    enlarge.setAttribute("aria-pressed", String(strip.classList.toggle("large")));
-  } }, "Enlarge");
-  let timer = 0;
-  function draw() {
-    const now = samples[range.value];
-    image.src = now.picture;
-    image.alt = `Held-out pictures at step ${now.step}`;
-    step.textContent = `step ${whole(now.step)}`;
-    range.setAttribute("aria-valuetext", step.textContent);
-  }
-  function toggle() {
-    if (timer) return stop();
-    if (Number(range.value) === last) range.value = 0;
-    draw();
-    play.textContent = "❚❚";
-    play.setAttribute("aria-label", "Pause");
-    timer = setInterval(() => {
-      if (Number(range.value) === last) return stop();
-      range.value = Number(range.value) + 1;
-      draw();
-    }, 600);
-  }
-  function stop() {
-    clearInterval(timer);
-    timer = 0;
-    play.textContent = "▶";
-    play.setAttribute("aria-label", "Play");
-  }
-  draw();
-  body("time").append(strip, make("div", { class: "turn" }, ...(last > 0 ? [play, range] : []), step, enlarge));
+  if (!data.samples.length) return leaveOut("time");
+  const strips = samplesOverTime();
+  body("time").append(strips.element);
+  strips.show([{ samples: data.samples }]);
   showMissing("time");
-}
-
-/* Curves */
-
-/* Losses of single steps are noisy and may be smoothed. A schedule and a measurement are drawn as they are. */
-const groups = [
-  { title: "Validation", pattern: /^validation/, smooth: false },
-  { title: "Spread, brightness, diversity", pattern: /^(spread|brightness|diversity)/, smooth: false },
-  { title: "Learning rate", pattern: /^lr$/, smooth: false },
-  { title: "Discriminators", pattern: /^discriminator/, smooth: true },
-  { title: "Generators", pattern: /^gan/, smooth: true },
-  { title: "Cycle loss", pattern: /^cycle/, smooth: true },
-  { title: "Identity loss", pattern: /^identity/, smooth: true },
-  { title: "Other losses", pattern: /./, smooth: true },
-];
-const order = [4, 3, 5, 6, 7, 0, 1, 2].map((i) => groups[i].title);
-const look = { smoothing: 0.6, log: false };
-
-const words = { gan: "adversarial", lr: "learning rate", l1: "L1", kl: "KL", validation_l1: "L1", validation_ssim: "SSIM", validation_distance: "distance", validation_cycle: "cycle error" };
-const paths = { lr: "cLR-GAN", vae: "cVAE-GAN" };
-
-/* The name of a logged number, with the names of the domains: gan_ab becomes "adversarial, horses → zebras". */
-function spelled(name) {
-  const [, term, place] = /^(.+)_(ab|ba|a|b|lr|vae)$/.exec(name) ?? [null, name, null];
-  const where = place && (ways[place] ?? data.names[place] ?? paths[place]);
-  return [words[term] ?? term.replaceAll("_", " "), where].filter(Boolean).join(", ");
 }
 
 function showCurves() {
   if (!data.curves.length) return leaveOut("curves");
-  const left = [...data.curves];
-  const charts = [];
-  for (const { title, pattern, smooth } of groups) {
-    const mine = left.filter((curve) => pattern.test(curve.name));
-    for (const curve of mine) left.splice(left.indexOf(curve), 1);
-    for (let i = 0; i < mine.length; i += 6) charts.push(chart(title, mine.slice(i, i + 6), smooth));
-  }
-  charts.sort((x, y) => order.indexOf(x.title) - order.indexOf(y.title));
-  const redraw = () => charts.forEach((each) => each.draw());
-  const smoothing = make("input", { type: "range", min: 0, max: 0.98, step: 0.02, value: look.smoothing,
-    oninput: (event) => { look.smoothing = Number(event.target.value); redraw(); } });
-  const log = make("input", { type: "checkbox", onchange: (event) => { look.log = event.target.checked; redraw(); } });
-  body("curves").append(
-    make("div", { class: "bar" }, make("label", { class: "control" }, "Smoothing of losses", smoothing),
-      make("label", { class: "control" }, log, "Logarithmic axis")),
-    make("div", { class: "charts" }, ...charts.map((each) => each.element)),
-    note("Point at a chart, or focus it and press the arrow keys, to read values. Press a name to hide its curve. The losses of generator and discriminator oppose each other, so they need not fall: level curves are a good sign."),
-  );
+  const panel = curvesPanel();
+  body("curves").append(...panel.elements);
+  panel.show(chartsOf(data.curves, data.names));
   showMissing("curves");
-  const observer = new ResizeObserver(redraw);
-  observer.observe(body("curves"));
-  redraw();
-}
-
-/* Return the exponential moving average, corrected for its start at 0. */
-function smoothed(values, keep) {
-  let sum = 0, weight = 0;
-  return values.map((value) => {
-    sum = keep * sum + (1 - keep) * value;
-    weight = keep * weight + (1 - keep);
-    return sum / weight;
-  });
-}
-
-function short(value) {
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  if (size >= 1e6 || size < 1e-3) return value.toExponential(1).replace("e+", "e").replace(".0e", "e");
-  return size >= 1000 ? `${+(value / 1000).toPrecision(3)}k` : String(+value.toPrecision(3));
-}
-
-function ticks(low, high, count) {
-  const rough = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((each) => each * power >= rough);
-  const found = [];
-  for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9; i += 1) found.push(i * step);
-  return found;
-}
-
-function svg(tag, attributes, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-function chart(title, curves, smooth) {
-  const colour = (i) => `var(--c${i % 6})`;
-  const on = curves.map(() => true);
-  const keys = make("div", { class: "keys" });
-  const place = make("span", { class: "pale", "aria-live": "polite" });
-  const plot = svg("svg", { tabindex: 0, role: "img", "aria-label": `${title}: ${curves.map((c) => spelled(c.name)).join("; ")}` });
-  const element = make("div", { class: "card chart" }, make("header", {}, make("h3", {}, title), place), plot, keys);
-  const steps = [...new Set(curves.flatMap((curve) => curve.steps))].sort((x, y) => x - y);
-  const buttons = curves.map((curve, i) => {
-    const swatch = make("i");
-    swatch.style.background = colour(i);
-    return make("button", { type: "button", title: curve.name, "aria-pressed": "true", onclick: () => { on[i] = !on[i]; buttons[i].setAttribute("aria-pressed", String(on[i])); draw(); } },
-      swatch, named(spelled(curve.name)), " ", make("b"));
-  });
-  keys.append(...buttons);
-  let now = null, frame = null, cursor = null;
-
-  function draw() {
-    const width = Math.max(260, Math.round(element.clientWidth - 32)), height = 200;
-    const shown = curves.filter((_, i) => on[i]);
-    const log = look.log && shown.every((curve) => Math.min(...curve.mean) > 0);
-    const place = (value) => (log ? Math.log10(value) : value);
-    const back = (value) => (log ? 10 ** value : value);
-    const all = shown.flatMap((curve) => curve.mean).map(place);
-    let low = all.length ? all.reduce((x, y) => Math.min(x, y)) : 0;
-    let high = all.length ? all.reduce((x, y) => Math.max(x, y)) : 1;
-    if (!log && low > 0 && low < 0.6 * high) low = 0;
-    if (high - low <= Math.abs(high) * 1e-9) [low, high] = [low - (Math.abs(low) * 0.1 || 0.5), high + (Math.abs(high) * 0.1 || 0.5)];
-    high += (high - low) * 0.05;
-    const [first, last] = [steps[0], steps.at(-1)];
-    const left = 46, right = 8, top = 8, bottom = 22;
-    const x = (step) => left + (last === first ? 0.5 : (step - first) / (last - first)) * (width - left - right);
-    const y = (value) => Math.max(top - 4, Math.min(height - bottom + 4, height - bottom - ((place(value) - low) / (high - low)) * (height - top - bottom)));
-    const line = (curve, values) => curve.steps.map((step, k) => `${k ? "L" : "M"}${x(step).toFixed(1)} ${y(values[k]).toFixed(1)}`).join("");
-    plot.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    plot.replaceChildren();
-    for (const value of ticks(low, high, 4)) {
-      const level = height - bottom - ((value - low) / (high - low)) * (height - top - bottom);
-      plot.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: level, y2: level }),
-        svg("text", { x: left - 6, y: level + 4, "text-anchor": "end" }, short(back(value))));
-    }
-    const marks = last > first ? ticks(first, last, Math.max(4, Math.floor(width / 110))) : [first];
-    for (const step of marks) plot.append(svg("text", { x: x(step), y: height - 5, "text-anchor": step > first + 0.93 * (last - first) ? "end" : "middle" }, short(step)));
-    curves.forEach((curve, i) => {
-      if (!on[i]) return;
-      if (curve.low.length) {
-        const way = `${line(curve, curve.high)}${[...curve.steps.keys()].reverse().map((k) => `L${x(curve.steps[k]).toFixed(1)} ${y(Math.max(curve.low[k], log ? 1e-12 : -Infinity)).toFixed(1)}`).join("")}Z`;
-        const spread = svg("path", { class: "spread", d: way });
-        spread.style.fill = colour(i);
-        plot.append(spread);
-      }
-      const faint = smooth && look.smoothing > 0 ? [["raw", curve.mean]] : [];
-      for (const [kind, values] of [...faint, ["line", faint.length ? smoothed(curve.mean, look.smoothing) : curve.mean]]) {
-        const path = svg("path", { class: kind, d: line(curve, values) });
-        path.style.stroke = colour(i);
-        plot.append(path);
-      }
-      if (curve.steps.length < 3) curve.steps.forEach((step, k) => {
-        const dot = svg("circle", { cx: x(step), cy: y(curve.mean[k]), r: 3.5 });
-        dot.style.fill = colour(i);
-        plot.append(dot);
-      });
-    });
-    cursor = svg("line", { class: "now", y1: top, y2: height - bottom, visibility: "hidden" });
-    plot.append(cursor);
-    frame = { x, width };
-    point(now);
-  }
-
-  function nearest(list, step) {
-    let low = 0, high = list.length - 1;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (list[middle] <= step) low = middle; else high = middle;
-    }
-    return Math.abs(list[high] - step) < Math.abs(list[low] - step) ? high : low;
-  }
-
-  function point(k) {
-    now = k;
-    const step = k === null ? steps.at(-1) : steps[k];
-    place.textContent = `step ${whole(step)}`;
-    curves.forEach((curve, i) => {
-      const value = curve.mean[nearest(curve.steps, step)];
-      buttons[i].lastChild.textContent = String(+value.toPrecision(4));
-    });
-    cursor.setAttribute("visibility", k === null ? "hidden" : "visible");
-    cursor.setAttribute("x1", frame.x(step));
-    cursor.setAttribute("x2", frame.x(step));
-  }
-
-  function under(event) {
-    const box = plot.getBoundingClientRect();
-    const share = ((event.clientX - box.left) / box.width * frame.width - 46) / (frame.width - 54);
-    point(nearest(steps, steps[0] + share * (steps.at(-1) - steps[0])));
-  }
-  plot.addEventListener("pointermove", under);
-  plot.addEventListener("pointerdown", under);
-  plot.addEventListener("pointerleave", () => point(null));
-  plot.addEventListener("blur", () => point(null));
-  plot.addEventListener("keydown", (event) => {
-    const end = steps.length - 1, from = now ?? end, page = Math.max(1, Math.round(end / 10));
-    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, PageDown: from + page, PageUp: from - page, Home: 0, End: end }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    point(Math.max(0, Math.min(end, to)));
-  });
-  return { title, element, draw };
 }
 
 /* Tables */
@@ -532,11 +298,6 @@ function showTable() {
   draw();
   body("table").append(make("div", { class: "scroll" }, make("table", { class: `stacked columns-${used.length}` }, make("thead", {}, make("tr", {}, ...heads)), lines)), more);
   if (used.some(({ key }) => key === "untouched")) body("table").append(note("Input error: the untouched input against the truth. A translation should have a smaller error."));
-}
-
-function grid(heads, rows) {
-  const head = heads.length ? [make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text))))] : [];
-  return make("div", { class: "scroll" }, make("table", { class: `stacked columns-${(rows[0] ?? heads).length - 1}` }, ...head, make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((text) => make("td", {}, named(text))))))));
 }
 
 function showChecks() {

@@ -158,7 +158,7 @@ def test_losses_are_smoothed_and_the_schedule_is_not(tmp_path: Path) -> None:
     (exact,), (raw, line) = found["exact"][2], found["smoothed"][2]
     assert raw[1] == exact[1]
     assert line[1] != exact[1]
-    assert found["names"] == ["adversarial, horses → zebras", "validation", "learning rate"]
+    assert found["names"] == ["validation", "adversarial, horses → zebras", "learning rate"]
 
 
 def coded_run(folder: Path, **options: Any) -> Path:
