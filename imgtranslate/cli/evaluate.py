@@ -1,5 +1,7 @@
 """``imgtranslate evaluate``."""
 
+import csv
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -29,18 +31,26 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from imgtranslate.evaluation.evaluate.evaluation import Evaluation
-    from imgtranslate.evaluation.evaluate.schema import DirectionFigures, Figure
+    from imgtranslate.evaluation.evaluate.schema import DirectionFigures, Figure, Rank
     from imgtranslate.metrics.estimate import Difference
 
 Columns = list["Evaluation"]  # one for each run, all of the same direction
 EPILOG = examples(
     "imgtranslate evaluate runs/horses2zebras",
     "imgtranslate evaluate runs/first runs/second",
+    "imgtranslate evaluate runs/first runs/second runs/third --csv",
     "imgtranslate evaluate runs/labels2photos --train-segmenter segmenter.safetensors",
     "imgtranslate evaluate --model ab.safetensors --a ./horses --b ./zebras --json",
 )
 TOLD_EVERY = 50  # steps of the segmenter
 WIDTH = 120  # characters, if stdout is not a terminal
+CSV_COLUMNS = (
+    *("run", "direction", "source", "target", "step", "measure"),
+    *("better", "value", "low", "high", "pictures", "best_rank", "worst_rank"),
+)
+RANKS = (
+    "rank 1 is best; runs share ranks, as in 1-2, if the interval of their difference includes 0"
+)
 STOPPING = "stopping: the pictures translated so far are measured"
 picture_option = partial(
     option, rich_help_panel="Pictures, in place of the held-out ones of the run"
@@ -52,12 +62,14 @@ def evaluate(
     runs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="RUN...", help="Folder of a run to measure, or of two runs to compare."
+            metavar="RUN...", help="Folder of a run to measure, or of several runs to compare."
         ),
     ] = None,
     model: Annotated[
         list[Path] | None,
-        option("FILE", "Model file to measure, in place of a run; give it twice to compare two."),
+        option(
+            "FILE", "Model file to measure, in place of a run; give it again to compare several."
+        ),
     ] = None,
     a: Annotated[Path | None, picture_option("DIR", "Folder with pictures of A.", "--a")] = None,
     b: Annotated[Path | None, picture_option("DIR", "Folder with pictures of B.", "--b")] = None,
@@ -125,6 +137,9 @@ def evaluate(
     as_json: Annotated[
         bool, option("", "Print one JSON object in place of tables.", "--json")
     ] = False,
+    as_csv: Annotated[
+        bool, option("", "Print a row for each figure in place of tables, as CSV.", "--csv")
+    ] = False,
     device: Device = "auto",
     gpu: Gpu = None,
 ) -> None:
@@ -133,8 +148,9 @@ def evaluate(
     The measures depend on the pictures: pairs, label maps, or two unpaired sets.
     A line names those that lack something, such as weights or pictures. Each figure
     from 5 or more pictures has a 95 % interval. Below it stand its baselines, such
-    as the figure of the untouched input. Figures of the held-out pictures of a run
-    are saved in the run and shown on its report.html. The exit status is 1 if a
+    as the figure of the untouched input. Three runs or more are ranked by each
+    measure, and must have the same pictures. Figures of the held-out pictures of a
+    run are saved in the run and shown on its report.html. The exit status is 1 if a
     picture fails.
     """
     from imgtranslate.evaluation.evaluate import evaluation, measures, subjects
@@ -143,6 +159,8 @@ def evaluate(
     from imgtranslate.metrics.lpips import load_lpips
     from imgtranslate.metrics.segmenter import load_segmenter
 
+    if as_json and as_csv:
+        raise UsageError("--csv: cannot be combined with --json. Give one of them")
     _check(runs or [], model or [], segmenter=segmenter, train_segmenter=train_segmenter)
 
     # Choose what to measure: the directions of each run, or the direction of each model.
@@ -162,6 +180,7 @@ def evaluate(
                 f"--from {start}: {file} translates the other direction. Leave --from out"
             )
         columns.append(column)
+    subjects.refuse_incomparable(columns)
 
     # Load the networks to measure with.
     options = measures.EvaluateOptions(
@@ -187,6 +206,13 @@ def evaluate(
         say(f"wrote {train_segmenter}: {classes}")
         options = replace(options, segmenter=network)
 
+    noticed: set[str] = set()
+
+    def notice(line: str) -> None:
+        if line not in noticed:  # several runs have the same pictures
+            noticed.add(line)
+            say_notice(f"warning: {line}")
+
     found: list[Columns] = []
     with stop_on_signals(STOPPING) as stopped:
         for column in columns:
@@ -197,7 +223,7 @@ def evaluate(
                         subject,
                         options,
                         tell=_tell,
-                        notice=lambda line: say_notice(f"warning: {line}"),
+                        notice=notice,
                         stop=stopped.is_set,
                     )
                     found[-1].append(_with_flags(one))
@@ -206,6 +232,8 @@ def evaluate(
     partial = len(figures) < sum(map(len, columns)) or any(each.partial for each in figures)
     if as_json:
         result(json.dumps(evaluation.document(found, partial=partial).to_json()))
+    elif as_csv:
+        result(_csv(found))
     else:
         _write_tables(found)
     if partial:
@@ -232,9 +260,6 @@ def _check(
         raise UsageError("--model: cannot be combined with a run. Give runs or model files")
     if not runs and not models:
         raise UsageError("RUN: not given. Name the folder of a run, or a model with --model")
-    count = len(runs) + len(models)
-    if count > 2:
-        raise UsageError(f"RUN: {count} given. Name one to measure, or two to compare")
     if segmenter and train_segmenter:
         raise UsageError("--train-segmenter: cannot be combined with --segmenter. Give one of them")
     if train_segmenter is not None and train_segmenter.suffix != ".safetensors":
@@ -268,7 +293,7 @@ def _write_tables(found: list[Columns]) -> None:
     if not console.is_terminal:
         console = Console(file=sys.stdout, width=WIDTH)
     for columns in side_by_side(found):
-        console.print(_table(columns))
+        console.print(_table(columns) if len(columns) < 3 else _ranking(columns))
         for line in _notes(columns):
             result(printable(line))
 
@@ -301,6 +326,76 @@ def _table(columns: Columns) -> "Table":
     return table
 
 
+def _ranking(columns: Columns) -> "Table":
+    """Return a table with the runs below each measure, the best first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from imgtranslate.evaluation.evaluate.evaluation import ranks
+    from imgtranslate.evaluation.evaluate.schema import title_of
+
+    first = columns[0].figures
+    table = Table(title=Text(printable(f"{first.source} to {first.target}")), title_justify="left")
+    table.add_column("measure", overflow="fold")
+    table.add_column("figure (95 % interval)", justify="right", no_wrap=True)
+    table.add_column("rank", justify="right", no_wrap=True)
+    for name, places in ranks(columns).items():
+        if name.startswith("swd_"):  # a level of the distance; JSON and CSV have them
+            continue
+        found = [(one.figures, one.figures.measures.get(name)) for one in columns]
+        better = next(figure.better for _, figure in found if figure is not None)
+        table.add_section()
+        table.add_row(title_of(name, better=better), "", "")
+        rows = [
+            (figure.value, printable(run.name), figure, str(place))
+            for (run, figure), place in zip(found, places, strict=True)
+            if figure is not None
+        ]
+        for _, label, figure, place in sorted(
+            rows, key=lambda row: row[0], reverse=better == "higher"
+        ):
+            table.add_row(Text(f"  {label}"), _cell(figure), place)
+        for title, figure in _baselines(columns, name):
+            table.add_row(title, _cell(figure), "")
+    return table
+
+
+def _baselines(columns: Columns, name: str) -> Iterator[tuple[str, "Figure"]]:
+    """Yield the baselines of a measure, once if they are the same for all runs."""
+    from imgtranslate.evaluation.evaluate.schema import BASELINES
+
+    for end, title in BASELINES.items():
+        found = [one.figures.measures.get(f"{name}{end}") for one in columns]
+        for figure in dict.fromkeys(figure for figure in found if figure is not None):
+            yield title, figure
+
+
+def _csv(found: list[Columns]) -> str:
+    """Write a row for each figure of each run; ranks of three runs or more."""
+    from imgtranslate.evaluation.evaluate.evaluation import ranks, side_by_side
+
+    places: dict[tuple[str, str, int], Rank | None] = {}
+    if len(found) > 2:
+        for columns in side_by_side(found):
+            for name, row in ranks(columns).items():
+                way = columns[0].figures.direction
+                places |= {(way, name, number): place for number, place in enumerate(row)}
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(CSV_COLUMNS)
+    for number, run in enumerate(found):
+        for one in (evaluation.figures for evaluation in run):
+            for name, figure in one.measures.items():
+                place = places.get((one.direction, name, number))
+                low, high = figure.interval or ("", "")
+                table.writerow(
+                    [one.name, one.direction, one.source, one.target, one.step, name]
+                    + [figure.better, figure.value, low, high, figure.count]
+                    + ([place.best, place.worst] if place else ["", ""])
+                )
+    return text.getvalue().removesuffix("\n")
+
+
 def _cell(figure: "Figure | Difference | None", *, sign: str = "") -> str:
     from imgtranslate.evaluation.evaluate.schema import figure_of
 
@@ -313,12 +408,17 @@ def _cell(figure: "Figure | Difference | None", *, sign: str = "") -> str:
 def _notes(columns: Columns) -> Iterator[str]:
     from imgtranslate.evaluation.evaluate.schema import left_out_line
 
-    for one in columns:
-        yield f"{one.figures.name}: {_counts(one.figures)}"
+    counts = [_counts(one.figures) for one in columns]
+    if len(columns) > 2 and len(set(counts)) == 1:
+        yield f"each run: {counts[0]}"
+    else:
+        yield from (f"{one.figures.name}: {n}" for one, n in zip(columns, counts, strict=True))
+    if len(columns) > 2:
+        yield RANKS
     if line := left_out_line(columns[0].figures.left_out):
         yield line
-    if len(columns) > 1 and columns[0].files != columns[1].files:
-        yield "the two runs were measured on different pictures, so differences are less certain"
+    if any(one.files != columns[0].files for one in columns):
+        yield "the runs were measured on different pictures, so differences are less certain"
 
 
 def _counts(figures: "DirectionFigures") -> str:

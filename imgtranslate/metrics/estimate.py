@@ -1,5 +1,6 @@
 """Figures over many pictures with a 95 % interval, and the difference between two figures."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -131,6 +132,15 @@ def bootstrap_interval(
     counts = (min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once))
     draws = (rng.integers(numbers.size, size=(count, numbers.size)) for count in counts)
     return percentiles(np.concatenate([numbers[draw].mean(axis=1) for draw in draws]), level=level)
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of ``count`` (Wilson 1927)."""
+    z = DEVIATIONS
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    half /= 1 + z**2 / count
+    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def _if_enough(interval: tuple[float, float], count: int) -> tuple[float, ...]:

@@ -5,7 +5,6 @@ that each picture is classified once by a network that never saw it. The best re
 """
 
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from imgtranslate.images import Pixels, mirror_indices
-from imgtranslate.metrics.estimate import DEVIATIONS, Estimate, Values, pooled
+from imgtranslate.metrics.estimate import Estimate, Values, pooled, wilson
 
 Reader = Callable[[int], Pixels]
 LEAST_PICTURES = 30  # of each set; with fewer, the accuracy is a matter of chance
@@ -45,15 +44,6 @@ def two_sample_test(
         network = _learn(learnt, channels=channels, seed=seed + number, steps=steps)
         right.append(np.stack([_logits(network, judged[0]) > 0, _logits(network, judged[1]) < 0]))
     return _estimate(np.concatenate(right, axis=1).T.astype(np.float64))
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of ``count`` (Wilson 1927)."""
-    z = DEVIATIONS
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    half /= 1 + z**2 / count
-    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def _estimate(right: Values) -> Estimate:

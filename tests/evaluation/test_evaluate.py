@@ -1,6 +1,12 @@
+import csv
+import io
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 from fixtures.models import CODED_UNET, model_header, save_model
+from fixtures.runs import make_run
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from imgtranslate import cli
 from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.evaluation.evaluate import evaluation, measures
+from imgtranslate.evaluation.evaluate.schema import EvaluationFile, is_baseline
 from imgtranslate.metrics.estimate import mean_of
 from imgtranslate.metrics.palette import Palette
 from imgtranslate.metrics.segmenter import load_segmenter, train_segmenter
@@ -238,6 +246,106 @@ def test_a_model_against_itself_does_not_differ(capsys: pytest.CaptureFixture[st
         assert difference == {"value": 0.0, "interval": [0.0, 0.0]}
 
 
+@pytest.fixture
+def three(folder: Path) -> list[str]:
+    """Command line of three models, of which the last one equals the first."""
+    save_model(folder / "grey.safetensors", HEADER, gain=0)
+    save_model(folder / "again.safetensors", HEADER)
+    names = ("ab.safetensors", "grey.safetensors", "again.safetensors")
+    return [*(word for name in names for word in ("--model", name)), *BOTH]
+
+
+def test_three_models_are_ranked_with_ties(
+    three: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = evaluate(*three, "--json", capsys=capsys)
+    assert status == 0
+    found = EvaluationFile.model_validate_json(out)
+    assert json.loads(out) == json.loads(json.dumps(found.to_json()))  # nothing is unknown to it
+    assert not found.differences
+    grey = found.runs[1][0].measures["l1"].value
+    assert grey < found.runs[0][0].measures["l1"].value
+    ranked = [str(place) for place in found.ranks["ab"]["l1"]]
+    assert ranked == ["2-3", "1", "2-3"]
+    assert found.ranks["ab"].keys() == {
+        name for name in found.runs[0][0].measures if not is_baseline(name)
+    }
+    _, out, _ = evaluate(*three, "--limit", "4", "--json", capsys=capsys)  # too few to tell
+    assert [str(p) for p in EvaluationFile.model_validate_json(out).ranks["ab"]["l1"]] == [
+        "1-3"
+    ] * 3
+
+
+def test_a_ranking_has_the_best_first_and_fits_80_columns(
+    three: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgtranslate.cli.evaluate.WIDTH", 80)
+    _, out, _ = evaluate(*three, capsys=capsys)
+    assert max(len(line) for line in out.splitlines() if line.startswith("│")) <= 80
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]
+    start = rows.index(["L1 ↓", "", ""])
+    assert [(row[0], row[2]) for row in rows[start + 1 : start + 5]] == [
+        ("grey.safetensors", "1"),
+        ("ab.safetensors", "2-3"),
+        ("again.safetensors", "2-3"),
+        ("untouched input", ""),
+    ]
+    assert "rank 1 is best" in out
+    assert "1/2 of the size" not in out
+    start = rows.index(["SSIM ↑", "", ""])
+    values = [float(row[1].split()[0]) for row in rows[start + 1 : start + 4]]
+    assert values == sorted(values, reverse=True)
+
+
+def test_csv_has_a_row_for_each_figure(
+    three: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = evaluate(*three, "--csv", capsys=capsys)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    report = json.loads(evaluate(*three, "--json", capsys=capsys)[1])
+    assert status == 0
+    assert len(rows) == sum(len(run[0]["measures"]) for run in report["runs"])
+    found = {(row["run"], row["measure"]): row for row in rows}
+    l1, figure = found["grey.safetensors", "l1"], report["runs"][1][0]["measures"]["l1"]
+    assert float(l1["value"]) == figure["value"]
+    assert [float(l1["low"]), float(l1["high"])] == figure["interval"]
+    assert (l1["better"], l1["pictures"], l1["direction"]) == ("lower", "10", "ab")
+    assert (l1["best_rank"], l1["worst_rank"]) == ("1", "1")
+    assert found["ab.safetensors", "l1"]["worst_rank"] == "3"
+    assert found["ab.safetensors", "l1_input"]["best_rank"] == ""
+    single = evaluate("--model", "ab.safetensors", *BOTH, "--csv", capsys=capsys)[1]
+    assert single.splitlines()[0] == out.splitlines()[0]
+
+
+def test_runs_of_other_pictures_are_not_ranked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = make_run(tmp_path / "1"), make_run(tmp_path / "2")
+    status, out, err = evaluate(str(first), str(first), str(second), capsys=capsys)
+    assert (status, out) == (2, "")
+    assert err == (
+        f"error: {second}: would be measured on other pictures than {first}. Name the pictures for "
+        "all with --a and --b, or --pairs\n"
+    )
+    places = ("--a", str(tmp_path / "1/held_a"), "--b", str(tmp_path / "1/held_b"))
+    assert evaluate(str(first), str(first), str(second), *places, capsys=capsys)[0] == 0
+    status, out, err = evaluate(str(first), str(second), capsys=capsys)  # two may differ
+    assert status == 0
+    assert "the runs were measured on different pictures" in out
+
+
+@pytest.mark.usefixtures("folder")
+def test_opposite_directions_are_refused_before_any_work(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "_translated", lambda *_, **__: pytest.fail("translated"))
+    save_model(Path("ba.safetensors"), replace(HEADER, direction="ba"))
+    models = ("--model", "ab.safetensors", "--model", "ba.safetensors")
+    status, out, err = evaluate(*models, *BOTH, capsys=capsys)
+    assert (status, out) == (2, "")
+    assert "RUN: they translate in opposite directions" in err
+
+
 def test_photos_to_labels_are_judged_by_the_nearest_colour(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -273,7 +381,7 @@ def test_a_broken_picture_is_told_and_left_out_with_its_partner(
     ("arguments", "why"),
     [
         ([], "RUN: not given"),
-        (["x", "y", "z"], "RUN: 3 given"),
+        (["x", "--json", "--csv"], "--csv: cannot be combined with --json"),
         (["x", "--model", "ab.safetensors"], "--model: cannot be combined with a run"),
         (["ab.safetensors"], "a file, not a run. Give it with --model"),
         (["labels"], "not a run: it has no config.toml"),
@@ -372,3 +480,21 @@ def test_the_fcn_score_tells_photos_from_noise(capsys: pytest.CaptureFixture[str
     measures = {name: one["value"] for name, one in found["measures"].items()}
     assert measures["fcn_real_pixel_accuracy"] > 0.7
     assert measures["fcn_pixel_accuracy"] < measures["fcn_real_pixel_accuracy"] - 0.2
+
+
+@pytest.mark.slow
+def test_the_ablations_of_the_page_are_trained_and_ranked(folder: Path) -> None:
+    """In a real bash, as a reader copies them, with small networks."""
+    page = Path(__file__).parents[2] / "docs/evaluate.md"
+    (block,) = re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    for side, name in (("horses", "labels"), ("zebras", "photos")):
+        (folder / name).rename(folder / side)
+    small = "train --preset tiny --size 32 --steps 2 --device cpu --set data.held_out=6"
+    block = block.replace("imgtranslate train", f"imgtranslate {small}")
+    program = f'imgtranslate() {{ "{sys.executable}" -m imgtranslate "$@"; }}\nset -e\n{block}'
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("cycle-alone", "gan-alone", "gan-forward", "gan-backward", "full"):
+        assert done.stdout.count(f"  runs/{name} ") == 2  # a measure of each direction
+    weights = tomllib.loads((folder / "runs/gan-forward/config.toml").read_text())["method"]
+    assert (weights["lambda_a"], weights["lambda_b"]) == (10, 0)

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from imgtranslate.metrics.estimate import wilson
 from imgtranslate.metrics.inception import frechet_distance, kernel_distance
 from imgtranslate.metrics.sliced_wasserstein import laplacian_pyramid, sliced_wasserstein
-from imgtranslate.metrics.two_sample import two_sample_test, wilson
+from imgtranslate.metrics.two_sample import two_sample_test
 
 Pictures = NDArray[np.uint8]
 

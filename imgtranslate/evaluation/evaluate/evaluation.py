@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgtranslate.data.sampling import evenly_spaced
-from imgtranslate.errors import ImageError, ImgTranslateError, UsageError
+from imgtranslate.errors import ImageError, ImgTranslateError
 from imgtranslate.evaluation.evaluate.measures import (
     STOPPED,
     EvaluateOptions,
@@ -20,6 +20,7 @@ from imgtranslate.evaluation.evaluate.schema import (
     FailedPicture,
     Figure,
     Interval,
+    Rank,
     Resize,
     is_baseline,
 )
@@ -87,32 +88,56 @@ def evaluate(
 
 
 def side_by_side(runs: Sequence[Sequence[Evaluation]]) -> list[list[Evaluation]]:
-    """Group the evaluations of one or two runs by direction.
-
-    Raises ``UsageError`` if the two share no direction.
-    """
+    """Group the evaluations of runs by the directions that all of them have."""
     by_way = [{one.figures.direction: one for one in run} for run in runs]
-    shared = [way for way in by_way[0] if all(way in ways for ways in by_way)]
-    if not shared:
-        raise UsageError(
-            "RUN: the two translate in opposite directions. Name two with one in common"
-        )
-    return [[ways[way] for ways in by_way] for way in shared]
+    return [
+        [ways[way] for ways in by_way] for way in by_way[0] if all(way in ways for ways in by_way)
+    ]
 
 
 def document(runs: Sequence[Sequence[Evaluation]], *, partial: bool = False) -> EvaluationFile:
-    """Return the evaluations of one or two runs, as `evaluate` prints them in JSON."""
+    """Return the evaluations of runs, as `evaluate` prints them in JSON."""
     figures = tuple(tuple(one.figures for one in run) for run in runs)
     if len(runs) < 2:
         return EvaluationFile(runs=figures, partial=partial)
+    columns = side_by_side(runs)
+    if len(runs) > 2:
+        ranked = {str(found[0].figures.direction): ranks(found) for found in columns}
+        return EvaluationFile(runs=figures, ranks=ranked, partial=partial)
     found = {
         str(first.figures.direction): {
             name: Interval.model_validate(one, from_attributes=True)
             for name, one in differences(first, second).items()
         }
-        for first, second in side_by_side(runs)
+        for first, second in columns
     }
     return EvaluationFile(runs=figures, differences=found, partial=partial)
+
+
+def ranks(runs: Sequence[Evaluation]) -> dict[str, tuple[Rank | None, ...]]:
+    """Rank the runs of one direction by each measure, in their order; baselines have no rank.
+
+    A run is clearly better than another if the interval of their difference excludes zero.
+    """
+    found: dict[str, tuple[Rank | None, ...]] = {}
+    for name in dict.fromkeys(name for run in runs for name in run.estimates):
+        if is_baseline(name):
+            continue
+        having = [run for run in runs if name in run.estimates]
+        beats = [[_is_better(name, one, other) for other in having] for one in having]
+        places = iter(
+            Rank(best=1 + sum(row[n] for row in beats), worst=len(having) - sum(beats[n]))
+            for n in range(len(having))
+        )
+        found[name] = tuple(next(places) if name in run.estimates else None for run in runs)
+    return found
+
+
+def _is_better(name: str, one: Evaluation, other: Evaluation) -> bool:
+    """Return whether the first of two runs is clearly better by a measure of both."""
+    estimate = one.estimates[name]
+    apart = difference(other.estimates[name], estimate, same_pictures=one.files == other.files)
+    return apart.is_clear and (apart.value < 0) == (estimate.better == "lower")
 
 
 def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:

@@ -32,7 +32,7 @@ _TITLES = {
 }
 # Baselines of a figure, by the end of their name: the input in place of the translation, and other
 # real pictures of the target in its place.
-_BASELINES = {"_input": "  untouched input", "_real": "  real against real"}
+BASELINES = {"_input": "  untouched input", "_real": "  real against real"}
 
 
 class Interval(Document):
@@ -89,19 +89,36 @@ class DirectionFigures(Document):
     failed: tuple[FailedPicture, ...] = ()
 
 
+class Rank(Document):
+    """The place of a run by one measure; 1 is best.
+
+    ``best`` follows from the runs that are clearly better, ``worst`` from those that are not
+    clearly worse. Both are equal if no other run is tied with it.
+    """
+
+    best: Count
+    worst: Count
+
+    def __str__(self) -> str:
+        """Write ``2``, or ``1-3`` for a tie."""
+        return str(self.best) if self.best == self.worst else f"{self.best}-{self.worst}"
+
+
 class EvaluationFile(Document):
-    """The directions of each run, and for two runs the differences by direction and measure."""
+    """The directions of each run, and how several runs compare, by direction and measure."""
 
     FILE: ClassVar[str] = "evaluate.json"
 
     runs: tuple[tuple[DirectionFigures, ...], ...] = ()
-    differences: dict[str, dict[str, Interval]] = Field(default_factory=dict)
+    differences: dict[str, dict[str, Interval]] = Field(default_factory=dict)  # of two runs
+    # Of three runs or more, in their order; None for a run without the measure
+    ranks: dict[str, dict[str, tuple[Rank | None, ...]]] = Field(default_factory=dict)
     partial: bool = False
 
 
 def title_of(name: str, *, better: str) -> str:
     """Name a figure, with an arrow for ``better``, which is ``lower`` or ``higher``."""
-    for end, baseline in _BASELINES.items():
+    for end, baseline in BASELINES.items():
         if name.endswith(end):
             return baseline
     level = f"  at {name.removeprefix('swd_')} of the size" if name.startswith("swd_") else name
@@ -110,7 +127,7 @@ def title_of(name: str, *, better: str) -> str:
 
 def is_baseline(name: str) -> bool:
     """Return whether a figure is the baseline of the one before it."""
-    return name.endswith(tuple(_BASELINES))
+    return name.endswith(tuple(BASELINES))
 
 
 def left_out_line(left_out: Mapping[str, str]) -> str:

@@ -116,6 +116,12 @@ class Subject:
         """The header of the model."""
         return self.translator.header
 
+    @property
+    def pictures(self) -> list[tuple[Files, int, str]]:
+        """The files of both sides, how many channels are read, and which part of each file."""
+        sides = (self.source, self.target) if self.target is not None else (self.source,)
+        return [(side.files, side.channels, side.domain.held_out_half) for side in sides]
+
 
 def subjects_of_run(
     folder: Path,
@@ -178,6 +184,29 @@ def subjects_of_model(
             resize=resize,
         )
     ]
+
+
+def refuse_incomparable(columns: Sequence[Sequence[Subject]]) -> None:
+    """Raise ``UsageError`` if runs share no direction, or if three or more differ in pictures.
+
+    ``columns``: the directions of each run. Two runs may be compared on different pictures.
+    """
+    by_way = [{subject.header.direction: subject for subject in column} for column in columns]
+    shared = [way for way in by_way[0] if all(way in ways for ways in by_way)]
+    if not shared:
+        raise UsageError(
+            "RUN: they translate in opposite directions. Name runs with a direction in common"
+        )
+    if len(columns) < 3:
+        return
+    for way in shared:
+        first, *others = (ways[way] for ways in by_way)
+        for other in others:
+            if other.pictures != first.pictures:
+                raise UsageError(
+                    f"{other.name}: would be measured on other pictures than {first.name}. Name "
+                    "the pictures for all with `a` and `b`, or `pairs`"
+                )
 
 
 def _own_domains(places: Places, data: DataSettings, *, paired: bool) -> Sides:
