@@ -24,7 +24,7 @@ from imgtranslate.cli.terminal import (
 )
 from imgtranslate.data_check.check import DataReport
 from imgtranslate.errors import counted
-from imgtranslate.settings.config import CycleGanConfig, Settings
+from imgtranslate.settings.config import Settings, is_paired, learns_both_ways
 from imgtranslate.settings.presets import name_of_method
 from imgtranslate.training import events
 
@@ -213,7 +213,7 @@ def _domains(settings: Settings) -> str:
     """Return ``horses → zebras and back``; the domains of pairs may have no names."""
     names = (settings.data.name_a, settings.data.name_b)
     a, b = (name.upper() if name in ("a", "b") else name for name in names)
-    back = " and back" if isinstance(settings.method, CycleGanConfig) else ""
+    back = " and back" if learns_both_ways(settings.method) else ""
     return f"{a} → {b}{back}"
 
 
@@ -242,8 +242,8 @@ def say_ending(outcome: events.TrainResult, settings: Settings) -> None:
         say(f"report   {outcome.report}")
     if outcome.diverged:
         return
-    run, both = str(outcome.run), isinstance(settings.method, CycleGanConfig)
-    say_command("judge   ", *(["cycle-check", "--run", run] if both else ["evaluate", run]))
+    run, paired = str(outcome.run), is_paired(settings.method)
+    say_command("judge   ", *(["evaluate", run] if paired else ["cycle-check", "--run", run]))
     say_command("use     ", "translate", "in.jpg", "--model", run)
 
 

@@ -425,6 +425,11 @@ def is_paired(config: MethodConfig) -> bool:
     return not isinstance(config, CycleGanConfig)
 
 
+def learns_both_ways(config: MethodConfig) -> bool:
+    """Return whether the method also learns to translate from B to A."""
+    return isinstance(config, CycleGanConfig)
+
+
 def learns_from_halves(config: MethodConfig) -> bool:
     """Return whether the method treats the two halves of a batch differently."""
     return isinstance(config, BicycleGanConfig)
