@@ -65,6 +65,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in (tmp_path / "horses").iterdir():
         picture.resize((80, 40)).save(tmp_path / "facades" / path.name)
     empty_runtime(tmp_path / "package")
+    head = "trial,scored,real,answer,fooled"
+    for name, answer in (("anna", "left,0"), ("ben", "right,1")):
+        (tmp_path / "answers").mkdir(exist_ok=True)
+        (tmp_path / f"answers/{name}.csv").write_text(f"{head}\n1,1,left,{answer}\n")
     (tmp_path / "pairs.csv").write_text("horses/1.png,zebras/1.png\nhorses/2.png,zebras/2.png\n")
     return tmp_path
 

@@ -1,11 +1,12 @@
 """The blind study: a page on which people judge real against fake, or one model against another."""
 
 import base64
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,7 @@ from PIL import Image
 from imgtranslate.data.folders import Domain
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.evaluation.report.pictures import Progress, most_pixels, shrunk
+from imgtranslate.evaluation.study_answers import Mode
 from imgtranslate.files import write_text
 from imgtranslate.images import Pixels
 from imgtranslate.model_files.checkpoint import ModelHeader
@@ -29,7 +31,6 @@ Trial = tuple[Pixels, ...]  # the right answer, the wrong one, and for two model
 Read = Callable[
     [Domain, int, int], Pixels
 ]  # reads the n-th held-out picture with this number of channels
-Mode = Literal["fooled", "better"]
 
 
 def write_study(
@@ -153,8 +154,10 @@ def _page(
     mask = rng.integers(0, 256, len(sides), np.uint8)  # hides the answers in the page source
     masked = mask ^ sides.astype(np.uint8)
     shown_at = places.reshape(len(trials), -1).tolist()
+    content = "".join([*addresses, mode, *names, str(sides)])
     return {
         "mode": mode,
+        "study": hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()[:12],
         "source": shown(header.source),
         "target": shown(header.target),
         "models": [shown(name) for name in names],

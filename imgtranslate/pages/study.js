@@ -176,11 +176,13 @@ function result() {
   );
 }
 
+/* The last columns name the study and its models, for `study --collect`. */
 function csv() {
   const side = (value) => (value ? "right" : "left");
-  const head = ["trial", "scored", better ? "first_model" : "real", "answer", better ? "preferred_first" : "fooled", "shown_ms", "answer_ms"];
+  const head = ["trial", "scored", better ? "first_model" : "real", "answer", better ? "preferred_first" : "fooled", "shown_ms", "answer_ms", "study", ...(better ? ["first", "second"] : ["model"])];
+  const names = data.models.slice(0, better ? 2 : 1).map((name) => `"${name.replaceAll('"', '""')}"`);
   const rows = answers.map((each) => [each.index + 1, Number(!each.practice), side(each.key), side(each.side),
-    Number(better ? each.side === each.key : each.side !== each.key), each.seen ?? "", each.took]);
+    Number(better ? each.side === each.key : each.side !== each.key), each.seen ?? "", each.took, data.study, ...names]);
   return `${[head, ...rows].map((row) => row.join(",")).join("\r\n")}\r\n`;
 }
 

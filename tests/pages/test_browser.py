@@ -15,6 +15,7 @@ from fixtures.runs import make_run
 
 from imgtranslate.evaluation.report.report import write_report
 from imgtranslate.evaluation.study import write_study
+from imgtranslate.evaluation.study_answers import collect
 from imgtranslate.settings.config import BicycleGanConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no chromium here")]
@@ -266,9 +267,13 @@ def test_a_study_is_taken_with_the_keys(tmp_path: Path, answer: str, share: str)
     assert "of 6 pairs; 95" in found["words"]
     assert all(995 <= time <= 1200 for time in found["exposure"])
     lines = found["csv"].strip().split("\r\n")
-    assert lines[0] == "trial,scored,real,answer,fooled,shown_ms,answer_ms"
+    assert lines[0] == "trial,scored,real,answer,fooled,shown_ms,answer_ms,study,model"
     assert len(lines) == 8
     assert [line.split(",")[1] for line in lines[1:]] == ["0", *"111111"]
+    (tmp_path / "answers.csv").write_text(found["csv"], encoding="utf-8")
+    (collected,) = collect([tmp_path / "answers.csv"]).shares
+    assert f"{collected.value:.0%}" == share.replace("\u2009", "")
+    assert collected.model == str(tmp_path / "run")
     low, high = zip(*found["wilson"], strict=True)  # statsmodels: proportion_confint, "wilson"
     assert low == pytest.approx((0.305742, 0, 0.912376), abs=1e-5)
     assert high == pytest.approx((0.863157, 0.277533, 1), abs=1e-5)
@@ -282,3 +287,7 @@ def test_two_models_are_compared_with_the_keys(tmp_path: Path) -> None:
     assert found["share"] == "100\u2009%"
     assert found["shown"] == 3
     assert found["csv"].startswith("trial,scored,first_model,answer,preferred_first")
+    (tmp_path / "answers.csv").write_text(found["csv"], encoding="utf-8")
+    shares = collect([tmp_path / "answers.csv"]).shares
+    assert [share.model for share in shares] == [str(run), str(run)]
+    assert [share.value for share in shares] == [1, 0]
