@@ -154,10 +154,10 @@ def _page(
     mask = rng.integers(0, 256, len(sides), np.uint8)  # hides the answers in the page source
     masked = mask ^ sides.astype(np.uint8)
     shown_at = places.reshape(len(trials), -1).tolist()
-    content = "".join([*addresses, mode, *names, str(sides)])
+    seen = "".join([*addresses, mode, *names, str(sides)])
     return {
         "mode": mode,
-        "study": hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()[:12],
+        "study": hashlib.sha256(seen.encode(errors="surrogateescape")).hexdigest()[:12],
         "source": shown(header.source),
         "target": shown(header.target),
         "models": [shown(name) for name in names],
