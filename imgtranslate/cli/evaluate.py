@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imgtranslate.cli.completion import complete_model, complete_run
 from imgtranslate.cli.options import Device, Gpu, device_of, directions_from, option
 from imgtranslate.cli.report import save
 from imgtranslate.cli.stopping import stop_on_signals
@@ -62,13 +63,17 @@ def evaluate(
     runs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="RUN...", help="Folder of a run to measure, or of several runs to compare."
+            metavar="RUN...",
+            help="Folder of a run to measure, or of several runs to compare.",
+            autocompletion=complete_run,
         ),
     ] = None,
     model: Annotated[
         list[Path] | None,
         option(
-            "FILE", "Model file to measure, in place of a run; give it again to compare several."
+            "FILE",
+            "Model file to measure, in place of a run; give it again to compare several.",
+            autocompletion=complete_model,
         ),
     ] = None,
     a: Annotated[Path | None, picture_option("DIR", "Folder with pictures of A.", "--a")] = None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from imgtranslate.cli.completion import complete_model
 from imgtranslate.cli.options import option
 from imgtranslate.cli.terminal import examples, printable, result
 
@@ -19,7 +20,9 @@ def info(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE|RUN", help="Model, export, training state or run to describe."
+            metavar="FILE|RUN",
+            help="Model, export, training state or run to describe.",
+            autocompletion=complete_model,
         ),
     ],
     as_json: Annotated[bool, option("", "Print one JSON object.", "--json")] = False,

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imgtranslate.cli.completion import complete_device, complete_model, complete_run
 from imgtranslate.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from imgtranslate.settings.config import Direction
     from imgtranslate.training.processes import Launch
+
+
+COMPLETED = {  # by placeholder
+    "RUN": complete_run,
+    "FILE|RUN": complete_model,
+}
 
 
 def option(
@@ -21,19 +28,26 @@ def option(
     """Declare an option with the placeholder of its value and its explanation in the help.
 
     ``placeholder``: "" for a flag; None lists the choices of a ``Literal``. ``names``: by default
-    that of the parameter. ``details`` are those of ``typer.Option``.
+    that of the parameter. ``details`` are those of ``typer.Option``. A shell completes runs and
+    models where the placeholder names them.
     """
+    if placeholder in COMPLETED:
+        details.setdefault("autocompletion", COMPLETED[placeholder])
     return typer.Option(*names, metavar=placeholder, help=explanation, **details)
 
 
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Folder of a run, as train wrote it.")
+    Path,
+    typer.Argument(
+        metavar="RUN", help="Folder of a run, as train wrote it.", autocompletion=complete_run
+    ),
 ]
 Device = Annotated[
     str,
     option(
         "NAME",
         "Device to run on: auto, cpu, cuda, cuda:N or mps; auto is the first GPU, else the CPU.",
+        autocompletion=complete_device,
     ),
 ]
 Gpu = Annotated[str | None, option("N", "Number of the GPU to run on, from 0; as --device cuda:N.")]

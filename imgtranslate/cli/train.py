@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from imgtranslate.cli.completion import (
+    complete_device,
+    complete_method,
+    complete_preset,
+    complete_setting,
+)
 from imgtranslate.cli.options import Place, option, place_of
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result, say_error, with_flags
@@ -46,7 +52,14 @@ class TrainCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """Complete options with the explanations that a shell may show."""
+        """Complete options, or the value of a setting after ``=``, which bash takes for a word."""
+        unfinished = (ctx.params.get("assignments") or [""])[-1]
+        if unfinished and "=" not in unfinished:
+            (setting,) = (each for each in self.params if each.name == "assignments")
+            items = setting.shell_complete(ctx, f"{unfinished}={incomplete}")
+            for item in items:
+                item.value = item.value.partition("=")[2]
+            return [item for item in items if item.value]
         self._explain()
         return super().shell_complete(ctx, incomplete)
 
@@ -99,6 +112,7 @@ def train(
             "Losses and networks. cyclegan needs no pairs; pix2pix and bicyclegan do. Their "
             "variants: dualgan; pix2pix-paper, pix2pix-noise; cvae-gan, clr-gan. "
             "[dim]\\[default cyclegan][/dim]",
+            autocompletion=complete_method,
         ),
     ] = None,
     preset: Annotated[
@@ -109,6 +123,7 @@ def train(
             "128 px, 20 epochs. tiny: for a trial, 64 px, 2000 steps. "
             "[dim]\\[default paper][/dim]",
             show_default=False,
+            autocompletion=complete_preset,
         ),
     ] = "paper",
     size: Annotated[int | None, size_option("PX")] = None,
@@ -134,6 +149,7 @@ def train(
             "Device to train on; auto is the first GPU, else the CPU. "
             "[dim]\\[auto, cpu, cuda, cuda:N, mps; default auto][/dim]",
             show_default=False,
+            autocompletion=complete_device,
         ),
     ] = "auto",
     precision: Annotated[str | None, run_option("NAME")] = None,
@@ -161,7 +177,10 @@ def train(
     assignments: Annotated[
         list[str] | None,
         setting_option(
-            "NAME=VALUE", "Set any setting, as in method.lambda_identity=0.2. Repeatable.", "--set"
+            "NAME=VALUE",
+            "Set any setting, as in method.lambda_identity=0.2. Repeatable.",
+            "--set",
+            autocompletion=complete_setting,
         ),
     ] = None,
     config: Annotated[
