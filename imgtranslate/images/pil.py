@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
+import PIL
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -28,6 +29,7 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _OTHER_SPACES = ("LAB", "HSV", "YCbCr")  # converted by Pillow without the profile
 _DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")  # raw modes that Pillow reduces to 8 bits
 _BITS, _PHOTOMETRIC = 258, 262  # TIFF tags
+_OLD_PILLOW = int(PIL.__version__.partition(".")[0]) < 13
 _HEAD = 2**16  # bytes with the header of a file
 
 
@@ -126,6 +128,11 @@ def picture_of(image: Image.Image, file: BinaryIO | None = None) -> Picture:
 
     ``file``: the source of 16-bit colours, which Pillow reduces to 8 bits.
     """
+    if image.format == "FITS" and image.mode != "L" and _OLD_PILLOW:  # in the wrong byte order
+        raise ImageError(
+            f"FITS of more than 8 bits is not read correctly by Pillow {PIL.__version__}. Install "
+            "Pillow 13 or later, or convert it to TIFF first"
+        )
     # Loading discards the raw mode, so this comes first.
     deep = isinstance(image, PngImageFile) and any(tile.args in _DEEP_PNG for tile in image.tile)
     if file is not None and isinstance(image, PsdImageFile):
