@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.sampling import Purpose, random_at
+from imgtranslate.images import to_pixels
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import evaluating, noise
 from imgtranslate.metrics import validation_distance
+from imgtranslate.metrics.content import Values, content_agreement, edge_directions
 from imgtranslate.metrics.ssim import fitting_window, similarity_map
-from imgtranslate.settings.config import Settings, latent_dim
+from imgtranslate.settings.config import Settings, is_paired, latent_dim
 from imgtranslate.training.samples import held_out_crops, to_tensor
 
 VALIDATION_PICTURES = 16  # of each side
@@ -48,9 +50,11 @@ class Validation:
         For pairs, it is the mean of ``validation_l1`` and 1 - ``validation_ssim`` between
         translation and truth. Otherwise it is the root of the sum of squares of
         ``validation_distance`` (between translations and real pictures) and ``validation_cycle``
-        (error of the recovered pictures), both means of two directions. Each is 0 at best and about
-        1 for constant pictures, so neither generators that change nothing nor collapsed ones score
-        well. Pictures are rounded to 8 bits, and averaged generators are used if there are any.
+        (error of the recovered pictures), both means of two directions. A method that learns one
+        direction has ``validation_content`` (content that the translations lose) in place of the
+        cycle. Each is 0 at best and about 1 for constant pictures, so neither generators that
+        change nothing nor collapsed ones score well. Pictures are rounded to 8 bits, and averaged
+        generators are used if there are any.
         """
         if not all(domain.held_out for domain in self.domains):
             return {}
@@ -60,7 +64,9 @@ class Validation:
         with evaluating(*(n for pair in models.values() for n in pair if n is not None)):
             if "ba" in models:
                 return self._of_cycles(models["ab"][0], models["ba"][0])
-            return self._of_pairs(*models["ab"])
+            if is_paired(self.settings.method):
+                return self._of_pairs(*models["ab"])
+            return self._of_one_way(models["ab"][0])
 
     def _of_cycles(self, ab: nn.Module, ba: nn.Module) -> Numbers:
         numbers: Numbers = {}
@@ -78,6 +84,20 @@ class Validation:
             for part in ("distance", "cycle")
         }
         return {"validation": math.hypot(*means.values()), **means, **numbers}
+
+    def _of_one_way(self, generator: nn.Module) -> Numbers:
+        reals = self.reals["a"]
+        fakes = [rounded(generator(real)) for real in reals]
+        distance = validation_distance.distance(
+            validation_distance.describe(fakes), self.bands["b"]
+        )
+        lost = _lost_content(reals, fakes)
+        return {
+            "validation": math.hypot(distance, lost),
+            "validation_distance": distance,
+            "validation_content": lost,
+            **self._spread_and_brightness(fakes, "ab", reals),
+        }
 
     def _of_pairs(self, generator: nn.Module, encoder: nn.Module | None) -> Numbers:
         """Measure pairs; a code is read from the truth by the encoder, or random without one."""
@@ -133,6 +153,17 @@ def _cycle_error(recovered: Pictures, reals: Pictures) -> float:
     everything = torch.cat(reals)
     flat = everything.mean(dim=(0, 2, 3), keepdim=True)
     return error / max(float((everything - flat).abs().mean()), validation_distance.LEAST_SPREAD)
+
+
+def _lost_content(reals: Pictures, fakes: Pictures) -> float:
+    """Return 1 - the mean agreement about edges; 0 if all real pictures are flat."""
+    pairs = zip(map(_edges, reals), map(_edges, fakes), strict=True)
+    kept = [kept for pair in pairs if (kept := content_agreement(*pair)) is not None]
+    return 1 - sum(kept) / len(kept) if kept else 0.0
+
+
+def _edges(picture: Tensor) -> Values | None:
+    return edge_directions(to_pixels(picture[0].cpu().numpy()))
 
 
 def _spread(pictures: Pictures) -> float:

@@ -215,6 +215,63 @@ def test_only_the_honest_pair_gets_a_good_number(
     assert said["inverting"] == inverted
 
 
+def test_one_way_neither_lost_content_nor_doing_nothing_scores_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, validation = make_run(tmp_path)
+    both = honest("paintings")
+    paintings, stitches = [*both[:8]], [*both[8:]]
+    noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    generators: dict[str, Callable[[Tensor], Tensor]] = {
+        "honest": oracle(paintings, stitches),
+        "shuffled": oracle(paintings, stitches[1:] + stitches[:1]),
+        "identity": lambda x: x,
+        "constant": lambda x: x * 0,
+        "one_picture": always(stitches[0]),
+        "noise": always(noise),
+        "negative": lambda x: -x,
+    }
+    found = {
+        name: measured(learner, validation, monkeypatch, generator)
+        for name, generator in generators.items()
+    }
+    numbers = {name: row["validation"] for name, row in found.items()}
+    assert numbers["honest"] * 1.25 < min(v for name, v in numbers.items() if name != "honest")
+    distances = {name: row["validation_distance"] for name, row in found.items()}
+    assert distances["shuffled"] == distances["honest"]  # the content alone tells them apart
+    assert found["identity"]["validation_content"] == pytest.approx(0, abs=1e-9)
+    assert found["negative"]["validation_content"] == pytest.approx(0, abs=1e-9)
+    assert found["constant"]["validation_content"] == 1
+    for row in found.values():
+        parts = row["validation_distance"], row["validation_content"]
+        assert row["validation"] == pytest.approx(math.hypot(*parts))
+
+    said = {
+        name: set(Health(settings=validation.settings).see({"step": 500, **row}))
+        for name, row in found.items()
+    }
+    assert said["honest"] == said["identity"] == set()
+    assert said["constant"] == said["one_picture"] == said["noise"] == {"collapsed_ab"}
+    assert said["negative"] == {"inverted_ab"}
+
+
+def test_one_way_takes_one_flat_picture_and_channels_that_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for side, grey in (("a", 90), ("b", 40)):
+        (tmp_path / side).mkdir()
+        for name in ("0", "1"):
+            Image.new("L", (64, 64), grey).save(tmp_path / side / f"{name}.png")
+    places = {"data.a": str(tmp_path / "a"), "data.b": str(tmp_path / "b"), "data.channels_a": 1}
+    settings = build_settings(layers=[nested({**SMALL, **places})])
+    aside = {f"held_out_{side}": [str(tmp_path / side / "0.png")] for side in "ab"}
+    learner = Learner(settings, CPU)
+    validation = Validation(settings=settings, domains=domains_of_run(settings, aside))
+    row = measured(learner, validation, monkeypatch, lambda x: x.repeat(1, 3, 1, 1))
+    assert row["validation_content"] == 0  # nothing to lose
+    assert math.isfinite(row["validation"])
+
+
 def test_pairs_are_measured_as_saved_pictures_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
