@@ -151,6 +151,7 @@ FLAGS = {  # settings that are flags of `train`; the others are set by --set
     "schedule.decay_epochs": "--decay-epochs",
     "train.batch_size": "--batch-size",
     "train.compile": "--compile",
+    "train.log": "--log",
     "train.precision": "--precision",
     "train.save_every": "--save-every",
     "train.seed": "--seed",

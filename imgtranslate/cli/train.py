@@ -5,7 +5,7 @@ import sys
 import tomllib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from typer.core import TyperCommand, TyperOption
@@ -19,7 +19,8 @@ from imgtranslate.cli.completion import (
 from imgtranslate.cli.options import Place, option, place_of
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, result, say_error, with_flags
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import UsageError, nearest
+from imgtranslate.settings.config import LogName
 
 if TYPE_CHECKING:
     from imgtranslate.training.request import Request
@@ -173,6 +174,14 @@ def train(
     workers: Annotated[str | None, run_option("N")] = None,
     cache: Annotated[Path | None, run_option("DIR")] = None,
     save_every: Annotated[int | None, run_option("N")] = None,
+    log: Annotated[
+        list[str] | None,
+        run_option(
+            "NAME",
+            "Log losses, validations, samples and warnings for TensorBoard or Weights & Biases, "
+            "or as metrics.csv. Repeatable. [dim]\\[tensorboard, wandb, csv][/dim]",
+        ),
+    ] = None,
     # Other settings
     assignments: Annotated[
         list[str] | None,
@@ -239,6 +248,7 @@ def train(
         "schedule.decay_epochs": decay_epochs,
         "train.batch_size": batch_size,
         "train.compile": compile_,
+        "train.log": [nearest(name, get_args(LogName), what="--log") for name in log or ()] or None,
         "train.precision": precision,
         "train.save_every": save_every,
         "train.seed": seed,

@@ -22,6 +22,7 @@ Padding = Literal["reflect", "zero"]
 ConvBias = Literal["by_norm", "always"]
 SkipOrder = Literal["skip_first", "up_first"]
 CodeAt = Literal["none", "input", "all", "middle", "plane"]
+LogName = Literal["tensorboard", "wandb", "csv"]
 GanMode = Literal["lsgan", "vanilla", "hinge", "wgangp"]
 Init = Literal["normal", "xavier", "kaiming", "orthogonal"]
 Resample = Literal["bicubic", "nearest"]
@@ -377,6 +378,8 @@ class TrainSettings(Section):
     """Steps between validations on held-out pictures"""
     log_every: Count = 50
     """Steps between rows of metrics.jsonl"""
+    log: Annotated[tuple[LogName, ...], MaxLen(10)] = ()
+    """Programs, beside metrics.jsonl, that get losses, validations, samples and warnings"""
 
 
 _BY_KIND = {"discriminator": "kind"}  # how pydantic tells the classes of a union apart

@@ -120,6 +120,7 @@ _TYPES = {
     bool: "true, false",
     str: "text",
     tuple: "list of integers",
+    list: "list of words",
 }
 
 
@@ -133,7 +134,8 @@ def _parts(annotation: Any) -> Iterator[Any]:
     if origin is Literal:
         yield from arguments
     elif origin is tuple:
-        yield tuple
+        words = [part for part in _parts(arguments[0]) if isinstance(part, str)]
+        yield from (list, *words) if words else (tuple,)
     elif origin in (Annotated, UnionType) or "Union" in str(origin):
         for argument in arguments:
             yield from _parts(argument)

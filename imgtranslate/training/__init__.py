@@ -1,1 +1,1 @@
-"""Train and resume: the loop, validation, health, recovery, samples, processes."""
+"""Train and resume: the loop, validation, health, recovery, samples, logs, processes."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgtranslate.data_check.check import DataReport
+from imgtranslate.runs.folder import MetricsRow
 from imgtranslate.settings.config import Settings
 
 
@@ -80,6 +81,21 @@ class Validated:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Logged:
+    """A row that has been appended to ``metrics.jsonl``; its step is lower after a recovery."""
+
+    row: MetricsRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A picture that has been written to ``samples/``."""
+
+    step: int
+    picture: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unwell:
     """A warning about the training: one line with the figure and what to do."""
 
@@ -94,7 +110,9 @@ class Notice:
     text: str
 
 
-Event = Checking | Started | Progress | Forecast | Saved | Validated | Unwell | Notice
+Event = (
+    Checking | Started | Progress | Forecast | Saved | Validated | Logged | Drawn | Unwell | Notice
+)
 Report = Callable[[Event], None]
 Stop = Callable[[], bool]
 

@@ -12,7 +12,7 @@ from typing import Any
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.schedule import Schedule
 from imgtranslate.metrics.brightness import INVERTED
-from imgtranslate.runs.folder import Run
+from imgtranslate.runs.folder import MetricsRow, Run
 from imgtranslate.settings.config import (
     BicycleGanConfig,
     CycleGanConfig,
@@ -21,7 +21,7 @@ from imgtranslate.settings.config import (
     Pix2PixConfig,
     Settings,
 )
-from imgtranslate.training.events import Report, Unwell, Validated
+from imgtranslate.training.events import Logged, Report, Unwell, Validated
 
 Warnings = dict[str, str]  # one line for each sign
 
@@ -176,6 +176,8 @@ class MetricsLog:
 
     def _append(self, row: Mapping[str, Any], warnings: Warnings) -> None:
         self.run.append_metrics({**row, "health": warnings} if warnings else row)
+        numbers = {name: float(row[name]) for name in row if name not in ("step", "last")}
+        self.report(Logged(row=MetricsRow(step=row["step"], numbers=numbers, health=warnings)))
         for name, text in warnings.items():
             self.report(Unwell(name=name, text=text))
 

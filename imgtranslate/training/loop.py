@@ -17,6 +17,7 @@ from imgtranslate.methods.schedule import Schedule
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import is_paired
 from imgtranslate.training.events import (
+    Drawn,
     Forecast,
     Notice,
     Progress,
@@ -136,7 +137,7 @@ def learn(
             learner.validations = list(array("d", shared))
         log.write(row, learner, learning_rate=rate)
         if drawing and group.leads:
-            write_samples(run, learner, crops)
+            report(Drawn(step=done, picture=write_samples(run, learner, crops)))
         if drawing:
             group.wait()
 

@@ -1,5 +1,7 @@
 """Samples: a figure of the same held-out pictures, drawn repeatedly during the training."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -28,8 +30,11 @@ def sample_crops(domains: Domains, settings: Settings) -> Crops:
 
 
 @torch.inference_mode()
-def write_samples(run: Run, learner: Learner, crops: Crops) -> None:
-    """Draw ``crops``, one row each: real, fake and recovered, or real, fakes and truth."""
+def write_samples(run: Run, learner: Learner, crops: Crops) -> Path:
+    """Draw ``crops``, one row each: real, fake and recovered, or real, fakes and truth.
+
+    Returns the new picture in the folder of samples.
+    """
     (a, b), settings = crops, learner.settings
     models = {direction: generator for direction, (generator, _) in learner.models().items()}
     name_a, name_b = settings.data.name_a, settings.data.name_b
@@ -47,7 +52,9 @@ def write_samples(run: Run, learner: Learner, crops: Crops) -> None:
     figure = comparison(list(zip(*columns, strict=True)), titles=titles)
     with explained(run.samples):  # the folder may have been removed
         run.samples.mkdir(exist_ok=True)
-    write_image(run.samples / f"step_{learner.steps_done:07d}.png", Picture(pixels=figure))
+    path = run.samples / f"step_{learner.steps_done:07d}.png"
+    write_image(path, Picture(pixels=figure))
+    return path
 
 
 def held_out_crops(domain: Domain, settings: Settings, *, count: int) -> list[Pixels]:

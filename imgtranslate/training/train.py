@@ -25,6 +25,7 @@ from imgtranslate.settings.compatibility import check_sharing
 from imgtranslate.settings.config import CycleGanConfig, Settings, is_paired
 from imgtranslate.training.events import Checking, Notice, Report, Stop, TrainResult, ignore, never
 from imgtranslate.training.initial_weights import check_initial, load_initial
+from imgtranslate.training.logs.listeners import find_logs, logging_to
 from imgtranslate.training.loop import learn
 from imgtranslate.training.processes import ALONE, Launch, receive_run, send_run
 from imgtranslate.training.request import LAUNCH, Request, change_settings, refuse_past
@@ -99,6 +100,7 @@ def plan_training(
     # Settings and files
     settings, out = request.resolve()
     check_sharing(settings, launch.size)
+    find_logs(settings.train.log)
     if fresh:
         refuse_existing(out, method=request.method or settings.method.kind)
     source = Path(init) if init is not None else None
@@ -146,6 +148,7 @@ def start(
         report(Notice(text=text))
 
     refuse_cache(checked.domains, settings.data)
+    logs = find_logs(settings.train.log)
     learner = Learner(settings, plan.device, group=group)
     if plan.init is not None:
         for line in load_initial(learner, plan.init):
@@ -157,10 +160,10 @@ def start(
     run = Run(plan.out)
     with run.only_one(notice):
         try:
-            with failures_explained(run):
+            with failures_explained(run), logging_to(logs, report) as told:
                 send_run(run, learner, record)
                 result = learn(
-                    run, learner, checked.domains, checked=checked, report=report, stop=stop
+                    run, learner, checked.domains, checked=checked, report=told, stop=stop
                 )
         except ProcessGroupError:  # a launcher may start it again
             raise
@@ -183,8 +186,7 @@ def resume(
 ) -> TrainResult:
     """Continue a run as if it had never stopped, on a CPU with bit-identical results.
 
-    ``settings`` may change ``schedule.epochs``, ``schedule.decay_epochs``, ``train.steps``, the
-    intervals of saves, samples and validations, and ``data.workers``. Raises ``CheckpointError`` if
+    ``settings`` may change those in ``training.request.RESUMABLE``. Raises ``CheckpointError`` if
     ``run`` is not a run or its state is damaged.
     """
     # Settings and pictures
@@ -192,6 +194,7 @@ def resume(
     saved, record = folder.read_config()
     changed = change_settings(saved, settings or {})
     check_sharing(changed, group.size)
+    logs = find_logs(changed.train.log)
     try:
         domains = domains_of_run(changed, record)
     except DataError as error:
@@ -219,7 +222,8 @@ def resume(
         if learner.is_best():  # the process may have been killed before these were saved
             save_best(folder, learner)
         send_run(folder, learner, record | fingerprints(domains))
-        result = learn(folder, learner, domains, report=report, stop=stop)
+        with logging_to(logs, report) as told:
+            result = learn(folder, learner, domains, report=told, stop=stop)
     return _with_page(result, report, device=str(chosen))
 
 

@@ -1,0 +1,1 @@
+"""Other logs beside ``metrics.jsonl``: a listener on the events of a training for each."""
