@@ -51,6 +51,11 @@ info ab.pt2
 translate in.png --model ab8_openvino -o 7.png
 info ab.safetensors
 """
+LOGS = """
+train --a a --b b --out logged --preset tiny --steps 2 --device cpu --set data.crop_size=16 \
+ --set train.log_every=1 --set train.sample_every=1 --log tensorboard --log wandb --log csv
+train --resume logged --steps 3
+"""
 SERVE = """
 import re, subprocess, sys, time, urllib.request
 command = [sys.executable, "-m", "imgtranslate", "serve", "--model", "ab.onnx", "--port", "0"]
@@ -83,7 +88,8 @@ def folder(tmp_path: Path) -> Path:
 def assert_no_network(folder: Path, command: list[str]) -> None:
     """Run a command in ``folder``, with an empty home folder, and look at its system calls."""
     home = folder / "home"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_"))}
+    choices = ("ORT_", "XDG_", "WANDB_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(choices)}
     log = folder / "calls.txt"
     trace = [STRACE, "-f", "--seccomp-bpf", "-qq", "-e", f"trace={CALLS}", "-o", str(log)]
     done = subprocess.run(
@@ -116,6 +122,14 @@ def test_engines_use_no_network(folder: Path) -> None:
 def test_commands_use_no_network(folder: Path) -> None:
     pytest.importorskip("openvino")
     assert_no_network(folder, commands(folder, COMMANDS + MORE_COMMANDS))
+
+
+@pytest.mark.slow
+def test_logs_use_no_network(folder: Path) -> None:
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("wandb")
+    assert_no_network(folder, commands(folder, LOGS.replace("\\\n", "")))
+    assert list((folder / "logged/wandb").glob("offline-run-*"))
 
 
 @pytest.mark.slow

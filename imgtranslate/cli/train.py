@@ -174,14 +174,7 @@ def train(
     workers: Annotated[str | None, run_option("N")] = None,
     cache: Annotated[Path | None, run_option("DIR")] = None,
     save_every: Annotated[int | None, run_option("N")] = None,
-    log: Annotated[
-        list[str] | None,
-        run_option(
-            "NAME",
-            "Log losses, validations, samples and warnings for TensorBoard or Weights & Biases, "
-            "or as metrics.csv. Repeatable. [dim]\\[tensorboard, wandb, csv][/dim]",
-        ),
-    ] = None,
+    log: Annotated[list[str] | None, run_option("NAME")] = None,
     # Other settings
     assignments: Annotated[
         list[str] | None,

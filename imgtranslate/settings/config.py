@@ -379,7 +379,7 @@ class TrainSettings(Section):
     log_every: Count = 50
     """Steps between rows of metrics.jsonl"""
     log: Annotated[tuple[LogName, ...], MaxLen(10)] = ()
-    """Programs, beside metrics.jsonl, that get losses, validations, samples and warnings"""
+    """Further logs, beside metrics.jsonl, of losses, validations, samples and warnings"""
 
 
 _BY_KIND = {"discriminator": "kind"}  # how pydantic tells the classes of a union apart

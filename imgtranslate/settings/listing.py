@@ -110,7 +110,7 @@ def _setting(section: str, key: str) -> Setting:
             for name, limit in dataclasses.asdict(interval).items()
             if limit is not None
         },
-        type=next((_TYPES[part] for part in flat if isinstance(part, type)), ""),
+        type=next(filter(None, map(_type_of, flat)), ""),
     )
 
 
@@ -119,9 +119,14 @@ _TYPES = {
     float: "number",
     bool: "true, false",
     str: "text",
-    tuple: "list of integers",
-    list: "list of words",
 }
+
+
+def _type_of(part: Any) -> str:
+    """Name a plain type, or a list by its items; empty for words and limits."""
+    if isinstance(part, tuple):
+        return f"list of {', '.join(part)}"
+    return _TYPES.get(part, "") if isinstance(part, type) else ""
 
 
 def _types(cls: type[Section]) -> dict[str, Any]:
@@ -129,13 +134,13 @@ def _types(cls: type[Section]) -> dict[str, Any]:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """Split a type into plain types, the words of ``Literal`` and limits."""
+    """Split a type into plain types, the words of ``Literal``, limits, and a tuple for a list."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         yield from arguments
     elif origin is tuple:
         words = [part for part in _parts(arguments[0]) if isinstance(part, str)]
-        yield from (list, *words) if words else (tuple,)
+        yield tuple(words or ["integers"])
     elif origin in (Annotated, UnionType) or "Union" in str(origin):
         for argument in arguments:
             yield from _parts(argument)

@@ -60,6 +60,8 @@ def learn(
     schedule = Schedule(settings=settings, longer_side=max(len(d.files) for d in domains))
     total, first, began = schedule.total_steps(), learner.steps_done, time.monotonic()
     device = str(learner.device)
+    if group.leads and first < total:
+        run.take_back_last()  # before logs read the metrics
     report(
         Started(
             run=run.folder,
@@ -80,7 +82,6 @@ def learn(
     validation = Validation(settings=settings, domains=domains)
     crops: Crops = ([], [])
     if group.leads and first < total:
-        run.take_back_last()
         validation.read(learner.device)  # now, as a picture may be missing later
         crops = sample_crops(domains, settings)
     log = MetricsLog(run=run, schedule=schedule, report=report)

@@ -62,13 +62,14 @@ def logging_to(openers: Mapping[str, Opener], report: Report) -> Iterator[Report
 
     def tell(event: Event) -> None:
         report(event)
-        for name, opener in openers.items() if isinstance(event, Started) else ():
-            try:
-                logs[name] = opener(event)
-            except Exception as error:  # whatever the library raises
-                drop(name, error)
-            else:
-                report(Notice(text=f"train.log {name}: {logs[name].place}"))
+        if isinstance(event, Started):
+            for name, opener in openers.items():
+                try:
+                    logs[name] = opener(event)
+                except Exception as error:  # whatever the library raises
+                    drop(name, error)
+                else:
+                    report(Notice(text=f"train.log {name}: {logs[name].place}"))
         for name, log in [*logs.items()]:
             try:
                 log.show(event)

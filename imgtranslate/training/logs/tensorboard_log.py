@@ -2,18 +2,19 @@
 
 import os
 import time
+from typing import Any
 
 from PIL import Image
-from tensorboard.compat.proto.event_pb2 import Event as Record
-from tensorboard.compat.proto.event_pb2 import SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto import event_pb2, summary_pb2  # type: ignore[import-untyped]
 from torch.utils.tensorboard import RecordWriter
-from torch.utils.tensorboard.summary import scalar, text
+from torch.utils.tensorboard.summary import text
 
 from imgtranslate.files import explained
 from imgtranslate.runs.folder import config_text
 from imgtranslate.training.events import Drawn, Event, Logged, Started
 from imgtranslate.training.logs.listeners import grouped
+
+Record, SessionLog, Summary = event_pb2.Event, event_pb2.SessionLog, summary_pb2.Summary
 
 
 class TensorBoardLog:
@@ -31,27 +32,27 @@ class TensorBoardLog:
         with explained(path):
             folder.mkdir(exist_ok=True)
             self.file = path.open("xb")
-        self.writer = RecordWriter(self.file)
-        self._write(Record(file_version="brain.Event:2"))
-        self._discard_after(started.step)
-        self.step = started.step
-        # Markdown shows indented lines as they are
-        lines = config_text(started.settings, {}).splitlines()
-        settings = text("settings", "\n".join(f"    {line}" for line in lines))
-        self._write(Record(step=started.step, summary=settings))
-        self.file.flush()
+        self.writer, self.step = RecordWriter(self.file), started.step
 
     def show(self, event: Event) -> None:
-        """Log the losses, validations and warnings of a row, or a picture of samples."""
+        """Log the settings, the numbers and warnings of a row, or a picture of samples."""
         match event:
+            case Started(step=step, settings=settings):
+                self._write(Record(file_version="brain.Event:2"))
+                self._discard_after(step)
+                # Markdown shows indented lines as they are
+                lines = [f"    {line}" for line in config_text(settings, {}).splitlines()]
+                self._write(Record(step=step, summary=_text("settings", "\n".join(lines))))
+                self.file.flush()
             case Logged(row=row):
                 if row.step < self.step:
                     self._discard_after(row.step)
                 self.step = row.step
-                for name, value in grouped(row.numbers).items():
-                    self._write(Record(step=row.step, summary=scalar(name, value)))
+                for name, number in grouped(row.numbers).items():
+                    value = Summary.Value(tag=name, simple_value=number)
+                    self._write(Record(step=row.step, summary=Summary(value=[value])))
                 for name, line in row.health.items():
-                    self._write(Record(step=row.step, summary=text(f"health/{name}", line)))
+                    self._write(Record(step=row.step, summary=_text(f"health/{name}", line)))
                 self.file.flush()
             case Drawn(step=step, picture=picture):
                 with Image.open(picture) as opened:
@@ -75,6 +76,10 @@ class TensorBoardLog:
         start = SessionLog(status=SessionLog.START)
         self._write(Record(step=step + 1, session_log=start))
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: Any) -> None:
         record.wall_time = time.time()
         self.writer.write(record.SerializeToString())
+
+
+def _text(tag: str, lines: str) -> Any:
+    return text(tag, lines)  # type: ignore[no-untyped-call]
