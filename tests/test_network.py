@@ -50,6 +50,7 @@ translate in.png --model ab8.onnx -o 5.png
 info ab.pt2
 translate in.png --model ab8_openvino -o 7.png
 info ab.safetensors
+doctor
 """
 LOGS = """
 train --a a --b b --out logged --preset tiny --steps 2 --device cpu --set data.crop_size=16 \

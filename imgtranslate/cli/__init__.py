@@ -15,6 +15,7 @@ from imgtranslate._version import __version__
 from imgtranslate.cli import (
     cycle_check,
     demo,
+    doctor,
     evaluate,
     export,
     import_,
@@ -83,6 +84,7 @@ _add(MORE, "import", import_.import_, import_.EPILOG)
 _add(MORE, "info", info.info, info.EPILOG)
 _add(MORE, "serve", serve.serve, serve.EPILOG)
 _add(MORE, "demo", demo.demo, demo.EPILOG)
+_add(MORE, "doctor", doctor.doctor, doctor.EPILOG)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,0 +1,381 @@
+"""A description of this installation and machine, and a self-test of each engine.
+
+Each test runs in a process of its own, so that a package that crashes or hangs is a finding. The
+description has no paths, host or user names: it can be sent with a report of a fault.
+"""
+
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+from imgtranslate._version import __version__
+from imgtranslate.errors import one_line
+from imgtranslate.memory import available_memory, free_space, scratch_folder
+
+LARGEST_DIFFERENCE = 1.0  # of two engines, in levels of 8 bits
+PATIENCE = 180  # seconds for a test, most of which imports packages
+NO_FEATURES = ("dev", "docs")  # extras for work on imgtranslate itself
+INSTRUCTIONS = (
+    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16"),
+    *("amx_bf16", "asimd", "asimdhp", "bf16", "sve"),
+)
+VARIABLES = (
+    *("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("KMP_AFFINITY", "KMP_BLOCKTIME", "CUDA_VISIBLE_DEVICES", "PYTORCH_CUDA_ALLOC_CONF"),
+)
+REMEDIES = {
+    "model file": "Install imgtranslate again: pip install -U --force-reinstall imgtranslate",
+    "torch": "Install it again, as pytorch.org says for this machine: pip install -U torch",
+    "torchvision": "Install versions that fit each other: pip install -U torch torchvision",
+    "ONNX Runtime": "Install it again: pip install -U onnxruntime",
+    "OpenVINO": "Install it again: pip install -U openvino",
+    "GPU": "Update the driver, or train and translate with the CPU: --device cpu",
+}
+OTHER_INSTRUCTIONS = "Install a version or build of it that is made for older CPUs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTest:
+    """The result of one test."""
+
+    name: str
+    state: str  # ok, failed or not installed
+    seconds: float | None = None  # with the start of a process and all imports
+    difference: float | None = None  # from the first engine that ran, in levels of 8 bits
+    reason: str = ""  # of a failure
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """Everything that a report of a fault should contain."""
+
+    imgtranslate: str
+    python: str
+    system: str
+    cpu: str
+    cores: int
+    usable_cores: int
+    instructions: list[str]
+    memory_available: int  # bytes
+    memory_total: int | None
+    disk_free: int  # for temporary files
+    driver: str  # of NVIDIA GPUs
+    environment: dict[str, str]
+    packages: dict[str, str]  # versions; empty for a package that is missing
+    outdated: dict[str, str]  # the versions that imgtranslate needs
+    extras: dict[str, list[str]]  # the packages that each one lacks
+    torch: dict[str, Any] = field(default_factory=dict)  # as ``describe_torch`` found
+    self_tests: list[SelfTest]
+
+    @property
+    def failures(self) -> list[SelfTest]:
+        """The tests that failed."""
+        return [test for test in self.self_tests if test.state == "failed"]
+
+    @property
+    def notes(self) -> list[str]:
+        """Findings that are no failures, and what to do."""
+        notes = [
+            f"{name} {self.packages[name]}: imgtranslate needs {least}. Run pip install -U {name}"
+            for name, least in self.outdated.items()
+        ]
+        if self.driver and self.torch and not self.torch["devices"]:
+            notes.append(
+                f"GPU: there is a driver, {self.driver}, but torch {self.torch['version']} finds "
+                "no GPU. Install a build for this driver, as pytorch.org says"
+            )
+        return notes
+
+
+def diagnose() -> Diagnosis:
+    """Describe this machine and test the engines, in a few seconds. The network is not used."""
+    packages, outdated, extras = _packages()
+    tests, torch = _run_self_tests(packages)
+    processor = _text("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*:\s*(.+)$", processor, re.MULTILINE)
+    flags = set(" ".join(re.findall(r"^(?:flags|Features)\s*:(.+)$", processor, re.M)[:1]).split())
+    return Diagnosis(
+        imgtranslate=__version__,
+        python=f"{platform.python_version()}, {platform.python_implementation()}",
+        system=platform.platform(),
+        cpu=one_line(names[0] if names else platform.processor() or platform.machine()),
+        cores=os.cpu_count() or 1,
+        usable_cores=len(os.sched_getaffinity(0))
+        if sys.platform == "linux"
+        else os.cpu_count() or 1,
+        instructions=[name for name in INSTRUCTIONS if name in flags],
+        memory_available=available_memory(),
+        memory_total=_total_memory(),
+        disk_free=free_space(scratch_folder()),
+        driver=" ".join(
+            re.findall(r"Kernel Module\D*([\d.]+)", _text("/proc/driver/nvidia/version"))
+        ),
+        environment={name: _plain(os.environ[name]) for name in VARIABLES if name in os.environ},
+        packages=packages,
+        outdated=outdated,
+        extras=extras,
+        torch=torch,
+        self_tests=tests,
+    )
+
+
+# Packages
+
+
+def _packages() -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:
+    """Return versions, requirements that are not met, and what each extra lacks."""
+    packages: dict[str, str] = {}
+    outdated: dict[str, str] = {}
+    extras: dict[str, list[str]] = {}
+    for requirement in _requirements():
+        name = re.split(r"[^\w.-]", requirement)[0]
+        least = re.search(r">=\s*([\d.]+)", requirement)
+        extra = re.search(r"extra\s*==\s*['\"](\w+)", requirement)
+        if extra and extra[1] in NO_FEATURES:
+            continue
+        found = _version(name)
+        packages[name] = found
+        if extra:
+            extras.setdefault(extra[1], []).extend([] if found else [name])
+        if found and least and _numbers(found) < _numbers(least[1]):
+            outdated[name] = least[1]
+    return packages, outdated, extras
+
+
+def _requirements() -> list[str]:
+    try:
+        return requires("imgtranslate") or []
+    except PackageNotFoundError:  # imported from a folder, without being installed
+        return ["numpy", "onnx", "onnxruntime", "pillow", "safetensors", "torch", "torchvision"]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(?:\.\d+)*", text)
+    numbers = [int(part) for part in found[0].split(".")] if found else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+# Tests
+
+
+def _run_self_tests(packages: Mapping[str, str]) -> tuple[list[SelfTest], dict[str, Any]]:
+    """Translate one picture with a tiny network in each engine; also return the facts of torch."""
+    with tempfile.TemporaryDirectory(prefix="imgtranslate-") as name:
+        folder = Path(name)
+        tests = [_run_test("model file", folder)]
+        if tests[0].state != "ok":
+            return tests, {}
+        tests += [_run_test("torch", folder), _run_test("torchvision", folder)]
+        torch = json.loads(_text(folder / "torch.json") or "{}")
+        tests += [_run_test(f"GPU {gpu['device']}", folder) for gpu in torch.get("devices", [])]
+        tests.append(_run_test("ONNX Runtime", folder))
+        if packages.get("openvino"):
+            tests.append(_run_test("OpenVINO", folder))
+        else:
+            tests.append(SelfTest(name="OpenVINO", state="not installed"))
+        return _compared(tests, folder), torch
+
+
+def _run_test(name: str, folder: Path) -> SelfTest:
+    code = "from imgtranslate import doctor; import sys; doctor.self_test(sys.argv[1], sys.argv[2])"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    began = time.perf_counter()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, name, str(folder)],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return _failed(name, f"no answer within {PATIENCE} s")
+    if done.returncode < 0:
+        number = -done.returncode
+        cause = signal.Signals(number).name if number in [*signal.Signals] else str(number)
+        return _failed(name, f"crashed by {cause}", OTHER_INSTRUCTIONS if cause == "SIGILL" else "")
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").split("\n")
+        said = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
+        return _failed(name, said[-1] if said else f"exit status {done.returncode}")
+    return SelfTest(name=name, state="ok", seconds=round(time.perf_counter() - began, 2))
+
+
+def _failed(name: str, reason: str, remedy: str = "") -> SelfTest:
+    remedy = remedy or REMEDIES["GPU" if name.startswith("GPU") else name]
+    reason = without_paths(one_line(reason))
+    return SelfTest(name=name, state="failed", reason=reason, remedy=remedy)
+
+
+def _compared(tests: list[SelfTest], folder: Path) -> list[SelfTest]:
+    """Add the differences of the translations."""
+    import numpy as np
+
+    first: Any = None
+    compared = []
+    for test in tests:
+        file = _result_of(test.name, folder)
+        if test.state != "ok" or not file.is_file():
+            compared.append(test)
+            continue
+        output = np.load(file).astype(np.float64)
+        first = output if first is None else first
+        difference = float(np.abs(output - first).max()) * 127.5
+        if difference <= LARGEST_DIFFERENCE:
+            kept = SelfTest(
+                name=test.name, state="ok", seconds=test.seconds, difference=round(difference, 4)
+            )
+        else:
+            kept = _failed(test.name, f"differs by {difference:.1f} of 255 levels")
+        compared.append(kept)
+    return compared
+
+
+def _result_of(name: str, folder: Path) -> Path:
+    return folder / f"{name.replace(':', '-')}.npy"
+
+
+def self_test(name: str, folder: str) -> None:
+    """Run one test in this process. Any exception is a failure."""
+    import numpy as np
+
+    place, model = Path(folder), Path(folder, "model.safetensors")
+    if name == "model file":
+        _write_model(model)
+        np.save(place / "input.npy", np.random.default_rng(0).uniform(-1, 1, (1, 3, 32, 32)))
+        return
+    if name == "torchvision":
+        import torch
+        from torchvision.ops import nms  # type: ignore[import-untyped]
+
+        nms(torch.zeros(1, 4), torch.zeros(1), 0.5)  # compiled code of torchvision
+        return
+    values, output = np.load(place / "input.npy").astype(np.float32), None
+    if name == "ONNX Runtime":
+        from imgtranslate.engines.graph_engine import GraphEngine
+
+        output = GraphEngine.load(model).run(values)
+    elif name == "OpenVINO":
+        from imgtranslate.engines.network_graph import generator_graph
+        from imgtranslate.engines.openvino_runtime import answer_of, compile_model
+        from imgtranslate.model_files.checkpoint import load_arrays, read_model_header
+        from imgtranslate.model_files.export_header import IMAGE, TRANSLATED
+
+        graph = generator_graph(read_model_header(model)).model(load_arrays(model))
+        output = answer_of(compile_model(graph.SerializeToString()), {IMAGE: values})[TRANSLATED]
+    else:
+        from imgtranslate.engines.torch_engine import TorchEngine
+
+        device = name.removeprefix("GPU ") if name.startswith("GPU ") else "cpu"
+        output = TorchEngine.load(model, device=device).run(values)
+        if name == "torch":
+            (place / "torch.json").write_text(json.dumps(describe_torch()), encoding="utf-8")
+    np.save(_result_of(name, place), output)
+
+
+def _write_model(path: Path) -> None:
+    """Write a tiny generator, without torch."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from imgtranslate.engines.network_graph import generator_graph
+    from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
+    from imgtranslate.settings.config import ResnetConfig
+
+    header = ModelHeader(
+        generator=ResnetConfig(base_channels=8, num_blocks=1),
+        in_channels=3,
+        out_channels=3,
+        direction="ab",
+        source="a",
+        target="b",
+        load_size=32,
+        crop_size=32,
+        method="cyclegan",
+        step=0,
+    )
+    rng = np.random.default_rng(0)
+    tensors = {
+        name: rng.normal(0, 0.1, shape).astype(np.float32)
+        for name, (_, shape) in generator_graph(header).layout.items()
+    }
+    save_file(tensors, path, metadata={METADATA_KEY: header_json(header)})
+
+
+def describe_torch() -> dict[str, Any]:
+    """Describe the build of torch, its threads, and the GPUs that it can use."""
+    import torch
+
+    devices = []
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(number)
+            name = torch.cuda.get_device_name(number)
+            devices.append({"device": f"cuda:{number}", "name": name, "free": free, "total": total})
+    elif torch.backends.mps.is_available():
+        devices.append({"device": "mps", "name": "Apple GPU", "free": None, "total": None})
+    return {
+        "version": torch.__version__,  # with the kind of build, such as +cpu
+        "cuda": torch.version.cuda,
+        "hip": torch.version.hip,
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "devices": devices,
+    }
+
+
+# Privacy
+
+
+def without_paths(text: str) -> str:
+    """Remove the folders of paths and the name of the user from a text."""
+    home = str(Path("~").expanduser())
+    for place in sorted({sys.prefix, sys.base_prefix, str(Path.cwd()), home}, key=len)[::-1]:
+        if len(place) > 1:
+            text = text.replace(place, "…")
+    text = re.sub(r"(?<![\w…/])/(?:[^\s'\":,;()/]+/)+", "…/", text)
+    text = re.sub(r"\b[A-Za-z]:\\(?:[^\s'\":,;()\\]+\\)+", "…/", text)
+    user = Path(home).name
+    return re.sub(rf"\b{re.escape(user)}\b", "user", text) if len(user) > 2 else text
+
+
+def _plain(value: str) -> str:
+    """Return the value of an environment variable, unless it could be a path or a text."""
+    return value if re.fullmatch(r"[\w.,:;=+-]{1,60}", value) else "(set)"
+
+
+def _text(path: Path | str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _total_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
