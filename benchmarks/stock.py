@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812  # its name throughout the field
 from torch import Tensor, nn
 
 Layers = list[nn.Module]
@@ -33,16 +34,49 @@ class Residual(nn.Module):
         return x + body
 
 
-def resnet(*, in_channels: int, out_channels: int, base_channels: int, blocks: int) -> nn.Module:
-    """Build CycleGAN's generator."""
-    c = base_channels
+class Blur(nn.Module):
+    """A depthwise convolution by a fixed kernel, which halves or doubles the sides."""
+
+    def __init__(self, taps: Sequence[float], *, up: bool) -> None:
+        super().__init__()
+        line = torch.tensor(taps, dtype=torch.float64) / sum(taps)
+        self.kernel = torch.outer(line, line) * (4 if up else 1)
+        self.up = up
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c, h/2, w/2) or (n, c, 2h, 2w)."""
+        c = x.shape[1]
+        kernel = self.kernel.to(x).expand(c, 1, -1, -1)
+        if not self.up:
+            return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, stride=2, groups=c)
+        x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(x, kernel, stride=2, padding=2, groups=c)[:, :, 1:-1, 1:-1]
+
+
+def resnet(
+    *,
+    in_channels: int,
+    out_channels: int,
+    base_channels: int,
+    blocks: int,
+    antialias: bool = False,
+) -> nn.Sequential:
+    """Build CycleGAN's generator, or CUT's with blurs in place of strides."""
+    c, stride = base_channels, 1 if antialias else 2
     layers: Layers = [nn.ReflectionPad2d(3), *_normed(nn.Conv2d(in_channels, c, 7), c)]
     for width in (2 * c, 4 * c):
-        layers += _normed(nn.Conv2d(width // 2, width, 3, stride=2, padding=1), width)
+        layers += _normed(nn.Conv2d(width // 2, width, 3, stride=stride, padding=1), width)
+        layers += [Blur([1, 2, 1], up=False)] if antialias else []
     layers += [Residual(4 * c) for _ in range(blocks)]
     for width in (2 * c, c):
-        up = nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1)
-        layers += _normed(up, width)
+        if antialias:
+            up = nn.Conv2d(2 * width, width, 3, padding=1)
+            layers += [Blur([1, 3, 3, 1], up=True), *_normed(up, width)]
+        else:
+            transposed = nn.ConvTranspose2d(
+                2 * width, width, 3, stride=2, padding=1, output_padding=1
+            )
+            layers += _normed(transposed, width)
     layers += [nn.ReflectionPad2d(3), nn.Conv2d(c, out_channels, 7), nn.Tanh()]
     return nn.Sequential(*layers)
 
@@ -111,15 +145,20 @@ def unet(
     raise ValueError("a U-Net of no level")
 
 
-def patchgan(*, in_channels: int, base_channels: int, layers: int) -> nn.Module:
-    """Build a PatchGAN discriminator, which returns logits."""
+def patchgan(
+    *, in_channels: int, base_channels: int, layers: int, antialias: bool = False
+) -> nn.Module:
+    """Build a PatchGAN discriminator, which returns logits; CUT's has blurs for strides."""
     widths = [base_channels * min(2**i, 8) for i in range(layers + 1)]
-    found: Layers = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1)]
-    found.append(nn.LeakyReLU(0.2, True))
+    stride = 1 if antialias else 2
+    blur: Layers = [Blur([1, 2, 1], up=False)] if antialias else []
+    found: Layers = [nn.Conv2d(in_channels, widths[0], 4, stride=stride, padding=1)]
+    found += [nn.LeakyReLU(0.2, True), *blur]
     for i in range(1, layers + 1):
-        stride = 2 if i < layers else 1
-        found.append(nn.Conv2d(widths[i - 1], widths[i], 4, stride=stride, padding=1))
+        own = stride if i < layers else 1
+        found.append(nn.Conv2d(widths[i - 1], widths[i], 4, stride=own, padding=1))
         found += [nn.InstanceNorm2d(widths[i]), nn.LeakyReLU(0.2, True)]
+        found += blur if i < layers else []
     return nn.Sequential(*found, nn.Conv2d(widths[-1], 1, 4, padding=1))
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from benchmarks import stock
 from imgtranslate.data.loader import Batch
 from imgtranslate.settings.config import (
+    CutConfig,
     MultiScaleConfig,
     PatchGanConfig,
     ResidualEncoderConfig,
@@ -209,6 +210,77 @@ class BicycleGan:
         return losses | judged
 
 
+class Cut:
+    """arXiv 2007.15651: one direction, by contrast of patches; FastCUT mirrors some steps."""
+
+    def __init__(self, settings: Settings) -> None:
+        if not isinstance(settings.method, CutConfig):
+            raise TypeError("settings of another method")
+        self.method = settings.method
+        self.nets = {"generator": _generator(settings)}
+        self.layers, widths = _contrasted_layers(settings)
+        self.mlps = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, 256), nn.ReLU(), nn.Linear(256, 256)) for width in widths
+        )
+        self.nets |= {"projection": self.mlps, "discriminator": _discriminator(settings, 3)}
+        learning = (self.nets["generator"], self.mlps)
+        self.generators = adam(*learning, lr=settings.optimizer.lr)
+        self.discriminators = adam(self.nets["discriminator"], lr=settings.optimizer.lr)
+
+    def step(self, batch: Batch, rng: np.random.Generator) -> Losses:
+        """The discriminator, then the generator and the projection."""
+        a, b, judge = batch.real_a, batch.real_b, self.nets["discriminator"]
+        generator, identity = self.nets["generator"], self.method.nce_identity
+        mirrored = self.method.flip_equivariance and rng.random() < 0.5
+        fake = generator(a.flip(3) if mirrored else a)
+        same = generator(b.flip(3) if mirrored else b) if identity else None
+        _let_learn([judge], True)
+        judged = {"discriminator": 0.5 * _judge(judge, b, fake.detach(), "lsgan")}
+        descend(judged, self.discriminators)
+
+        _let_learn([judge], False)
+        weight = self.method.lambda_nce / (2 if identity else 1)
+        losses = {
+            "gan": gan(judge(fake), 1.0, "lsgan"),
+            "nce": self._contrast(a, fake, rng, mirrored=mirrored) * weight,
+        }
+        if same is not None:
+            losses["nce_identity"] = self._contrast(b, same, rng, mirrored=mirrored) * weight
+        descend(losses, self.generators)
+        return losses | judged
+
+    def _contrast(
+        self, picture: Tensor, made: Tensor, rng: np.random.Generator, *, mirrored: bool
+    ) -> Tensor:
+        """Equation 4, with the keys of the unmirrored picture."""
+        each = []
+        found = zip(self._features(picture), self._features(made), self.mlps, strict=True)
+        for key_map, query_map, mlp in found:
+            if mirrored:
+                query_map = query_map.flip(3)
+            count = key_map.shape[2] * key_map.shape[3]
+            size = min(self.method.nce_patches, count)
+            places = rng.choice(count, size=size, replace=False, shuffle=False)
+            keys, queries = (
+                _unit(mlp(features.flatten(2).transpose(1, 2)[:, places]))
+                for features in (key_map, query_map)
+            )
+            logits = queries @ keys.detach().transpose(1, 2) / self.method.nce_temperature
+            own = logits.diagonal(dim1=1, dim2=2)
+            each.append((logits.logsumexp(2) - own).mean())
+        return torch.stack(each).mean()
+
+    def _features(self, x: Tensor) -> list[Tensor]:
+        found = []
+        for index, layer in enumerate(self.nets["generator"].children()):
+            x = layer(x)
+            if index in self.layers:
+                found.append(x)
+            if index == self.layers[-1]:
+                break
+        return found
+
+
 def build_textbook(settings: Settings) -> Textbook:
     """Build a method with the papers' weights of losses; its networks' weights are torch's."""
     match settings.method.kind:
@@ -218,10 +290,27 @@ def build_textbook(settings: Settings) -> Textbook:
             return Pix2Pix(settings)
         case "bicyclegan":
             return BicycleGan(settings)
+        case "cut":
+            return Cut(settings)
 
 
 def _judge(judge: nn.Module, real: Tensor, fake: Tensor, mode: str) -> Tensor:
     return gan(judge(real), 1.0, mode) + gan(judge(fake), 0.0, mode)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return vectors / (vectors.square().sum(-1, keepdim=True).sqrt() + 1e-7)
+
+
+def _contrasted_layers(settings: Settings) -> tuple[list[int], list[int]]:
+    """Return indices and channels: the padded picture, two convolutions, blocks 1 and 5."""
+    config = settings.generator
+    if not isinstance(config, ResnetConfig):
+        raise TypeError("not the paper's generator")
+    c, first = config.base_channels, 12 if config.antialias else 10
+    last = first + max(0, min(4, config.num_blocks - 2))
+    indices = [0, 4, 8 if config.antialias else 7, *sorted({first, last})]
+    return indices, [3, 2 * c, 4 * c, 4 * c, 4 * c][: len(indices)]
 
 
 def _over_scales(maps: list[Tensor], target: float) -> Tensor:
@@ -242,6 +331,7 @@ def _generator(settings: Settings) -> nn.Module:
                 out_channels=3,
                 base_channels=config.base_channels,
                 blocks=config.num_blocks,
+                antialias=config.antialias,
             )
         case UnetConfig() as config:
             return stock.unet(
@@ -261,6 +351,7 @@ def _discriminator(settings: Settings, in_channels: int) -> nn.Module:
                 in_channels=in_channels,
                 base_channels=config.base_channels,
                 layers=config.num_layers,
+                antialias=config.antialias,
             )
         case MultiScaleConfig() as config:
             return stock.Scales(

@@ -66,6 +66,22 @@ def l1(x: Tensor, y: Tensor) -> Tensor:
     return F.l1_loss(x, y)
 
 
+def patch_nce(queries: Tensor, keys: Tensor, *, temperature: float) -> Tensor:
+    """Return the contrastive loss of patches (arXiv 2007.15651, equation 3).
+
+    ``queries``, ``keys``: unit vectors (n, s, d) of s patches of n pictures. Each query is to be
+    closer to the key of its own patch than to those of the s - 1 others of its picture. Only the
+    queries get a gradient. Similarities are in float32: rounding to bfloat16 would change a logit
+    by 0.06.
+    """
+    if queries.shape != keys.shape:
+        raise ValueError(f"shapes {tuple(queries.shape)} and {tuple(keys.shape)} differ")
+    with torch.autocast(queries.device.type, enabled=False):
+        logits = queries @ keys.detach().transpose(1, 2) / temperature  # (n, s, s)
+    own = torch.arange(logits.shape[1], device=logits.device).repeat(len(logits))
+    return F.cross_entropy(logits.flatten(0, 1), own)
+
+
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return the KL divergence from normal(0, 1), summed over z and averaged over images.
 

@@ -170,7 +170,14 @@ def test_the_penalty_trains_a_critic_and_nothing_else(num_scales: int, constant:
 
 
 def test_a_critic_without_slope_is_penalised_and_gives_no_nan() -> None:
-    critic = PatchGan(in_channels=3, base_channels=4, num_layers=1, norm="none", conv_bias="always")
+    critic = PatchGan(
+        in_channels=3,
+        base_channels=4,
+        num_layers=1,
+        norm="none",
+        conv_bias="always",
+        antialias=False,
+    )
     nn.init.zeros_(critic.head.weight)
     image = torch.randn(1, 3, 16, 16)
     penalty = gradient_penalty(critic, image, image, mix=torch.tensor([0.5]))

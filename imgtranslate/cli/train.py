@@ -110,8 +110,9 @@ def train(
         str | None,
         size_option(
             "NAME",
-            "Losses and networks. cyclegan needs no pairs; pix2pix and bicyclegan do. Their "
-            "variants: dualgan; pix2pix-paper, pix2pix-noise; cvae-gan, clr-gan. "
+            "Losses and networks. cyclegan and cut need no pairs, and cut learns A to B alone; "
+            "pix2pix and bicyclegan need pairs. Their variants: dualgan; fastcut; pix2pix-paper, "
+            "pix2pix-noise; cvae-gan, clr-gan. "
             "[dim]\\[default cyclegan][/dim]",
             autocompletion=complete_method,
         ),
@@ -120,8 +121,8 @@ def train(
         str,
         size_option(
             "NAME",
-            "Size and schedule. paper: as published, 256 px, 200 epochs. fast: for a laptop, "
-            "128 px, 20 epochs. tiny: for a trial, 64 px, 2000 steps. "
+            "Size and schedule. paper: as published, 256 px, 200 epochs (cut: 400). fast: for a "
+            "laptop, 128 px, 20 epochs. tiny: for a trial, 64 px, 2000 steps. "
             "[dim]\\[default paper][/dim]",
             show_default=False,
             autocompletion=complete_preset,
@@ -210,10 +211,10 @@ def train(
 ) -> None:
     """Learn to translate from pictures of one kind, A, to another, B, and back.
 
-    Without pairs (cyclegan) give two folders, --a and --b. With pairs (pix2pix,
-    bicyclegan) give two folders with equal file names, or --pairs. A training
-    writes a run: a folder with the models for translate, samples, a report, and
-    the state from which --resume continues.
+    Without pairs (cyclegan, cut) give two folders, --a and --b. With pairs
+    (pix2pix, bicyclegan) give two folders with equal file names, or --pairs. A
+    training writes a run: a folder with the models for translate, samples, a
+    report, and the state from which --resume continues.
     """
     if list_settings:
         from imgtranslate.cli.settings_help import print_settings

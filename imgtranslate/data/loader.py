@@ -46,7 +46,8 @@ class SampleDataset:
     """The sample at each position: uint8 (crop_size, crop_size, c) of A and of B.
 
     Unpaired sides are sampled independently. The two pictures of a pair get the same crop, flip and
-    rotation. ``caches`` save decoding and do not change samples.
+    rotation. ``caches`` save decoding and do not change samples. From the position ``decay_from``
+    on, pictures are loaded at ``crop_size`` if ``data.crop_size_in_decay`` asks for it.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class SampleDataset:
         *,
         paired: bool,
         caches: Caches | None = None,
+        decay_from: int | None = None,
     ) -> None:
         self.data = data = settings.data
+        self.decay_from = decay_from if data.crop_size_in_decay else None
         self.domains = (domain_a, domain_b)
         self.caches = caches
         self.channels = (data.channels_a, data.channels_b)
@@ -79,8 +82,11 @@ class SampleDataset:
         return self.domains[side].files[self._index_at(position, side=side)]
 
     def _sample(self, position: int, *, side: int) -> Pixels:
+        pixels = self._resized(self._index_at(position, side=side), side=side)
+        if self.decay_from is not None and position >= self.decay_from:
+            pixels = resize_shorter(pixels, self.data.crop_size, resample=self.resamples[side])
         sample = random_crop(
-            self._resized(self._index_at(position, side=side), side=side),
+            pixels,
             crop_size=self.data.crop_size,
             flip=self.data.flip,
             rotate=self.data.rotate,

@@ -11,6 +11,7 @@ from imgtranslate.data.loader import Batch
 from imgtranslate.data.sampling import BatchSplit, Purpose, integer_at, random_at
 from imgtranslate.losses import l1
 from imgtranslate.methods.bicyclegan import build_bicyclegan
+from imgtranslate.methods.cut import build_cut
 from imgtranslate.methods.cyclegan import AlternatingCycleGan, build_cyclegan
 from imgtranslate.methods.pix2pix import build_pix2pix
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup
@@ -18,6 +19,7 @@ from imgtranslate.methods.step import Method, MicroBatch, Networks, choose_execu
 from imgtranslate.networks import Resnet18Encoder, initialise, initialise_as_resnet
 from imgtranslate.settings.config import (
     BicycleGanConfig,
+    CutConfig,
     CycleGanConfig,
     Direction,
     OptimizerSettings,
@@ -260,6 +262,8 @@ def build_method(settings: Settings) -> Method:
             return build_pix2pix(config, settings)
         case BicycleGanConfig() as config:
             return build_bicyclegan(config, settings)
+        case CutConfig() as config:
+            return build_cut(config, settings)
 
 
 def parameter_count(learner: Learner) -> int:

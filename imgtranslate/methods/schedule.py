@@ -30,6 +30,14 @@ class Schedule:
         now = step + 1 if self.settings.schedule.constant_steps is not None else self.epoch(step)
         return self.settings.optimizer.lr * self._factor(now, constant, decay, validations)
 
+    def decay_position(self) -> int | None:
+        """Return the first position of a side in the decay part; None unless it is linear."""
+        if self.settings.schedule.kind != "linear":
+            return None
+        constant, _ = self._spans()
+        by_steps = self.settings.schedule.constant_steps is not None
+        return constant * (self.settings.train.batch_size if by_steps else self.longer_side)
+
     def total_steps(self) -> int:
         """Return the step at which training stops: the end of the schedule, or ``train.steps``."""
         total, train = sum(self._spans()), self.settings.train

@@ -8,6 +8,7 @@ from imgtranslate.networks.patchgan import (
     PatchGan,
     PixelGan,
 )
+from imgtranslate.networks.projection import PatchProjection
 from imgtranslate.networks.resnet import ResnetGenerator
 from imgtranslate.networks.unet import UnetGenerator
 
@@ -15,6 +16,7 @@ __all__ = [
     "AveragingPatchGan",
     "MultiScalePatchGan",
     "PatchGan",
+    "PatchProjection",
     "PixelGan",
     "ResidualEncoder",
     "Resnet18Encoder",

@@ -14,6 +14,7 @@ Norm = Literal["instance", "batch", "none", "instance_affine"]
 Upsample = Literal["transpose", "resize"]
 ConvBias = Literal["by_norm", "always"]
 PaddingMode = Literal["reflect", "zeros"]
+Features = dict[str, Tensor]  # (n, c, h', w') by the name of their tap
 
 
 def build_norm(norm: Norm, channels: int) -> nn.Module:

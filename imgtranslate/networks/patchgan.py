@@ -9,28 +9,46 @@ PatchGAN: arXiv 1611.07004, section 3.2.2 and appendix 6.1.2; several scales: Bi
 import torch.nn.functional as F  # noqa: N812  # the usual name
 from torch import Tensor, nn
 
-from imgtranslate.networks.layers import ConvBias, Norm, build_norm, full_precision, has_bias
+from imgtranslate.networks.layers import (
+    BlurDown,
+    ConvBias,
+    Norm,
+    build_norm,
+    full_precision,
+    has_bias,
+)
 
 
 class HiddenLayer(nn.Module):
-    """Conv, norm, LeakyReLU 0.2."""
+    """Conv, norm, LeakyReLU 0.2; with ``antialias`` a blur makes the stride."""
 
     def __init__(
-        self, *, in_channels: int, out_channels: int, stride: int, norm: Norm, bias: bool
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        halve: bool,
+        antialias: bool,
+        norm: Norm,
+        bias: bool,
     ) -> None:
         super().__init__()
+        stride = 2 if halve and not antialias else 1
         self.conv = nn.Conv2d(in_channels, out_channels, 4, stride=stride, padding=1, bias=bias)
         self.norm = build_norm(norm, out_channels)
+        self.blur = BlurDown() if halve and antialias else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.conv(x)), 0.2, inplace=True)
+        y: Tensor = self.blur(F.leaky_relu(self.norm(self.conv(x)), 0.2, inplace=True))
+        return y
 
 
 class PatchGan(nn.Module):
     """PatchGAN: (n, in_channels, h, w) -> (n, 1, about h / 2^num_layers, w / 2^num_layers) logits.
 
     With num_layers 1 to 5, one logit sees 16, 34, 70, 142 or 286 px; 3 layers map 256 px to
-    30 x 30 logits.
+    30 x 30 logits. With ``antialias`` a fixed blur halves the sides, as in CUT, and one logit of 3
+    layers sees 84 px.
     """
 
     def __init__(
@@ -41,16 +59,20 @@ class PatchGan(nn.Module):
         num_layers: int,
         norm: Norm,
         conv_bias: ConvBias,
+        antialias: bool,
     ) -> None:
         super().__init__()
         widths = [base_channels * min(2**i, 8) for i in range(num_layers + 1)]
-        self.stem = nn.Conv2d(in_channels, base_channels, 4, stride=2, padding=1)
+        stride = 1 if antialias else 2
+        self.stem = nn.Conv2d(in_channels, base_channels, 4, stride=stride, padding=1)
+        self.blur = BlurDown() if antialias else nn.Identity()
         self.hidden = nn.Sequential(
             *(
                 HiddenLayer(
                     in_channels=widths[i - 1],
                     out_channels=widths[i],
-                    stride=2 if i < num_layers else 1,
+                    halve=i < num_layers,
+                    antialias=antialias,
                     norm=norm,
                     bias=has_bias(norm, conv_bias),
                 )
@@ -60,7 +82,7 @@ class PatchGan(nn.Module):
         self.head = nn.Conv2d(widths[-1], 1, 4, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.leaky_relu(self.stem(x), 0.2, inplace=True)  # (n, c, h/2, w/2)
+        x = self.blur(F.leaky_relu(self.stem(x), 0.2, inplace=True))  # (n, c, h/2, w/2)
         x = self.hidden(x)  # (n, up to 8c, h / 2^num_layers - 1, ...)
         logits: Tensor = self.head(x)  # (n, 1, h / 2^num_layers - 2, ...)
         return full_precision(logits)
@@ -112,6 +134,7 @@ class MultiScalePatchGan(nn.Module):
                 num_layers=num_layers,
                 norm=norm,
                 conv_bias=conv_bias,
+                antialias=False,
             )
             for scale in range(num_scales)
         )
@@ -146,6 +169,7 @@ class AveragingPatchGan(nn.Module):
             num_layers=num_layers,
             norm=norm,
             conv_bias=conv_bias,
+            antialias=False,
         )
 
     def forward(self, x: Tensor) -> Tensor:

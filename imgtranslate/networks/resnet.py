@@ -2,6 +2,7 @@
 
 # ruff: noqa: D102  # the docstring of a class gives the shapes of ``forward``
 
+from collections.abc import Callable, Collection, Iterator
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from imgtranslate.networks.layers import (
     BlurDown,
     BlurUp,
     Dropout,
+    Features,
     HeadConv,
     Norm,
     PaddingMode,
@@ -52,7 +54,12 @@ class ConvLayer(nn.Module):
         self.norm = build_norm(norm, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(x)), inplace=True)
+        return self.activate(self.conv(x))
+
+    def activate(self, features: Tensor) -> Tensor:
+        """Return norm and ReLU of the convolution's output, which may be a tap and stays as is."""
+        normed: Tensor = self.norm(features)
+        return F.relu(normed, inplace=normed is not features)
 
 
 class ResidualBlock(nn.Module):
@@ -112,6 +119,10 @@ class ResnetGenerator(nn.Module):
     h and w are multiples of 4 and at least 8. ``padding`` applies to the first and last layer and
     the blocks. ``antialias`` resamples with a fixed blur, as CUT does, in place of ``upsample``.
     With ``recompute`` each layer stores only its input, and runs again in the backward pass.
+
+    ``tap_channels`` are the names and channels of the taps, in the order of the pass: ``input`` is
+    the padded picture, ``down1`` and ``down2`` are the outputs of the two convolutions that lead to
+    smaller features, before their norm, and ``block1``, … those of the residual blocks.
     """
 
     def __init__(
@@ -131,6 +142,8 @@ class ResnetGenerator(nn.Module):
         super().__init__()
         self.recompute = recompute
         c = base_channels
+        self.tap_channels = {"input": in_channels, "down1": 2 * c, "down2": 4 * c}
+        self.tap_channels |= {f"block{number}": 4 * c for number in range(1, num_blocks + 1)}
         mode: PaddingMode = "reflect" if padding == "reflect" else "zeros"
         self.stem = ConvLayer(
             in_channels=in_channels,
@@ -165,12 +178,49 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self._run(self.stem, x)  # (n, c, h, w)
-        for part in (self.down, self.blocks, self.up):  # (n, 4c, h/4, w/4) twice, (n, c, h, w)
+        for part in (self.down, self.blocks):  # (n, 4c, h/4, w/4)
             for layer in part:
                 x = self._run(layer, x)
+        return self._decode(x)
+
+    def encode(self, x: Tensor, taps: Collection[str]) -> Features:
+        """Return the features of ``taps``; no layer after the last of them runs."""
+        features: Features = {}
+        for name, tensor in self._encoder_outputs(x):
+            if name in taps:
+                features[name] = tensor
+            if len(features) == len(taps):
+                break
+        return features
+
+    def translate_and_encode(self, x: Tensor, taps: Collection[str]) -> tuple[Tensor, Features]:
+        """Return the translation, and the features of ``taps`` in the same pass."""
+        outputs = dict(self._encoder_outputs(x))
+        y = self._decode(outputs["bottleneck"])
+        return y, {name: tensor for name, tensor in outputs.items() if name in taps}
+
+    def _encoder_outputs(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield every tap, then the features that the decoder takes, each once it is computed."""
+        yield "input", F.pad(x, (3, 3, 3, 3), mode="reflect")
+        x, number = self._run(self.stem, x), 0
+        for layer in self.down:
+            if isinstance(layer, ConvLayer):
+                x, number = self._run(layer.conv, x), number + 1
+                yield f"down{number}", x
+                x = self._run(layer.activate, x)
+            else:
+                x = self._run(layer, x)
+        for number, block in enumerate(self.blocks, start=1):
+            x = self._run(block, x)
+            yield f"block{number}", x
+        yield "bottleneck", x  # (n, 4c, h/4, w/4)
+
+    def _decode(self, x: Tensor) -> Tensor:
+        for layer in self.up:  # (n, c, h, w)
+            x = self._run(layer, x)
         return torch.tanh(full_precision(self.head(x)))  # (n, out, h, w)
 
-    def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
+    def _run(self, layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
             y: Tensor = checkpoint(layer, x, use_reentrant=False)
             return y

@@ -8,7 +8,8 @@ skip unchanged.
 
 # ruff: noqa: D102  # the docstring of a class gives the shapes of ``forward``
 
-from typing import Literal
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the usual name
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from imgtranslate.networks.layers import (
     ConvBias,
     Dropout,
+    Features,
     Norm,
     Upsample,
     build_norm,
@@ -95,8 +97,12 @@ class DownLayer(nn.Module):
         self.norm = build_norm(norm, out_channels)
 
     def forward(self, x: Tensor, z: Tensor | None) -> Tensor:
-        x = self.activation(self.code(x, z))
-        y: Tensor = self.norm(self.conv(x))  # (n, out, h/2, w/2)
+        y: Tensor = self.norm(self.convolve(x, z))
+        return y
+
+    def convolve(self, x: Tensor, z: Tensor | None) -> Tensor:
+        """Return the features before the norm."""
+        y: Tensor = self.conv(self.activation(self.code(x, z)))  # (n, out, h/2, w/2)
         return y
 
 
@@ -140,6 +146,10 @@ class UnetGenerator(nn.Module):
 
     The innermost features may be 1 x 1: no norm follows them, so neither instance norm nor batch
     norm with a batch of 1 can fail.
+
+    ``tap_channels`` are the names and channels of the taps, in the order of the pass: ``input`` is
+    the picture, ``down1``, … are the outputs of the convolutions of the down layers, before their
+    norm.
     """
 
     def __init__(
@@ -165,6 +175,8 @@ class UnetGenerator(nn.Module):
         bias = has_bias(norm, conv_bias)
         widths = [base_channels * min(2**level, 8) for level in range(depth)]
         innermost = depth - 1
+        self.tap_channels = {"input": in_channels}
+        self.tap_channels |= {f"down{level}": width for level, width in enumerate(widths, start=1)}
 
         self.down = nn.ModuleList(
             DownLayer(
@@ -204,6 +216,35 @@ class UnetGenerator(nn.Module):
         for down in self.down:
             x = down(x, z)  # (n, widths[i], h / 2^(i+1), w / 2^(i+1))
             skips.append(x)
+        return self._decode(skips)
+
+    def encode(self, x: Tensor, taps: Collection[str]) -> Features:
+        """Return the features of ``taps``; no layer after the last of them runs."""
+        features: Features = {}
+        for name, tap, _ in self._levels(x):
+            if name in taps:
+                features[name] = tap
+            if len(features) == len(taps):
+                break
+        return features
+
+    def translate_and_encode(self, x: Tensor, taps: Collection[str]) -> tuple[Tensor, Features]:
+        """Return the translation, and the features of ``taps`` in the same pass."""
+        levels = list(self._levels(x))
+        y = self._decode([skip for _, _, skip in levels[1:]])
+        return y, {name: tap for name, tap, _ in levels if name in taps}
+
+    def _levels(self, x: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield name and features of every tap, and the input of the next layer."""
+        yield "input", x, x
+        for number, down in enumerate(cast(Iterable[DownLayer], self.down), start=1):
+            tap = down.convolve(x, None)
+            x = down.norm(tap)
+            if x is tap:  # no norm: the next activation would overwrite the tap
+                x = tap.clone()
+            yield f"down{number}", tap, x
+
+    def _decode(self, skips: list[Tensor]) -> Tensor:
         x = skips.pop()
         for up in self.up:
             x = self._join(skips.pop(), up(x))  # (n, 2 widths[i], h / 2^(i+1), w / 2^(i+1))

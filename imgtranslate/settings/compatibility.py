@@ -5,6 +5,7 @@ import math
 from imgtranslate.errors import UsageError
 from imgtranslate.settings.config import (
     BicycleGanConfig,
+    CutConfig,
     CycleGanConfig,
     DiscriminatorConfig,
     GeneratorConfig,
@@ -19,9 +20,11 @@ from imgtranslate.settings.config import (
     is_paired,
     latent_dim,
     learns_from_halves,
+    nce_taps,
     size_multiple,
     smallest_side,
     smallest_style,
+    taps_of,
 )
 
 
@@ -30,6 +33,7 @@ def check_settings(settings: Settings) -> None:
     _check_pictures(settings)
     _check_code(settings)
     _check_losses(settings)
+    _check_contrast(settings)
     _check_schedule(settings)
     _check_recompute(settings)
     check_sizes(settings)
@@ -141,9 +145,10 @@ def _check_code(settings: Settings) -> None:
         )
     if bicyclegan and not numbers:
         raise UsageError("generator.latent_dim 0: bicyclegan needs a latent code. Set it to 8")
-    if isinstance(settings.method, CycleGanConfig) and numbers:
+    if isinstance(settings.method, CycleGanConfig | CutConfig) and numbers:
         raise UsageError(
-            f"generator.latent_dim {numbers}: cyclegan has no latent code. Set it to 0"
+            f"generator.latent_dim {numbers}: {settings.method.kind} has no latent code. "
+            "Set it to 0"
         )
     if not isinstance(generator, ResnetConfig) and (numbers == 0) != (generator.z_at == "none"):
         raise UsageError(
@@ -184,6 +189,39 @@ def _check_losses(settings: Settings) -> None:
         raise UsageError(
             f"method: {', '.join(teaching)} are all 0, so no generator would learn. "
             "Set one of them above 0"
+        )
+
+
+def _check_contrast(settings: Settings) -> None:
+    """Refuse contrastive losses that the generator cannot compute, and those of cut compiled."""
+    method, data = settings.method, settings.data
+    if not isinstance(method, CutConfig):
+        return
+    if settings.train.compile == "on":
+        raise UsageError(
+            "train.compile on: does not support method.kind cut, which runs parts of the "
+            "generator. Leave train.compile out"
+        )
+    known, named = taps_of(settings.generator), nce_taps(method, settings.generator)
+    for tap in named:
+        if tap not in known:
+            raise UsageError(
+                f"method.nce_taps {method.nce_taps}: the {settings.generator.kind} generator has "
+                f"no features {tap or 'without a name'}. It has {', '.join(known)}"
+            )
+    if len({*named}) < len(named):
+        raise UsageError(
+            f"method.nce_taps {method.nce_taps}: names features twice. Remove the second"
+        )
+    a, b = data.channels_a, data.channels_b
+    if method.lambda_nce and a != b:
+        raise UsageError(
+            f"data.channels_a {a}, data.channels_b {b}: the contrastive loss of cut reads both "
+            f"sides with one encoder. Set both to {max(a, b)}, or use pix2pix or cyclegan"
+        )
+    if method.nce_supervised and not method.lambda_nce:
+        raise UsageError(
+            "method.nce_supervised true: needs method.lambda_nce, which is 0. Set it above 0"
         )
 
 
@@ -229,6 +267,8 @@ def _teaching_the_generator(config: MethodConfig) -> tuple[str, ...]:
     match config:
         case CycleGanConfig():  # lambda_identity is relative to lambda_a and lambda_b
             return ("lambda_gan_ab", "lambda_gan_ba", "lambda_a", "lambda_b")
+        case CutConfig():
+            return ("lambda_gan", "lambda_nce")
         case Pix2PixConfig() | BicycleGanConfig(paths="cvae"):
             return ("lambda_gan", "lambda_l1")
         case BicycleGanConfig(paths="clr"):

@@ -72,7 +72,7 @@ class ResnetConfig(Section):
     padding: Padding = "reflect"
     """Padding of the convolutions at the border of the picture"""
     antialias: bool = False
-    """Blur before downsampling and after upsampling (arXiv 1904.11486), as CUT does"""
+    """Resample with a blur (arXiv 1904.11486); unless set, on for cut above a crop of 64 px"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +113,8 @@ class PatchGanConfig(Section):
     """Normalisation of features; instance_affine is instance with a learnt scale and shift"""
     conv_bias: ConvBias = "by_norm"
     """Convolutions with a bias: only those before instance norm, or all"""
+    antialias: bool = False
+    """Downsample with a blur (arXiv 1904.11486); unless set, on for cut above a crop of 64 px"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +182,7 @@ class CycleGanConfig(Section):
     """CycleGAN's losses (arXiv 1703.10593, equations 1 to 3 and section 5.2)."""
 
     kind: Literal["cyclegan"] = "cyclegan"
-    """Losses: cyclegan learns both directions without pairs, the others A → B from pairs"""
+    """Losses: cyclegan learns both directions without pairs, cut A → B; the others from pairs"""
     update: Literal["joint", "alternating"] = "joint"
     """Update of the two generators: both in one step, or one after the other"""
     gan_mode: GanMode = "lsgan"
@@ -241,7 +243,31 @@ class BicycleGanConfig(Section):
     """Use one discriminator for both paths"""
 
 
-MethodConfig = CycleGanConfig | Pix2PixConfig | BicycleGanConfig
+@dataclass(frozen=True, kw_only=True)
+class CutConfig(Section):
+    """CUT's and FastCUT's losses (arXiv 2007.15651, equations 1 to 5)."""
+
+    kind: Literal["cut"] = "cut"
+    gan_mode: GanMode = "lsgan"
+    lambda_penalty: Weight = 10.0
+    lambda_gan: Weight = 1.0
+    lambda_nce: Weight = 1.0
+    """Weight of the contrastive loss, which keeps the content of a picture; 0 removes it"""
+    nce_identity: bool = True
+    """Share lambda_nce with the contrastive loss of B → B, which preserves colours"""
+    nce_patches: Annotated[int, Interval(ge=1, le=65_536)] = 256
+    """Patches of each picture and tap that the contrastive loss compares"""
+    nce_temperature: Annotated[float, Interval(ge=0.001, le=1000)] = 0.07
+    """Temperature of the contrastive loss; a lower one weights similar patches more"""
+    nce_taps: str = ""
+    """Features to compare, as in input,down1,down2,block1; if empty, five, or those there are"""
+    flip_equivariance: bool = False
+    """Mirror the input in half of the steps, and its translation must be mirrored too"""
+    nce_supervised: bool = False
+    """Compare a translation with its true B, for pairs that do not fit pixel by pixel"""
+
+
+MethodConfig = CycleGanConfig | Pix2PixConfig | BicycleGanConfig | CutConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,6 +306,8 @@ class DataSettings(Section):
     """Resizing filter of A; nearest preserves the colours of label maps"""
     resample_b: Resample = "bicubic"
     """Resizing filter of B; nearest preserves the colours of label maps"""
+    crop_size_in_decay: bool = False
+    """Load pictures at data.crop_size while the linear schedule lowers the learning rate"""
     flip: bool = True
     """Mirror half of the samples left to right"""
     rotate: bool = False
@@ -425,12 +453,41 @@ def fields_of(section: type[Section]) -> tuple[dataclasses.Field[Any], ...]:
 
 def is_paired(config: MethodConfig) -> bool:
     """Return whether the method learns from pairs."""
+    if isinstance(config, CutConfig):
+        return config.nce_supervised
     return not isinstance(config, CycleGanConfig)
 
 
 def learns_both_ways(config: MethodConfig) -> bool:
     """Return whether the method also learns to translate from B to A."""
     return isinstance(config, CycleGanConfig)
+
+
+def taps_of(config: GeneratorConfig) -> tuple[str, ...]:
+    """Return the names of the generator's taps, in the order of its pass."""
+    match config:
+        case ResnetConfig():
+            blocks = (f"block{number}" for number in range(1, config.num_blocks + 1))
+            return ("input", "down1", "down2", *blocks)
+        case UnetConfig():
+            return ("input", *(f"down{level}" for level in range(1, config.depth + 1)))
+
+
+def nce_taps(method: CutConfig, generator: GeneratorConfig) -> tuple[str, ...]:
+    """Return the taps that the contrastive loss compares.
+
+    By default the picture, the two downsamplings, and the blocks 1 and 5 of a ResNet; of fewer than
+    six blocks the first and the last but one. For a UNet the picture and its first four levels.
+    """
+    if method.nce_taps:
+        return tuple(name.strip() for name in method.nce_taps.split(","))
+    match generator:
+        case ResnetConfig(num_blocks=count):
+            last = max(1, min(5, count - 1))
+            wanted = {"input", "down1", "down2", "block1", f"block{last}"}
+        case UnetConfig():
+            wanted = {"input", "down1", "down2", "down3", "down4"}
+    return tuple(name for name in taps_of(generator) if name in wanted)
 
 
 def learns_from_halves(config: MethodConfig) -> bool:

@@ -28,6 +28,7 @@ from imgtranslate.settings.presets import METHODS, PRESETS
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+LARGEST_PLAIN_CUT = 64  # px, largest crop for which cut resamples without blur (docs/cut.md)
 LARGEST_TEXT = 64 * 2**20  # bytes of a settings file; a run's lists its held-out pictures
 
 SECTIONS: Mapping[str, tuple[type[Section], ...]] = {  # the classes of each, its default first
@@ -133,11 +134,12 @@ def _method_name(method: str | None, chosen: Tree) -> str:
 
 def _base(method: str, preset: str, chosen: Tree) -> Tree:
     """Merge the preset over the method, without the settings that ``chosen`` replaces."""
-    lower = merge(METHODS[method], PRESETS[nearest(preset, PRESETS, what="`preset`")])
+    changes = {**PRESETS[nearest(preset, PRESETS, what="`preset`")]}
+    if chosen.get("schedule", {}).keys() & {"epochs", "decay_epochs"}:
+        changes.pop("schedule", None)
+    lower = merge(METHODS[method], changes)
     if lower["method"]["kind"] != "bicyclegan":
         lower.pop("encoder", None)
-    if chosen.get("schedule", {}).keys() & {"epochs", "decay_epochs"}:
-        lower.pop("schedule", None)
     return {name: _known(name, values, chosen.get(name, {})) for name, values in lower.items()}
 
 
@@ -159,6 +161,11 @@ def _derive(tree: Tree) -> Tree:
         derived["generator"] = {"depth": min(max(crop.bit_length() - 1, 5), 8)}
     else:
         derived["generator"] = {"num_blocks": 6 if crop <= 128 else 9}
+    if tree.get("method", {}).get("kind") == "cut" and crop > LARGEST_PLAIN_CUT:
+        for section in ("generator", "discriminator"):
+            blurred = _known(section, {"antialias": True}, tree.get(section, {}))
+            derived[section] = derived.get(section, {}) | blurred
+        derived["init"] = {"kind": "xavier"}
     encoder = tree.get("encoder", {}).get("kind")
     if encoder == "residual" and crop <= 128:
         derived["encoder"] = {"num_blocks": 3}

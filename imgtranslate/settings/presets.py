@@ -22,6 +22,12 @@ _BICYCLEGAN: Tree = {
 }
 
 
+_CUT: Tree = {
+    "data": {"crop_size_in_decay": True},
+    "schedule": {"epochs": 200, "decay_epochs": 200},
+}
+
+
 def _bicyclegan(paths: str) -> Tree:
     return {
         **_BICYCLEGAN,
@@ -35,7 +41,18 @@ METHODS: Mapping[str, Tree] = {
     "cyclegan": {"method": {"kind": "cyclegan"}},
     "pix2pix": {**_UNET, "method": {"kind": "pix2pix"}},
     "bicyclegan": _bicyclegan("both"),
+    "cut": {**_CUT, "method": {"kind": "cut"}},
     # Variants
+    "fastcut": {
+        **_CUT,
+        "method": {
+            "kind": "cut",
+            "lambda_nce": 10.0,
+            "nce_identity": False,
+            "flip_equivariance": True,
+        },
+        "schedule": {"epochs": 150, "decay_epochs": 50},
+    },
     "dualgan": {
         "method": {
             "kind": "cyclegan",

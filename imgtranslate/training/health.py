@@ -15,6 +15,7 @@ from imgtranslate.metrics.brightness import INVERTED
 from imgtranslate.runs.folder import MetricsRow, Run
 from imgtranslate.settings.config import (
     BicycleGanConfig,
+    CutConfig,
     CycleGanConfig,
     MethodConfig,
     MultiScaleConfig,
@@ -264,7 +265,7 @@ def _gan_weight(name: str, method: MethodConfig) -> float:
     match method:
         case CycleGanConfig():
             return method.lambda_gan_ab if name.endswith("ab") else method.lambda_gan_ba
-        case Pix2PixConfig() | BicycleGanConfig():
+        case Pix2PixConfig() | BicycleGanConfig() | CutConfig():
             return method.lambda_gan
 
 

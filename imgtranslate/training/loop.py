@@ -78,7 +78,13 @@ def learn(
     # Data, log and measures
     workers = choose_workers(settings, learner.device)
     caches = open_caches(domains, settings.data, workers=workers)
-    dataset = SampleDataset(*domains, settings, paired=is_paired(settings.method), caches=caches)
+    dataset = SampleDataset(
+        *domains,
+        settings,
+        paired=is_paired(settings.method),
+        caches=caches,
+        decay_from=schedule.decay_position(),
+    )
     validation = Validation(settings=settings, domains=domains)
     crops: Crops = ([], [])
     if group.leads and first < total:

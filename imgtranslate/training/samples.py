@@ -14,7 +14,7 @@ from imgtranslate.images.figures import comparison
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.step import evaluating, noise
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import Settings, latent_dim
+from imgtranslate.settings.config import Settings, is_paired, latent_dim
 
 SAMPLE_ROWS = 4
 CODES = 4  # samples of one input, if the generator takes a code
@@ -47,8 +47,11 @@ def write_samples(run: Run, learner: Learner, crops: Crops) -> Path:
         else:
             fakes = _translations(models["ab"], a, settings, learner.device)
             numbers = [f" {index + 1}" for index in range(CODES)] if len(fakes) > 1 else [""]
-            titles = [name_a, *(f"to {name_b}{number}" for number in numbers), f"true {name_b}"]
-            columns = [a, *fakes, b]
+            titles = [name_a, *(f"to {name_b}{number}" for number in numbers)]
+            columns = [a, *fakes]
+            if is_paired(settings.method):
+                titles.append(f"true {name_b}")
+                columns.append(b)
     figure = comparison(list(zip(*columns, strict=True)), titles=titles)
     with explained(run.samples):  # the folder may have been removed
         run.samples.mkdir(exist_ok=True)

@@ -95,6 +95,24 @@ BICYCLEGAN: Tree = {
     },
     "encoder": {"kind": "residual", "base_channels": 64, "num_blocks": 4, "norm": "instance"},
 }
+CUT: Tree = {
+    "method": {
+        "kind": "cut",
+        "gan_mode": "lsgan",
+        "lambda_gan": 1.0,
+        "lambda_nce": 1.0,
+        "nce_identity": True,
+        "nce_patches": 256,
+        "nce_temperature": 0.07,
+        "flip_equivariance": False,
+        "nce_supervised": False,
+    },
+    "generator": {**CYCLEGAN["generator"], "antialias": True},
+    "discriminator": {"antialias": True},
+    "init": {"kind": "xavier"},
+    "data": {"crop_size_in_decay": True},
+    "schedule": {"epochs": 200, "decay_epochs": 200},
+}
 TABLE: dict[str, Tree] = {
     "cyclegan": CYCLEGAN,
     "pix2pix": PIX2PIX,
@@ -124,7 +142,16 @@ TABLE: dict[str, Tree] = {
         },
     )
     | {"generator": {**UNET, "dropout": True}},
+    "cut": CUT,
+    "fastcut": merge(
+        CUT,
+        {
+            "method": {"lambda_nce": 10.0, "nce_identity": False, "flip_equivariance": True},
+            "schedule": {"epochs": 150, "decay_epochs": 50},
+        },
+    ),
 }
+UNPAIRED = ("cyclegan", "dualgan", "cut", "fastcut")
 
 
 def build(method: str, **data: Any) -> Settings:
@@ -153,7 +180,10 @@ def test_defaults(method: str) -> None:
 
 @pytest.mark.parametrize("method", TABLE)
 def test_which_methods_need_pairs(method: str) -> None:
-    assert is_paired(build(method).method) == (method not in ("cyclegan", "dualgan"))
+    assert is_paired(build(method).method) == (method not in UNPAIRED)
+    if "cut" in method:
+        layers: list[Tree] = [{"data": {"pairs": "p"}, "method": {"nce_supervised": True}}]
+        assert is_paired(build_settings(method=method, layers=layers).method)
 
 
 @pytest.mark.parametrize("encoder", ["residual", "resnet18"])

@@ -23,7 +23,7 @@ PLAIN: dict[str, Any] = {
 
 def build(**changes: Any) -> PatchGan:
     torch.manual_seed(0)
-    return PatchGan(**{**PLAIN, **changes})
+    return PatchGan(**{**PLAIN, "antialias": False, **changes})
 
 
 def build_scales(num_scales: int, **changes: Any) -> MultiScalePatchGan:
