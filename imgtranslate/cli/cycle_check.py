@@ -1,5 +1,6 @@
 """``imgtranslate cycle-check``."""
 
+import contextlib
 import json
 import textwrap
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from imgtranslate.cli.options import Device, Gpu, device_of, directions_from, op
 from imgtranslate.cli.report import save
 from imgtranslate.cli.stopping import stop_on_signals
 from imgtranslate.cli.terminal import examples, printable, progress_bar, result, say, say_error
-from imgtranslate.errors import UsageError, counted, nearest
+from imgtranslate.errors import CheckpointError, UsageError, counted, nearest
 
 if TYPE_CHECKING:
     from imgtranslate.evaluation.cycle_check.schema import (
@@ -31,8 +32,10 @@ EPILOG = examples(
     "imgtranslate cycle-check ./zebras --run runs/horses2zebras --from b --json",
     "imgtranslate cycle-check ./horses --ab ab.safetensors --ba ba.safetensors --fail-above 0.1",
     "imgtranslate cycle-check --run runs/horses2zebras --fail-on collapsed --fail-on does-nothing",
+    "imgtranslate cycle-check ./horses --ab ab.safetensors --fail-on loses-content",
 )
 ROWS = 20  # pictures in the table
+ONE_WAY_CELLS = ("content", "change", "bright")
 NAME = 30  # columns; with five cells a line has 80
 LINE = 80  # columns of a sentence
 STOPPING = "stopping after this picture"
@@ -47,12 +50,13 @@ def cycle_check(
             show_default="the held-out pictures of the run",
         ),
     ] = None,
-    run: Annotated[Path | None, option("RUN", "Run whose two models are checked.")] = None,
+    run: Annotated[Path | None, option("RUN", "Run whose models are checked.")] = None,
     ab: Annotated[
         Path | None, option("FILE", "Model from A to B, in place of --run.", "--ab")
     ] = None,
     ba: Annotated[
-        Path | None, option("FILE", "Model from B to A, in place of --run.", "--ba")
+        Path | None,
+        option("FILE", "Model from B to A, the way back. Without it content is checked.", "--ba"),
     ] = None,
     start: Annotated[
         str | None,
@@ -84,7 +88,8 @@ def cycle_check(
         option(
             "VERDICT",
             "Exit with status 1 on this verdict: hides-information, collapsed, "
-            "inverts-brightness, recovers-nothing, does-nothing or recovers-in-part. Repeatable.",
+            "inverts-brightness, recovers-nothing, does-nothing or recovers-in-part; "
+            "loses-content without a way back. Repeatable.",
         ),
     ] = None,
     device: Device = "auto",
@@ -96,8 +101,11 @@ def cycle_check(
     It is measured again with the translation saved as JPEG, with slight noise, and
     slightly blurred. The change is the difference between picture and translation.
     The verdict is healthy, or names a fault: hides information, collapsed, inverts
-    brightness, recovers nothing, does nothing, recovers in part. A check of the
-    held-out pictures of a run is saved in the run and shown on its report.html.
+    brightness, recovers nothing, does nothing, recovers in part. A model without a
+    way back, as of cut or pix2pix, is checked for kept content instead: do the edges
+    of translation and picture agree? Its faults are collapsed, inverts brightness,
+    loses content, does nothing. A check of the held-out pictures of a run is saved
+    in the run and shown on its report.html.
     The exit status is 1 if a picture fails, the error exceeds --fail-above, or a
     verdict of --fail-on is found.
     """
@@ -117,14 +125,21 @@ def cycle_check(
         )
     verdicts = [_verdict(name) for name in fail_on or []]
     models = _models(run, ab, ba)
-    headers = tuple(read_model_header(model) for model in models)
+    headers = [read_model_header(model) for model in models]
+    both = len(models) == 2
+    _refuse_unjudged(verdicts, fail_above, both=both, model=run or models[0])
     sources = _sources(inputs or [], run, start, headers)
     if output is not None:
         refuse_output(output, sources)
-    refuse_unless_pair(*headers)
-    forward, backward = (load(model, device=device_of(device, gpu)) for model in models)
+    if both:
+        refuse_unless_pair(*headers)
+    forward, *rest = (load(model, device=device_of(device, gpu)) for model in models)
+    backward = rest[0] if rest else None
     domains = (forward.header.source, forward.header.target)
-    say(f"{' → '.join(domains)} and back on {forward.device} with {forward.runtime}")
+    way = " → ".join(domains) + (" and back" if both else "")
+    say(f"{way} on {forward.device} with {forward.runtime}")
+    if not both:
+        say(f"{run or ab}: has no way back, so the kept content is checked, not the cycle")
 
     scores: list[CycleScore] = []
     with stop_on_signals(STOPPING) as stopped, progress_bar("checking") as show:
@@ -145,11 +160,12 @@ def cycle_check(
     ways, identities = {source.direction for source in sources}, {}
     if run is not None and len(ways) == 1 and not partial:
         (way,) = ways
-        identities[way] = identity_errors(run, translator=forward if way == "ab" else backward)
+        generator = backward if way == "ba" and backward is not None else forward
+        identities[way] = identity_errors(run, translator=generator)
     found = results_of(
         scores,
         identities=identities,
-        steps={model.header.direction: model.header.step for model in (forward, backward)},
+        steps={header.direction: header.step for header in headers},
         fail_above=fail_above,
         fail_on=verdicts,
         partial=partial,
@@ -176,28 +192,66 @@ def _verdict(name: str) -> "Verdict":
     return spelled[nearest(dashed, spelled, what="--fail-on")]
 
 
-def _models(run: Path | None, ab: Path | None, ba: Path | None) -> tuple[Path, Path]:
-    """Return the files of both models."""
+def _refuse_unjudged(
+    verdicts: "Sequence[Verdict]", fail_above: float | None, *, both: bool, model: Path
+) -> None:
+    """Raise ``UsageError`` for a requirement that these models cannot meet or miss."""
+    from imgtranslate.evaluation.cycle_check.verdicts import ONE_WAY_FAULTS
+
+    if both and "loses content" in verdicts:
+        raise UsageError(
+            "--fail-on loses-content: is judged of models without a way back. Use recovers-nothing"
+        )
+    if both:
+        return
+    if fail_above is not None:
+        raise UsageError(
+            f"--fail-above: {model} has no way back, so no cycle error. Use --fail-on loses-content"
+        )
+    spelled = [fault.replace(" ", "-") for fault in ONE_WAY_FAULTS]
+    for verdict in verdicts:
+        if verdict not in (*ONE_WAY_FAULTS, "healthy", "not judged"):
+            raise UsageError(
+                f"--fail-on {verdict.replace(' ', '-')}: {model} has no way back. "
+                f"Use {', '.join(spelled[:-1])} or {spelled[-1]}"
+            )
+
+
+def _models(run: Path | None, ab: Path | None, ba: Path | None) -> list[Path]:
+    """Return the files of both models, or of the only one if there is no way back."""
     if run is not None and (ab or ba):
         raise UsageError("--run: cannot be combined with --ab or --ba. Give a run or two models")
     if run is not None:
         from imgtranslate.translation.translator import find_model
 
-        return find_model(run, direction="ab"), find_model(run, direction="ba")
-    if ab is None or ba is None:
+        models = [find_model(run, direction="ab")]
+        with contextlib.suppress(CheckpointError):  # trained in one direction only
+            models.append(find_model(run, direction="ba"))
+        return models
+    if ab is None:
         raise UsageError(
-            "--run: not given. Name the folder of a run, or two models with --ab and --ba"
+            "--run: not given. Name the folder of a run, two models with --ab and --ba, or --ab "
+            "alone for a model without a way back"
         )
-    return ab, ba
+    return [ab] if ba is None else [ab, ba]
 
 
 def _sources(
-    inputs: list[str], run: Path | None, start: str | None, headers: "tuple[ModelHeader, ...]"
+    inputs: list[str], run: Path | None, start: str | None, headers: "Sequence[ModelHeader]"
 ) -> list["CycleSource"]:
     """Find the pictures to check: the inputs, or the held-out pictures of the run."""
     from imgtranslate.evaluation.cycle_check.check import find_sources, held_out_sources
 
     directions = directions_from(start)
+    if len(headers) == 1:
+        only = headers[0]
+        if start is not None and directions != [only.direction]:
+            raise UsageError(
+                f"--from {start}: the only model translates {only.source} to {only.target}. "
+                "Leave the option out"
+            )
+        directions = [only.direction]
+        headers = [only, only]
     if inputs:
         header = headers[0 if directions[0] == "ab" else 1]
         return find_sources(inputs, direction=directions[0], channels=header.in_channels)
@@ -212,7 +266,8 @@ def _table(found: "CycleCheckFile", *, domains: tuple[str, str]) -> list[str]:
     ``domains``: the names of A and B.
     """
     rows = [row for row in found.images if row.error is None]
-    titles = ("error", "PSNR", "SSIM", "change", "identity")
+    one_way = any(row.content is not None or row.mae is None for row in rows)
+    titles = ONE_WAY_CELLS if one_way else ("error", "PSNR", "SSIM", "change", "identity")
     lines = [_cells("", titles)] if rows else []
     lines += [_row_line(row) for row in rows[:ROWS]]
     if len(rows) > ROWS:
@@ -230,13 +285,16 @@ def _table(found: "CycleCheckFile", *, domains: tuple[str, str]) -> list[str]:
 def _direction_lines(
     domains: tuple[str, str], found: "DirectionFigures", rows: "Sequence[Row]"
 ) -> list[str]:
-    from imgtranslate.evaluation.cycle_check.schema import TITLES, worst_of
+    from imgtranslate.evaluation.cycle_check.schema import worst_of
 
     source, target = map(printable, domains)
     spreads = dict(found)
-    lines = [f"{source} → {target} and back, {counted(found.count, 'picture')}:"]
+    back = " and back" if found.mae is not None else ""
+    lines = [f"{source} → {target}{back}, {counted(found.count, 'picture')}:"]
     lines.append(_cells("", ("mean", "spread", "95 % interval")))
-    lines += [_spread_line(said, spreads[key]) for key, said in TITLES.items()]
+    lines += [_spread_line(said, spreads[key]) for key, said in found.titles.items()]
+    if found.other_content is not None:
+        lines.insert(3, _cells("  with other pictures", (f"{found.other_content:.4f}",)))
     if found.identity is None:
         lines.append(f"identity: not measured, without pictures of {target} of as many channels")
     else:
@@ -262,6 +320,9 @@ def _spread_line(said: str, spread: "Spread | None") -> str:
 
 
 def _row_line(row: "Row") -> str:
+    if row.mae is None:
+        figures = (row.content, row.change, row.brightness)
+        return _cells(row.path, ["-" if n is None else f"{n:.4f}" for n in figures])
     ratio = "equal" if row.psnr is None else f"{row.psnr:.1f}"
     error, *others = (
         "-" if number is None else f"{number:.4f}"

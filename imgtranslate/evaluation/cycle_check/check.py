@@ -1,4 +1,7 @@
-"""The cycle check of many pictures: list them, refuse models that are no pair, check each."""
+"""The cycle check of many pictures: list them, refuse models that are no pair, check each.
+
+A model without a way back has no cycle; its check measures the content that it keeps.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +23,7 @@ from imgtranslate.evaluation.cycle_check.scores import (
     CycleResult,
     CycleScore,
     CycleSource,
+    check_one_way,
     check_picture,
     identity_error,
 )
@@ -87,20 +91,22 @@ def check_sources(
     sources: Sequence[CycleSource],
     *,
     ab: Translator,
-    ba: Translator,
+    ba: Translator | None,
     output: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
     notice: Callable[[str], None] = lambda _: None,
 ) -> Iterator[CycleScore]:
     """Check each picture in its direction; draw a figure or strips if ``output`` is given.
 
+    Without ``ba`` all pictures are translated by ``ab``, and the content is checked.
     ``stop`` is called before each picture; when it returns True, the check ends with the pictures
     before, which are in the figure. ``notice`` is called once if a picture is much larger than
     those of the training. The first measured picture of a direction is also checked as its negative
     upside down. A picture whose strip cannot be written fails. Raises ``UsageError`` if the two
     models are not a pair.
     """
-    refuse_unless_pair(ab.header, ba.header)
+    if ba is not None:
+        refuse_unless_pair(ab.header, ba.header)
     as_figure = output is not None and is_figure(output)
     strips = [] if output is None or as_figure else strip_targets(sources, output)
     in_figure = evenly_spaced(range(len(sources)), FIGURE_ROWS) if as_figure else []
@@ -112,15 +118,9 @@ def check_sources(
         if stop():
             break
         way = source.direction
-        forward, backward = (ab, ba) if way == "ab" else (ba, ab)
+        forward, backward = (ab, ba) if ba is None or way == "ab" else (ba, ab)
         try:
-            result = check_picture(
-                source.path,
-                source.domain,
-                forward=forward,
-                backward=backward,
-                turned=way not in turned,
-            )
+            result = _check(source, forward, backward, turned=way not in turned)
             turned.add(way)
             line = size_notice(source.path, result.real, forward.header)
             if line and not noticed:
@@ -129,11 +129,13 @@ def check_sources(
             if strips:
                 draw_strip(strips[number], result, forward=forward.header)
         except ImgTranslateError as error:
+            lacking = ("mae", "psnr", "ssim", "change", "identity") if backward else ("change",)
             row = Row(
-                path=str(source.path), direction=forward.header.direction,
-                mae=None, psnr=None, ssim=None, change=None, identity=None,
+                path=str(source.path),
+                direction=forward.header.direction,
+                **dict.fromkeys(lacking),
                 error=str(error).removeprefix(f"{source.path}: "),
-            )  # fmt: skip
+            )
             yield CycleScore(row=row)
             continue
         if number in in_figure:
@@ -142,6 +144,15 @@ def check_sources(
 
     if output is not None and shown:
         draw_figure(output, shown)
+
+
+def _check(
+    source: CycleSource, forward: Translator, backward: Translator | None, *, turned: bool
+) -> CycleResult:
+    path, domain = source.path, source.domain
+    if backward is None:
+        return check_one_way(path, domain, forward=forward, turned=turned)
+    return check_picture(path, domain, forward=forward, backward=backward, turned=turned)
 
 
 def identity_errors(run: Path, *, translator: Translator) -> list[float]:

@@ -1,4 +1,7 @@
-"""Drawings of a cycle check, Real | Fake | Recovered: a strip of each picture, or one figure."""
+"""Drawings of a cycle check, Real | Fake | Recovered: a strip of each picture, or one figure.
+
+Without a way back there is no recovered picture.
+"""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -56,12 +59,17 @@ def draw_strip(path: Path, result: CycleResult, *, forward: ModelHeader) -> None
 
     The row below shows the pictures recovered from a degraded fake.
     """
-    errors = result.score.row.degraded()
-    harms = (f"after {kind}: error {errors[kind][0]:.4f}" for kind in result.recovered_after)
+    rows, captions = [_panels(result)], [_caption(result)]
+    if result.recovered_after:
+        errors = result.score.row.degraded()
+        harms = (f"after {kind}: error {errors[kind][0]:.4f}" for kind in result.recovered_after)
+        rows.append([*result.recovered_after.values()])
+        captions.append("Recovered " + " · ".join(harms))
+    titles = [f"Real {forward.source}", f"Fake {forward.target}", f"Recovered {forward.source}"]
     strip = comparison(
-        [_panels(result), [*result.recovered_after.values()]],
-        titles=[f"Real {forward.source}", f"Fake {forward.target}", f"Recovered {forward.source}"],
-        captions=[_caption(result), "Recovered " + " · ".join(harms)],
+        rows,
+        titles=titles[: len(rows[0])],
+        captions=captions,
         cell=min(max(*result.real.shape[:2], _SMALLEST_CELL), _LARGEST_CELL),
     )
     _save(path, strip)
@@ -70,7 +78,7 @@ def draw_strip(path: Path, result: CycleResult, *, forward: ModelHeader) -> None
 def draw_figure(path: Path, results: Sequence[CycleResult]) -> None:
     """Write several pictures as the rows of one figure."""
     rows, captions = map(_panels, results), map(_caption, results)
-    titles = ("Real", "Fake", "Recovered")
+    titles = ("Real", "Fake", "Recovered")[: len(_panels(results[0]))]
     _save(path, comparison([*rows], titles=titles, captions=[*captions]))
 
 
@@ -81,10 +89,14 @@ def _save(path: Path, pixels: Pixels) -> None:
 
 
 def _panels(result: CycleResult) -> list[Pixels]:
-    return [result.real, result.fake, result.recovered]
+    panels = (result.real, result.fake, result.recovered)
+    return [panel for panel in panels if panel is not None]
 
 
 def _caption(result: CycleResult) -> str:
     row = result.score.row
+    if row.mae is None:
+        kept = "flat" if row.content is None else f"content agrees by {row.content:.2f}"
+        return f"{Path(row.path).name} · {kept}"
     ratio = "equal" if row.psnr is None else f"{row.psnr:.1f} dB"
     return f"{Path(row.path).name} · error {row.mae:.4f} · {ratio}"

@@ -17,7 +17,13 @@ from imgtranslate.evaluation.cycle_check.schema import (
     worst_of,
 )
 from imgtranslate.evaluation.cycle_check.scores import CycleScore
-from imgtranslate.evaluation.cycle_check.verdicts import Verdict, gravest, judge
+from imgtranslate.evaluation.cycle_check.verdicts import (
+    Verdict,
+    gravest,
+    judge,
+    judge_one_way,
+    other_content,
+)
 from imgtranslate.metrics.estimate import LEAST_PICTURES, bootstrap_interval
 from imgtranslate.settings.config import Direction
 
@@ -44,7 +50,14 @@ def results_of(
         opposite = [s.row.identity for s in measured if s.row.direction != way]
         identity = spread_of([*opposite, *(identities or {}).get(way, ())])
         figures = summarise([score.row for score in there])
-        judgement = judge(Figures(**figures), [score.thumbnails for score in there])
+        thumbnails = [score.thumbnails for score in there]
+        edges = [score.edges for score in there if score.edges is not None]
+        if edges:
+            other = other_content(edges)
+            judgement = judge_one_way(Figures(**figures), thumbnails, other=other)
+            figures["other_content"] = other
+        else:
+            judgement = judge(Figures(**figures), thumbnails)
         directions[way] = DirectionFigures(**figures | {"identity": identity}, **dict(judgement))
     if not measured and (fail_above is not None or fail_on):
         shortfalls = ["nothing could be measured"]
@@ -67,10 +80,16 @@ def results_of(
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the fields of ``Figures``, without the numbers if there are no pictures."""
     values = [dict(row) for row in rows]
+    measured = set[str]().union(*(row.model_fields_set for row in rows))
     return {
         "count": len(rows),
-        **{name: spread_of(row[name] for row in values) for name in NUMBERS if rows},
-        "worst": tuple(Worst(path=row.path, mae=row.mae) for row in worst_of(rows)),
+        **{name: spread_of(row[name] for row in values) for name in NUMBERS if name in measured},
+        "worst": tuple(
+            Worst(path=row.path, mae=row.mae)
+            if row.mae is not None
+            else Worst(path=row.path, content=row.content)
+            for row in worst_of(rows)
+        ),
     }
 
 

@@ -23,6 +23,11 @@ TITLES = {  # of the figures of a direction, in words
     "flat": "flat picture",
     "brightness": "brightness agrees",
 }
+ONE_WAY_TITLES = {  # of the figures of a direction without a way back
+    "content": "content agrees",
+    "change": "change",
+    "brightness": "brightness agrees",
+}
 WORST = 5  # pictures
 
 
@@ -59,6 +64,7 @@ class Measured(Document, Generic[T]):
     flat: T | None = None  # of the picture and its mean colour
     identity: T | None = None  # of F(x) and x, F the way back; None if channels differ
     brightness: T | None = None  # agreement of fake and picture, 1 to -1; None if flat
+    content: T | None = None  # agreement about edges, without a way back; None if flat
     mae_float: T | None = None  # with a fake that is not rounded to 8 bits
     mae_png: T | None = None  # with rounding alone, so equal to ``mae``
     mae_jpeg: T | None = None
@@ -94,10 +100,11 @@ class Row(Measured[Number], _Place):
 
 
 class Worst(Document):
-    """A picture with one of the largest errors."""
+    """A picture with one of the largest errors, or that keeps least without a way back."""
 
     path: str = ""
     mae: Number | None = None
+    content: Number | None = None
 
 
 class _Counted(Document):
@@ -134,6 +141,13 @@ class Judgement(Document):
 class DirectionFigures(Judgement, Figures):
     """The figures of one direction; ``identity`` is that of the direction's own generator."""
 
+    other_content: Number | None = None  # agreement of fakes about edges with other pictures
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The titles of the figures that this direction has, with or without a way back."""
+        return TITLES if self.mae is not None else ONE_WAY_TITLES
+
 
 class Summary(Figures):
     """The summary of both directions together, and of each."""
@@ -156,5 +170,14 @@ class CycleCheckFile(Document):
 
 
 def worst_of(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with the largest errors, the worst first; all rows must be measured."""
-    return sorted(rows, key=lambda row: -(row.mae or 0))[:WORST]
+    """Return the rows with the largest errors, the worst first; all rows must be measured.
+
+    Without a way back, the rows whose translations keep the least content.
+    """
+    return sorted(rows, key=_goodness)[:WORST]
+
+
+def _goodness(row: Row) -> float:
+    if row.mae is not None:
+        return -row.mae
+    return row.content if row.content is not None else 1.0

@@ -1,4 +1,4 @@
-"""The scores of one picture that is translated there and back."""
+"""The scores of one picture that is translated there and back, or there alone."""
 
 import math
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from imgtranslate.evaluation.cycle_check.degradations import DEGRADATIONS, degra
 from imgtranslate.evaluation.cycle_check.schema import Row
 from imgtranslate.images import Codes, Pixels, to_network, to_pixels
 from imgtranslate.metrics.brightness import brightness_agreement, grid_means
+from imgtranslate.metrics.content import Values, content_agreement, edge_directions
 from imgtranslate.metrics.pixels import mean_absolute_error, psnr
 from imgtranslate.metrics.ssim import ssim
 from imgtranslate.settings.config import Direction
@@ -40,7 +41,15 @@ class Thumbnails:
 
     real: Pixels
     fake: Pixels
-    recovered: Pixels
+    recovered: Pixels | None  # None without a way back
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edges:
+    """The directions of the edges of a picture and of its translation; None if one is flat."""
+
+    real: Values | None
+    fake: Values | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +58,7 @@ class CycleScore:
 
     row: Row
     thumbnails: tuple[Thumbnails, ...] = ()  # and of the negative upside down
+    edges: Edges | None = None  # without a way back
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +68,7 @@ class CycleResult:
     score: CycleScore
     real: Pixels
     fake: Pixels
-    recovered: Pixels
+    recovered: Pixels | None  # None without a way back
     recovered_after: Mapping[str, Pixels]  # jpeg, noise, blur
 
 
@@ -128,6 +138,32 @@ def check_picture(
     )
 
 
+def check_one_way(
+    path: Path, domain: Domain, *, forward: Translator, turned: bool = False
+) -> CycleResult:
+    """Translate one picture with a model that has no way back, and measure what it keeps.
+
+    ``turned``: as in ``check_picture``. Raises ``ImgTranslateError``.
+    """
+    real = domain.read(path, channels=forward.header.in_channels)
+    fake = forward.translate_pixels(real, z=_code(forward, real))
+    thumbnails = [_thumbnails(real, fake)]
+    if turned:
+        negative = np.ascontiguousarray(255 - real[::-1, ::-1])
+        thumbnails.append(_thumbnails(negative, forward.translate_pixels(negative)))
+    edges = Edges(real=edge_directions(real), fake=edge_directions(fake))
+    row = Row(
+        path=str(path),
+        direction=forward.header.direction,
+        change=mean_absolute_error(fake, real) if fake.shape == real.shape else None,
+        brightness=brightness_agreement(real, fake),
+        content=content_agreement(edges.real, edges.fake),
+        error=None,
+    )
+    score = CycleScore(row=row, thumbnails=tuple(thumbnails), edges=edges)
+    return CycleResult(score=score, real=real, fake=fake, recovered=None, recovered_after={})
+
+
 def identity_error(real: Pixels, translator: Translator) -> float | None:
     """Measure the change to a picture of the target domain; None if the channels differ."""
     if translator.header.in_channels != translator.header.out_channels:
@@ -151,5 +187,9 @@ def _code(translator: Translator, pixels: Pixels) -> Codes | None:
     return translator.draw(0, pixels) if translator.latent_dim else None
 
 
-def _thumbnails(real: Pixels, fake: Pixels, recovered: Pixels) -> Thumbnails:
-    return Thumbnails(real=thumbnail(real), fake=thumbnail(fake), recovered=thumbnail(recovered))
+def _thumbnails(real: Pixels, fake: Pixels, recovered: Pixels | None = None) -> Thumbnails:
+    return Thumbnails(
+        real=thumbnail(real),
+        fake=thumbnail(fake),
+        recovered=thumbnail(recovered) if recovered is not None else None,
+    )

@@ -1,8 +1,9 @@
-"""Verdicts on a pair of generators, and their limits.
+"""Verdicts on a pair of generators, or on one without a way back, and their limits.
 
 The limits were chosen with the hand-made pairs of the tests (``generator_pairs.py``): honest pairs
 are clearly on one side and faulty pairs on the other. Those of recovery were also chosen with
-trainings, judged at several steps. docs/cycle-check.md lists the limits and these trainings.
+trainings, judged at several steps. That of content was chosen with trainings and with pairs of
+photographs and labels. docs/cycle-check.md lists the limits and these trainings.
 """
 
 import math
@@ -13,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgtranslate.evaluation.cycle_check.schema import Figures, Finding, Judgement, Spread
-from imgtranslate.evaluation.cycle_check.scores import Thumbnails
+from imgtranslate.evaluation.cycle_check.scores import Edges, Thumbnails
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.brightness import INVERTED
+from imgtranslate.metrics.content import content_agreement
 
 Fault = Literal[
     "hides information",
     "collapsed",
     "inverts brightness",
     "recovers nothing",
+    "loses content",
     "does nothing",
     "recovers in part",
 ]
@@ -29,6 +32,12 @@ Verdict = Literal[Fault, "healthy", "not judged"]
 Views = tuple[Thumbnails, ...]  # of one picture; for the first one also of its negative upside down
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the most serious first
+ONE_WAY_FAULTS: tuple[Fault, ...] = (  # of models without a way back
+    "collapsed",
+    "inverts brightness",
+    "loses content",
+    "does nothing",
+)
 
 SMALL_CHANGE = 0.03  # of the full range, over whole pictures
 SMALL_LOCAL_CHANGE = 0.1  # of the full range, over the 64th of a picture that changes most
@@ -40,6 +49,8 @@ TWINS = 0.5  # share of the pictures
 NOTHING_RECOVERED = 0.8  # cycle error, as a share of the error without a way back
 PART_RECOVERED = 0.5  # likewise
 LARGE_ERROR = 0.08  # cycle error, of the full range
+CONTENT_LOST = 0.2  # agreement about edges beyond that with other pictures, as a share of the rest
+CONTENT_KEPT = 0.5  # agreement about edges that is enough, however alike the pictures are
 
 _LEVEL = 1 / 255
 _DIFFERENT = 4.0  # levels, least root mean square between different thumbnails
@@ -67,6 +78,40 @@ def judge(figures: Figures, thumbnails: Sequence[Views]) -> Judgement:
         reason="; ".join(finding.reason for finding in findings) or _praise(figures),
         findings=findings,
     )
+
+
+def judge_one_way(
+    figures: Figures, thumbnails: Sequence[Views], *, other: float | None
+) -> Judgement:
+    """Judge a direction without a way back; ``other``: from ``other_content``."""
+    checks = (
+        _collapsed(thumbnails),
+        _inverted(figures, thumbnails),
+        _idle(figures, thumbnails) or _without_content(figures, other),
+    )
+    findings = tuple(finding for finding in checks if finding is not None)
+    change = f"; the change is {figures.change.mean:.3f}" if figures.change else ""
+    return Judgement(
+        verdict=findings[0].verdict if findings else "healthy",
+        reason="; ".join(finding.reason for finding in findings)
+        or f"{_content(figures, other)}{change}",
+        findings=findings,
+    )
+
+
+def other_content(edges: Sequence[Edges]) -> float | None:
+    """Return the mean agreement of translations about edges with other pictures than their own.
+
+    The first 256 are compared. None if there is only one picture that is not flat.
+    """
+    first = edges[:_COMPARED]
+    found = [
+        agreement
+        for n, one in enumerate(first)
+        for m, other in enumerate(first)
+        if n != m and (agreement := content_agreement(other.real, one.fake)) is not None
+    ]
+    return float(np.mean(found)) if found else None
 
 
 def gravest(verdicts: Iterable[str]) -> str:
@@ -120,9 +165,9 @@ def _hidden(figures: Figures) -> Finding | None:
 def _collapsed(thumbnails: Sequence[Views]) -> Finding | None:
     found = [one for views in thumbnails for one in views]
     there = [(one.real, one.fake) for one in found]
-    back = [(one.fake, one.recovered) for one in found]
+    back = [(one.fake, one.recovered) for one in found if one.recovered is not None]
     for name, pairs in (("translations", there), ("recovered pictures", back)):
-        share = share_of_twins(pairs)
+        share = share_of_twins(pairs) if pairs else None
         if share is not None and share >= TWINS:
             reason = (
                 f"{share:.0%} of the {name} look like another one, although their inputs differ"
@@ -178,6 +223,26 @@ def _lost(figures: Figures) -> Finding | None:
     if error > LARGE_ERROR:
         return _finding("recovers in part", error, f"the cycle error {error:.3f} is large")
     return None
+
+
+def _without_content(figures: Figures, other: float | None) -> Finding | None:
+    """Compare the agreement about edges with that of pictures that have nothing in common."""
+    if figures.content is None or figures.content.mean >= CONTENT_KEPT:
+        return None
+    own, chance = figures.content.mean, max(other or 0.0, 0.0)
+    share = (own - chance) / (1 - chance)
+    if share >= CONTENT_LOST:
+        return None
+    reason = f"{_content(figures, other)}: the translations keep little of their pictures"
+    return _finding("loses content", share, reason)
+
+
+def _content(figures: Figures, other: float | None) -> str:
+    if figures.content is None:
+        return "the pictures are flat, so they have no content to keep"
+    compared = "" if other is None else f", and with other pictures by {other:.2f}"
+    own = figures.content.mean
+    return f"the edges of translations agree with those of their pictures by {own:.2f}{compared}"
 
 
 def _finding(verdict: Fault, figure: float, reason: str) -> Finding:

@@ -605,7 +605,7 @@ def test_from_b_goes_the_other_way(trained: Path, capsys: pytest.CaptureFixture[
     ("arguments", "told"),
     [
         (["a"], "--run: not given"),
-        (["a", "--ab", "ab.safetensors"], "--run: not given"),
+        (["a", "--ba", "ba.safetensors"], "--run: not given"),
         (["--ab", "ab.safetensors", "--ba", "ba.safetensors"], "INPUT: not given"),
         (["a", "--run", ".", "--ab", "ab.safetensors"], "Give a run or two models"),
         (["a", "--ab", "ab.safetensors", "--ba", "ab.safetensors"], "do not form a pair"),
