@@ -18,6 +18,7 @@ from imgtranslate.settings.parsing import SECTIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SERVERS = ("serve", "watch")  # commands that end by a signal
 SMALL = shlex.split("--preset tiny --size 32 --steps 2 --device cpu")
 
 
@@ -35,14 +36,15 @@ def adapted(command: list[str]) -> list[str]:
     text = shlex.split(re.sub(r" --gpu [\d,]+", "", shlex.join(command)))
     if text[0] == "train" and "--resume" not in text:
         return [*text, *SMALL]
-    return [*text, "--port", "0"] if text[0] == "serve" else text
+    return [*text, "--port", "0"] if text[0] in SERVERS else text
 
 
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Press Ctrl-C once a service is ready."""
-    ready = f"{cli.__name__}.serve.result"
-    monkeypatch.setattr(ready, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    for name in SERVERS:
+        ready = f"{cli.__name__}.{name}.result"
+        monkeypatch.setattr(ready, lambda _: os.kill(os.getpid(), signal.SIGINT))
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_the_commands_of_a_page_run(page: Path, folder: Path) -> None:
         train(folder)
     for command in commands(page):
         if command != ["demo"]:  # minutes long: it has tests of its own
-            status = 130 if command[0] == "serve" else 0
+            status = 130 if command[0] in SERVERS else 0
             assert cli.run(adapted(command)) == status, shlex.join(command)
     if page.stem == "translate":
         run_python(page)

@@ -71,6 +71,21 @@ finally:
     service.terminate()
 """
 
+WATCH = """
+import json, subprocess, sys, urllib.request
+command = [sys.executable, "-m", "imgtranslate", "watch", "run", "--port", "0"]
+service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+try:
+    address = service.stdout.readline().strip()
+    ask = lambda path: urllib.request.urlopen(address + path).read()
+    assert b"<script>" in ask("")
+    for run in json.loads(ask("runs"))["runs"]:
+        ask("runs/" + run["key"])
+finally:
+    service.terminate()
+    assert service.wait() == 143
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -137,6 +152,10 @@ def test_logs_use_no_network(folder: Path) -> None:
 def test_the_service_uses_no_network(folder: Path) -> None:
     assert_no_network(folder, commands(folder, "export --model ab.safetensors -o ab.onnx"))
     assert_no_network(folder, [sys.executable, "-c", SERVE])
+
+
+def test_watching_uses_no_network(folder: Path) -> None:
+    assert_no_network(folder, [sys.executable, "-c", WATCH])
 
 
 @pytest.mark.skipif(not STRACE, reason="strace is not installed")

@@ -25,6 +25,7 @@ from imgtranslate.cli import (
     study,
     train,
     translate,
+    watch,
 )
 from imgtranslate.cli.terminal import LastingStream, examples, say_error, with_flags, with_quiet
 from imgtranslate.errors import ImgTranslateError
@@ -79,6 +80,7 @@ _add(MAIN, "cycle-check", cycle_check.cycle_check, cycle_check.EPILOG)
 _add(MAIN, "export", export.export, export.EPILOG)
 _add(MORE, "evaluate", evaluate.evaluate, evaluate.EPILOG)
 _add(MORE, "report", report.report, report.EPILOG)
+_add(MORE, "watch", watch.watch, watch.EPILOG)
 _add(MORE, "study", study.study, study.EPILOG)
 _add(MORE, "import", import_.import_, import_.EPILOG)
 _add(MORE, "info", info.info, info.EPILOG)

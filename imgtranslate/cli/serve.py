@@ -15,6 +15,8 @@ from imgtranslate.errors import UsageError
 from imgtranslate.serving.limits import Limits
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from imgtranslate.serving.app import Answered
 
 EPILOG = examples(
@@ -27,22 +29,23 @@ DEFAULTS = Limits()
 limit_option = partial(option, rich_help_panel="Limits")
 STOPPING = "stopping after this picture"
 
+Host = Annotated[str, option("ADDRESS", "Address to listen on; 0.0.0.0 admits other machines.")]
+AllowHost = Annotated[
+    list[str] | None,
+    option("NAME", "Another host name under which clients may connect. Repeatable."),
+]
+
 
 def serve(
     model: Annotated[
         list[Path] | None,
         option("FILE|RUN", "Model or export to serve, or a run for both directions. Repeatable."),
     ] = None,
-    host: Annotated[
-        str, option("ADDRESS", "Address to listen on; 0.0.0.0 admits other machines.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[
         int, option("N", "Port to listen on; 0 chooses a free one.", min=0, max=65535)
     ] = 8000,
-    allow_host: Annotated[
-        list[str] | None,
-        option("NAME", "Another host name under which clients may connect. Repeatable."),
-    ] = None,
+    allow_host: AllowHost = None,
     device: Device = "auto",
     gpu: Gpu = None,
     queue: Annotated[
@@ -68,10 +71,10 @@ def serve(
     Only this machine can connect unless --host is given. Ctrl-C finishes the
     current picture and stops. Needs pip install 'imgtranslate\[serve]'.
     """
-    _refuse_missing()
+    refuse_missing("serve")
+    from imgtranslate.serving.app import serve as serve_models
     from imgtranslate.serving.models import list_models, load_models, pixels_in_memory
     from imgtranslate.serving.server import address_of, bind
-    from imgtranslate.serving.server import serve as serve_models
 
     if not model:
         raise UsageError("--model: not given. Name a model file or the folder of a run")
@@ -85,8 +88,7 @@ def serve(
         if (most := pixels_in_memory(models)) < max_pixels:
             max_pixels = most
             say(f"--max-pixels: lowered to {max_pixels:,}, the most that fit into memory")
-        if not _is_local(listener.getsockname()[0]):
-            say(f"--host {host}: other machines can use this service without a password")
+        warn_of_others(host, listener, "use this service")
         try:
             serve_models(
                 models,
@@ -104,19 +106,22 @@ def serve(
     raise typer.Exit(stopped.exit_code)
 
 
-def _refuse_missing() -> None:
+def refuse_missing(command: str) -> None:
+    """Raise ``UsageError`` if the extra ``[serve]`` is not installed."""
     try:
         import starlette
         import uvicorn
     except ImportError as error:
         raise UsageError(
-            f"serve: needs {error.name}. Run pip install 'imgtranslate[serve]'"
+            f"{command}: needs {error.name}. Run pip install 'imgtranslate[serve]'"
         ) from error
     del starlette, uvicorn
 
 
-def _is_local(address: str) -> bool:
-    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+def warn_of_others(host: str, listener: "socket", can: str) -> None:
+    """Say that other machines can connect, if they can."""
+    if not ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
+        say(f"--host {host}: other machines can {can} without a password")
 
 
 def _line(answered: "Answered") -> str:

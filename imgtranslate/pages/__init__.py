@@ -2,7 +2,8 @@
 
 A page is its template with style and script inside, and one block of JSON. Text from outside
 stands in that block alone and reaches the page as text, never as markup; the content security
-policy allows this style, this script and pictures inside the file, and nothing else.
+policy allows this style, this script and pictures inside the file, and nothing else. The page of
+`watch` also loads runs and pictures from the server that sent it.
 """
 
 import base64
@@ -15,15 +16,22 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-Page = Literal["report", "study"]
+Page = Literal["report", "study", "watch"]
 LONGEST_TEXT = 160  # characters
 _STYLES: dict[Page, tuple[str, ...]] = {
     "report": ("base", "report"),
     "study": ("base", "study"),
+    "watch": ("base", "report", "watch"),
 }
 _SCRIPTS: dict[Page, tuple[str, ...]] = {
     "report": ("base", "training", "report"),
     "study": ("base", "study"),
+    "watch": ("base", "training", "watch"),
+}
+_SOURCES: dict[Page, str] = {  # of pictures and data
+    "report": "img-src data:",
+    "study": "img-src data:",
+    "watch": "img-src 'self' data:; connect-src 'self'",
 }
 
 
@@ -33,7 +41,7 @@ def render(page: Page, data: Mapping[str, Any], *, title: str) -> str:
     script = "".join(read_part(f"{name}.js") for name in _SCRIPTS[page])
     return Template(read_part(f"{page}.html")).substitute(
         title=html.escape(shown(title)),
-        policy=_policy(style=style, script=script),
+        policy=_policy(page, style=style, script=script),
         style=style,
         script=script,
         data=json_block(data),
@@ -66,9 +74,9 @@ def json_block(data: Mapping[str, Any]) -> str:
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 
-def _policy(*, style: str, script: str) -> str:
+def _policy(page: Page, *, style: str, script: str) -> str:
     return (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+        f"default-src 'none'; base-uri 'none'; form-action 'none'; {_SOURCES[page]}; "
         f"style-src {_digest(style)}; script-src {_digest(script)}"
     )
 

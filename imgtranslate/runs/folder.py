@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import shutil
 import sys
 import tomllib
@@ -56,6 +57,11 @@ class Run:
         """The folder with translations of the same held-out pictures over the training."""
         return self.folder / "samples"
 
+    @property
+    def report(self) -> Path:
+        """The page that `report` and the end of a training write."""
+        return self.folder / "report.html"
+
     def model(self, direction: str) -> Path:
         """The model that translates in ``direction``, ``ab`` or ``ba``."""
         return self.folder / f"{direction}.safetensors"
@@ -79,6 +85,22 @@ class Run:
             raise CheckpointError(
                 f"{self.config}: damaged: {error}. Restore it from a backup"
             ) from error
+
+    def list_samples(self) -> dict[int, Path]:
+        """Return the sample of each step, in the order of the steps."""
+        found = {step: path for path in self.samples.glob("step_*.png") if (step := _step_of(path))}
+        return dict(sorted(found.items()))
+
+    def is_training(self) -> bool | None:
+        """Return whether another process trains this run; None if the file system cannot tell."""
+        place = self.folder / ".lock"
+        try:
+            if not place.is_file():
+                return False
+            with place.open("rb") as file:
+                return _is_locked(file.fileno())
+        except OSError:
+            return None
 
     def read_metrics(self) -> Iterator["MetricsRow"]:
         """Read the rows that were logged so far, skipping lines that are not valid rows."""
@@ -221,6 +243,22 @@ def _lock(descriptor: int) -> None:
     """Lock a file for this process but not its forks; raise ``OSError`` if that fails."""
     if sys.platform != "win32":  # no lock on Windows, which has no fcntl
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_locked(descriptor: int) -> bool | None:
+    """Return whether another process has locked a file, without locking it."""
+    if sys.platform == "win32":
+        return None
+    try:
+        os.lockf(descriptor, os.F_TEST, 0)
+    except (BlockingIOError, PermissionError):  # the two codes of POSIX
+        return True
+    return False
+
+
+def _step_of(sample: Path) -> int | None:
+    digits = sample.stem.removeprefix("step_")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
 
 
 def refuse_existing(out: Path, *, method: str) -> None:

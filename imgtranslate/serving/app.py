@@ -1,11 +1,12 @@
-"""The service as an ASGI application, with its routes and their responses."""
+"""The service that translates, with its routes and their responses."""
 
 import asyncio
 import functools
 import io
 import itertools
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,7 +15,7 @@ from typing import Any, final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive
 
@@ -24,6 +25,7 @@ from imgtranslate.pages.web import INDEX, POLICY, page_files
 from imgtranslate.serving.device_queue import DeviceQueue
 from imgtranslate.serving.errors import (
     RequestError,
+    bug_response,
     error_response,
     stopping_error,
     to_request_error,
@@ -33,10 +35,10 @@ from imgtranslate.serving.middleware import EarlyResponses, HostCheck
 from imgtranslate.serving.models import ServedModel
 from imgtranslate.serving.openapi import Health, ModelList, describe_model, describe_service
 from imgtranslate.serving.request import TranslateRequest, parse_request, read_body
+from imgtranslate.serving.server import in_pieces, own_names, run_server
 from imgtranslate.translation.stages import read_picture, translate_frames
 
 _PAGE_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
-PIECE = 2**16  # bytes of a response that a client must accept within the write timeout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ class Service:
             Route("/", self.page),
             *(Route(f"/{name}", self.page) for name in self._page),
         ]
-        handlers: dict[Any, Any] = {HTTPException: _http_error, 500: _bug}
+        handlers: dict[Any, Any] = {HTTPException: _http_error, 500: bug_response}
         app = Starlette(routes=routes, exception_handlers=handlers)
         return EarlyResponses(HostCheck(app, names=names))
 
@@ -130,13 +132,10 @@ class Service:
             self._report(Answered(status=refusal.status, reason=str(refusal)))
             return error_response(refusal)
         self._report(answered)
-        return StreamingResponse(
-            _pieces(content),
+        return in_pieces(
+            content,
             media_type=parsed.media_type,
-            headers={
-                "content-length": str(len(content)),
-                "server-timing": f"translate;dur={answered.seconds * 1000:.0f}",
-            },
+            headers={"server-timing": f"translate;dur={answered.seconds * 1000:.0f}"},
         )
 
     async def _read_body(self, request: Request) -> bytes:
@@ -153,6 +152,26 @@ class Service:
             raise RequestError(HTTPStatus.REQUEST_TIMEOUT, line) from None
         finally:
             self._deadlines.discard(deadline)
+
+
+def serve(
+    models: Sequence[ServedModel],
+    listener: socket.socket,
+    *,
+    limits: Limits,
+    names: Sequence[str] = (),
+    stop: Callable[[], bool],
+    ready: Callable[[], None],
+    report: Callable[[Answered], None],
+) -> None:
+    """Serve until ``stop`` returns True; then finish the current picture and refuse the rest.
+
+    ``names``: further host names of this machine. ``ready`` is called when connections are
+    accepted, ``report`` after each request to translate, both in another thread.
+    """
+    service = Service(models, limits=limits, report=report)
+    app = service.app(names=[*names, *own_names()])
+    run_server(app, listener, stop=stop, ready=ready, closing=service.close)
 
 
 def translate_bytes(
@@ -188,18 +207,7 @@ async def _disconnect(receive: Receive) -> None:
             pass
 
 
-async def _pieces(content: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), PIECE):
-        yield content[start : start + PIECE]
-
-
 async def _http_error(_: Request, error: HTTPException) -> Response:
     """Answer for an unknown path, or a method that a path does not support."""
     line = f"request: {HTTPStatus(error.status_code).phrase.lower()}. See /openapi.json"
     return JSONResponse({"error": line}, status_code=error.status_code, headers=error.headers)
-
-
-async def _bug(_: Request, error: Exception) -> Response:
-    """Answer for a bug; the traceback is written to stderr."""
-    line = f"server: {type(error).__name__}, a bug. See the stderr of the server"
-    return JSONResponse({"error": line}, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -3,7 +3,8 @@
 from http import HTTPStatus
 
 from PIL import UnidentifiedImageError
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from imgtranslate.errors import ImgTranslateError, UsageError
 
@@ -42,3 +43,9 @@ def error_response(error: RequestError) -> JSONResponse:
     """Build the response that reports an error to a client."""
     headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
     return JSONResponse({"error": str(error)}, status_code=error.status, headers=headers)
+
+
+async def bug_response(_: Request, error: Exception) -> Response:
+    """Answer for a bug; the traceback is written to stderr."""
+    line = f"server: {type(error).__name__}, a bug. See the stderr of the server"
+    return JSONResponse({"error": line}, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)

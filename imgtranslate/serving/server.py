@@ -3,21 +3,21 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Literal, final
 
 import uvicorn
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from imgtranslate.errors import UsageError
-from imgtranslate.serving.app import Answered, Service
-from imgtranslate.serving.limits import Limits
 from imgtranslate.serving.middleware import is_address
-from imgtranslate.serving.models import ServedModel
 
 HEAD_SECONDS = 10.0  # seconds for the head of a request
-WRITE_SECONDS = 30.0  # seconds for a client to accept about 64 KB of a response
+WRITE_SECONDS = 30.0  # seconds for a client to accept a piece of a response
+PIECE = 2**16  # bytes
 MOST_CONNECTIONS = 256
 _TICK = 0.1  # seconds between two checks of ``stop``
 
@@ -51,25 +51,22 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def serve(
-    models: Sequence[ServedModel],
+def run_server(
+    app: ASGIApp,
     listener: socket.socket,
     *,
-    limits: Limits,
-    names: Sequence[str] = (),
     stop: Callable[[], bool],
     ready: Callable[[], None],
-    report: Callable[[Answered], None],
+    closing: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until ``stop`` returns True; then finish the current picture and refuse the rest.
+    """Serve an application until ``stop`` returns True; then finish the current responses.
 
-    ``names``: further host names of this machine. ``ready`` is called when connections are
-    accepted, ``report`` after each request to translate, both in another thread.
+    ``ready`` is called when connections are accepted, and ``closing`` after the stop, both in
+    another thread.
     """
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # no lines about invalid requests
-    service = Service(models, limits=limits, report=report)
     config = uvicorn.Config(
-        service.app(names=[*names, *_own_names()]),
+        app,
         http=Connection,
         loop="asyncio",
         ws="none",
@@ -90,7 +87,7 @@ def serve(
             ready()
         while not stop() and not running.done():
             await asyncio.sleep(_TICK)
-        service.close()
+        closing()
         server.should_exit = True
         await running
 
@@ -102,7 +99,20 @@ def serve(
     running.result()
 
 
-def _own_names() -> list[str]:
+def in_pieces(
+    content: bytes, *, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Build a response that a slow client may take in pieces, each within the write timeout."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), PIECE):
+            yield content[start : start + PIECE]
+
+    length = {"content-length": str(len(content))}
+    return StreamingResponse(pieces(), media_type=media_type, headers={**length, **(headers or {})})
+
+
+def own_names() -> list[str]:
     """List the names of this machine in its network, without a name server."""
     name = socket.gethostname()
     return [] if is_address(name) else [name, f"{name.partition('.')[0]}.local"]

@@ -187,6 +187,7 @@ def test_the_verdict_of_a_pair_method_rests_on_the_truth(tmp_path: Path) -> None
     assert data["pictures"][0]["untouched"] == pytest.approx(apart, rel=1e-5)
     assert data["validation"] == {
         "first": {"step": 10, "value": 0.5},
+        "last": {"step": 20, "value": 0.4},
         "best": {"step": 20, "value": 0.4},
     }
     assert "verdict" not in lacking(data)  # there is no cycle to check

@@ -16,13 +16,15 @@ from fixtures.models import CODED_UNET, HEADER
 from onnx import helper, numpy_helper
 from PIL import Image
 
+from imgtranslate.evaluation.report.live import Watch
 from imgtranslate.images import Codes, Values
 from imgtranslate.model_files.checkpoint import METADATA_KEY, ModelHeader, header_json
 from imgtranslate.model_files.export_header import IMAGE, TRANSLATED
-from imgtranslate.serving.app import Answered
+from imgtranslate.serving.app import Answered, serve
 from imgtranslate.serving.limits import Limits
 from imgtranslate.serving.models import ServedModel
-from imgtranslate.serving.server import bind, serve
+from imgtranslate.serving.server import bind
+from imgtranslate.serving.watch import watch
 from imgtranslate.translation.translator import Translator
 
 PATIENCE = 20.0  # s
@@ -131,6 +133,27 @@ def running(
         )
     )
     service = Service(listener.getsockname()[1], answered, stopping, thread)
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE)
+        yield service
+    finally:
+        stopping.set()
+        thread.join(PATIENCE)
+        listener.close()
+    assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def watching(*places: Path, names: Sequence[str] = ()) -> Iterator[Service]:
+    stopping, ready = threading.Event(), threading.Event()
+    listener = bind("127.0.0.1", 0)
+    thread = threading.Thread(
+        target=lambda: watch(
+            Watch(places), listener, names=names, stop=stopping.is_set, ready=ready.set
+        )
+    )
+    service = Service(listener.getsockname()[1], [], stopping, thread)
     thread.start()
     try:
         assert ready.wait(PATIENCE)

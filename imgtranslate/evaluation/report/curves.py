@@ -70,6 +70,28 @@ class Log:
         found = [curve for curve in self.curves if curve.name == "validation"]
         return list(zip(found[0].steps, found[0].values, strict=True)) if found else []
 
+    @property
+    def recent_notes(self) -> list[tuple[int, str]]:
+        """The warnings of the second half; a lasting sign is reported again after twice as many."""
+        return [(step, text) for step, text in self.notes if step > self.last_step / 2]
+
+    def validation_figures(self) -> dict[str, dict[str, float]] | None:
+        """Return step and value of the first, the last and the best validation."""
+        if not (found := self.validations):
+            return None
+        chosen = {"first": found[0], "last": found[-1], "best": min(found, key=lambda one: one[1])}
+        return {name: {"step": step, "value": value} for name, (step, value) in chosen.items()}
+
+    def faults(self) -> list[str]:
+        """Return a sentence for each number that was not finite."""
+        lines = []
+        for curve in self.curves:
+            where = ", ".join(f"{step:,}" for step in curve.not_finite[:3])
+            more = f" and {len(curve.not_finite) - 3:,} more" if len(curve.not_finite) > 3 else ""
+            if where:
+                lines.append(f"{shown(curve.name)} was not finite at step {where}{more}.")
+        return lines
+
 
 def read_log(run: Run) -> Log:
     """Read the curves of a run and its warnings; empty where nothing has been logged."""

@@ -78,6 +78,12 @@ def recipe_of(run: Run, settings: Settings) -> dict[str, str]:
     }
 
 
+def resume_command(run: Run) -> str:
+    """Return the command that continues a run."""
+    words = ["imgtranslate", "train", "--resume", str(run.folder)]
+    return shown(shlex.join(words), limit=2000)
+
+
 def new_folder(run: Run) -> str:
     """Name a folder beside a run, to train again in."""
     return str(run.folder.with_name(f"{run.folder.name}-again"))

@@ -29,6 +29,7 @@ from imgtranslate.evaluation.report.provenance import (
     lines_of,
     new_folder,
     recipe_of,
+    resume_command,
     settings_of,
     versions_of,
 )
@@ -65,7 +66,7 @@ def write_report(
     the training. Raises ``CheckpointError`` if ``run`` is no run.
     """
     folder = Run(Path(run))
-    target = Path(output) if output is not None else folder.folder / "report.html"
+    target = Path(output) if output is not None else folder.report
     if target.is_dir():
         raise UsageError(f"`output` {target}: a folder. Name a file, as in `output` report.html")
 
@@ -123,7 +124,7 @@ def write_report(
         "size": data.crop_size,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "progress": {"step": log.last_step, "total": total, "rows": log.rows},
-        "validation": _validation_of(log),
+        "validation": log.validation_figures(),
         "warnings": warnings,
         "curves": [curve.to_json() for curve in log.curves if curve.values],
         "samples": samples,
@@ -156,7 +157,7 @@ def _pair_verdict(run: Run, log: Log, pictures: list[ShownPicture]) -> list[dict
     scores = [picture.score for picture in pictures if picture.score is not None]
     if not scores:
         return []
-    warned = [step for step, _ in log.notes if step > log.last_step / 2]
+    warned = [step for step, _ in log.recent_notes]
     remarks = judge_pairs(scores, log.validations, warned_at=max(warned, default=None))
     faults = faults_of(remarks)
     return [
@@ -190,27 +191,14 @@ def _missing_steps(run: Run, log: Log, total: int | None) -> Iterator[dict[str, 
     """Yield the command that resumes a training before its end."""
     if total is not None and log.last_step < total:
         text = f"The training is at step {log.last_step:,} of {total:,}."
-        yield missing("curves", text, "imgtranslate", "train", "--resume", str(run.folder))
-
-
-def _validation_of(log: Log) -> dict[str, dict[str, float]] | None:
-    """Return step and value of the first and the best validation."""
-    if not log.validations:
-        return None
-    found = {"first": log.validations[0], "best": min(log.validations, key=lambda one: one[1])}
-    return {name: {"step": step, "value": value} for name, (step, value) in found.items()}
+        yield {"part": "curves", "text": text, "command": resume_command(run)}
 
 
 def _warnings_of(log: Log) -> list[str]:
     if not log.rows:
         return ["Nothing has been logged: metrics.jsonl is missing or empty."]
     lines = [f"Step {step:,}: {shown(text, limit=400)}" for step, text in log.notes]
-    for curve in log.curves:
-        where = ", ".join(f"{step:,}" for step in curve.not_finite[:3])
-        more = f" and {len(curve.not_finite) - 3:,} more" if len(curve.not_finite) > 3 else ""
-        if where:
-            lines.append(f"{shown(curve.name)} was not finite at step {where}{more}.")
-    return lines
+    return lines + log.faults()
 
 
 def _total_steps(settings: Settings, domains: Domains | None) -> int | None:
@@ -223,8 +211,8 @@ def _total_steps(settings: Settings, domains: Domains | None) -> int | None:
 
 def _samples(run: Run, *, warn: Callable[[str], None]) -> list[dict[str, Any]]:
     """Return the samples of evenly spaced steps."""
-    found = {step: path for path in run.samples.glob("step_*.png") if (step := _step(path))}
-    chosen = evenly_spaced(sorted(found), SAMPLES)
+    found = run.list_samples()
+    chosen = evenly_spaced(list(found), SAMPLES)
     strips = []
     for step in chosen:
         try:
@@ -235,8 +223,3 @@ def _samples(run: Run, *, warn: Callable[[str], None]) -> list[dict[str, Any]]:
         address = embed(pixels, side=SAMPLE_SIDE, most_bytes=SAMPLES_BYTES // len(chosen))
         strips.append({"step": step, "picture": address})
     return strips
-
-
-def _step(path: Path) -> int | None:
-    digits = path.stem.removeprefix("step_")
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
