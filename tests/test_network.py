@@ -50,6 +50,7 @@ translate in.png --model ab8.onnx -o 5.png
 info ab.pt2
 translate in.png --model ab8_openvino -o 7.png
 info ab.safetensors
+card run
 doctor
 """
 LOGS = """

@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 
 from imgtranslate._version import __version__
 from imgtranslate.cli import (
+    card,
     cycle_check,
     demo,
     doctor,
@@ -82,6 +83,7 @@ _add(MORE, "evaluate", evaluate.evaluate, evaluate.EPILOG)
 _add(MORE, "report", report.report, report.EPILOG)
 _add(MORE, "watch", watch.watch, watch.EPILOG)
 _add(MORE, "study", study.study, study.EPILOG)
+_add(MORE, "card", card.card, card.EPILOG)
 _add(MORE, "import", import_.import_, import_.EPILOG)
 _add(MORE, "info", info.info, info.EPILOG)
 _add(MORE, "serve", serve.serve, serve.EPILOG)

@@ -1,0 +1,468 @@
+"""The model card of a run: a README in the form that model hubs read, without private paths.
+
+Text from outside, such as names of folders and figures of other files, is written with entities in
+place of punctuation, so that it is neither Markdown nor HTML nor mathematics.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from imgtranslate._version import __version__
+from imgtranslate.errors import ImgTranslateError, UsageError, counted
+from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
+from imgtranslate.evaluation.evaluate.schema import EvaluationFile
+from imgtranslate.evaluation.report.checks import (
+    missing_checks,
+    read_check,
+    tables_of,
+    verdicts_of,
+)
+from imgtranslate.evaluation.report.curves import Log, read_log
+from imgtranslate.evaluation.report.provenance import data_of, settings_of
+from imgtranslate.files import explained, write_text
+from imgtranslate.images import read_image, write_image
+from imgtranslate.methods.schedule import Schedule
+from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
+from imgtranslate.pages import shown
+from imgtranslate.runs.folder import Run
+from imgtranslate.settings.config import (
+    Direction,
+    Settings,
+    Tree,
+    is_paired,
+    latent_dim,
+    learns_both_ways,
+    to_tree,
+)
+from imgtranslate.settings.presets import name_of_method
+from imgtranslate.translation.translator import TOO_LARGE, find_model
+
+FEW_PICTURES = 200
+NOTES = 8  # warnings of the training
+TODO = "**TODO (author):**"
+PRIVATE = {  # settings that name files or folders
+    *("data.a", "data.b", "data.pairs", "data.cache"),
+    *("data.held_out_a", "data.held_out_b", "data.held_out_pairs"),
+}
+PAPERS = {  # of methods and variants
+    "cyclegan": ("CycleGAN", "1703.10593"),
+    "dualgan": ("DualGAN", "1704.02510"),
+    "pix2pix": ("pix2pix", "1611.07004"),
+    "bicyclegan": ("BicycleGAN", "1711.11586"),
+    "cut": ("CUT", "2007.15651"),
+    "fastcut": ("FastCUT", "2007.15651"),
+}
+Block = str  # of Markdown, without the empty line between two blocks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A written card, and what belongs to it."""
+
+    path: Path
+    models: tuple[str, ...]  # files to publish with it, relative to the run
+    sample: Path | None  # likewise, beside the card
+    todos: int  # places where the author must write
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """A model of the run."""
+
+    file: str  # relative to the run
+    header: ModelHeader
+    bytes: int
+    sha256: str
+
+
+def write_card(
+    run: Path | str,
+    *,
+    output: Path | str | None = None,
+    overwrite: bool = False,
+    notice: Callable[[str], None] = lambda _: None,
+) -> Card:
+    """Write the model card of a run, ``RUN/README.md`` unless ``output`` names another file.
+
+    It describes the models that `translate` would take, from files alone. The samples of their step
+    are in ``samples/`` beside the card. ``notice`` receives a line for whatever the card lacks.
+    Raises ``UsageError`` for an existing file without ``overwrite``.
+    """
+    folder = Run(Path(run))
+    page = Path(output) if output is not None else folder.folder / "README.md"
+    if page.is_dir():
+        raise UsageError(f"`output` {page}: a folder. Name a file, as in `output` README.md")
+    settings, record = folder.read_config()
+    models = [_read_model(folder, way) for way in _directions(folder)]
+    log, step = read_log(folder), models[0].header.step
+    cycle = read_check(folder, CycleCheckFile, warn=notice)
+    evaluated = read_check(folder, EvaluationFile, warn=notice)
+    rows = folder.read_metrics()
+    last = {name: (row.step, text) for row in rows for name, text in row.health.items()}
+    warnings = list(last.values())
+    both_ways = learns_both_ways(settings.method)
+    for lacking in missing_checks(folder, cycle, evaluated, paired=not both_ways):
+        notice(f"{lacking['text']} Run {lacking['command']}")
+
+    # The picture, which a card in the folder of the run shares with the run
+    source = _sample_of(folder, step)
+    sample = source and page.parent / "samples" / source.name
+    shared = sample is not None and source is not None and _is_same(sample, source)
+    for path in (page, None if shared else sample):
+        if path is not None and path.exists() and not overwrite:
+            raise UsageError(f"{path}: already exists. Choose another file, or add `overwrite`")
+    with explained(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+    if source is not None and sample is not None:
+        try:
+            picture = read_image(source, channels=3)
+        except ImgTranslateError as error:
+            notice(f"The card has no picture: {error}")
+            sample = None
+        else:
+            if not shared:
+                with explained(sample):
+                    sample.parent.mkdir(exist_ok=True)
+                write_image(sample, picture)
+
+    names = settings.data.name_a, settings.data.name_b
+    blocks = [
+        _front_matter(settings),
+        f"# {plain(names[0])} to {plain(names[1])}",
+        *_introduction(settings, models),
+        *_picture(sample, settings, record),
+        *_use(models),
+        *_author("Intended use", "what the model is for, and what it must not be used for."),
+        *_data(settings, record),
+        *_training(settings, record, log, models),
+        *_results(settings, log, cycle, evaluated, step),
+        *_limits(settings, record, log, warnings),
+        *_licence(models),
+    ]
+    text = "\n\n".join(blocks) + "\n"
+    write_text(page, text)
+    files = tuple(model.file for model in models)
+    return Card(path=page, models=files, sample=sample, todos=text.count("TODO (author):"))
+
+
+# Sections
+
+
+def _front_matter(settings: Settings) -> Block:
+    method = name_of_method(settings)
+    kind = "paired" if is_paired(settings.method) else "unpaired"
+    lines = [
+        "---",
+        "library_name: imgtranslate",
+        "pipeline_tag: image-to-image",
+        "tags:",
+        *(f"- {tag}" for tag in dict.fromkeys(["imgtranslate", "gan", method, kind])),
+        "# TODO (author): the licence of the model, and the data sets by their names on the hub.",
+        "# license: cc-by-4.0",
+        "# datasets:",
+        "# - owner/name",
+        "---",
+    ]
+    return "\n".join(lines)
+
+
+def _introduction(settings: Settings, models: Sequence[_Model]) -> Iterator[Block]:
+    method = name_of_method(settings)
+    title, paper = PAPERS.get(method) or PAPERS.get(settings.method.kind) or (method, "")
+    link = f"[{title}](https://arxiv.org/abs/{paper})" if paper else f"`{method}`"
+    variant = "" if method in PAPERS else f" (variant `{method}`)"
+    header = models[0].header
+    back = f", and {plain(header.target)} back to {plain(header.source)}" if len(models) > 1 else ""
+    code = "; one picture has many translations" if latent_dim(header.generator) else ""
+    learnt = "pairs of pictures" if is_paired(settings.method) else "two sets of pictures, unpaired"
+    yield (
+        f"Translates pictures of {plain(header.source)} to {plain(header.target)}{back}{code}. "
+        f"Learnt from {learnt}, by {link}{variant}."
+    )
+    yield (
+        f"This card was written by imgtranslate {__version__} on "
+        f"{datetime.now(UTC):%Y-%m-%d}, from what the training recorded. Places marked TODO need "
+        "the words of the author."
+    )
+
+
+def _picture(sample: Path | None, settings: Settings, record: Mapping[str, Any]) -> Iterator[Block]:
+    if sample is None:
+        return
+    held_out = any(side["held_out"] for side in data_of(settings, record, None))
+    what = "pictures that were not used in the training" if held_out else "training pictures"
+    step = int(sample.stem.removeprefix("step_"))
+    names = f"{plain(settings.data.name_a)} and {plain(settings.data.name_b)}"
+    yield f"![Samples of {names}](samples/{sample.name})"
+    yield f"Translations of {what}, after {counted(step, 'step')}."
+
+
+def _use(models: Sequence[_Model]) -> Iterator[Block]:
+    samples = " --samples 6" if latent_dim(models[0].header.generator) else ""
+    lines = [f"imgtranslate translate in.jpg --model {model.file}{samples}" for model in models]
+    yield "## Use"
+    yield "\n".join(["```sh", "pip install imgtranslate", *lines, "```"])
+    yield "\n".join(
+        [
+            "```python",
+            "import imgtranslate",
+            "from PIL import Image",
+            "",
+            f'translator = imgtranslate.load("{models[0].file}")',
+            'translator(Image.open("in.jpg")).save("out.png")',
+            "```",
+        ]
+    )
+    yield "\n".join(
+        f"- `{model.file}`: {plain(model.header.source)} to {plain(model.header.target)}; "
+        f"{plain(model.header.architecture)}; {model.bytes / 1e6:.1f} MB; SHA-256 `{model.sha256}`"
+        for model in models
+    )
+
+
+def _author(title: str, what: str) -> Iterator[Block]:
+    yield f"## {title}"
+    yield f"> {TODO} {what}"
+
+
+def _data(settings: Settings, record: Mapping[str, Any]) -> Iterator[Block]:
+    yield from _author(
+        "Data",
+        "where the pictures come from, under which licence, and whether people in them agreed.",
+    )
+    lines = []
+    for side in data_of(settings, record, None):
+        count = "an unknown number of" if side["pictures"] is None else f"{side['pictures']:,}"
+        left_out = f", {side['left_out']:,} left out" if side["left_out"] else ""
+        fingerprint = f"; fingerprint {code(side['fingerprint'])}" if side["fingerprint"] else ""
+        lines.append(
+            f"- **{side['letter']}**, {plain(side['name'])}: {count} pictures to train on, "
+            f"{side['held_out']:,} held out{left_out}, {counted(side['channels'], 'channel')}. "
+            f"Folder {code(_last_name(side['folder']))}{fingerprint}"
+        )
+    yield "\n".join(lines)
+
+
+def _training(
+    settings: Settings, record: Mapping[str, Any], log: Log, models: Sequence[_Model]
+) -> Iterator[Block]:
+    data, step, total = settings.data, models[0].header.step, _total_steps(settings, record)
+    best = "best/" in models[0].file
+    choice = "the best validation" if best else "the last saved step"
+    length = f"{log.last_step:,} of {total:,} steps" if total else f"{log.last_step:,} steps"
+    versions = ", ".join(
+        f"{name} {plain(str(record[name]))}"
+        for name in ("imgtranslate", "torch", "python")
+        if name in record
+    )
+    yield "## Training"
+    made = f" Made with {versions}." if versions else ""
+    yield (
+        f"{length}, in batches of {settings.train.batch_size}, on crops of {data.crop_size} px "
+        f"from pictures resized to {data.load_size} px. The models are those of {choice}, "
+        f"step {step:,}.{made}"
+    )
+    rows = [
+        [f"`{row['name']}`", code(row["value"]), code(row["usual"])]
+        for row in settings_of(settings)
+        if row["differs"] and not _is_private(row["name"], row["value"])
+    ]
+    if rows:
+        yield "Settings that differ from the defaults:"
+        yield _table(["setting", "value", "default"], rows, right=())
+    places = "--pairs DIR" if data.pairs else "--a DIR --b DIR"
+    yield "<details><summary>All settings, to train again</summary>"
+    yield "Save them as `settings.toml`, and name your folders:"
+    yield f"```sh\nimgtranslate train --config settings.toml {places}\n```"
+    yield f"```toml\n{tomli_w.dumps(_public(to_tree(settings))).rstrip()}\n```"
+    yield "</details>"
+
+
+def _results(
+    settings: Settings, log: Log, cycle: CycleCheckFile, evaluated: EvaluationFile, step: int
+) -> Iterator[Block]:
+    a, b = settings.data.name_a, settings.data.name_b
+    names: dict[Direction, str] = {"ab": f"{a} → {b}", "ba": f"{b} → {a}"}
+    tables = tables_of(cycle, evaluated, names)
+    yield "## Results"
+    if tables:
+        yield "On pictures that were not used in the training; intervals are 95 % confidence."
+    else:
+        yield "The model has not been measured on pictures that were not used in the training."
+    verdicts = []
+    for found in verdicts_of(cycle):
+        way, verdict = plain(names[found["direction"]]), ", ".join(map(plain, found["verdicts"]))
+        reason = "; ".join(plain(one["text"], limit=400) for one in found["reasons"])
+        verdicts.append(f"- **{way}: {verdict}**{_at(found['step'], step)}: {reason}.")
+    if verdicts:
+        yield "\n".join(
+            ["Verdicts of the cycle check, which translates there and back:", "", *verdicts]
+        )
+    steps = {one.direction: one.step for run in evaluated.runs[:1] for one in run}
+    for table in tables:
+        yield f"**{plain(table['title'])}**"
+        yield _table(
+            [plain(head) for head in table["heads"]],
+            [[_indented(cell) for cell in row] for row in table["rows"]],
+            right=range(1, len(table["heads"])),
+        )
+    for old in {then for then in steps.values() if then not in (None, step)}:
+        yield f"`evaluate` measured the models of step {old:,}, not those of step {step:,}."
+    if log.validations:
+        first, best = log.validations[0], min(log.validations, key=lambda one: one[1])
+        yield (
+            f"Validation during the training, lower is better: {first[1]:.3f} at step "
+            f"{first[0]:,}, and at best {best[1]:.3f} at step {best[0]:,}."
+        )
+    else:
+        yield "There was no validation during the training."
+
+
+def _limits(
+    settings: Settings,
+    record: Mapping[str, Any],
+    log: Log,
+    warnings: Sequence[tuple[int, str]],
+) -> Iterator[Block]:
+    data, total = settings.data, _total_steps(settings, record)
+    counts = [side["pictures"] for side in data_of(settings, record, None)]
+    few = [count for count in counts if count is not None and count < FEW_PICTURES]
+    lines = [
+        "A translation is invented. It is no evidence of what a real picture would show.",
+        "Pictures unlike those of the training give arbitrary results.",
+        f"The model saw crops of {data.crop_size} px. On pictures whose shorter side is more than "
+        f"{TOO_LARGE} times that, the effect may be weak.",
+        "It was trained on pictures of 8 bits; other depths are scaled to them.",
+    ]
+    if not is_paired(settings.method):
+        lines.append("It changes texture and colour far better than shape.")
+    if not learns_both_ways(settings.method):
+        lines.append("It translates in one direction only, so no cycle error can be measured.")
+    if few:
+        lines.append(
+            f"One side has only {counted(min(few), 'picture')}. With fewer than {FEW_PICTURES}, a "
+            "model tends to learn them by heart."
+        )
+    if not any(side["held_out"] for side in data_of(settings, record, None)):
+        lines.append("No pictures were held out, so nothing was measured on new ones.")
+    if total and log.last_step < total:
+        lines.append(f"**The training is unfinished**: step {log.last_step:,} of {total:,}.")
+    broken = [curve.name for curve in log.curves if curve.not_finite[-1:] == [log.last_step]]
+    if broken:
+        lines.append(f"**The training diverged**: {plain(broken[0])} was not finite at the end.")
+    for step, text in warnings[-NOTES:]:
+        fault = text.partition(". ")[0]  # without the remedy
+        lines.append(f"The training warned at step {step:,}: {plain(fault, limit=400)}.")
+    yield "## Limits"
+    yield "\n".join(f"- {line}" for line in lines)
+    yield f"> {TODO} faults that you have seen, and kinds of pictures that fail."
+
+
+def _licence(models: Sequence[_Model]) -> Iterator[Block]:
+    yield "## Licence"
+    yield f"The models say: {plain(models[0].header.licence, limit=1000)}"
+    yield f"> {TODO} the licence of the model, as in `license` above, and whom to ask or to cite."
+
+
+# Files
+
+
+def _directions(run: Run) -> list[Direction]:
+    back: list[Direction] = ["ba"] if run.model("ba").is_file() else []
+    return ["ab", *back]
+
+
+def _read_model(run: Run, way: Direction) -> _Model:
+    path = find_model(run.folder, direction=way)
+    header = read_model_header(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    name = path.relative_to(run.folder).as_posix()
+    return _Model(file=name, header=header, bytes=path.stat().st_size, sha256=digest)
+
+
+def _sample_of(run: Run, step: int) -> Path | None:
+    """Find the samples of a step, or the nearest ones before it, or else the first."""
+    found = {
+        int(path.stem.removeprefix("step_")): path
+        for path in run.samples.glob("step_*.png")
+        if re.fullmatch(r"step_\d{1,15}", path.stem, re.ASCII) and path.is_file()
+    }
+    before = [number for number in found if number <= step]
+    return found[max(before, default=min(found))] if found else None
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.exists() and path.samefile(other)
+
+
+def _total_steps(settings: Settings, record: Mapping[str, Any]) -> int | None:
+    counts = [record.get(f"pictures_{letter}") for letter in "ab"]
+    known = [count for count in counts if isinstance(count, int) and count > 0]
+    if len(known) < 2:
+        return None
+    return Schedule(settings=settings, longer_side=max(known)).total_steps()
+
+
+# Privacy
+
+
+def _public(tree: Tree) -> Tree:
+    """Return settings without those that name files or folders."""
+    return {
+        section: {
+            name: value
+            for name, value in values.items()
+            if not _is_private(f"{section}.{name}", value)
+        }
+        for section, values in tree.items()
+    }
+
+
+def _is_private(name: str, value: object) -> bool:
+    return name in PRIVATE or bool(re.search(r"[\\/]", str(value)))
+
+
+def _last_name(path: str) -> str:
+    """Return the last part of a path of any system."""
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1]
+
+
+# Markdown
+
+
+def plain(text: str, *, limit: int = 160) -> str:
+    """Write a text with entities in place of everything that Markdown or HTML could read."""
+    found = re.sub(r"(?i)(?<=www)\.", "&#46;", shown(text, limit=limit).replace("&", "&amp;"))
+    special = r"[\\`*_{}\[\]<>|~$@]|#(?!\d+;)|:(?=//|\w+:)"  # the last one: links and emoji
+    return re.sub(special, lambda m: f"&#{ord(m[0])};", found)
+
+
+def code(text: str) -> str:
+    """Write a text as inline code."""
+    if re.fullmatch(r"[\w .,%=+-]+", text, re.ASCII):
+        return f"`{text}`"
+    return f"<code>{plain(text)}</code>" if text else ""
+
+
+def _indented(cell: str) -> str:
+    """Write a cell; spaces at its beginning, which Markdown would drop, show a baseline."""
+    spaces = len(cell) - len(cell.lstrip(" "))
+    return "&nbsp;" * (2 * spaces) + plain(cell.lstrip(" "))
+
+
+def _at(measured: int | None, step: int) -> str:
+    return "" if measured in (None, step) else f" (measured at step {measured:,})"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int]) -> Block:
+    aligned = set(right)
+    marks = ["---:" if number in aligned else "---" for number in range(len(heads))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, marks, *rows))
