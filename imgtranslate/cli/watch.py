@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from imgtranslate.cli.completion import complete_run
 from imgtranslate.cli.options import option
 from imgtranslate.cli.serve import AllowHost, Host, refuse_missing, warn_of_others
 from imgtranslate.cli.stopping import stop_on_signals
@@ -23,7 +24,12 @@ RUNS = Path("runs")  # where `train` writes by default
 def watch(
     places: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUN...", help="Runs, or folders of runs.", show_default="runs"),
+        typer.Argument(
+            metavar="RUN...",
+            help="Runs, or folders of runs.",
+            show_default=str(RUNS),
+            autocompletion=complete_run,
+        ),
     ] = None,
     host: Host = "127.0.0.1",
     port: Annotated[

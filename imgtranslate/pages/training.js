@@ -20,7 +20,7 @@ function grid(heads, rows) {
   return make("div", { class: "scroll" }, make("table", { class: `stacked columns-${(rows[0] ?? heads).length - 1}` }, ...head, make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((text) => make("td", {}, named(text))))))));
 }
 
-/* Samples over time. `show` takes rows of `samples` by step, each with a `label` if there are several. */
+/* Samples over time. `show` takes rows with at least one of `samples`, by step, and a `label` if there are several. */
 function samplesOverTime() {
   const strips = make("div", { class: "strips" });
   const step = make("output", {});
@@ -48,12 +48,11 @@ function samplesOverTime() {
   function draw() {
     const now = steps[range.value];
     rows.forEach(({ label, colour, samples }, i) => {
-      const [caption, strip] = strips.children[i].children, [image] = strip.children;
+      const [caption, strip] = strips.children[i].children, image = strip.firstChild;
       const sample = samples.findLast((each) => each.step <= now) ?? samples[0];
       caption.hidden = !label;
-      caption.replaceChildren(...(label ? [swatch(colour), named(label), make("span", { class: "pale" }, sample ? ` step ${whole(sample.step)}` : " no samples yet")] : []));
-      strip.hidden = !sample;
-      if (!sample || image.getAttribute("src") === sample.picture) return;
+      caption.replaceChildren(...(label ? [swatch(colour), named(label), make("span", { class: "pale" }, ` step ${whole(sample.step)}`)] : []));
+      if (image.getAttribute("src") === sample.picture) return;
       image.src = sample.picture;
       image.alt = `Held-out pictures at step ${sample.step}`;
     });
@@ -89,6 +88,7 @@ const groups = [
   { title: "Generators", pattern: /^gan/, smooth: true },
   { title: "Discriminators", pattern: /^discriminator/, smooth: true },
   { title: "Cycle loss", pattern: /^cycle/, smooth: true },
+  { title: "Contrastive loss", pattern: /^nce/, smooth: true },
   { title: "Identity loss", pattern: /^identity/, smooth: true },
   { title: "Other losses", pattern: null, smooth: true },
   { title: "Spread, brightness, diversity", pattern: /^(spread|brightness|diversity)/, smooth: false },
@@ -96,7 +96,7 @@ const groups = [
 ];
 const groupOf = (name) => groups.find(({ pattern }) => pattern?.test(name)) ?? groups.find(({ pattern }) => !pattern);
 
-const words = { gan: "adversarial", lr: "learning rate", l1: "L1", kl: "KL", validation_l1: "L1", validation_ssim: "SSIM", validation_distance: "distance", validation_cycle: "cycle error" };
+const words = { gan: "adversarial", lr: "learning rate", l1: "L1", kl: "KL", validation_l1: "L1", validation_ssim: "SSIM", validation_distance: "distance", validation_cycle: "cycle error", validation_content: "lost content", nce: "contrastive", nce_identity: "contrastive, identity" };
 const paths = { lr: "cLR-GAN", vae: "cVAE-GAN" };
 const COLOURS = 6;
 const colourOf = (i) => `var(--c${i % COLOURS})`;

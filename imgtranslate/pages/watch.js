@@ -229,7 +229,7 @@ function drawSamples(runs) {
   const drawn = runs.filter((run) => run.samples.length);
   at("time").hidden = !drawn.length;
   if (!drawn.length) return;
-  samples.show((runs.length > 1 ? runs : drawn).map((run) => ({
+  samples.show(drawn.map((run) => ({
     label: runs.length > 1 ? run.name : null,
     colour: run.colour,
     samples: run.samples.map(([step, mark]) => ({ step, picture: `runs/${encodeURIComponent(run.key)}/samples/${step}?${mark}` })),
