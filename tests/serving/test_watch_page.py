@@ -34,7 +34,7 @@ def test_a_run_is_followed(tmp_path: Path) -> None:
     with watching(run.folder) as service, browser(tmp_path / "profile") as page:
         page.open(f"http://127.0.0.1:{service.port}/")
         texts = f"({TEXT})"
-        assert page.tell(f"{texts}('h1')") == [f"{HOSTILE} → zebras"]
+        assert page.tell(f"{texts}('h1')") == [f"{HOSTILE} ⇄ zebras"]
         assert page.tell(f"{texts}('#curves .note')")[0].startswith("No figures yet. The first row")
         for row in ROWS:
             run.append_metrics(row)
