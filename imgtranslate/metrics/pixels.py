@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8] | NDArray[np.floating]
 
+SMALL_CHANGE = 0.03  # of the full range, over whole pictures, up to which nothing has changed
+
 
 def mean_absolute_error(x: Pixels, y: Pixels, *, data_range: float = 255) -> float:
     """Return the mean of |x - y| as a fraction of the full range: 1 for black against white."""

@@ -1,6 +1,7 @@
 
 const ways = { ab: `${data.names.a} → ${data.names.b}`, ba: `${data.names.b} → ${data.names.a}` };
 const cycles = { ab: `${ways.ab} → ${data.names.a}`, ba: `${ways.ba} → ${data.names.b}` };
+const oneWay = !data.paired && !data.back;
 const fraction = (value) => value.toFixed(4);
 /* `better`: 1 where a higher number is better, -1 where a lower one is, 0 where neither is. */
 const measures = [
@@ -8,6 +9,7 @@ const measures = [
   { key: "untouched", label: "Input error", better: 0, text: fraction },
   { key: "psnr", label: "PSNR", better: 1, text: (v) => `${v.toFixed(1)} dB` },
   { key: "ssim", label: "SSIM", better: 1, text: (v) => v.toFixed(3) },
+  { key: "content", label: "Content", better: 1, text: (v) => v.toFixed(3) },
   { key: "change", label: "Change", better: 0, text: fraction },
   { key: "diversity", label: "Diversity", better: 0, text: fraction },
 ];
@@ -15,7 +17,8 @@ const isNumber = (value) => typeof value === "number";
 const textOf = (measure, row) => (isNumber(row[measure.key]) ? measure.text(row[measure.key]) : "–");
 const usedIn = (rows) => measures.filter(({ key }) => rows.some((row) => isNumber(row[key])));
 const titlesOf = ({ direction: [from, to] }) => [
-  `Real ${data.names[from]}`, `Fake ${data.names[to]}`, data.paired ? `True ${data.names[to]}` : `Recovered ${data.names[from]}`,
+  `Real ${data.names[from]}`, `Fake ${data.names[to]}`,
+  ...(oneWay ? [] : [data.paired ? `True ${data.names[to]}` : `Recovered ${data.names[from]}`]),
 ];
 
 function mean(rows, key) {
@@ -66,6 +69,7 @@ function showHead() {
       tell("diversity", "diversity");
     } else {
       tell("error", `cycle error, ${cycles[way]}`);
+      tell("content", `content kept, ${ways[way]}`);
       tell("change", `change, ${ways[way]}`);
     }
   }
@@ -75,14 +79,15 @@ function showHead() {
       best.step === first.step ? null : `first ${first.value.toPrecision(3)}, step ${whole(first.step)}`);
   }
   at("head").append(
-    make("h1", { class: "name", dir: "auto" }, `${data.names.a} ${data.paired ? "→" : "⇄"} ${data.names.b}`),
+    make("h1", { class: "name", dir: "auto" }, `${data.names.a} ${data.back ? "⇄" : "→"} ${data.names.b}`),
     make("p", { class: "pale name" }, `${data.method}, ${data.size} px, ${progress}`),
     make("div", { class: "tiles" }, ...tiles),
   );
   if (!rows.length) return;
   at("head").append(note(
-    `Means over ${counted(rows.length, "held-out picture")}. Errors are mean absolute differences, as fractions of the full range. `
+    `Means over ${counted(rows.length, "held-out picture")}. Errors and changes are mean absolute differences, as fractions of the full range. `
     + (data.paired ? "Error: translation against truth."
+      : oneWay ? "Content: agreement of picture and translation about edges; 1 is equal, 0 is unrelated. High content with a low change only means that the generator changes nothing."
       : "Cycle error: recovered against real picture. A low cycle error with a low change only means that the generators change nothing."),
     rows.some((row) => isNumber(row.diversity)) ? " Diversity: mean difference of two samples of one input. The other numbers are of seed 0." : ""));
 }
@@ -96,7 +101,7 @@ const measuredRows = () => {
 function showVerdict() {
   if (!data.verdicts.length) return leaveOut("verdict");
   const card = (one) => make("div", { class: "card" },
-    make("h3", {}, named((data.paired ? ways : cycles)[one.direction])),
+    make("h3", {}, named((data.back ? cycles : ways)[one.direction])),
     make("p", { class: "badges" }, ...one.verdicts.map((text) => make("b", { class: `badge ${one.good ? "good" : "bad"}` }, text))),
     make("ul", { class: "reasons" }, ...one.reasons.map(({ text, bad }) => make("li", { class: bad ? "bad" : null }, named(text)))),
     note([isNumber(one.count) && counted(one.count, data.paired ? "held-out pair" : "held-out picture"), isNumber(one.step) && `models of step ${whole(one.step)}`].filter(Boolean).join(", ")));
@@ -156,7 +161,7 @@ function showPictures() {
     const [real, fake, third] = current.pictures;
     const fakes = [fake, ...current.samples];
     seed = Math.min(seed, fakes.length - 1);
-    const shown = [real, fakes[seed], third];
+    const shown = [real, fakes[seed], ...(third ? [third] : [])];
     const titles = titlesOf(current);
     if (coded) titles[1] += `, seed ${seed}`;
     both.show(compared.map((i) => shown[i]), compared.map((i) => titles[i]));
@@ -196,10 +201,10 @@ function showPictures() {
     ? [choice("Direction", directions.map((each) => [each, ways[each]]), current.direction, list)] : []);
   way.append(...chooser());
   const pairs = data.paired ? [["Real | Fake", [0, 1]], ["Real | Truth", [0, 2]], ["Fake | Truth", [1, 2]]]
-    : [["Real | Fake", [0, 1]], ["Real | Recovered", [0, 2]]];
+    : [["Real | Fake", [0, 1]], ...(oneWay ? [] : [["Real | Recovered", [0, 2]]])];
   const compare = choice("Compare", pairs.map(([text], i) => [i, text]), 0, (i) => { [, compared] = pairs[i]; draw(); });
   body("pictures").append(
-    make("div", { class: "bar" }, ...(directions.length > 1 ? [way] : []), compare),
+    make("div", { class: "bar" }, ...(directions.length > 1 ? [way] : []), ...(pairs.length > 1 ? [compare] : [])),
     make("div", { class: "card" },
       make("div", { class: "viewer" }, both.element, make("div", {}, title, panels, samples, numbers)), film),
   );

@@ -12,6 +12,7 @@ from typing import Any
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.schedule import Schedule
 from imgtranslate.metrics.brightness import INVERTED
+from imgtranslate.metrics.pixels import SMALL_CHANGE
 from imgtranslate.runs.folder import MetricsRow, Run
 from imgtranslate.settings.config import (
     BicycleGanConfig,
@@ -31,10 +32,13 @@ WON = ((0.2, 2000), (0.05, 300))
 # Losses above this many times a draw have diverged; those without a draw, as
 # with wgangp, above this number.
 FAR_FROM_DRAW, FAR = 100.0, 1e6
+LOST_CONTENT = 0.85  # of a one-way method, 1 - agreement about edges; photos of labels have 0.7
+OUTWEIGHS = 2.0  # times the adversarial loss, from which a contrastive loss lets no other win
 COLLAPSED = 0.1  # spread of fakes, as a share of that of real pictures, that counts as collapse
 CODE_STEPS, CODE_IGNORED = 500, 0.01  # first checked step, and diversity that counts as ignored
 NO_GAIN = 20  # validations without a gain
 LASTED = "{lasted}"  # placeholder in a text for the number of steps that the sign has shown
+REMEDY = "Lower optimizer.lr, add pictures, or start again with another train.seed"
 NOT_FINITE = "not_finite"
 NO_LOSSES = ("step", "epoch", "lr", "last")  # of a row
 
@@ -195,9 +199,11 @@ def draw_of(settings: Settings) -> float:
 def _game_signs(row: Mapping[str, Any], settings: Settings) -> Iterator[Sign]:
     """Yield the signs that one network has won; Wasserstein losses do not show this."""
     draw, method = draw_of(settings), settings.method
+    remedy = _remedy_of_contrast(row, method) or REMEDY
     for name, loss in row.items():
         if name.startswith("discriminator") and draw:
-            yield from _won(_spelled(name, settings), name, loss, draw, "the generator")
+            winner = _spelled(name, settings)
+            yield from _won(winner, name, loss, draw, "the generator", remedy=remedy)
         weight = _gan_weight(name, method)
         if weight and method.gan_mode in ("lsgan", "vanilla"):
             half = draw / 2 if isinstance(method, BicycleGanConfig) else draw
@@ -227,7 +233,27 @@ def _divergence(row: Mapping[str, Any], settings: Settings) -> Sign:
     return Sign(name="diverged", shows=bool(text), text=text)
 
 
-def _won(winner: str, name: str, loss: float, draw: float, loser: str) -> Iterator[Sign]:
+def _remedy_of_contrast(row: Mapping[str, Any], method: MethodConfig) -> str:
+    """Return what to do if a contrastive loss leaves the adversarial one no effect, or nothing.
+
+    FastCUT's weight of 10 does so on small pictures: the output becomes the input, which the
+    discriminator tells from real pictures with ease.
+    """
+    if not isinstance(method, CutConfig):
+        return ""
+    contrast = row.get("nce", 0.0) + row.get("nce_identity", 0.0)
+    gan = row.get("gan", 0.0)
+    if not contrast > OUTWEIGHS * gan:
+        return ""
+    return (
+        f"The contrastive loss, {contrast:.2g}, outweighs the adversarial one, {gan:.2g}: start "
+        f"again with a method.lambda_nce lower than {method.lambda_nce:g}"
+    )
+
+
+def _won(
+    winner: str, name: str, loss: float, draw: float, loser: str, *, remedy: str = REMEDY
+) -> Iterator[Sign]:
     for share, steps in WON:
         yield Sign(
             name=f"{name}_won",
@@ -235,8 +261,7 @@ def _won(winner: str, name: str, loss: float, draw: float, loser: str) -> Iterat
             shows=loss < share * draw,
             text=(
                 f"{winner} has won: its loss has been below {share * draw:.2g} for {LASTED} steps "
-                f"({loss:.2g} now; a draw is {draw:.2g}), and {loser} learns little. "
-                "Lower optimizer.lr, add pictures, or start again with another train.seed"
+                f"({loss:.2g} now; a draw is {draw:.2g}), and {loser} learns little. {remedy}"
             ),
         )
 
@@ -289,6 +314,26 @@ def _fake_signs(row: Mapping[str, Any], direction: str, settings: Settings) -> I
             text=(
                 f"{way} inverts brightness: bright becomes dark, with a correlation of "
                 f"{brightness:.2f}. Unless that is intended, start again with another train.seed; "
-                "with cyclegan a higher method.lambda_identity preserves colours"
+                "with cyclegan a higher method.lambda_identity preserves colours, with cut "
+                "method.nce_identity"
+            ),
+        )
+    lost, change = row.get("validation_content"), row.get(f"change_{direction}")
+    if direction == "ab" and lost is not None:
+        yield Sign(
+            name="lost_content_ab",
+            shows=lost > LOST_CONTENT,
+            text=(
+                f"{way} loses content: the edges of its outputs agree with those of the inputs by "
+                f"only {1 - lost:.2f} of 1. Raise method.lambda_nce, or train longer"
+            ),
+        )
+    if change is not None:
+        yield Sign(
+            name=f"does_nothing_{direction}",
+            shows=change <= SMALL_CHANGE,
+            text=(
+                f"{way} does nothing: its outputs differ from the inputs by only {change:.1%} of "
+                "the range. Lower method.lambda_nce, or train longer"
             ),
         )

@@ -97,6 +97,7 @@ class Validation:
             "validation_distance": distance,
             "validation_content": lost,
             **self._spread_and_brightness(fakes, "ab", reals),
+            **_change(reals, fakes),
         }
 
     def _of_pairs(self, generator: nn.Module, encoder: nn.Module | None) -> Numbers:
@@ -160,6 +161,13 @@ def _lost_content(reals: Pictures, fakes: Pictures) -> float:
     pairs = zip(map(_edges, reals), map(_edges, fakes), strict=True)
     kept = [kept for pair in pairs if (kept := content_agreement(*pair)) is not None]
     return 1 - sum(kept) / len(kept) if kept else 0.0
+
+
+def _change(reals: Pictures, fakes: Pictures) -> Numbers:
+    """Return ``change_ab``, as a fraction of the range; nothing if the channels differ."""
+    if reals[0].shape != fakes[0].shape:
+        return {}
+    return {"change_ab": _mean(map(F.l1_loss, fakes, reals)) / 2}  # the range of values is 2
 
 
 def _edges(picture: Tensor) -> Values | None:

@@ -68,6 +68,15 @@ def evaluate(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, 
 BOTH = ("--a", "labels", "--b", "photos")
 
 
+@pytest.mark.parametrize("method", ["cyclegan", "cut", "fastcut"])
+def test_folders_are_no_pairs_for_a_method_that_learns_without(
+    folder: Path, capsys: pytest.CaptureFixture[str], method: str
+) -> None:
+    save_model(folder / "ab.safetensors", replace(HEADER, method=method))
+    _, out, _ = evaluate("--model", "ab.safetensors", *BOTH, "--json", capsys=capsys)
+    assert "ssim" not in json.loads(out)["runs"][0][0]["measures"]
+
+
 def test_pairs_are_measured_as_scikit_image_does(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ from imgtranslate.evaluation.report.report import save_check, write_report
 from imgtranslate.pages import number, render, shown
 from imgtranslate.pages.embed import to_webp
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import BicycleGanConfig, Pix2PixConfig
+from imgtranslate.settings.config import BicycleGanConfig, CutConfig, Pix2PixConfig
 from imgtranslate.training import train
 from imgtranslate.translation.translator import load
 
@@ -153,6 +153,35 @@ def test_the_numbers_are_those_of_a_cycle_check(
         assert row["error"] == pytest.approx(wanted["mae"], rel=1e-5)
         assert row["psnr"] == pytest.approx(wanted["psnr"], rel=1e-5)
         assert row["change"] == pytest.approx(wanted["change"], rel=1e-5)
+
+
+def test_a_model_without_a_way_back_shows_what_it_keeps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, method=CutConfig())
+    (run / "ba.safetensors").unlink()
+    data = report(run)
+    assert not data["paired"]
+    assert not data["back"]
+    assert [row["direction"] for row in data["pictures"]] == ["ab", "ab"]
+    assert all(len(row["pictures"]) == 2 for row in data["pictures"])
+    assert lacking(data)["verdict"][1] == f"imgtranslate cycle-check --run {run}"
+    assert not data["warnings"]
+
+    assert cli.run(["cycle-check", "--run", str(run), "--json", "--device", "cpu"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    data = report(run)
+    for row, wanted in zip(data["pictures"], found["images"], strict=True):
+        assert row["content"] == pytest.approx(wanted["content"], abs=1e-5)
+        assert row["change"] == pytest.approx(wanted["change"], rel=1e-5)
+    assert [row["content"] for row in data["checked"]] == [
+        row["content"] for row in data["pictures"]
+    ]
+    (table,) = data["checks"]
+    assert table["title"] == "cycle-check, horses → zebras"
+    wanted = ["content agrees", "  with other pictures", "change", "brightness agrees", "identity"]
+    assert [row[0] for row in table["rows"]] == wanted
+    assert [one["verdicts"][0] for one in data["verdicts"]] == [found["verdict"]]
 
 
 def test_pairs_are_held_against_their_truth(tmp_path: Path) -> None:

@@ -148,6 +148,38 @@ def test_a_code_that_does_nothing_is_told() -> None:
     assert said(health("bicyclegan"), [{"step": 900, "diversity": 0.02}]) == []
 
 
+@pytest.mark.parametrize(
+    ("contrast", "remedy"),
+    [
+        (20.0, "The contrastive loss, 20, outweighs the adversarial one, 1: start again with a "
+         "method.lambda_nce lower than 10"),
+        (0.5, "Lower optimizer.lr, add pictures, or start again with another train.seed"),
+    ],
+)  # fmt: skip
+def test_a_contrastive_loss_that_lets_the_discriminator_win_is_named(
+    contrast: float, remedy: str
+) -> None:
+    rows = [
+        {"step": step, "discriminator": 0.01, "gan": 1.0, "nce": contrast}
+        for step in range(50, 501, 50)
+    ]
+    watch = health("fastcut")
+    (line,) = [text for row in rows for text in watch.see(row).values()]
+    assert line.startswith("discriminator has won: ")
+    assert line.endswith(f"the generator learns little. {remedy}")
+
+
+def test_one_way_lost_content_and_doing_nothing_are_told() -> None:
+    row = {"step": 500, "validation_content": 0.95, "change_ab": 0.2}
+    lines = health("cut").see(row)
+    assert set(lines) == {"lost_content_ab"}
+    assert "by only 0.05 of 1. Raise method.lambda_nce" in lines["lost_content_ab"]
+    lines = health("cut").see(row | {"validation_content": 0.05, "change_ab": 0.012})
+    assert set(lines) == {"does_nothing_ab"}
+    assert "only 1.2% of the range. Lower method.lambda_nce" in lines["does_nothing_ab"]
+    assert not health("cut").see(row | {"validation_content": 0.7})  # as of labels and photos
+
+
 def test_looks_are_told_with_their_figures() -> None:
     row = {"step": 500, "spread_ab": 0.05, "brightness_ab": 0.9}
     lines = health().see(row | {"spread_ba": 0.8, "brightness_ba": -0.62})

@@ -242,6 +242,10 @@ def test_one_way_neither_lost_content_nor_doing_nothing_scores_well(
     assert found["identity"]["validation_content"] == pytest.approx(0, abs=1e-9)
     assert found["negative"]["validation_content"] == pytest.approx(0, abs=1e-9)
     assert found["constant"]["validation_content"] == 1
+    assert found["identity"]["change_ab"] == 0
+    changes = zip(paintings, stitches, strict=True)
+    mean = np.mean([float((a - b).abs().mean()) / 2 for a, b in changes])
+    assert found["honest"]["change_ab"] == pytest.approx(mean, rel=0.01)
     for row in found.values():
         parts = row["validation_distance"], row["validation_content"]
         assert row["validation"] == pytest.approx(math.hypot(*parts))
@@ -250,8 +254,10 @@ def test_one_way_neither_lost_content_nor_doing_nothing_scores_well(
         name: set(Health(settings=validation.settings).see({"step": 500, **row}))
         for name, row in found.items()
     }
-    assert said["honest"] == said["identity"] == set()
-    assert said["constant"] == said["one_picture"] == said["noise"] == {"collapsed_ab"}
+    assert said["honest"] == set()
+    assert said["identity"] == {"does_nothing_ab"}
+    assert said["constant"] == said["noise"] == {"collapsed_ab", "lost_content_ab"}
+    assert said["one_picture"] == {"collapsed_ab"}
     assert said["negative"] == {"inverted_ab"}
 
 

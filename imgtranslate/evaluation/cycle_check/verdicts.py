@@ -18,6 +18,7 @@ from imgtranslate.evaluation.cycle_check.scores import Edges, Thumbnails
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.brightness import INVERTED
 from imgtranslate.metrics.content import content_agreement
+from imgtranslate.metrics.pixels import SMALL_CHANGE
 
 Fault = Literal[
     "hides information",
@@ -39,7 +40,6 @@ ONE_WAY_FAULTS: tuple[Fault, ...] = (  # of models without a way back
     "does nothing",
 )
 
-SMALL_CHANGE = 0.03  # of the full range, over whole pictures
 SMALL_LOCAL_CHANGE = 0.1  # of the full range, over the 64th of a picture that changes most
 FRAGILE = 5.0  # times the degradation; an honest pair that cuts contrast to a fifth has 4.4
 FRAGILE_TO_BLUR = 2.5  # lower, as the effect of blur grows with the contrast: honest pairs have 1

@@ -172,7 +172,8 @@ def subjects_of_model(
     sides = [(header.source, header.in_channels), (header.target, header.out_channels)]
     (name_a, channels_a), (name_b, channels_b) = sides if header.direction == "ab" else sides[::-1]
     data = DataSettings(name_a=name_a, name_b=name_b, channels_a=channels_a, channels_b=channels_b)
-    paired = kind_of_method(header.method) != "cyclegan" and bool(places.a and places.b)
+    unpaired = kind_of_method(header.method) in ("cyclegan", "cut")
+    paired = not unpaired and bool(places.a and places.b)
     return [
         _subject(
             str(file),

@@ -30,7 +30,13 @@ DIRECTIONS: tuple[Direction, Direction] = ("ab", "ba")
 HEALTHY = "healthy"  # the verdict of a cycle check that found no fault
 ROWS, NAMED = 5000, 100  # pictures of a cycle check; rows of any other table
 LONGEST_NAME, LONGEST_LINE = 64, 400  # characters
-MEASURES = {"error": "mae", "psnr": "psnr", "ssim": "ssim", "change": "change"}
+MEASURES = {
+    "error": "mae",
+    "psnr": "psnr",
+    "ssim": "ssim",
+    "content": "content",
+    "change": "change",
+}
 
 
 def read_check(run: Run, kind: type[D], *, warn: Callable[[str], None]) -> D:
@@ -127,11 +133,13 @@ def _directions(check: CycleCheckFile) -> list[tuple[Direction, cycle.DirectionF
 
 def _cycle_table(name: str, found: cycle.DirectionFigures) -> dict[str, Any]:
     figures, rows = dict(found), []
-    for key, title in (cycle.TITLES | {"identity": "identity"}).items():
+    for key, title in (found.titles | {"identity": "identity"}).items():
         if figures[key] is not None:
             rows.append([title, *figures[key].cells(".1f" if key == "psnr" else ".4f")])
+    if found.other_content is not None:
+        rows.insert(1, ["  with other pictures", f"{found.other_content:.4f}", "-", "-"])
     return {
-        "title": f"cycle-check, {name} and back",
+        "title": f"cycle-check, {name}" + (" and back" if found.mae is not None else ""),
         "heads": [counted(found.count, "picture"), "mean", "spread", "95 % interval"],
         "rows": rows,
         "notes": [],

@@ -13,16 +13,11 @@ from itertools import combinations
 import numpy as np
 
 from imgtranslate.evaluation.cycle_check.scores import thumbnail
-from imgtranslate.evaluation.cycle_check.verdicts import (
-    SMALL_CHANGE,
-    SMALL_LOCAL_CHANGE,
-    TWINS,
-    share_of_twins,
-)
+from imgtranslate.evaluation.cycle_check.verdicts import SMALL_LOCAL_CHANGE, TWINS, share_of_twins
 from imgtranslate.images import Pixels
 from imgtranslate.metrics.brightness import Values, grid_means
 from imgtranslate.metrics.estimate import LEAST_PICTURES, bootstrap_interval
-from imgtranslate.metrics.pixels import mean_absolute_error
+from imgtranslate.metrics.pixels import SMALL_CHANGE, mean_absolute_error
 
 LEAST_PAIRS = LEAST_PICTURES  # held-out pairs, to judge by
 CHANCE = 0.5  # of the comparisons

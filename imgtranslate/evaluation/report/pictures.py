@@ -14,11 +14,12 @@ from imgtranslate.data.sampling import evenly_spaced
 from imgtranslate.errors import ImgTranslateError
 from imgtranslate.evaluation.report.pair_verdict import PairScore, score_pair
 from imgtranslate.images import Pixels
+from imgtranslate.metrics.content import content_agreement, edge_directions
 from imgtranslate.metrics.pixels import mean_absolute_error, psnr
 from imgtranslate.metrics.ssim import ssim
 from imgtranslate.pages import number, shown
 from imgtranslate.pages.embed import embed
-from imgtranslate.settings.config import Settings, is_paired
+from imgtranslate.settings.config import Settings, is_paired, learns_both_ways
 from imgtranslate.translation.translator import Translator, load, size_notice
 
 SHORTEST_SIDE = 286  # px: smaller pictures are not shrunk
@@ -51,18 +52,20 @@ def translate_held_out(
     """Translate up to ``count`` held-out pictures of each side, evenly spaced.
 
     A picture of more px than 4:3 at the training's size, or at 286 px, is shrunk first. The third
-    picture of a row is the truth for pairs, else the recovered picture. With a latent code there
+    picture of a row is the truth for pairs, or the recovered picture; a model that learnt one
+    direction without pairs has none. With a latent code there
     are ``CODES`` samples, of the seeds from 0 on. ``notice`` is called once if pictures are much
     larger than those of the training. Raises ``ImgTranslateError`` without a model.
     """
     paired, limit = is_paired(settings.method), most_pixels(settings)
-    sides = ((domains[0], domains[1]), (domains[1], domains[0]))[: 1 if paired else 2]
+    both = learns_both_ways(settings.method)
+    sides = ((domains[0], domains[1]), (domains[1], domains[0]))[: 2 if both else 1]
     places = [evenly_spaced(range(len(source.held_out)), count) for source, _ in sides]
     total = sum(map(len, places))
     if not total:
         return
     ab = load(run, device=device)
-    ba = ab if paired else load(run, device=device, direction="ba")
+    ba = load(run, device=device, direction="ba") if both else ab
 
     def read(domain: Domain, place: int, channels: int) -> Pixels:
         return shrunk(domain.read(domain.held_out[place], channels=channels), limit=limit)
@@ -80,16 +83,17 @@ def translate_held_out(
                     noticed = True
                     notice(f"{line}. Judge smaller pictures as well")
                 fakes = _samples(there, real)
+                third = None
                 if paired:
                     third = read(target, place, header.out_channels)
-                else:
+                elif both:
                     third = back.translate_pixels(fakes[0])
             except ImgTranslateError as error:
                 yield ShownPicture(
                     row={**row, "fault": shown(str(error).removeprefix(f"{path}: "))}
                 )
             else:
-                score = score_pair(real, fakes, third) if paired else None
+                score = score_pair(real, fakes, third) if paired and third is not None else None
                 numbers = _numbers(real, fakes[0], third, paired=paired)
                 if score is not None:
                     numbers |= {
@@ -128,26 +132,32 @@ def _samples(translator: Translator, real: Pixels) -> list[Pixels]:
     return [translator.translate_pixels(real, z=z) for z in codes]
 
 
-def _numbers(real: Pixels, fake: Pixels, third: Pixels, *, paired: bool) -> dict[str, Any]:
+def _numbers(real: Pixels, fake: Pixels, third: Pixels | None, *, paired: bool) -> dict[str, Any]:
+    change = number(mean_absolute_error(fake, real)) if fake.shape == real.shape else None
+    if third is None:
+        kept = content_agreement(edge_directions(real), edge_directions(fake))
+        return {"content": number(kept), "change": change}
     got, wanted = (fake, third) if paired else (third, real)
     alike = got.shape == wanted.shape
     return {
         "error": number(mean_absolute_error(got, wanted)) if alike else None,
         "psnr": number(psnr(got, wanted)) if alike else None,
         "ssim": number(ssim(got, wanted)) if alike else None,
-        "change": number(mean_absolute_error(fake, real)) if fake.shape == real.shape else None,
+        "change": change,
     }
 
 
 def _embedded(
-    real: Pixels, fakes: Sequence[Pixels], third: Pixels, *, share: int
+    real: Pixels, fakes: Sequence[Pixels], third: Pixels | None, *, share: int
 ) -> dict[str, list[str]]:
     """Encode one of ``share`` rows of pictures, within the bytes of the page."""
     most_bytes = PICTURES_BYTES // (3 * share)
     for_samples = SAMPLES_BYTES // ((CODES - 1) * share)
     return {
         "pictures": [
-            embed(p, side=PICTURE_SIDE, most_bytes=most_bytes) for p in (real, fakes[0], third)
+            embed(pixels, side=PICTURE_SIDE, most_bytes=most_bytes)
+            for pixels in (real, fakes[0], third)
+            if pixels is not None
         ],
         "samples": [embed(p, side=SAMPLE_SIDE, most_bytes=for_samples) for p in fakes[1:]],
     }

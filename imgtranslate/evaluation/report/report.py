@@ -40,7 +40,7 @@ from imgtranslate.pages import render, shown
 from imgtranslate.pages.embed import embed
 from imgtranslate.runs.data import domains_of_run
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import Direction, Settings, is_paired
+from imgtranslate.settings.config import Direction, Settings, is_paired, learns_both_ways
 from imgtranslate.settings.presets import name_of_method
 
 COUNT = 24  # held-out pictures of each side
@@ -121,6 +121,7 @@ def write_report(
         "names": dict(zip("ab", names, strict=True)),
         "method": name_of_method(settings),
         "paired": paired,
+        "back": learns_both_ways(settings.method),
         "size": data.crop_size,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "progress": {"step": log.last_step, "total": total, "rows": log.rows},
