@@ -1,7 +1,9 @@
 """``imgtranslate train``."""
 
 import json
+import math
 import sys
+import time
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -175,6 +177,10 @@ def train(
     workers: Annotated[str | None, run_option("N")] = None,
     cache: Annotated[Path | None, run_option("DIR")] = None,
     save_every: Annotated[int | None, run_option("N")] = None,
+    max_hours: Annotated[
+        float | None,
+        run_option("H", "Stop after this many hours of this process, above 0, and save the run."),
+    ] = None,
     log: Annotated[list[str] | None, run_option("NAME")] = None,
     # Other settings
     assignments: Annotated[
@@ -225,6 +231,8 @@ def train(
         raise UsageError("--json: works with --check and --list-settings. Add one of them")
     if gpu is not None and device != "auto":
         raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
+    if max_hours is not None and not 0 < max_hours < math.inf:
+        raise UsageError(f"--max-hours {max_hours:g}: not a number of hours above 0. Give one")
     if sheet is not None and not check:
         raise UsageError(f"--sheet {sheet}: works with --check only. Add --check")
     flags = {
@@ -270,7 +278,7 @@ def train(
     if check:
         _check(request, place, init=init, sheet=sheet, as_json=as_json)
     else:
-        _train(request, place, run=resume, init=init)
+        _train(request, place, run=resume, init=init, max_hours=max_hours)
 
 
 def _check(
@@ -311,7 +319,14 @@ def _check(
         result("note: --check --json lists all pictures of each line")
 
 
-def _train(request: "Request", place: Place, *, run: Path | None, init: Path | None) -> None:
+def _train(
+    request: "Request",
+    place: Place,
+    *,
+    run: Path | None,
+    init: Path | None,
+    max_hours: float | None,
+) -> None:
     """Train a new run, or ``run`` with the settings of the request, or follow the leading rank."""
     from imgtranslate.cli.train_display import TrainingDisplay
     from imgtranslate.training.events import Notice
@@ -319,13 +334,17 @@ def _train(request: "Request", place: Place, *, run: Path | None, init: Path | N
     from imgtranslate.training.request import find_begun
     from imgtranslate.training.train import follow, plan_training, resume, start
 
-    device, launch = place.device, place.launch
+    device, launch, began = place.device, place.launch, time.monotonic()
     try:
         with (
             joined(launch, device=device) as group,
             stop_on_signals(STOPPING, quiet=not group.leads) as stopped,
         ):
-            stop = stopped.is_set
+
+            def stop() -> bool:
+                late = max_hours is not None and time.monotonic() - began > max_hours * 3600
+                return late or stopped.is_set()
+
             if not group.leads:
                 follow(group, device=device, stop=stop)
                 return
@@ -348,10 +367,11 @@ def _train(request: "Request", place: Place, *, run: Path | None, init: Path | N
                         report=report,
                         stop=stop,
                     )
-            display.conclude(outcome, device=place.options)
+            limit = f"--max-hours {max_hours:g}" if max_hours and not stopped.is_set() else ""
+            display.conclude(outcome, device=place.options, limit=limit)
     except ReportedElsewhereError as error:
         raise typer.Exit(error.exit_code) from error
-    if not outcome.finished:
+    if not outcome.finished and stopped.is_set():
         raise typer.Exit(stopped.exit_code)
     result(str(outcome.run))
     if outcome.diverged:

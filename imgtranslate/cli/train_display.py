@@ -87,21 +87,25 @@ class TrainingDisplay:
             case events.Notice():
                 say_notice(f"notice: {event.text}")
             case events.Saved():
-                self.reporting = self.progress is not None and (
-                    event.step == self.progress.total_steps
-                )
+                self.reporting = event.final
 
-    def conclude(self, outcome: events.TrainResult, *, device: Sequence[str] = ()) -> None:
+    def conclude(
+        self, outcome: events.TrainResult, *, device: Sequence[str] = (), limit: str = ""
+    ) -> None:
         """Say what was learnt and the next commands, or how to resume an interrupted run.
 
-        ``device``: the options with which a resume uses the same device.
+        ``device``: the options with which a resume uses the same device. ``limit``: the option that
+        has stopped the training.
         """
+        resume = ("resume  ", "train", "--resume", str(outcome.run), *device)
         if not outcome.finished:
-            step, total = outcome.step, outcome.total_steps
-            say(f"stopped  at step {step:,} of {total:,}, saved in {outcome.run}")
-            say_command("resume  ", "train", "--resume", str(outcome.run), *device)
+            step, total, by = outcome.step, outcome.total_steps, f" by {limit}" if limit else ""
+            say(f"stopped  at step {step:,} of {total:,}{by}, saved in {outcome.run}")
+            say_command(*resume)
         elif self.started is not None and outcome.first_step < outcome.step:
             say_ending(outcome, self.started.settings)
+            if outcome.ended_early and not outcome.diverged:
+                say_command(*resume, "--set", "train.patience=0")
 
     def _plain(self, line: str, *, due: bool = False) -> None:
         """Print a line of figures now and then, where no live block shows them."""
@@ -125,7 +129,13 @@ class TrainingDisplay:
             f"{event.device}, {event.parameters / 1e6:.1f} million weights, "
             f"{counted(total, 'step')} in {counted(event.total_epochs, 'epoch')}"
         )
-        if event.step >= total:
+        if event.ended_early:
+            say(
+                f"{event.run} has ended at step {event.step:,} of {total:,}: no gain in "
+                f"{counted(settings.train.patience, 'validation')}. Continue it with a higher "
+                "--set train.patience=N, or 0"
+            )
+        elif event.step >= total:
             if settings.train.steps == total:
                 how = "--steps"
             elif settings.schedule.constant_steps is None:
@@ -232,10 +242,15 @@ def _is_slow(event: events.Started) -> bool:
 def say_ending(outcome: events.TrainResult, settings: Settings) -> None:
     """Say what was learnt, how well, and the next commands."""
     steps = counted(outcome.step, "step")
+    if outcome.ended_early:
+        steps = f"{outcome.step:,} of {counted(outcome.total_steps, 'step')}"
     if outcome.first_step:
         steps += f", the last {outcome.step - outcome.first_step:,}"
     verb = "ended " if outcome.diverged else "learnt"
     say(f"{verb}   {_domains(settings)}, {steps} in {in_words(outcome.seconds)}")
+    if outcome.ended_early:
+        patience = counted(settings.train.patience, "validation")
+        say(f"ended    early: no gain in {patience} (train.patience)")
     if outcome.best is not None:
         say(f"best     step {outcome.best_step:,}, validation {_figure(outcome.best)}")
     if outcome.report is not None:

@@ -404,6 +404,8 @@ class TrainSettings(Section):
     """Steps between two pictures in samples/"""
     validate_every: Count = 500
     """Steps between validations on held-out pictures"""
+    patience: CountOrZero = 0
+    """Validations without a gain after which training ends; 0 trains the whole schedule"""
     log_every: Count = 50
     """Steps between rows of metrics.jsonl"""
     log: Annotated[tuple[LogName, ...], MaxLen(10)] = ()

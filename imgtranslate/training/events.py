@@ -29,6 +29,7 @@ class Started:
     parameters: int
     settings: Settings
     report: DataReport | None  # None on a resume
+    ended_early: bool = False  # by ``train.patience``, before a resume; no step follows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ class Saved:
     """A saved state: the run can be resumed from ``step``."""
 
     step: int
+    final: bool = False  # whether no step follows, but the report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +130,14 @@ class TrainResult:
     seconds: float = 0.0  # in this process
     best: float | None = None  # the best validation so far; None without one
     best_step: int | None = None
+    ended_early: bool = False  # by ``train.patience``
     diverged: str = ""  # a sentence, if the losses had diverged in the last steps
     report: Path | None = None  # the page of the finished run
 
     @property
     def finished(self) -> bool:
         """Return whether training reached its end, not an interruption."""
-        return self.step >= self.total_steps
+        return self.step >= self.total_steps or self.ended_early
 
 
 def ignore(event: Event) -> None:

@@ -59,8 +59,8 @@ def learn(
     settings, group, every = learner.settings, learner.group, learner.settings.train
     schedule = Schedule(settings=settings, longer_side=max(len(d.files) for d in domains))
     total, first, began = schedule.total_steps(), learner.steps_done, time.monotonic()
-    device = str(learner.device)
-    if group.leads and first < total:
+    device, ended_early = str(learner.device), _ends_early(learner)
+    if group.leads and first < total and not ended_early:
         run.take_back_last()  # before logs read the metrics
     report(
         Started(
@@ -72,6 +72,7 @@ def learn(
             parameters=parameter_count(learner),
             settings=settings,
             report=checked,
+            ended_early=ended_early,
         )
     )
 
@@ -87,7 +88,7 @@ def learn(
     )
     validation = Validation(settings=settings, domains=domains)
     crops: Crops = ([], [])
-    if group.leads and first < total:
+    if group.leads and first < total and not ended_early:
         validation.read(learner.device)  # now, as a picture may be missing later
         crops = sample_crops(domains, settings)
     log = MetricsLog(run=run, schedule=schedule, report=report)
@@ -100,7 +101,7 @@ def learn(
         report(Notice(text=f"data.workers {asked}: {workers}, one for each core, are used"))
 
     stream = _batches(dataset, learner, total=total, workers=workers, stop=stop)
-    for batch in pace.waiting_for(stream):
+    for batch in pace.waiting_for(() if ended_early else stream):
         # End without this step, if a rank has a fault instead of a batch, or was told to stop
         failing, stopping = group.any(isinstance(batch, ImgTranslateError), batch is None)
         if failing or stopping or not isinstance(batch, Batch):
@@ -123,12 +124,11 @@ def learn(
         learner.step(batch, learning_rate=rate)
         done = learner.steps_done
         logging, validating = done % every.log_every == 0, done % every.validate_every == 0
-        drawing = done % every.sample_every == 0 or done == total
+        drawing = done % every.sample_every == 0
 
         # Recovery, before a broken learner writes a file
-        if (logging or validating or drawing) and recovery.recover(
-            learner, thorough=validating, learning_rate=rate
-        ):
+        writing = logging or validating or drawing or done == total
+        if writing and recovery.recover(learner, thorough=validating, learning_rate=rate):
             pace.tick(extra=True)
             continue
 
@@ -142,6 +142,8 @@ def learn(
             group.wait()  # this has a long timeout, small messages a short one
             shared = group.broadcast(array("d", learner.validations).tobytes())
             learner.validations = list(array("d", shared))
+        ending = done == total or (validating and _ends_early(learner))
+        drawing = drawing or ending
         log.write(row, learner, learning_rate=rate)
         if drawing and group.leads:
             report(Drawn(step=done, picture=write_samples(run, learner, crops)))
@@ -169,7 +171,7 @@ def learn(
         # before the best models: if the process is killed in between, a resume completes them.
         stopping, late = group.any(stop(), time.monotonic() - saved_at > SAVE_SECONDS)
         best = learner.is_best()
-        saving = best or late or stopping or done == total or done % every.save_every == 0
+        saving = best or late or stopping or ending or done % every.save_every == 0
         if saving and recovery.recover(learner, thorough=True, learning_rate=rate):
             pace.tick(extra=True)
             continue
@@ -177,7 +179,7 @@ def learn(
             save_run(run, learner)
         if saving:
             saved_at = time.monotonic()
-            report(Saved(step=done))
+            report(Saved(step=done, final=ending))
         if best and group.leads:
             save_best(run, learner)
         if saving:
@@ -185,6 +187,8 @@ def learn(
         if stopping:
             break
         pace.tick(extra=validating or drawing or saving)
+        if ending:
+            break
 
     # The last step has its losses and a validation, also where none is due. A longer run does not
     # have them: they do not go into the state, their row is marked, and `take_back_last` undoes it.
@@ -208,6 +212,7 @@ def learn(
         seconds=time.monotonic() - began,
         best=value,
         best_step=step,
+        ended_early=learner.steps_done < total and _ends_early(learner),
         diverged=log.health.diverged,
     )
 
@@ -279,6 +284,14 @@ class Pace:
 
     def _mean(self) -> float:
         return sum(whole for whole, _ in self._times) / max(1, len(self._times))
+
+
+def _ends_early(learner: Learner) -> bool:
+    """Return whether the last ``train.patience`` validations were without a gain."""
+    every, patience, best = learner.settings.train, learner.settings.train.patience, learner.best()
+    if not patience or best is None:
+        return False
+    return len(learner.validations) - best[1] // every.validate_every >= patience
 
 
 def _with_step(fault: ImgTranslateError, *, run: Path, step: int) -> ImgTranslateError:

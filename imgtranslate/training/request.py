@@ -30,6 +30,7 @@ RESUMABLE = (  # settings that may change on a resume
     "train.save_every",
     "train.sample_every",
     "train.accumulate",
+    "train.patience",
     "train.log",
     "data.workers",
     "data.cache",

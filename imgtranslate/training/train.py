@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from imgtranslate.data.cache import refuse_cache
-from imgtranslate.data.folders import find_domains
+from imgtranslate.data.folders import Domains, find_domains
 from imgtranslate.data_check.check import DataReport, check_data
 from imgtranslate.data_check.sheet import refuse_sheet
 from imgtranslate.device import choose_device
@@ -119,12 +119,7 @@ def plan_training(
     )
 
     # Settings that depend on the pictures
-    held_out = all(domain.held_out for domain in found.domains)
-    if settings.schedule.kind == "plateau" and not held_out:
-        raise UsageError(
-            "schedule.kind plateau: no pictures are held out to validate on. Set data.held_out_a "
-            "and data.held_out_b, or choose another kind"
-        )
+    _check_validated(settings, found.domains)
     method, alike = settings.method, settings.data.channels_a == settings.data.channels_b
     if isinstance(method, CycleGanConfig) and method.lambda_identity and not alike:
         report(Notice(text="the identity loss is off: A and B differ in channels"))
@@ -136,6 +131,17 @@ def plan_training(
         init=source,
         launch=launch.name,
     )
+
+
+def _check_validated(settings: Settings, domains: Domains) -> None:
+    """Raise ``UsageError`` for settings that need validations, without held-out pictures."""
+    if all(domain.held_out for domain in domains):
+        return
+    none = "no pictures are held out to validate on. Set data.held_out_a and data.held_out_b, or"
+    if settings.schedule.kind == "plateau":
+        raise UsageError(f"schedule.kind plateau: {none} choose another kind")
+    if settings.train.patience:
+        raise UsageError(f"train.patience {settings.train.patience}: {none} set it to 0")
 
 
 def start(
@@ -201,6 +207,7 @@ def resume(
         raise DataError(
             f"{folder.config}: {error}, or correct this file if it has moved"
         ) from error
+    _check_validated(changed, domains)
     for domain in domains:
         if has_changed(domain, record):
             changed_since = f"{domain.folder}: its pictures have changed since the run started"

@@ -314,6 +314,29 @@ def test_an_interrupted_training_says_how_to_resume(capsys: pytest.CaptureFixtur
     ]
 
 
+def test_a_training_that_ends_early_says_why_and_how_to_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcome = replace(DONE, total_steps=10_000, ended_early=True)
+    chosen = settings()
+    chosen = replace(chosen, train=replace(chosen.train, patience=5))
+    assert ending(capsys, started(chosen, total=10_000), outcome) == [
+        "learnt   horses → zebras and back, 2,000 of 10,000 steps in 12 min 4 s",
+        "ended    early: no gain in 5 validations (train.patience)",
+        "best     step 1,500, validation 0.678",
+        "report   runs/r/report.html",
+        "judge    imgtranslate cycle-check --run runs/r",
+        "use      imgtranslate translate in.jpg --model runs/r",
+        "resume   imgtranslate train --resume runs/r --device cpu --set train.patience=0",
+    ]
+    again = replace(started(chosen, step=2000, total=10_000), ended_early=True)
+    TrainingDisplay().show(again)
+    assert capsys.readouterr().err.endswith(
+        "runs/r has ended at step 2,000 of 10,000: no gain in 5 validations. Continue it with a "
+        "higher --set train.patience=N, or 0\n"
+    )
+
+
 def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = settings(name_a="\x1b[31mhorses\n", name_b="走" * 60)
     lines = ending(capsys, started(hostile, total=2000), DONE)
