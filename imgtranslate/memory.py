@@ -1,14 +1,19 @@
 """Available memory and disk space, and the parameters ``memory`` and ``tile``."""
 
+import contextlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from imgtranslate.errors import UsageError
+
+if sys.platform != "win32":
+    import resource
 
 Tile = Literal["auto", "off"] | int  # rows of a strip
 
@@ -40,6 +45,23 @@ def parse_tile(text: str) -> Tile:
 def available_memory(root: Path = Path("/")) -> int:
     """Return the bytes available without swapping, on the machine or, if less, in its container."""
     return max(min(_of_machine(root), *_of_groups(root)), 0)
+
+
+def restart_peak() -> None:
+    """Forget the peak of ``peak_memory`` so far, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held; 0 where the system does not say."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", _text(Path("/proc/self/status")), re.MULTILINE)
+    if found:
+        return int(found[1]) * 1024
+    if sys.platform == "win32":
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def scratch_folder() -> Path:

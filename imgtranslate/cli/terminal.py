@@ -135,6 +135,14 @@ def in_words(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} days"
 
 
+def in_bytes(size: float) -> str:
+    """Return a size for a sentence: ``13 kB``, ``45.5 MB``, ``1.2 GB``."""
+    for unit, bytes_of in (("GB", 1e9), ("MB", 1e6)):
+        if size >= bytes_of:
+            return f"{size / bytes_of:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
 FLAGS = {  # settings that are flags of `train`; the others are set by --set
     "data.a": "--a",
     "data.b": "--b",

@@ -20,7 +20,7 @@ from imgtranslate.cli.completion import (
 )
 from imgtranslate.cli.options import Place, option, place_of
 from imgtranslate.cli.stopping import stop_on_signals
-from imgtranslate.cli.terminal import examples, printable, result, say_error, with_flags
+from imgtranslate.cli.terminal import examples, printable, result, say, say_error, with_flags
 from imgtranslate.errors import UsageError, nearest
 from imgtranslate.settings.config import LogName
 
@@ -177,6 +177,15 @@ def train(
     workers: Annotated[str | None, run_option("N")] = None,
     cache: Annotated[Path | None, run_option("DIR")] = None,
     save_every: Annotated[int | None, run_option("N")] = None,
+    dry_run: Annotated[
+        bool,
+        run_option(
+            "",
+            "Measure a few steps, print the time, memory and disk space that the training needs, "
+            "and exit; nothing is written.",
+            "--dry-run",
+        ),
+    ] = False,
     max_hours: Annotated[
         float | None,
         run_option("H", "Stop after this many hours of this process, above 0, and save the run."),
@@ -231,6 +240,10 @@ def train(
         raise UsageError("--json: works with --check and --list-settings. Add one of them")
     if gpu is not None and device != "auto":
         raise UsageError(f"--gpu {gpu}, --device {device}: both name a device. Give one of them")
+    if dry_run and check:
+        raise UsageError("--dry-run, --check: give one of them; --dry-run checks the pictures too")
+    if dry_run and gpu is not None and "," in gpu:
+        raise UsageError(f"--gpu {gpu}: --dry-run measures one GPU. Give one")
     if max_hours is not None and not 0 < max_hours < math.inf:
         raise UsageError(f"--max-hours {max_hours:g}: not a number of hours above 0. Give one")
     if sheet is not None and not check:
@@ -262,6 +275,7 @@ def train(
         fresh: dict[str, object] = {"--a": a, "--b": b, "--data": data, "--pairs": pairs}
         fresh |= {"--out": out, "--config": config, "--method": method, "--init": init}
         fresh |= {"--preset": None if preset == "paper" else preset, "--check": check or None}
+        fresh |= {"--dry-run": dry_run or None}
         given = [flag for flag, value in fresh.items() if value is not None]
         if given:
             raise UsageError(
@@ -277,6 +291,8 @@ def train(
     )  # fmt: skip
     if check:
         _check(request, place, init=init, sheet=sheet, as_json=as_json)
+    elif dry_run:
+        _dry_run(request, place, init=init)
     else:
         _train(request, place, run=resume, init=init, max_hours=max_hours)
 
@@ -317,6 +333,26 @@ def _check(
         result(printable(with_flags(line)))
     if has_more_pictures(plan.report):
         result("note: --check --json lists all pictures of each line")
+
+
+def _dry_run(request: "Request", place: Place, *, init: Path | None) -> None:
+    """Print the costs of a training, measured in the first process only."""
+    from imgtranslate.cli.train_display import TrainingDisplay, say_costs
+    from imgtranslate.training.dry_run import measure_costs
+    from imgtranslate.training.train import plan_training
+
+    if place.launch.rank > 0:
+        return
+    with stop_on_signals("stopping after this step") as stopped:
+        with TrainingDisplay() as display:
+            plan = plan_training(
+                request, device=place.device, init=init, fresh=False, report=display.show
+            )
+        say(f"measuring a few steps on {plan.device}")
+        costs = measure_costs(plan, stop=stopped.is_set)
+    if costs is None:
+        raise typer.Exit(stopped.exit_code)
+    say_costs(costs)
 
 
 def _train(

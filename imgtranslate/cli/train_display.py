@@ -6,7 +6,7 @@ docs/train.md lists for programs that read logs.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,9 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from imgtranslate.cli.terminal import (
+    in_bytes,
     in_words,
     is_terminal,
     printable,
+    result,
     say,
     say_command,
     say_notice,
@@ -27,6 +29,9 @@ from imgtranslate.errors import counted
 from imgtranslate.settings.config import Settings, is_paired, learns_both_ways
 from imgtranslate.settings.presets import name_of_method
 from imgtranslate.training import events
+
+if TYPE_CHECKING:
+    from imgtranslate.training.dry_run import Costs
 
 PLAIN_SECONDS = 15.0  # between plain lines
 FIRST_SECONDS = 1.0  # before the first one
@@ -260,6 +265,33 @@ def say_ending(outcome: events.TrainResult, settings: Settings) -> None:
     run, paired = str(outcome.run), is_paired(settings.method)
     say_command("judge   ", *(["evaluate", run] if paired else ["cycle-check", "--run", run]))
     say_command("use     ", "translate", "in.jpg", "--model", run)
+
+
+def say_costs(costs: "Costs") -> None:
+    """Print the costs of a training as results, one line each."""
+    settings, (in_total, free) = costs.settings, map(in_bytes, (costs.disk, costs.free_disk))
+    steps, samples = counted(costs.steps, "step"), counted(costs.samples, "sample")
+    models, best = in_bytes(costs.models), " twice, with best/" if costs.best else ""
+    state, sample = in_bytes(costs.state), in_bytes(costs.sample)
+    result(
+        f"time     {in_words(costs.seconds)}: {steps} at {_pace(1 / costs.seconds_per_step)}, "
+        "with validations and samples"
+    )
+    place = "the GPU" if costs.device.startswith("cuda") else costs.device
+    peak, available = in_bytes(costs.memory), in_bytes(costs.available_memory)
+    result(f"memory   {peak} of {available} available on {place}")
+    result(
+        f"crop     {settings.data.crop_size} px fit; the largest that fits is about "
+        f"{costs.largest_crop:,} px, with the same networks and batch"
+    )
+    result(
+        f"disk     {in_total} of {free} free: models {models}{best}, state {state} twice while "
+        f"it is saved, {samples} of {sample}"
+    )
+    if costs.disk > costs.free_disk:
+        say_notice("warning: the disk is too small. Free some space, or choose another `out`")
+    if costs.memory > costs.available_memory:
+        say_notice("warning: the memory is too small. Choose a smaller data.crop_size")
 
 
 def _bar(done: int, total: int, label: str) -> Table:

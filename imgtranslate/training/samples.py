@@ -29,12 +29,19 @@ def sample_crops(domains: Domains, settings: Settings) -> Crops:
     return a, b
 
 
-@torch.inference_mode()
 def write_samples(run: Run, learner: Learner, crops: Crops) -> Path:
-    """Draw ``crops``, one row each: real, fake and recovered, or real, fakes and truth.
+    """Draw ``crops`` and return the new picture in the folder of samples."""
+    figure = draw_samples(learner, crops)
+    with explained(run.samples):  # the folder may have been removed
+        run.samples.mkdir(exist_ok=True)
+    path = run.samples / f"step_{learner.steps_done:07d}.png"
+    write_image(path, Picture(pixels=figure))
+    return path
 
-    Returns the new picture in the folder of samples.
-    """
+
+@torch.inference_mode()
+def draw_samples(learner: Learner, crops: Crops) -> Pixels:
+    """Draw ``crops``, one row each: real, fake and recovered, or real, fakes and truth."""
     (a, b), settings = crops, learner.settings
     models = {direction: generator for direction, (generator, _) in learner.models().items()}
     name_a, name_b = settings.data.name_a, settings.data.name_b
@@ -52,12 +59,7 @@ def write_samples(run: Run, learner: Learner, crops: Crops) -> Path:
             if is_paired(settings.method):
                 titles.append(f"true {name_b}")
                 columns.append(b)
-    figure = comparison(list(zip(*columns, strict=True)), titles=titles)
-    with explained(run.samples):  # the folder may have been removed
-        run.samples.mkdir(exist_ok=True)
-    path = run.samples / f"step_{learner.steps_done:07d}.png"
-    write_image(path, Picture(pixels=figure))
-    return path
+    return comparison(list(zip(*columns, strict=True)), titles=titles)
 
 
 def held_out_crops(domain: Domain, settings: Settings, *, count: int) -> list[Pixels]:

@@ -250,7 +250,7 @@ def failures_explained(run: Run) -> Iterator[None]:
         raise ProcessGroupError(f"{run.folder}: {error} {run.folder}") from error
     except RuntimeError as error:
         text = str(error)
-        if "out of memory" in text or "allocate memory" in text:
+        if is_out_of_memory(error):
             raise ImgTranslateError(
                 f"{run.folder}: out of memory with these settings. Start a new run with a smaller "
                 "data.crop_size, train.batch_size or generator.base_channels"
@@ -262,6 +262,11 @@ def failures_explained(run: Run) -> Iterator[None]:
                 "Start a new run without train.compile"
             ) from error
         raise
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch had too little memory, on a GPU or on the CPU."""
+    return "out of memory" in str(error) or "allocate memory" in str(error)
 
 
 def _with_page(result: TrainResult, report: Report, *, device: str) -> TrainResult:
