@@ -8,6 +8,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -19,6 +20,7 @@ from imgtranslate.cli.train import parse_assignment
 from imgtranslate.data.loader import Batch
 from imgtranslate.data.sampling import Purpose, random_at
 from imgtranslate.methods.learner import Learner
+from imgtranslate.methods.step import choose_precision
 from imgtranslate.settings.config import Settings, Tree
 from imgtranslate.settings.parsing import build_settings, merge, nested
 
@@ -103,6 +105,8 @@ def build_batch(settings: Settings, device: torch.device, *, seed: int) -> Batch
 
 def build_steps(settings: Settings, device: torch.device) -> Steps:
     """One step of the textbook, and one of ours; each call learns from the next batch."""
+    precision = choose_precision(settings.train, device)
+    settings = replace(settings, train=replace(settings.train, precision=precision))
     textbook, ours = build_pair(settings, device)
     batches = [build_batch(settings, device, seed=seed) for seed in range(4)]
     rate, seed = settings.optimizer.lr, settings.train.seed

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ LARGEST_GRADIENT = 1e6  # of one weight; ordinary pictures give less than 1e3
 Models = Mapping[Direction, tuple[str, ...]]  # names of the generator, and of an encoder
 Losses = dict[str, Tensor]
 Networks = dict[str, nn.Module]
+Precision = Literal["fp32", "bf16"]
 Optimizers = Mapping[str, torch.optim.Optimizer]
 
 
@@ -246,6 +247,7 @@ def update(optimizer: torch.optim.Optimizer, *, group: ProcessGroup = SINGLE_PRO
             nn.utils.clip_grad_norm_(part["params"], part["max_grad_norm"])
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    torch.clear_autocast_cache()  # the converted weights of before this update
 
 
 def mean_losses(terms: Sequence[Losses], *, group: ProcessGroup = SINGLE_PROCESS) -> Losses:
@@ -297,17 +299,36 @@ class Execution:
                 stack.enter_context(kernels)
             if self.compiled:
                 torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-            if self.bf16:  # not cached: the cache would keep weights of before their update
+            if self.bf16:  # a CPU converts each weight once; ``update`` clears this cache
                 kind = self.device.type
-                stack.enter_context(torch.autocast(kind, torch.bfloat16, cache_enabled=False))
+                cpu = kind == "cpu"
+                stack.enter_context(torch.autocast(kind, torch.bfloat16, cache_enabled=cpu))
             yield
 
 
-def choose_execution(settings: TrainSettings, device: torch.device) -> Execution:
-    """Resolve ``auto``; raise ``UsageError`` if ``device`` does not support the request.
+def choose_precision(settings: TrainSettings, device: torch.device) -> Precision:
+    """Resolve ``auto`` for a new run: bf16 where the device computes it natively, else fp32.
 
-    ``auto`` is bf16 on GPUs of compute capability 8 and higher, float32 elsewhere. It does not
-    compile: that gains nothing on a CPU (docs/performance.md), and no GPU has been measured yet.
+    These are GPUs of compute capability 8 and higher, and CPUs with AVX-512 BF16 or AMX.
+    """
+    if settings.precision != "auto":
+        return settings.precision
+    match device.type:
+        case "cuda":
+            native = torch.cuda.get_device_capability(device) >= (8, 0)
+        case "cpu":
+            native = _has_bf16_instructions()
+        case _:
+            native = False
+    return "bf16" if native else "fp32"
+
+
+def choose_execution(settings: TrainSettings, device: torch.device) -> Execution:
+    """Choose precision and compilation; raise ``UsageError`` if ``device`` does not support them.
+
+    A run records its resolved precision. ``auto`` is in older runs only: bf16 on GPUs of compute
+    capability 8 and higher, float32 elsewhere. ``auto`` does not compile: that gains nothing on a
+    CPU (docs/performance.md), and no GPU has been measured yet.
     """
     cuda, compiled = device.type == "cuda", settings.compile == "on"
     if compiled and cuda and not has_triton_package():
@@ -319,7 +340,14 @@ def choose_execution(settings: TrainSettings, device: torch.device) -> Execution
         raise UsageError(
             "train.compile on: needs a C++ compiler. Install g++, or leave train.compile out"
         )
-    bf16 = settings.precision == "bf16"
-    if settings.precision == "auto" and cuda:
-        bf16 = torch.cuda.get_device_capability(device) >= (8, 0)
+    recorded = settings.precision != "auto"
+    bf16 = (recorded or cuda) and choose_precision(settings, device) == "bf16"
     return Execution(device=device, bf16=bf16, compiled=compiled)
+
+
+def _has_bf16_instructions() -> bool:
+    try:
+        found = torch.cpu.get_capabilities()
+    except AttributeError:  # an older torch
+        return False
+    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16"))

@@ -393,7 +393,7 @@ class TrainSettings(Section):
     ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     """Decay of the moving average of the generators' weights; 0 for no average"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of the networks; auto is bf16 on GPUs of compute capability 8.0, else fp32"""
+    """Precision of the networks; auto is bf16 where the GPU or CPU has instructions for it"""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the networks with torch.compile, which takes minutes; auto is off"""
     recompute: bool = False

@@ -18,6 +18,7 @@ from imgtranslate.errors import DataError, ImgTranslateError, UsageError, checks
 from imgtranslate.evaluation.report.report import FEWER, write_report
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.process_group import SINGLE_PROCESS, ProcessGroup, ProcessGroupError
+from imgtranslate.methods.step import choose_precision
 from imgtranslate.model_files.checkpoint import read_state_header
 from imgtranslate.runs.data import domains_of_run, fingerprints, has_changed
 from imgtranslate.runs.folder import Run, new_run, refuse_existing
@@ -123,8 +124,9 @@ def plan_training(
     method, alike = settings.method, settings.data.channels_a == settings.data.channels_b
     if isinstance(method, CycleGanConfig) and method.lambda_identity and not alike:
         report(Notice(text="the identity loss is off: A and B differ in channels"))
+    precision = choose_precision(settings.train, chosen)  # recorded, so that a resume has the same
     return Plan(
-        settings=settings,
+        settings=replace(settings, train=replace(settings.train, precision=precision)),
         out=out,
         device=chosen,
         report=found,

@@ -13,7 +13,8 @@ from torch._dynamo.exc import TorchDynamoException
 from imgtranslate.data.loader import Batch
 from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.methods.learner import Learner
-from imgtranslate.methods.step import choose_execution
+from imgtranslate.methods.step import choose_execution, choose_precision
+from imgtranslate.networks.layers import build_norm
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import TrainSettings
 from imgtranslate.settings.parsing import build_settings, nested
@@ -70,8 +71,8 @@ def watch(ours: Learner, kind: type[nn.Module], look: Callable[[Tensor], None]) 
 
 
 @pytest.mark.parametrize("method", SMALL)
-def test_bf16_runs_in_the_convolutions_and_nowhere_else(method: str) -> None:
-    """Norms and what networks answer are float32, and the losses are nearly those of float32."""
+def test_bf16_runs_inside_the_networks_only(method: str) -> None:
+    """Features are bfloat16, results and sums float32; the losses are nearly those of float32."""
     ours, plain = small_learner(method, precision="bf16"), small_learner(method, precision="fp32")
     batch = random_batch(0, side=64 if method == "bicyclegan" else 32)
     norms: set[torch.dtype] = set()
@@ -89,7 +90,7 @@ def test_bf16_runs_in_the_convolutions_and_nowhere_else(method: str) -> None:
     for each in (ours, plain):
         each.step(batch, learning_rate=1e-4)
     assert answers == {torch.float32}
-    assert (norms, convolved) == ({torch.float32}, {torch.bfloat16})
+    assert (norms, convolved) == ({torch.bfloat16}, {torch.bfloat16})
     assert {total.dtype for total in ours.loss_sums.values()} == {torch.float32}
     found, wanted = ours.take_mean_losses(), plain.take_mean_losses()
     assert found == pytest.approx(wanted, rel=0.05, abs=1e-6)
@@ -130,9 +131,40 @@ def test_recomputing_changes_no_gradient_and_keeps_less() -> None:
         assert torch.equal(found[name], gradient), name
 
 
-def test_what_auto_is() -> None:
+@pytest.mark.parametrize("height", [30_000, 10])
+def test_statistics_of_bf16_norms_have_full_precision(height: int) -> None:
+    """A mean of ten deviations would lose all digits in sums of bfloat16."""
+    norm = build_norm("instance", 2).train()
+    x = (torch.randn(1, 2, height, 8) + 10).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm(x)
+    wanted = (x.double() - x.double().mean((2, 3), keepdim=True)) / x.double().std(
+        (2, 3), keepdim=True, correction=0
+    )
+    assert (found.double() - wanted).abs().max() < 2**-7 * wanted.abs().max()
+
+
+def test_an_older_run_with_auto_stays_in_float32_on_a_cpu() -> None:
     chosen = choose_execution(TrainSettings(), CPU)
     assert (chosen.bf16, chosen.compiled) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx512_f": True}, "fp32")],
+)
+def test_auto_is_bf16_on_cpus_with_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert choose_precision(TrainSettings(), CPU) == precision
+    assert choose_precision(TrainSettings(precision="fp32"), CPU) == "fp32"
+    assert choose_precision(TrainSettings(precision="bf16"), CPU) == "bf16"
+
+
+def test_auto_is_fp32_where_torch_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert choose_precision(TrainSettings(), CPU) == "fp32"
 
 
 @pytest.mark.parametrize(("capability", "bf16"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])

@@ -18,6 +18,7 @@ from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.methods.process_group import ProcessGroup
 from imgtranslate.model_files.checkpoint import load_tensors, read_state_header
 from imgtranslate.runs.data import domains_of_run, has_changed
+from imgtranslate.runs.folder import Run
 from imgtranslate.training import events
 from imgtranslate.training.train import resume, train
 from imgtranslate.training.validation import Validation
@@ -31,6 +32,7 @@ SMALL: dict[str, Any] = {
     "discriminator.num_layers": 1,
     "method.pool_size": 3,
     "train.ema_decay": 0.9,
+    "train.precision": "fp32",
     "train.log_every": 3,
     "train.sample_every": 100,
     "train.save_every": 5,
@@ -43,6 +45,7 @@ UNET = {
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "bf16": {"train.precision": "bf16"},
     "batches": {"train.batch_size": 2},
     "workers": {"data.workers": 2},
     "dropout": UNET,
@@ -104,6 +107,30 @@ def test_stopping_and_going_on_changes_nothing(
     assert_same(tmp_path / "cut", tmp_path / "whole")
     state = load_tensors(tmp_path / "whole" / "state.safetensors")
     assert state["pool_a/images"].shape[0] == 3  # full, so it did swap
+
+
+def test_a_run_records_the_precision_that_auto_became(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for precision in ("bf16", "fp32"):
+        found = {"avx512_bf16": precision == "bf16"}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda f=found: f, raising=False)
+        learn(pictures, tmp_path / precision, 1, **{"train.precision": "auto"})
+        assert Run(tmp_path / precision).read_config()[0].train.precision == precision
+
+
+def test_an_older_run_without_that_record_continues_in_float32(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn(pictures, tmp_path / "whole", STEPS)
+    learn(pictures, tmp_path / "old", STEPS, stop_at=CUT)
+    old = Run(tmp_path / "old").config
+    text = old.read_text()
+    old.write_text(text.replace('precision = "fp32"', 'precision = "auto"'))
+    assert old.read_text() != text
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    resume(tmp_path / "old", device="cpu")
+    assert_same(tmp_path / "old", tmp_path / "whole")
 
 
 def test_what_the_leader_tells_of_changed_pictures_is_what_others_find(
