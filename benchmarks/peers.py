@@ -4,8 +4,8 @@
 taesungp/contrastive-unpaired-translation. Their scripts run unchanged, in turn with ours, on the
 same pictures. The seconds of a step are those of a long training less those of a short one, divided
 by the steps between them, and likewise those of a translated picture. Our translations use the
-weights that the peer has trained. CUT has no counterpart here, so its step, which learns one
-direction, stands beside our CycleGAN's, which learns both.
+weights that the peer has trained. Our trainings have the precision of a new run, which may be bf16;
+``--precision fp32`` is that of the peers.
 ``python -m benchmarks.peers --reference DIR --cut DIR --json`` prints one object.
 """
 
@@ -49,6 +49,7 @@ class Setting:
     runs: int
     device: str
     cpu_time: bool
+    precision: str = "auto"  # of our trainings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,7 @@ def main(
     pictures: Annotated[int, typer.Option(help="Pictures timed of each translation.")] = 30,
     runs: Annotated[int, typer.Option(help="Of each, in turn.")] = 3,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="Of our trainings: auto, fp32, bf16.")] = "auto",
     python: Annotated[
         str, typer.Option(help="Interpreter with the packages that the peers require.")
     ] = sys.executable,
@@ -104,6 +106,7 @@ def main(
             runs=runs,
             device=device,
             cpu_time=cpu_time,
+            precision=precision,
         )
         for one in case or CASES:
             if (cut if "cut" in one else reference) is None:
@@ -149,7 +152,8 @@ def training(setting: Setting, case: str) -> Row:
             "data.held_out=0",
             *networks,
         ]
-        options = ["--method", "pix2pix-paper" if paired else "cyclegan", *pictures]
+        options = ["--method", "pix2pix-paper" if paired else case, *pictures]
+        options += ["--precision", setting.precision]
         options += ["--out", f"runs/{case}-{next(runs)}", "--device", setting.device]
         options += [part for each in sizes for part in ("--set", each)]
         return run([*OURS, "train", *options], cwd=setting.folder, of=setting)

@@ -25,6 +25,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "cyclegan": {"generator.num_blocks": 1},
     "pix2pix": {},
     "bicyclegan": {"train.batch_size": 2, "data.crop_size": 64},
+    "cut": {"generator.num_blocks": 2},
+    "fastcut": {"generator.num_blocks": 2},
 }
 
 
@@ -109,6 +111,30 @@ def test_bf16_sees_weights_after_their_update() -> None:
         ours.state_tensors().items(), again.state_tensors().values(), strict=True
     ):
         assert torch.equal(one, other), name
+
+
+@pytest.mark.parametrize("method", SMALL)
+@pytest.mark.parametrize("recompute", [False, True])
+def test_weights_converted_once_get_every_gradient(
+    monkeypatch: pytest.MonkeyPatch, method: str, recompute: bool
+) -> None:
+    """A weight that is first converted without a gradient would get none in later passes."""
+    if recompute and method in {"pix2pix", "bicyclegan"}:
+        pytest.skip("their generators do not recompute")
+    once = small_learner(method, precision="bf16", recompute=recompute)
+    each = small_learner(method, precision="bf16", recompute=recompute)
+    found, wanted = watch_gradients(once), watch_gradients(each)
+    batch = random_batch(0, side=64 if method == "bicyclegan" else 32)
+    once.step(batch, learning_rate=1e-9)
+    autocast, uncached = torch.autocast, {"cache_enabled": False}
+    monkeypatch.setattr(
+        torch, "autocast", lambda *args, **named: autocast(*args, **named | uncached)
+    )
+    each.step(batch, learning_rate=1e-9)
+    assert found.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        difference = (found[name] - gradient).norm()
+        assert difference <= 0.1 * gradient.norm() + 1e-6, name
 
 
 def test_recomputing_changes_no_gradient_and_keeps_less() -> None:
