@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.tables import Row
 from imgtranslate import cli
 from imgtranslate.demo.demo import FOLDER, commands, prepare, score
 from imgtranslate.runs.folder import Run
@@ -31,12 +32,10 @@ def main(
     for seed in range(seeds):
         for precision in PRECISIONS:
             for row in _train(seed, precision, pairs=pairs, steps=steps):
-                typer.echo(json.dumps({"precision": precision, "seed": seed} | row))
+                typer.echo(json.dumps({"precision": precision, "seed": seed, **row}))
 
 
-def _train(
-    seed: int, precision: str, *, pairs: Path | None, steps: int
-) -> Iterator[dict[str, object]]:
+def _train(seed: int, precision: str, *, pairs: Path | None, steps: int) -> Iterator[Row]:
     # CycleGAN on the demo, whose truth is known
     data = prepare(FOLDER, seed=seed)
     train, translate, *_ = commands(data, FOLDER, seed=seed, steps=None)
