@@ -232,6 +232,12 @@ def evaluate(
                         stop=stopped.is_set,
                     )
                     found[-1].append(_with_flags(one))
+    engines = {
+        f"{one.translator.device} with {one.translator.runtime}"
+        for column in columns
+        for one in column
+    }
+    say(f"translated on {' and '.join(sorted(engines))}")
     found = [column for column in found if column]
     figures = [one.figures for column in found for one in column]
     partial = len(figures) < sum(map(len, columns)) or any(each.partial for each in figures)

@@ -55,9 +55,8 @@ class OnnxRuntime:
             }
         except Exception as error:  # a foreign graph may raise any error
             why = one_line(str(error), most=200)
-            raise CheckpointError(
-                f"{path}: ONNX Runtime cannot load it: {why}. Export it again"
-            ) from error
+            help_ = "Export it again" if graph is None else "Set `engine` to torch"
+            raise CheckpointError(f"{path}: ONNX Runtime cannot load it: {why}. {help_}") from error
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Compute the outputs by name. Raises ``RuntimeError``."""

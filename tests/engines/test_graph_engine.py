@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from fixtures.models import CODED_UNET, HEADER, RESNET, UNET, model_header, save_model
@@ -57,6 +58,18 @@ def test_a_style_is_that_of_torch(tmp_path: Path) -> None:
     ours, of_torch = both(save_model(tmp_path / "m.safetensors", KINDS["coded"]))
     for size in ((1, 1), (70, 33)):
         np.testing.assert_allclose(ours.encode(noise(*size)), of_torch.encode(noise(*size)), 1e-3)
+
+
+def test_a_fault_of_the_runtime_names_the_other_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise SystemError("a fault")
+
+    path = save_model(tmp_path / "m.safetensors", HEADER)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", broken)
+    with pytest.raises(CheckpointError, match=r"cannot load it: a fault\. Set `engine` to torch$"):
+        load(path, device="cpu")(noise(8, 8))
 
 
 @pytest.mark.slow

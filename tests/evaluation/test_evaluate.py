@@ -129,7 +129,7 @@ def test_what_lacks_something_is_one_line_and_what_does_not_apply_is_none(
     options = ("--model", "ab.safetensors", *BOTH)
     save_model(folder / "ab.safetensors", replace(HEADER, method="cyclegan"))
     status, out, err = evaluate(*options, capsys=capsys)
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, "translated on cpu with ONNX Runtime\n")
     assert out.splitlines()[-1] == (
         "left out: FCN score: needs --segmenter FILE, which --train-segmenter FILE trains on a run "
         "of pairs; two-sample test: 10 pictures of a side, needs 30; FID, KID: needs --inception "
@@ -139,7 +139,10 @@ def test_what_lacks_something_is_one_line_and_what_does_not_apply_is_none(
         assert word not in out
     status, out, err = evaluate(*options[:2], "--a", "labels", capsys=capsys)
     assert status == 0
-    assert err == "ab.safetensors, ab: no measure applies to the pictures\n"
+    assert err == (
+        "translated on cpu with ONNX Runtime\n"
+        "ab.safetensors, ab: no measure applies to the pictures\n"
+    )
     assert "sliced Wasserstein distance, two-sample test, FID, KID: no real pictures of" in out
 
 

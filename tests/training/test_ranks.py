@@ -42,6 +42,7 @@ SMALL: dict[str, Any] = {
     "train.batch_size": 4,
     "train.log_every": 1,
     "train.validate_every": 3,
+    "train.precision": "fp32",
 }
 META = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "RANK": "1", "WORLD_SIZE": "2"}
 
