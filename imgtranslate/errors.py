@@ -3,6 +3,8 @@
 import functools
 import inspect
 import numbers
+import sys
+import typing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import NoneType, UnionType
@@ -117,7 +119,9 @@ def _kinds_of_arguments(function: Callable[..., Any]) -> dict[str, tuple[Any, ..
 
 def _kinds(hint: Any) -> Iterator[Any]:
     origin = get_origin(hint)
-    if origin is Literal:
+    if sys.version_info >= (3, 12) and isinstance(origin or hint, typing.TypeAliasType):
+        yield from _kinds((origin or hint).__value__)  # as of NDArray in newer releases of NumPy
+    elif origin is Literal:
         yield from get_args(hint)
     elif isinstance(hint, TypeVar) or origin in (Union, UnionType):
         for kind in get_args(hint) or hint.__constraints__:
