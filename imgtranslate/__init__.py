@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from imgtranslate._version import __version__
 
 if TYPE_CHECKING:
+    from imgtranslate.demo.scenes import write_demo_data
     from imgtranslate.errors import (
         CheckpointError,
         DataError,
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
         ImgTranslateError,
         UsageError,
     )
+    from imgtranslate.evaluation.cycle_check.check import cycle_check
+    from imgtranslate.exporting.export import export
+    from imgtranslate.training.notebook import NotebookProgress
     from imgtranslate.training.train import resume, train
     from imgtranslate.translation.translate import translate_folder
     from imgtranslate.translation.translator import Translator, load
@@ -23,13 +27,17 @@ __all__ = [
     "DataError",
     "ImageError",
     "ImgTranslateError",
+    "NotebookProgress",
     "Translator",
     "UsageError",
     "__version__",
+    "cycle_check",
+    "export",
     "load",
     "resume",
     "train",
     "translate_folder",
+    "write_demo_data",
 ]
 
 # ONNX Runtime reads this on its import. Without it, every session asks for a telemetry host and
@@ -41,12 +49,16 @@ _LAZY = {  # loaded on first use (PEP 562), so that importing the package import
     "DataError": "imgtranslate.errors",
     "ImageError": "imgtranslate.errors",
     "ImgTranslateError": "imgtranslate.errors",
+    "NotebookProgress": "imgtranslate.training.notebook",
     "Translator": "imgtranslate.translation.translator",
     "UsageError": "imgtranslate.errors",
+    "cycle_check": "imgtranslate.evaluation.cycle_check.check",
+    "export": "imgtranslate.exporting.export",
     "load": "imgtranslate.translation.translator",
     "resume": "imgtranslate.training.train",
     "train": "imgtranslate.training.train",
     "translate_folder": "imgtranslate.translation.translate",
+    "write_demo_data": "imgtranslate.demo.scenes",
 }
 
 

@@ -1,6 +1,7 @@
 """The public functions with arguments of wrong types."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -70,7 +71,13 @@ def test_arguments_of_other_types_are_named(given: dict[str, Any], said: str) ->
         example(**{"path": "x", **given})
 
 
-@pytest.mark.parametrize("name", ["load", "train", "resume", "translate_folder"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cycle_check", "export", "load", "resume", "train", "translate_folder"),
+        "write_demo_data",
+    ],
+)
 def test_a_public_function_names_its_argument(name: str, tmp_path: Path) -> None:
     function = imgtranslate.__getattr__(name)
     model = save_model(tmp_path / "ab.safetensors")
@@ -79,6 +86,9 @@ def test_a_public_function_names_its_argument(name: str, tmp_path: Path) -> None
         "train": {"a": tmp_path / "a", "b": tmp_path / "b"},
         "resume": {"run": tmp_path / "run"},
         "translate_folder": {"folder": "in", "output": "out", "model": model},
+        "cycle_check": {"run": tmp_path / "run"},
+        "export": {"model": tmp_path / "none.safetensors", "output": tmp_path / "ab.onnx"},
+        "write_demo_data": {"folder": tmp_path / "demo", "train_count": 0, "test_count": 0},
     }[name]
     for argument in inspect.signature(function).parameters:
         refused = 0
@@ -106,3 +116,19 @@ def test_a_method_of_the_translator_names_its_argument(name: str, tmp_path: Path
 def test_a_translator_of_a_path_names_load() -> None:
     with pytest.raises(UsageError, match=r"^`engine` ab\.safetensors: a path\. Use .*load"):
         imgtranslate.Translator("ab.safetensors")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.12 has the type statement")
+def test_a_name_of_a_type_stands_for_it() -> None:
+    names: dict[str, Any] = {}
+    exec("type Numbers[T] = list[T] | None", names)
+
+    def example(numbers: Any = None) -> object:
+        return numbers
+
+    example.__annotations__["numbers"] = names["Numbers"][int]
+    checked = checks_arguments(example)
+    assert checked([1]) == [1]
+    assert checked(None) is None
+    with pytest.raises(UsageError, match=r"`numbers`: cannot be of type int\. Give list or None"):
+        checked(3)

@@ -363,13 +363,17 @@ PUBLIC = {
     "DataError": "imgtranslate.errors",
     "ImageError": "imgtranslate.errors",
     "ImgTranslateError": "imgtranslate.errors",
+    "NotebookProgress": "imgtranslate.training.notebook",
     "Translator": "imgtranslate.translation.translator",
     "UsageError": "imgtranslate.errors",
     "__version__": "imgtranslate._version",
+    "cycle_check": "imgtranslate.evaluation.cycle_check.check",
+    "export": "imgtranslate.exporting.export",
     "load": "imgtranslate.translation.translator",
     "resume": "imgtranslate.training.train",
     "train": "imgtranslate.training.train",
     "translate_folder": "imgtranslate.translation.translate",
+    "write_demo_data": "imgtranslate.demo.scenes",
 }
 
 

@@ -25,7 +25,8 @@ def demo(
     Works in ./imgtranslate-demo, which it replaces. Takes a few minutes on two CPU cores.
     """
     from imgtranslate.cli import run
-    from imgtranslate.demo.demo import FOLDER, TRAIN_COUNT, commands, prepare, score
+    from imgtranslate.demo.demo import FOLDER, commands, prepare, score
+    from imgtranslate.demo.scenes import TRAIN_COUNT
 
     began = time.monotonic()
     say(

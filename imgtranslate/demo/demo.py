@@ -19,7 +19,7 @@ from imgtranslate.metrics.ssim import ssim
 from imgtranslate.translation.translator import load
 
 FOLDER = Path("imgtranslate-demo")  # belongs to the demo, which replaces it
-TRAIN_COUNT, TEST_COUNT, SHOWN = 300, 16, 6
+SHOWN = 6
 MAX_SHARE_OF_INPUT, MAX_SHARE_OF_MATCH, MAX_INPUT_SSIM = 0.6, 0.8, 0.6
 Measure = Callable[[Pixels, Pixels], float]
 
@@ -60,7 +60,7 @@ def prepare(folder: Path, *, seed: int) -> DemoData:
     try:
         if folder.exists():
             shutil.rmtree(folder)
-        return write_demo_data(folder, seed=seed, train_count=TRAIN_COUNT, test_count=TEST_COUNT)
+        return write_demo_data(folder, seed=seed)
     except OSError as error:
         why = error.strerror or error
         raise UsageError(

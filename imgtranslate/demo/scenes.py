@@ -25,10 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from imgtranslate.errors import UsageError, checks_arguments
+
 Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 
 SIZE: Final = 64
+TRAIN_COUNT: Final = 300  # pictures of each kind
+TEST_COUNT: Final = 16
 CELL: Final = 4
 
 # Each group of scenes has its own random stream, so no scene is in two groups.
@@ -120,21 +124,33 @@ def render_stitches(scene: Scene) -> Bytes:
     return _to_bytes(_mix(stitched, _rgb(SEAM), SEAM_STRENGTH * scene.seam[..., None]))
 
 
+@checks_arguments
 def write_demo_data(
-    folder: Path, *, seed: int, train_count: int, test_count: int, size: int = SIZE
+    folder: Path | str,
+    *,
+    seed: int = 0,
+    train_count: int = TRAIN_COUNT,
+    test_count: int = TEST_COUNT,
 ) -> DemoData:
-    """Write both training folders, and the held-out scenes with their truth."""
+    """Draw pictures to try a training on: landscapes as paintings and as embroideries.
+
+    The result names the folders of the two sides, which show different scenes, and those of the
+    ``held_out`` paintings and their ``truth``, the same scenes embroidered.
+    """
+    if seed < 0:
+        raise UsageError(f"`seed` {seed}: negative. Give 0 or more")
+    folder = Path(folder)
     held_out = folder / "held_out"
     data = DemoData(
         folder / "paintings", folder / "embroideries", held_out / "paintings", held_out / "truth"
     )
     for index in range(train_count):
-        painting = render_painting(draw_scene(seed, "paintings", index, size))
+        painting = render_painting(draw_scene(seed, "paintings", index))
         _save(painting, data.paintings / f"painting-{index:04d}.png")
-        stitches = render_stitches(draw_scene(seed, "stitches", index, size))
+        stitches = render_stitches(draw_scene(seed, "stitches", index))
         _save(stitches, data.stitches / f"embroidery-{index:04d}.png")
     for index in range(test_count):
-        scene, name = draw_scene(seed, "held_out", index, size), f"scene-{index:04d}.png"
+        scene, name = draw_scene(seed, "held_out", index), f"scene-{index:04d}.png"
         _save(render_painting(scene), data.held_out / name)
         _save(render_stitches(scene), data.truth / name)
     return data

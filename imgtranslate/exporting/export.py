@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from imgtranslate.engines.openvino_runtime import import_openvino
-from imgtranslate.errors import UsageError
+from imgtranslate.errors import UsageError, checks_arguments, nearest
 from imgtranslate.exporting.int8.quantise import Int8Result, quantise_model
 from imgtranslate.exporting.onnx import to_onnx, with_metadata, write_onnx
 from imgtranslate.exporting.openvino import write_openvino
@@ -22,7 +22,7 @@ from imgtranslate.exporting.standalone_code import standalone_code
 from imgtranslate.files import explained, replacing, replacing_folder
 from imgtranslate.model_files.checkpoint import ModelHeader
 from imgtranslate.model_files.export_files import is_export, is_openvino
-from imgtranslate.model_files.export_header import ExportForm
+from imgtranslate.model_files.export_header import ExportForm, Format
 from imgtranslate.settings.config import to_tree
 from imgtranslate.translation.translator import find_model
 
@@ -47,6 +47,27 @@ class ExportResult:
     def lines(self) -> str:
         """The Python code that runs the file without imgtranslate."""
         return standalone_code(self.path, self.header, self.form)
+
+
+@checks_arguments
+def export(
+    model: Path | str,
+    output: Path | str,
+    *,
+    file_format: str = "onnx",
+    overwrite: bool = False,
+) -> ExportResult:
+    """Export a model, or the A to B model of a run, and compare the export with the model.
+
+    ``file_format``: ``onnx``, ``onnx-fp16``, ``onnx-int8``, ``openvino``, ``openvino-int8`` or
+    ``pt2``. Batch, height and width are dynamic. The result has the ``path``, the ``size`` in
+    bytes, the ``proof`` of the comparison, and ``lines``: the Python code that runs the file
+    without imgtranslate. Raises ``UsageError`` if ``output`` cannot be written, and
+    ``ImgTranslateError`` if the export differs too much from the model.
+    """
+    formats = [each for each in get_args(Format) if each != "web"]  # a page, not one model
+    form = ExportForm(format=nearest(file_format, formats, what="`file_format`"))
+    return export_model(model, output, form=form, overwrite=overwrite)
 
 
 def export_model(

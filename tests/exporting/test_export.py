@@ -14,7 +14,7 @@ from fixtures.models import HEADER, RESNET, UNET, model_header, save_model
 from PIL import Image
 
 from imgtranslate.engines.onnx_graph import Graph
-from imgtranslate.errors import ImgTranslateError
+from imgtranslate.errors import ImgTranslateError, UsageError
 from imgtranslate.exporting import export
 from imgtranslate.exporting import onnx as onnx_export
 from imgtranslate.exporting.export import export_model
@@ -250,3 +250,16 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, file_format: 
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_a_python_user_names_the_format(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "half.onnx"
+    found = export.export(folder / "resnet.safetensors", str(output), file_format="onnx-fp16")
+    assert found.path == output
+    assert found.form.format == "onnx-fp16"
+    with pytest.raises(UsageError, match=r"already exists. Use `overwrite`"):
+        export.export(folder / "resnet.safetensors", output)
+    with pytest.raises(UsageError, match=r"`file_format` onxx: no such name. Did you mean onnx"):
+        export.export(folder / "resnet.safetensors", output, file_format="onxx")
+    with pytest.raises(UsageError, match=r"`file_format` web: no such name"):
+        export.export(folder / "resnet.safetensors", output, file_format="web")

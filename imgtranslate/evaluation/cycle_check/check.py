@@ -9,16 +9,18 @@ from pathlib import Path
 
 from imgtranslate.data.folders import Domain
 from imgtranslate.data.sampling import evenly_spaced
-from imgtranslate.errors import ImgTranslateError, UsageError, counted
+from imgtranslate.errors import ImgTranslateError, UsageError, checks_arguments, counted
 from imgtranslate.evaluation.cycle_check.drawing import (
     FIGURE_ROWS,
     STRIP_SUFFIX,
     draw_figure,
     draw_strip,
     is_figure,
+    refuse_output,
     strip_targets,
 )
-from imgtranslate.evaluation.cycle_check.schema import Row
+from imgtranslate.evaluation.cycle_check.results import results_of
+from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile, Row
 from imgtranslate.evaluation.cycle_check.scores import (
     CycleResult,
     CycleScore,
@@ -32,9 +34,41 @@ from imgtranslate.runs.data import held_out_of_run
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Direction
 from imgtranslate.translation.inputs import list_inputs
-from imgtranslate.translation.translator import Translator, size_notice
+from imgtranslate.translation.translator import Translator, find_model, load, size_notice
 
 IDENTITY_PICTURES = 32
+
+
+@checks_arguments
+def cycle_check(
+    run: Path | str,
+    inputs: Sequence[str | Path] = (),
+    *,
+    direction: Direction = "ab",
+    output: Path | str | None = None,
+    device: str = "auto",
+) -> CycleCheckFile:
+    """Translate pictures there and back, and return the figures and verdict of each direction.
+
+    ``run``: the run whose two models are checked, with its held-out pictures in both directions, or
+    with ``inputs``: pictures, folders or globs, in one ``direction``. ``output``: a ``.png`` file
+    for one figure Real | Fake | Recovered of up to 8 pictures, or a folder for one of each picture.
+    A picture that cannot be read has an ``error``. The result has ``verdict``, ``summary`` and
+    ``images``, and ``to_json()`` converts it. Raises ``UsageError`` for wrong names.
+    """
+    folder, place = Path(run), None if output is None else Path(output)
+    models = [find_model(folder, direction="ab"), find_model(folder, direction="ba")]
+    ab, ba = (load(model, device=device) for model in models)
+    forward = ab if direction == "ab" else ba
+    if inputs:
+        channels = forward.header.in_channels
+        sources = find_sources(inputs, direction=direction, channels=channels)
+    else:
+        sources = held_out_sources(folder, directions=("ab", "ba"))
+    if place is not None:
+        refuse_output(place, sources)
+    scores = list(check_sources(sources, ab=ab, ba=ba, output=place))
+    return results_of(scores, steps={each.header.direction: each.header.step for each in (ab, ba)})
 
 
 def find_sources(

@@ -13,6 +13,7 @@ from evaluation.cycle_check.generator_pairs import Formula, side
 from fixtures.command import run
 from fixtures.models import BACK, HEADER, save_model
 from fixtures.pictures import noise
+from fixtures.runs import make_run
 from PIL import Image
 
 from imgtranslate.errors import UsageError
@@ -653,3 +654,18 @@ def test_the_identity_is_measured_on_pictures_evenly_spaced(
     ab, _ = pair(watched, watched).values()
     assert identity_errors(tmp_path, translator=ab) == [0, 0]
     assert seen == [0, 200]
+
+
+def test_a_python_user_checks_a_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    both = check.cycle_check(run)
+    assert [row.direction for row in both.images] == ["ab", "ab", "ba", "ba"]
+    assert set(both.summary.directions) == {"ab", "ba"}
+    assert both.verdict
+    figure = tmp_path / "cycles.png"
+    back = check.cycle_check(run, [tmp_path / "held_b"], direction="ba", output=figure)
+    assert [row.direction for row in back.images] == ["ba", "ba"]
+    with Image.open(figure) as drawn:
+        assert drawn.width > drawn.height // 2
+    with pytest.raises(UsageError, match="is an input"):
+        check.cycle_check(run, [tmp_path / "held_b"], output=tmp_path / "held_b" / "1.png")
