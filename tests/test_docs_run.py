@@ -96,7 +96,7 @@ def test_the_commands_of_a_page_run(page: Path, folder: Path) -> None:
         if command != ["demo"]:  # minutes long: it has tests of its own
             status = 130 if command[0] in SERVERS else 0
             assert cli.run(adapted(command)) == status, shlex.join(command)
-    if page.stem == "translate":
+    if page.stem in {"python", "translate"}:
         run_python(page)
 
 
