@@ -70,6 +70,7 @@ const share = ({ step, total }) => (total ? Math.min(1, step / total) : null);
 const stateOf = (run) => {
   if (run.gone) return "gone";
   if (run.state === "training" && !run.rows) return "starting";
+  if (run.ended_early) return "ended early";
   return run.state === "unread" ? "not read yet" : run.state;
 };
 const sameNames = (runs) => {
@@ -280,15 +281,15 @@ function drawSettings(runs) {
 
 function drawAbout(one) {
   if (!one?.curves || !one.names) return fill("about", null);
-  const { data: facts, data_warnings: warnings, earlier, not_finite: notFinite, resume, folder, state } = one;
+  const { data: facts, data_warnings: warnings, earlier, not_finite: notFinite, resume, folder, state, ended_early: early } = one;
   const list = (title, lines) => (lines.length ? make("details", {}, make("summary", {}, title), make("ul", {}, ...lines.map((line) => make("li", {}, named(line))))) : "");
-  fill("about", { facts, warnings, earlier, notFinite, resume, folder, state }, () => [
+  fill("about", { facts, warnings, earlier, notFinite, resume, folder, state, early }, () => [
     ...facts.map((line) => make("p", {}, named(line))),
     list(`${counted(warnings.length, "warning")} of the data check`, warnings),
     list(`${counted(earlier.length, "warning")} of the first half of the training`, earlier.map(([step, text]) => `Step ${whole(step)}: ${text}`)),
     list("Numbers that were not finite", notFinite),
     note(named(`Folder: ${folder}`)),
-    ...(state === "stopped" ? [note("To continue this run:"), copyable(resume)] : []),
+    ...(state === "stopped" || early ? [note("To continue this run:"), copyable(resume)] : []),
   ].filter((each) => each !== ""));
 }
 

@@ -18,7 +18,7 @@ from fixtures.runs import make_light_run
 from imgtranslate.evaluation.report import live
 from imgtranslate.evaluation.report.live import Watch, pace_of
 from imgtranslate.runs.folder import Run
-from imgtranslate.settings.config import Pix2PixConfig
+from imgtranslate.settings.config import Pix2PixConfig, TrainSettings
 
 TRAIN = "import sys\nfrom imgtranslate.runs.folder import Run\nfrom pathlib import Path\n"
 TRAIN += "with Run(Path(sys.argv[1])).only_one(print): print('trains', flush=True); input()"
@@ -139,6 +139,16 @@ def test_the_best_validation_is_named(tmp_path: Path) -> None:
         "last": {"step": 30, "value": 2},
         "best": {"step": 20, "value": 1},
     }
+
+
+def test_validations_without_a_gain_end_a_run(tmp_path: Path) -> None:
+    for patience, state in ((0, "stopped"), (3, "stopped"), (2, "finished")):
+        found = [rows(10 * n, validation=value)[0] for n, value in enumerate((3, 1, 2, 1), 1)]
+        train = TrainSettings(steps=100, patience=patience)
+        run = make_light_run(tmp_path / f"{patience}", rows=found, train=train)
+        told = only(Watch([run.folder]))
+        assert (told["state"], told["ended_early"]) == (state, state == "finished")
+        assert ("--set train.patience=0" in told["resume"]) is told["ended_early"]
 
 
 @pytest.mark.parametrize("record", [{}, {"pictures_a": 9}, {"pictures_a": "9", "pictures_b": 1}])

@@ -375,6 +375,17 @@ def test_the_page_says_which_command_adds_what_is_missing(tmp_path: Path) -> Non
     assert lacking(report(leave(run))).keys() == {"curves"}
 
 
+def test_a_run_that_ended_early_says_why(tmp_path: Path) -> None:
+    rows = [{"step": 10 * n, "validation": value} for n, value in enumerate((2, 1, 3, 4), 1)]
+    run = Run(make_run(tmp_path, rows=rows))
+    settings, record = run.read_config()
+    run.write_config(replace(settings, train=replace(settings.train, patience=2)), record)
+    assert lacking(report(run.folder))["curves"] == (
+        "The training ended at step 40 of 200: no gain in 2 validations.",
+        f"imgtranslate train --resume {run.folder} --set train.patience=0",
+    )
+
+
 def test_a_check_of_older_models_is_missing(tmp_path: Path) -> None:
     run = leave(make_run(tmp_path))
     save_both(run, step=9)

@@ -75,6 +75,12 @@ class Log:
         """The warnings of the second half; a lasting sign is reported again after twice as many."""
         return [(step, text) for step, text in self.notes if step > self.last_step / 2]
 
+    def ended_early(self, patience: int) -> bool:
+        """Return whether ``train.patience`` has ended the training; 0 never does."""
+        values = [value for _, value in self.validations]
+        without = len(values) - 1 - values.index(min(values)) if values else 0
+        return 0 < patience <= without
+
     def validation_figures(self) -> dict[str, dict[str, float]] | None:
         """Return step and value of the first, the last and the best validation."""
         if not (found := self.validations):

@@ -114,6 +114,11 @@ class Reading:
     samples: dict[int, float]  # time by step
     written: float  # time of the last row, or of the start
 
+    @property
+    def ended_early(self) -> bool:
+        """Whether the training ended by ``train.patience``."""
+        return self.log.ended_early(self.settings.train.patience)
+
     def marks(self) -> Iterator[Mark]:
         """Yield steps with the time at which they were reached."""
         yield from self.samples.items()
@@ -168,6 +173,7 @@ class WatchedRun:
         return {
             **head,
             "state": state,
+            "ended_early": reading.ended_early,
             "names": {"a": shown(settings.data.name_a), "b": shown(settings.data.name_b)},
             "both": learns_both_ways(settings.method),
             "method": name_of_method(settings),
@@ -198,12 +204,14 @@ class WatchedRun:
             "data_warnings": lines_of(reading.record, "warnings"),
             "settings": settings_of(settings),
             "folder": shown(str(self.run.folder.absolute()), limit=LONGEST_LINE),
-            "resume": resume_command(self.run),
+            "resume": resume_command(self.run, ended_early=reading.ended_early),
             "report": self.run.report.is_file(),
         }
 
     def _state(self, reading: Reading, *, age: float, pace: float | None) -> str:
         """Return ``training``, ``finished`` or ``stopped``."""
+        if reading.ended_early:
+            return "finished"
         if reading.total is not None and reading.log.last_step >= reading.total:
             return "finished"
         if self._locked is None:

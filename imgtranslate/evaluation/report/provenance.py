@@ -78,9 +78,10 @@ def recipe_of(run: Run, settings: Settings) -> dict[str, str]:
     }
 
 
-def resume_command(run: Run) -> str:
-    """Return the command that continues a run."""
+def resume_command(run: Run, *, ended_early: bool) -> str:
+    """Return the command that continues a run, also after an end by ``train.patience``."""
     words = ["imgtranslate", "train", "--resume", str(run.folder)]
+    words += ["--set", "train.patience=0"] if ended_early else []
     return shown(shlex.join(words), limit=2000)
 
 

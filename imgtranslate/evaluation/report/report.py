@@ -8,7 +8,7 @@ from typing import Any
 
 from imgtranslate.data.folders import Domains
 from imgtranslate.data.sampling import evenly_spaced
-from imgtranslate.errors import ImgTranslateError, UsageError
+from imgtranslate.errors import ImgTranslateError, UsageError, counted
 from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
 from imgtranslate.evaluation.documents import Document
 from imgtranslate.evaluation.evaluate.schema import EvaluationFile
@@ -110,7 +110,7 @@ def write_report(
     lacking = [
         *missing_checks(folder, cycle, evaluated, paired=paired),
         *_missing_pictures(folder, settings, domains),
-        *_missing_steps(folder, log, total),
+        *_missing_steps(folder, settings, log, total),
     ]
 
     names = shown(data.name_a), shown(data.name_b)
@@ -188,11 +188,19 @@ def _missing_pictures(
         yield missing("pictures", text, *words)
 
 
-def _missing_steps(run: Run, log: Log, total: int | None) -> Iterator[dict[str, str]]:
-    """Yield the command that resumes a training before its end."""
+def _missing_steps(
+    run: Run, settings: Settings, log: Log, total: int | None
+) -> Iterator[dict[str, str]]:
+    """Yield the command that resumes a training before the end of its schedule."""
     if total is not None and log.last_step < total:
-        text = f"The training is at step {log.last_step:,} of {total:,}."
-        yield {"part": "curves", "text": text, "command": resume_command(run)}
+        text, patience = f"at step {log.last_step:,} of {total:,}", settings.train.patience
+        early = log.ended_early(patience)
+        reason = f"ended {text}: no gain in {counted(patience, 'validation')}"
+        yield {
+            "part": "curves",
+            "text": f"The training {reason if early else f'is {text}'}.",
+            "command": resume_command(run, ended_early=early),
+        }
 
 
 def _warnings_of(log: Log) -> list[str]:
