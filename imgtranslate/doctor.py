@@ -352,14 +352,17 @@ def describe_torch() -> dict[str, Any]:
 
 def without_paths(text: str) -> str:
     """Remove the folders of paths and the name of the user from a text."""
-    home = str(Path("~").expanduser())
-    for place in sorted({sys.prefix, sys.base_prefix, str(Path.cwd()), home}, key=len)[::-1]:
+    homes = [os.environ.get(name, "") for name in ("HOME", "USERPROFILE")]
+    for place in sorted({sys.prefix, sys.base_prefix, str(Path.cwd()), *homes}, key=len)[::-1]:
         if len(place) > 1:
             text = text.replace(place, "…")
     text = re.sub(r"(?<![\w…/])/(?:[^\s'\":,;()/]+/)+", "…/", text)
     text = re.sub(r"\b[A-Za-z]:\\(?:[^\s'\":,;()\\]+\\)+", "…/", text)
-    user = Path(home).name
-    return re.sub(rf"\b{re.escape(user)}\b", "user", text) if len(user) > 2 else text
+    users = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME")}
+    for user in users | {Path(home).name for home in homes}:
+        if len(user) > 2:
+            text = re.sub(rf"\b{re.escape(user)}\b", "user", text)
+    return text
 
 
 def _plain(value: str) -> str:

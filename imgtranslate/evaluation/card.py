@@ -107,8 +107,8 @@ def write_card(
     rows = folder.read_metrics()
     last = {name: (row.step, text) for row in rows for name, text in row.health.items()}
     warnings = list(last.values())
-    both_ways = learns_both_ways(settings.method)
-    for lacking in missing_checks(folder, cycle, evaluated, paired=not both_ways):
+    paired = is_paired(settings.method)
+    for lacking in missing_checks(folder, cycle, evaluated, paired=paired):
         notice(f"{lacking['text']} Run {lacking['command']}")
 
     # The picture, which a card in the folder of the run shares with the run
@@ -205,7 +205,8 @@ def _picture(sample: Path | None, settings: Settings, record: Mapping[str, Any])
 
 
 def _use(models: Sequence[_Model]) -> Iterator[Block]:
-    samples = " --samples 6" if latent_dim(models[0].header.generator) else ""
+    has_code = latent_dim(models[0].header.generator) > 0
+    samples, seed = (" --samples 6", ", seed=0") if has_code else ("", "")
     lines = [f"imgtranslate translate in.jpg --model {model.file}{samples}" for model in models]
     yield "## Use"
     yield "\n".join(["```sh", "pip install imgtranslate", *lines, "```"])
@@ -216,7 +217,7 @@ def _use(models: Sequence[_Model]) -> Iterator[Block]:
             "from PIL import Image",
             "",
             f'translator = imgtranslate.load("{models[0].file}")',
-            'translator(Image.open("in.jpg")).save("out.png")',
+            f'translator(Image.open("in.jpg"){seed}).save("out.png")',
             "```",
         ]
     )
@@ -302,9 +303,7 @@ def _results(
         reason = "; ".join(plain(one["text"], limit=400) for one in found["reasons"])
         verdicts.append(f"- **{way}: {verdict}**{_at(found['step'], step)}: {reason}.")
     if verdicts:
-        yield "\n".join(
-            ["Verdicts of the cycle check, which translates there and back:", "", *verdicts]
-        )
+        yield "\n".join(["Verdicts of `cycle-check`:", "", *verdicts])
     steps = {one.direction: one.step for run in evaluated.runs[:1] for one in run}
     for table in tables:
         yield f"**{plain(table['title'])}**"
@@ -344,7 +343,7 @@ def _limits(
     if not is_paired(settings.method):
         lines.append("It changes texture and colour far better than shape.")
     if not learns_both_ways(settings.method):
-        lines.append("It translates in one direction only, so no cycle error can be measured.")
+        lines.append("It translates in one direction only.")
     if few:
         lines.append(
             f"One side has only {counted(min(few), 'picture')}. With fewer than {FEW_PICTURES}, a "
