@@ -31,9 +31,9 @@ def card(
 ) -> None:
     """Write a model card: the README of a model that you hand on or publish.
 
-    It has the data, settings, figures, verdicts, a picture, limits and commands of a
-    run, and the front matter that model hubs read. It names folders without their
-    paths. Places that need your words are marked TODO.
+    It has the data, settings, figures, verdicts, a picture, limits and commands
+    of a run, and the front matter that model hubs read. It names folders without
+    their paths. Places that need your words are marked TODO.
     """
     from imgtranslate.evaluation.card import write_card
 

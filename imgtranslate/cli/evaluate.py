@@ -151,12 +151,12 @@ def evaluate(
     """Measure the quality of a run or model on pictures that it was not trained on.
 
     The measures depend on the pictures: pairs, label maps, or two unpaired sets.
-    A line names those that lack something, such as weights or pictures. Each figure
-    from 5 or more pictures has a 95 % interval. Below it stand its baselines, such
-    as the figure of the untouched input. Three runs or more are ranked by each
-    measure, and must have the same pictures. Figures of the held-out pictures of a
-    run are saved in the run and shown on its report.html. The exit status is 1 if a
-    picture fails.
+    A line names those that lack something, such as weights or pictures. Each
+    figure from 5 or more pictures has a 95 % interval. Below it stand its
+    baselines, such as the figure of the untouched input. Three runs or more are
+    ranked by each measure, and must have the same pictures. Figures of the
+    held-out pictures of a run are saved in the run and shown on its report.html.
+    The exit status is 1 if a picture fails.
     """
     from imgtranslate.evaluation.evaluate import evaluation, measures, subjects
     from imgtranslate.evaluation.evaluate.label_sides import train_on

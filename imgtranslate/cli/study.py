@@ -59,10 +59,11 @@ def study(
 ) -> None:
     """Write a page on which people tell real pictures from translated ones.
 
-    The page shows a real picture and a fake for one second and asks which was real.
-    At the end it gives the share of wrong answers with its interval, and a CSV file.
-    Answers stay in the browser. With --collect, print the result of many such files:
-    the share for each model with its interval, and the agreement of the people.
+    The page shows a real picture and a fake for one second and asks which was
+    real. At the end it gives the share of wrong answers with its interval, and a
+    CSV file. Answers stay in the browser. With --collect, print the result of
+    many such files: the share for each model with its interval, and the agreement
+    of the people.
     """
     if collect:
         if compare is not None or output is not None:
