@@ -178,8 +178,8 @@ def test_only_the_command_line_writes_to_the_terminal() -> None:
 
 COMMANDS_TO_COPY = {  # modules that write whole command lines, the same for every reader
     "imgtranslate.demo.demo",  # runs them, and shows them
-    "imgtranslate.doctor",  # says how to mend an installation
-    "imgtranslate.evaluation.card",  # tells readers of a card how to use the model
+    "imgtranslate.doctor.self_test",  # says how to mend an installation
+    "imgtranslate.evaluation.card.sections",  # tells readers of a card how to use the model
     "imgtranslate.evaluation.report.checks",  # the report lists commands that fill its gaps
     "imgtranslate.evaluation.report.provenance",  # and the one that repeats the run
     "imgtranslate.evaluation.report.report",

@@ -35,7 +35,7 @@ def card(
     of a run, and the front matter that model hubs read. It names folders without
     their paths. Places that need your words are marked TODO.
     """
-    from imgtranslate.evaluation.card import write_card
+    from imgtranslate.evaluation.card.card import write_card
 
     found = write_card(
         run,

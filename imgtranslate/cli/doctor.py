@@ -12,7 +12,8 @@ from imgtranslate.cli.options import option
 from imgtranslate.cli.terminal import examples, printable, result, say, say_error
 
 if TYPE_CHECKING:
-    from imgtranslate.doctor import Diagnosis, SelfTest
+    from imgtranslate.doctor.diagnosis import Diagnosis
+    from imgtranslate.doctor.self_test import SelfTest
 
 EPILOG = examples("imgtranslate doctor", "imgtranslate doctor --json")
 WIDTH = 79  # characters of a line, which mail and issue forms keep whole
@@ -28,7 +29,7 @@ def doctor(
     installed; their results must agree within 1 of 255 levels. The exit status is
     1 if a test fails.
     """
-    from imgtranslate.doctor import diagnose
+    from imgtranslate.doctor.diagnosis import diagnose
 
     found = diagnose()
     if as_json:

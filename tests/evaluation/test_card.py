@@ -16,7 +16,8 @@ from fixtures.runs import make_run
 from markdown_it import MarkdownIt
 
 from imgtranslate.errors import ImgTranslateError
-from imgtranslate.evaluation.card import plain, write_card
+from imgtranslate.evaluation.card.card import write_card
+from imgtranslate.pages.markdown import plain
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import Pix2PixConfig
 from imgtranslate.settings.parsing import build_settings

@@ -279,6 +279,11 @@ def test_three_models_are_ranked_with_ties(
     assert grey < found.runs[0][0].measures["l1"].value
     ranked = [str(place) for place in found.ranks["ab"]["l1"]]
     assert ranked == ["2-3", "1", "2-3"]
+    higher = [run[0].measures["ssim"].value for run in found.runs]
+    best = found.ranks["ab"]["ssim"][higher.index(max(higher))]
+    assert best is not None
+    assert best.best == 1
+    assert [str(place) for place in found.ranks["ab"]["ssim"]] == ["2-3", "1", "2-3"]
     assert found.ranks["ab"].keys() == {
         name for name in found.runs[0][0].measures if not is_baseline(name)
     }
@@ -291,7 +296,7 @@ def test_three_models_are_ranked_with_ties(
 def test_a_ranking_has_the_best_first_and_fits_80_columns(
     three: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgtranslate.cli.evaluate.WIDTH", 80)
+    monkeypatch.setattr("imgtranslate.cli.evaluate_display.WIDTH", 80)
     _, out, _ = evaluate(*three, capsys=capsys)
     assert max(len(line) for line in out.splitlines() if line.startswith("│")) <= 80
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]

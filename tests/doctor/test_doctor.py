@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fixtures.command import run
 
-from imgtranslate import doctor
+from imgtranslate.doctor import diagnosis, self_test
 
 MISFIT = "RuntimeError('operator torchvision::nms does not exist')"
 
@@ -24,13 +24,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test is run, and OpenVINO is not there."""
 
-    def passed(name: str, folder: Path) -> doctor.SelfTest:
-        doctor.self_test(name, str(folder)) if name == "model file" else None
-        return doctor.SelfTest(name=name, state="ok", seconds=0.5)
+    def passed(name: str, folder: Path) -> self_test.SelfTest:
+        self_test.self_test(name, str(folder)) if name == "model file" else None
+        return self_test.SelfTest(name=name, state="ok", seconds=0.5)
 
-    monkeypatch.setattr(doctor, "_run_test", passed)
-    found = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda n: "" if n == "openvino" else found(n))
+    monkeypatch.setattr(self_test, "run_test", passed)
+    found = diagnosis._version
+    monkeypatch.setattr(diagnosis, "_version", lambda n: "" if n == "openvino" else found(n))
 
 
 def break_torchvision(package: Path, code: str) -> None:
@@ -44,22 +44,22 @@ def test_the_engines_agree(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     names = ("torch", "ONNX Runtime", "OpenVINO")
     for name in ("model file", *names):
-        doctor.self_test(name, str(tmp_path))
-    tests = [doctor.SelfTest(name=name, state="ok") for name in names]
-    compared = doctor._compared(tests, tmp_path)
+        self_test.self_test(name, str(tmp_path))
+    tests = [self_test.SelfTest(name=name, state="ok") for name in names]
+    compared = self_test._compared(tests, tmp_path)
     assert [test.state for test in compared] == ["ok"] * 3
     assert all(test.difference is not None and test.difference < 0.1 for test in compared)
     output = np.load(tmp_path / "torch.npy")
     assert output.std() > 0.2  # not a picture that any network gives
     np.save(tmp_path / "OpenVINO.npy", output + 2 / 127.5)
-    last = doctor._compared(tests, tmp_path)[-1]
+    last = self_test._compared(tests, tmp_path)[-1]
     assert (last.state, last.reason) == ("failed", "differs by 2.0 of 255 levels")
     assert json.loads((tmp_path / "torch.json").read_text())["threads"] >= 1
 
 
 def test_a_test_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     for name in ("model file", "ONNX Runtime"):
-        test = doctor._run_test(name, tmp_path)
+        test = self_test.run_test(name, tmp_path)
         assert (test.name, test.state, test.reason) == (name, "ok", "")
     assert (tmp_path / "ONNX Runtime.npy").is_file()
 
@@ -84,30 +84,30 @@ def test_a_torchvision_that_does_not_fit_is_one_line(
     tmp_path: Path, package: Path, code: str, reason: str
 ) -> None:
     break_torchvision(package, code)
-    test = doctor._run_test("torchvision", tmp_path)
+    test = self_test.run_test("torchvision", tmp_path)
     assert (test.state, test.reason) == ("failed", reason)
     assert test.remedy.endswith("pip install -U torch torchvision")
 
 
 def test_a_build_for_another_cpu_has_its_own_remedy(tmp_path: Path, package: Path) -> None:
     break_torchvision(package, "import os, signal; os.kill(os.getpid(), signal.SIGILL)")
-    test = doctor._run_test("torchvision", tmp_path)
-    assert (test.reason, test.remedy) == ("crashed by SIGILL", doctor.OTHER_INSTRUCTIONS)
+    test = self_test.run_test("torchvision", tmp_path)
+    assert (test.reason, test.remedy) == ("crashed by SIGILL", self_test.OTHER_INSTRUCTIONS)
 
 
 def test_a_package_that_hangs_is_ended(
     tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "PATIENCE", 1)
+    monkeypatch.setattr(self_test, "PATIENCE", 1)
     break_torchvision(package, "import time; time.sleep(60)")
-    assert doctor._run_test("torchvision", tmp_path).reason == "no answer within 1 s"
+    assert self_test.run_test("torchvision", tmp_path).reason == "no answer within 1 s"
 
 
 def test_a_broken_torch_is_diagnosed_and_the_others_are_tested(
     package: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda n: "" if n == "openvino" else found(n))
+    found = diagnosis._version
+    monkeypatch.setattr(diagnosis, "_version", lambda n: "" if n == "openvino" else found(n))
     (package / "torch.py").write_text("raise OSError('libcudart.so.12: cannot open')")
     assert run("doctor") == 1
     out, err = capsys.readouterr()
@@ -162,13 +162,15 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 def test_old_packages_and_a_gpu_that_torch_does_not_find_are_noted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doctor, "_requirements", lambda: ["torch>=999.1", "numpy>=1.26"])
-    found = doctor.diagnose()
+    monkeypatch.setattr(diagnosis, "_requirements", lambda: ["torch>=999.1", "numpy>=1.26"])
+    found = diagnosis.diagnose()
     (note,) = found.notes
     assert note.startswith("torch ")
     assert note.endswith("imgtranslate needs 999.1. Run pip install -U torch")
     told = {"devices": [], "version": "2.6.0+cpu"}
-    found = doctor.Diagnosis(**{**vars(found), "driver": "550.54", "torch": told, "outdated": {}})
+    found = diagnosis.Diagnosis(
+        **{**vars(found), "driver": "550.54", "torch": told, "outdated": {}}
+    )
     (note,) = found.notes
     assert "driver, 550.54, but torch 2.6.0+cpu finds no GPU" in note
 
@@ -183,12 +185,12 @@ def test_old_packages_and_a_gpu_that_torch_does_not_find_are_noted(
     ],
 )
 def test_paths_lose_their_folders(text: str, wanted: str) -> None:
-    assert doctor.without_paths(text) == wanted
+    assert self_test.without_paths(text) == wanted
 
 
 def test_the_home_folder_and_its_owner_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/Jane Doe")
-    text = doctor.without_paths("/home/Jane Doe/env/lib/x.so is not owned by Jane Doe")
+    text = self_test.without_paths("/home/Jane Doe/env/lib/x.so is not owned by Jane Doe")
     assert "Jane" not in text
 
 

@@ -1,12 +1,11 @@
-"""The model card of a run: a README in the form that model hubs read, without private paths.
+"""The sections of a model card, in Markdown.
 
 Text from outside, such as names of folders and figures of other files, is written with entities in
 place of punctuation, so that it is neither Markdown nor HTML nor mathematics.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,22 +14,15 @@ from typing import Any
 import tomli_w
 
 from imgtranslate._version import __version__
-from imgtranslate.errors import ImgTranslateError, UsageError, counted
+from imgtranslate.errors import counted
 from imgtranslate.evaluation.cycle_check.schema import CycleCheckFile
 from imgtranslate.evaluation.evaluate.schema import EvaluationFile
-from imgtranslate.evaluation.report.checks import (
-    missing_checks,
-    read_check,
-    tables_of,
-    verdicts_of,
-)
+from imgtranslate.evaluation.report.checks import tables_of, verdicts_of
 from imgtranslate.evaluation.report.curves import Log, read_log
 from imgtranslate.evaluation.report.provenance import data_of, settings_of
-from imgtranslate.files import explained, write_text
-from imgtranslate.images import read_image, write_image
 from imgtranslate.methods.schedule import Schedule
-from imgtranslate.model_files.checkpoint import ModelHeader, read_model_header
-from imgtranslate.pages import shown
+from imgtranslate.model_files.checkpoint import ModelHeader
+from imgtranslate.pages.markdown import code, plain, table
 from imgtranslate.runs.folder import Run
 from imgtranslate.settings.config import (
     Direction,
@@ -42,11 +34,12 @@ from imgtranslate.settings.config import (
     to_tree,
 )
 from imgtranslate.settings.presets import name_of_method
-from imgtranslate.translation.translator import TOO_LARGE, find_model
+from imgtranslate.translation.translator import TOO_LARGE
 
 FEW_PICTURES = 200
 NOTES = 8  # warnings of the training
-TODO = "**TODO (author):**"
+TODO_MARK = "TODO (author):"
+TODO = f"**{TODO_MARK}**"
 PRIVATE = {  # settings that name files or folders
     *("data.a", "data.b", "data.pairs", "data.cache"),
     *("data.held_out_a", "data.held_out_b", "data.held_out_pairs"),
@@ -63,17 +56,7 @@ Block = str  # of Markdown, without the empty line between two blocks
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
-    """A written card, and what belongs to it."""
-
-    path: Path
-    models: tuple[str, ...]  # files to publish with it, relative to the run
-    sample: Path | None  # likewise, beside the card
-    todos: int  # places where the author must write
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Model:
+class Model:
     """A model of the run."""
 
     file: str  # relative to the run
@@ -82,77 +65,35 @@ class _Model:
     sha256: str
 
 
-def write_card(
-    run: Path | str,
+# Sections
+
+
+def blocks_of(
+    run: Run,
+    models: Sequence[Model],
     *,
-    output: Path | str | None = None,
-    overwrite: bool = False,
-    notice: Callable[[str], None] = lambda _: None,
-) -> Card:
-    """Write the model card of a run, ``RUN/README.md`` unless ``output`` names another file.
-
-    It describes the models that `translate` would take, from files alone. The samples of their step
-    are in ``samples/`` beside the card. ``notice`` receives a line for whatever the card lacks.
-    Raises ``UsageError`` for an existing file without ``overwrite``.
-    """
-    folder = Run(Path(run))
-    page = Path(output) if output is not None else folder.folder / "README.md"
-    if page.is_dir():
-        raise UsageError(f"`output` {page}: a folder. Name a file, as in `output` README.md")
-    settings, record = folder.read_config()
-    models = [_read_model(folder, way) for way in _directions(folder)]
-    log, step = read_log(folder), models[0].header.step
-    cycle = read_check(folder, CycleCheckFile, warn=notice)
-    evaluated = read_check(folder, EvaluationFile, warn=notice)
-    rows = folder.read_metrics()
-    last = {name: (row.step, text) for row in rows for name, text in row.health.items()}
-    warnings = list(last.values())
-    paired = is_paired(settings.method)
-    for lacking in missing_checks(folder, cycle, evaluated, paired=paired):
-        notice(f"{lacking['text']} Run {lacking['command']}")
-
-    # The picture, which a card in the folder of the run shares with the run
-    source = _sample_of(folder, step)
-    sample = source and page.parent / "samples" / source.name
-    shared = sample is not None and source is not None and _is_same(sample, source)
-    for path in (page, None if shared else sample):
-        if path is not None and path.exists() and not overwrite:
-            raise UsageError(f"{path}: already exists. Choose another file, or add `overwrite`")
-    with explained(page):
-        page.parent.mkdir(parents=True, exist_ok=True)
-    if source is not None and sample is not None:
-        try:
-            picture = read_image(source, channels=3)
-        except ImgTranslateError as error:
-            notice(f"The card has no picture: {error}")
-            sample = None
-        else:
-            if not shared:
-                with explained(sample):
-                    sample.parent.mkdir(exist_ok=True)
-                write_image(sample, picture)
-
-    names = settings.data.name_a, settings.data.name_b
-    blocks = [
+    cycle: CycleCheckFile,
+    evaluated: EvaluationFile,
+    sample: Path | None,
+) -> list[Block]:
+    """Write the card of a run with these models and results, as blocks of Markdown."""
+    settings, record = run.read_config()
+    log, rows = read_log(run), run.read_metrics()
+    warnings = {name: (row.step, text) for row in rows for name, text in row.health.items()}
+    intended = "what the model is for, and what it must not be used for."
+    return [
         _front_matter(settings),
-        f"# {plain(names[0])} to {plain(names[1])}",
+        f"# {plain(settings.data.name_a)} to {plain(settings.data.name_b)}",
         *_introduction(settings, models),
         *_picture(sample, settings, record),
         *_use(models),
-        *_author("Intended use", "what the model is for, and what it must not be used for."),
+        *_author("Intended use", intended),
         *_data(settings, record),
         *_training(settings, record, log, models),
-        *_results(settings, log, cycle, evaluated, step),
-        *_limits(settings, record, log, warnings),
+        *_results(settings, log, cycle, evaluated, models[0].header.step),
+        *_limits(settings, record, log, [*warnings.values()]),
         *_licence(models),
     ]
-    text = "\n\n".join(blocks) + "\n"
-    write_text(page, text)
-    files = tuple(model.file for model in models)
-    return Card(path=page, models=files, sample=sample, todos=text.count("TODO (author):"))
-
-
-# Sections
 
 
 def _front_matter(settings: Settings) -> Block:
@@ -164,7 +105,7 @@ def _front_matter(settings: Settings) -> Block:
         "pipeline_tag: image-to-image",
         "tags:",
         *(f"- {tag}" for tag in dict.fromkeys(["imgtranslate", "gan", method, kind])),
-        "# TODO (author): the licence of the model, and the data sets by their names on the hub.",
+        f"# {TODO_MARK} the licence of the model, and the data sets by their names on the hub.",
         "# license: cc-by-4.0",
         "# datasets:",
         "# - owner/name",
@@ -173,7 +114,7 @@ def _front_matter(settings: Settings) -> Block:
     return "\n".join(lines)
 
 
-def _introduction(settings: Settings, models: Sequence[_Model]) -> Iterator[Block]:
+def _introduction(settings: Settings, models: Sequence[Model]) -> Iterator[Block]:
     method = name_of_method(settings)
     title, paper = PAPERS.get(method) or PAPERS.get(settings.method.kind) or (method, "")
     link = f"[{title}](https://arxiv.org/abs/{paper})" if paper else f"`{method}`"
@@ -204,7 +145,7 @@ def _picture(sample: Path | None, settings: Settings, record: Mapping[str, Any])
     yield f"Translations of {what}, after {counted(step, 'step')}."
 
 
-def _use(models: Sequence[_Model]) -> Iterator[Block]:
+def _use(models: Sequence[Model]) -> Iterator[Block]:
     has_code = latent_dim(models[0].header.generator) > 0
     samples, seed = (" --samples 6", ", seed=0") if has_code else ("", "")
     lines = [f"imgtranslate translate in.jpg --model {model.file}{samples}" for model in models]
@@ -252,7 +193,7 @@ def _data(settings: Settings, record: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _training(
-    settings: Settings, record: Mapping[str, Any], log: Log, models: Sequence[_Model]
+    settings: Settings, record: Mapping[str, Any], log: Log, models: Sequence[Model]
 ) -> Iterator[Block]:
     data, step, total = settings.data, models[0].header.step, _total_steps(settings, record)
     best = "best/" in models[0].file
@@ -277,7 +218,7 @@ def _training(
     ]
     if rows:
         yield "Settings that differ from the defaults:"
-        yield _table(["setting", "value", "default"], rows, right=())
+        yield table(["setting", "value", "default"], rows, right=())
     places = "--pairs DIR" if data.pairs else "--a DIR --b DIR"
     yield "<details><summary>All settings, to train again</summary>"
     yield "Save them as `settings.toml`, and name your folders:"
@@ -305,12 +246,12 @@ def _results(
     if verdicts:
         yield "\n".join(["Verdicts of `cycle-check`:", "", *verdicts])
     steps = {one.direction: one.step for run in evaluated.runs[:1] for one in run}
-    for table in tables:
-        yield f"**{plain(table['title'])}**"
-        yield _table(
-            [plain(head) for head in table["heads"]],
-            [[_indented(cell) for cell in row] for row in table["rows"]],
-            right=range(1, len(table["heads"])),
+    for figures in tables:
+        yield f"**{plain(figures['title'])}**"
+        yield table(
+            [plain(head) for head in figures["heads"]],
+            [[_indented(cell) for cell in row] for row in figures["rows"]],
+            right=range(1, len(figures["heads"])),
         )
     for old in {then for then in steps.values() if then not in (None, step)}:
         yield f"`evaluate` measured the models of step {old:,}, not those of step {step:,}."
@@ -364,50 +305,10 @@ def _limits(
     yield f"> {TODO} faults that you have seen, and kinds of pictures that fail."
 
 
-def _licence(models: Sequence[_Model]) -> Iterator[Block]:
+def _licence(models: Sequence[Model]) -> Iterator[Block]:
     yield "## Licence"
     yield f"The models say: {plain(models[0].header.licence, limit=1000)}"
     yield f"> {TODO} the licence of the model, as in `license` above, and whom to ask or to cite."
-
-
-# Files
-
-
-def _directions(run: Run) -> list[Direction]:
-    back: list[Direction] = ["ba"] if run.model("ba").is_file() else []
-    return ["ab", *back]
-
-
-def _read_model(run: Run, way: Direction) -> _Model:
-    path = find_model(run.folder, direction=way)
-    header = read_model_header(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    name = path.relative_to(run.folder).as_posix()
-    return _Model(file=name, header=header, bytes=path.stat().st_size, sha256=digest)
-
-
-def _sample_of(run: Run, step: int) -> Path | None:
-    """Find the samples of a step, or the nearest ones before it, or else the first."""
-    found = {
-        int(path.stem.removeprefix("step_")): path
-        for path in run.samples.glob("step_*.png")
-        if re.fullmatch(r"step_\d{1,15}", path.stem, re.ASCII) and path.is_file()
-    }
-    before = [number for number in found if number <= step]
-    return found[max(before, default=min(found))] if found else None
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    return path.exists() and path.samefile(other)
-
-
-def _total_steps(settings: Settings, record: Mapping[str, Any]) -> int | None:
-    counts = [record.get(f"pictures_{letter}") for letter in "ab"]
-    known = [count for count in counts if isinstance(count, int) and count > 0]
-    if len(known) < 2:
-        return None
-    return Schedule(settings=settings, longer_side=max(known)).total_steps()
 
 
 # Privacy
@@ -434,21 +335,12 @@ def _last_name(path: str) -> str:
     return re.split(r"[\\/]", path.rstrip("\\/"))[-1]
 
 
-# Markdown
-
-
-def plain(text: str, *, limit: int = 160) -> str:
-    """Write a text with entities in place of everything that Markdown or HTML could read."""
-    found = re.sub(r"(?i)(?<=www)\.", "&#46;", shown(text, limit=limit).replace("&", "&amp;"))
-    special = r"[\\`*_{}\[\]<>|~$@]|#(?!\d+;)|:(?=//|\w+:)"  # the last one: links and emoji
-    return re.sub(special, lambda m: f"&#{ord(m[0])};", found)
-
-
-def code(text: str) -> str:
-    """Write a text as inline code."""
-    if re.fullmatch(r"[\w .,%=+-]+", text, re.ASCII):
-        return f"`{text}`"
-    return f"<code>{plain(text)}</code>" if text else ""
+def _total_steps(settings: Settings, record: Mapping[str, Any]) -> int | None:
+    counts = [record.get(f"pictures_{letter}") for letter in "ab"]
+    known = [count for count in counts if isinstance(count, int) and count > 0]
+    if len(known) < 2:
+        return None
+    return Schedule(settings=settings, longer_side=max(known)).total_steps()
 
 
 def _indented(cell: str) -> str:
@@ -459,9 +351,3 @@ def _indented(cell: str) -> str:
 
 def _at(measured: int | None, step: int) -> str:
     return "" if measured in (None, step) else f" (measured at step {measured:,})"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int]) -> Block:
-    aligned = set(right)
-    marks = ["---:" if number in aligned else "---" for number in range(len(heads))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, marks, *rows))

@@ -1,0 +1,1 @@
+"""Model cards: the README of a model, for a hub."""
