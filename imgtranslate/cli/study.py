@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imgtranslate.cli.completion import complete_run
 from imgtranslate.cli.options import Device, Gpu, device_of, directions_from, option
 from imgtranslate.cli.terminal import examples, printable, progress_bar, result
 from imgtranslate.errors import UsageError, counted
@@ -27,6 +28,7 @@ def study(
         typer.Argument(
             metavar="RUN|FILE.csv...",
             help="Folder of a run; with --collect, the files that the page saved, one a person.",
+            autocompletion=complete_run,
         ),
     ],
     collect: Annotated[

@@ -199,6 +199,17 @@ def test_an_unfinished_and_a_diverged_training_are_told(tmp_path: Path) -> None:
     assert "unfinished" not in card_of(make_run(tmp_path / "unknown", rows=ROWS))
 
 
+def test_an_early_end_is_not_unfinished(tmp_path: Path) -> None:
+    rows = [{"step": 10 * n, "gan_ab": 0.5, "validation": 1.0 + n} for n in range(1, 5)]
+    run = set_record(make_run(tmp_path, rows=rows), pictures_a=10, pictures_b=12)
+    text = run.joinpath("config.toml").read_text("utf-8")
+    assert "patience = 0" in text
+    run.joinpath("config.toml").write_text(text.replace("patience = 0", "patience = 3"))
+    text = card_of(run)
+    assert "ended early, at step 40 of 2,400: no gain in 3 validations." in text
+    assert "unfinished" not in text
+
+
 def test_figures_of_earlier_models_are_marked(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run / "evaluate.json").write_text(json.dumps(evaluated(step=7)))

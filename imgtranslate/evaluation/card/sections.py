@@ -292,8 +292,14 @@ def _limits(
         )
     if not any(side["held_out"] for side in data_of(settings, record, None)):
         lines.append("No pictures were held out, so nothing was measured on new ones.")
+    patience = settings.train.patience
     if total and log.last_step < total:
-        lines.append(f"**The training is unfinished**: step {log.last_step:,} of {total:,}.")
+        place = f"step {log.last_step:,} of {total:,}"
+        if log.ended_early(patience):
+            gain = f"no gain in {counted(patience, 'validation')}"
+            lines.append(f"The training ended early, at {place}: {gain}.")
+        else:
+            lines.append(f"**The training is unfinished**: {place}.")
     broken = [curve.name for curve in log.curves if curve.not_finite[-1:] == [log.last_step]]
     if broken:
         lines.append(f"**The training diverged**: {plain(broken[0])} was not finite at the end.")
