@@ -1,7 +1,8 @@
 """A training step beside the textbook's, on the same weights and batches, in turn in one process.
 
 ``python -m benchmarks.step --method cyclegan --size 64 --base-channels 32 --json`` prints one
-object: medians, the median of the pairs' ratios, and the least and the greatest ratio.
+object: medians, the median of the pairs' ratios, and the least and the greatest ratio. With
+``--method cut --beside cyclegan`` it compares the steps of two methods.
 """
 
 import json
@@ -29,7 +30,12 @@ Steps = tuple[Callable[[], None], Callable[[], None]]
 
 
 def main(
-    method: Annotated[str, typer.Option(help="cyclegan, pix2pix or bicyclegan.")] = "cyclegan",
+    method: Annotated[
+        str, typer.Option(help="cyclegan, pix2pix, bicyclegan, cut, fastcut.")
+    ] = "cyclegan",
+    beside: Annotated[
+        str | None, typer.Option(help="A method whose step of ours replaces the textbook's.")
+    ] = None,
     size: Annotated[int, typer.Option(help="Side of the pictures, px.")] = 64,
     base_channels: Annotated[int, typer.Option(help="Of generators and discriminators.")] = 32,
     blocks: Annotated[int, typer.Option(help="Of CycleGAN's generators.")] = 9,
@@ -49,13 +55,17 @@ def main(
     """Compare a training step with the textbook's."""
     sizes = (size, base_channels, blocks, batch)
     settings = settings_of(method, *sizes, assignments or [])
-    steps = build_steps(settings, torch.device(device))
+    if beside is None:
+        steps = build_steps(settings, torch.device(device))
+    else:
+        other = settings_of(beside, *sizes, [])
+        steps = our_step(other, torch.device(device)), our_step(settings, torch.device(device))
     clock = _seconds_on_gpu if device.startswith("cuda") else _seconds
     clock = _cpu_seconds if cpu_time else clock
     textbook, ours = measured(steps, clock, runs=runs, warm_up=warm_up)
     ratios = [t / o for t, o in zip(textbook, ours, strict=True)]
     row = {
-        "textbook_s": round(statistics.median(textbook), 4),
+        f"{beside or 'textbook'}_s": round(statistics.median(textbook), 4),
         "ours_s": round(statistics.median(ours), 4),
         "ratio": round(statistics.median(ratios), 3),
         "ratio_min": round(min(ratios), 3),
@@ -80,7 +90,8 @@ def settings_of(
         "discriminator": {"base_channels": base_channels},
         "train": {"batch_size": batch},
     }
-    own: Tree = {"generator": {"num_blocks": blocks}} if method == "cyclegan" else {}
+    resnet = method in ("cyclegan", "cut", "fastcut")
+    own: Tree = {"generator": {"num_blocks": blocks}} if resnet else {}
     if method == "bicyclegan":
         own = {"encoder": {"base_channels": base_channels}}
     chosen = merge(sizes, own, nested(dict(map(parse_assignment, assignments))))
@@ -120,6 +131,17 @@ def build_steps(settings: Settings, device: torch.device) -> Steps:
         ours.step(batches[ours.steps_done % 4], learning_rate=rate)
 
     return step_textbook, step_ours
+
+
+def our_step(settings: Settings, device: torch.device) -> Callable[[], None]:
+    """One step of ours; each call learns from the next batch."""
+    ours = Learner(settings, device)
+    batches = [build_batch(settings, device, seed=seed) for seed in range(4)]
+
+    def step() -> None:
+        ours.step(batches[ours.steps_done % 4], learning_rate=settings.optimizer.lr)
+
+    return step
 
 
 def measured(

@@ -11,6 +11,7 @@ from imgtranslate.losses import (
     gradient_penalty,
     kl_divergence,
     l1,
+    patch_nce,
     real_loss,
     reparameterise,
 )
@@ -199,6 +200,41 @@ def test_l1_is_the_mean_absolute_difference() -> None:
 def test_l1_refuses_to_broadcast() -> None:
     with pytest.raises(ValueError, match="differ"):
         l1(torch.zeros(4, 1), torch.zeros(4))
+
+
+def test_nce_compares_the_patches_of_one_picture() -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries, keys = (
+        torch.nn.functional.normalize(torch.randn(2, 3, 4, generator=generator), dim=2).double()
+        for _ in range(2)
+    )
+    expected = []
+    for n in range(2):
+        for s in range(3):
+            near = [math.exp(float(queries[n, s] @ keys[n, other]) / 0.5) for other in range(3)]
+            expected.append(-math.log(near[s] / sum(near)))
+    found = patch_nce(queries, keys, temperature=0.5)
+    assert found.item() == pytest.approx(sum(expected) / 6)
+    one = torch.ones(1, 256, 4)
+    assert patch_nce(one, one, temperature=0.07).item() == pytest.approx(math.log(256))
+    assert patch_nce(queries[:, :1], keys[:, :1], temperature=0.07).item() == 0
+
+
+def test_nce_gives_the_queries_alone_a_gradient_and_refuses_to_broadcast() -> None:
+    queries, keys = (torch.randn(1, 3, 4, requires_grad=True) for _ in range(2))
+    patch_nce(queries, keys, temperature=0.07).backward()  # type: ignore[no-untyped-call]
+    assert queries.grad is not None
+    assert keys.grad is None
+    with pytest.raises(ValueError, match="differ"):
+        patch_nce(queries, keys[:, :2], temperature=0.07)
+
+
+def test_nce_has_float32_similarities_under_autocast() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.nn.functional.normalize(torch.randn(1, 64, 16, generator=generator), dim=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = patch_nce(x, x, temperature=0.07)
+    assert torch.equal(found, patch_nce(x, x, temperature=0.07))
 
 
 def test_kl_is_summed_over_the_code_and_averaged_over_images() -> None:

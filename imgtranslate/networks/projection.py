@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from imgtranslate.networks.layers import full_precision
 
-LEAST_LENGTH = 1e-7
+EPS = 1e-7  # as published
 
 
 class PatchProjection(nn.Module):
@@ -31,8 +31,8 @@ class PatchProjection(nn.Module):
 def to_unit_length(x: Tensor) -> Tensor:
     """Divide vectors (…, c) by their length, in float32; a vector of zeros has the gradient 0.
 
-    Without biases, which start at 0, the features of a flat picture can be zeros.
+    The features of a flat picture are zeros in the first step, as the biases are.
     """
     x = full_precision(x)
     length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x * (length > LEAST_LENGTH) / (length + LEAST_LENGTH)
+    return x * (length > 0) / (length + EPS)

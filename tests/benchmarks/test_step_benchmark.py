@@ -7,7 +7,13 @@ from typer.testing import CliRunner
 from benchmarks.step import build_batch, build_pair, settings_of
 from imgtranslate.data.sampling import Purpose, random_at
 
-SMALL = {"cyclegan": (16, 4, 2, 2), "pix2pix": (32, 4, 0, 2), "bicyclegan": (64, 4, 0, 3)}
+SMALL = {
+    "cyclegan": (16, 4, 2, 2),
+    "pix2pix": (32, 4, 0, 2),
+    "bicyclegan": (64, 4, 0, 3),
+    "cut": (16, 4, 2, 2),
+    "fastcut": (16, 4, 2, 2),
+}
 LAYERS = ["discriminator.num_layers=2"]
 
 
@@ -40,18 +46,20 @@ def test_the_fast_step_is_the_textbooks(method: str) -> None:
             assert apart <= 1e-4 * largest, f"{name}.{key}"
 
 
-def test_the_benchmark_prints_one_object() -> None:
+@pytest.mark.parametrize("beside", ["textbook", "fastcut"])
+def test_the_benchmark_prints_one_object(beside: str) -> None:
     import typer
 
     from benchmarks.step import main
 
     app = typer.Typer()
     app.command()(main)
-    sizes = ["--size", "16", "--base-channels", "4", "--blocks", "1", "--batch", "1"]
+    sizes = ["--size", "24", "--base-channels", "4", "--blocks", "1", "--batch", "1"]
     layers = ["--set", LAYERS[0], "--device", "cpu", "--runs", "2", "--json"]
+    layers += [] if beside == "textbook" else ["--beside", beside]
     done = CliRunner().invoke(app, ["--method", "cyclegan", *sizes, *layers])
     row = json.loads(done.stdout)
     assert done.exit_code == 0
     assert row["runs"] == 2
-    assert {"textbook_s", "ours_s", "ratio"} < row.keys()
+    assert {f"{beside}_s", "ours_s", "ratio"} < row.keys()
     assert row["ratio_min"] <= row["ratio"] <= row["ratio_max"]

@@ -31,6 +31,7 @@ SMALL: dict[str, Any] = {
 }
 RESNET = {"generator.num_blocks": 1, "method.pool_size": 5}
 UNET = {"data.crop_size": 32, "generator.kind": "unet", "generator.depth": 5}
+CONTRAST = {"generator.num_blocks": 1, "method.nce_patches": 9}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "cyclegan": ("cyclegan", RESNET),
     "alternating": ("cyclegan", {**RESNET, "method.update": "alternating", "method.d_ratio": 2}),
@@ -39,6 +40,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "clipped": ("cyclegan", {**RESNET, "optimizer.max_grad_norm": 0.01}),
     "pix2pix": ("pix2pix", {**UNET, "generator.dropout": True, "method.pool_size": 5}),
     "bicyclegan": ("bicyclegan", {**UNET, "encoder.base_channels": 2}),
+    "cut": ("cut", CONTRAST),
+    "fastcut": ("fastcut", {**CONTRAST, "generator.dropout": True}),
 }
 TWO_RANKS = [*((case, 1) for case in CASES), ("cyclegan", 2)]  # with how many micro-batches
 

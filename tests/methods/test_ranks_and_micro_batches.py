@@ -57,7 +57,7 @@ def test_two_processes_are_one_with_the_whole_batch(shared: Path) -> None:
             assert torch.equal(second[name], tensor), (case, name)
 
 
-@pytest.mark.parametrize("case", ["alternating", "pix2pix", "bicyclegan"])
+@pytest.mark.parametrize("case", ["alternating", "pix2pix", "bicyclegan", "cut", "fastcut"])
 def test_micro_batches_are_the_whole(case: str) -> None:
     assert_near(kept(learn(case, accumulate=2)), kept(learn(case)), case)
 

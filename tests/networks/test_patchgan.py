@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from benchmarks import stock
 from imgtranslate.networks import (
     AveragingPatchGan,
     MultiScalePatchGan,
@@ -41,6 +42,19 @@ def count(module: nn.Module) -> int:
 def test_parameter_counts(in_channels: int, norm: str, expected: int) -> None:
     with torch.device("meta"):
         assert count(build(base_channels=64, in_channels=in_channels, norm=norm)) == expected
+
+
+def test_antialiased_is_cuts_discriminator() -> None:
+    with torch.device("meta"):
+        network = build(base_channels=64, antialias=True)
+        assert count(network) == 2_764_737
+        assert network(torch.empty(1, 3, 256, 256)).shape == (1, 1, 30, 30)
+    ours = build(antialias=True).double()
+    theirs = stock.patchgan(in_channels=3, base_channels=4, layers=3, antialias=True).double()
+    stock.copy_weights(ours, theirs)
+    for side in (24, 39, 64):
+        x = torch.randn(2, 3, side, side, dtype=torch.float64)
+        torch.testing.assert_close(ours(x), theirs(x))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +108,15 @@ def test_256_px_give_a_30_by_30_map() -> None:
 
 @pytest.mark.parametrize(("num_layers", "size"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286)])
 def test_patch_sizes(num_layers: int, size: int) -> None:
-    patchgan = build(num_layers=num_layers, base_channels=1, in_channels=1, norm="none").double()
+    assert_patch_size(size, num_layers=num_layers)
+
+
+def test_the_patch_size_of_the_antialiased_discriminator() -> None:
+    assert_patch_size(84, num_layers=3, antialias=True)
+
+
+def assert_patch_size(size: int, **changes: Any) -> None:
+    patchgan = build(base_channels=1, in_channels=1, norm="none", **changes).double()
     for parameter in patchgan.parameters():
         nn.init.ones_(parameter)  # no path cancels another
     x = torch.ones(1, 1, 512, 512, dtype=torch.float64, requires_grad=True)
