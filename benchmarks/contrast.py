@@ -19,9 +19,15 @@ from PIL import Image
 from imgtranslate.cli.train import parse_assignment
 from imgtranslate.data.folders import find_domains
 from imgtranslate.data.loader import SampleDataset, batches
-from imgtranslate.demo.demo import TEST_COUNT, TRAIN_COUNT
-from imgtranslate.demo.scenes import SIZE, draw_scene, render_painting, render_stitches
-from imgtranslate.demo.scenes import write_demo_data as write_unpaired
+from imgtranslate.demo.scenes import (
+    SIZE,
+    TEST_COUNT,
+    TRAIN_COUNT,
+    draw_scene,
+    render_painting,
+    render_stitches,
+    write_demo_data,
+)
 from imgtranslate.images import Pixels, to_network, to_pixels
 from imgtranslate.methods.learner import Learner
 from imgtranslate.methods.schedule import Schedule
@@ -48,7 +54,7 @@ def main(
     """Train on the demo's scenes and compare the translations with their truth."""
     with tempfile.TemporaryDirectory() as folder:
         if moved is None:
-            data = write_unpaired(Path(folder), seed=seed, train_count=TRAIN_COUNT, test_count=0)
+            data = write_demo_data(Path(folder), seed=seed, test_count=0)
             a, b = data.paintings, data.stitches
         else:
             a, b = write_moved_pairs(Path(folder), seed=seed, most=moved)

@@ -256,7 +256,7 @@ class CutConfig(Section):
     nce_identity: bool = True
     """Share lambda_nce with the contrastive loss of B → B, which preserves colours"""
     nce_patches: Annotated[int, Interval(ge=1, le=65_536)] = 256
-    """Patches of each picture and tap that the contrastive loss compares"""
+    """Patches of each picture that each tap compares; unless set, 64 up to a crop of 64 px"""
     nce_temperature: Annotated[float, Interval(ge=0.001, le=1000)] = 0.07
     """Temperature of the contrastive loss; a lower one weights similar patches more"""
     nce_taps: str = ""

@@ -161,11 +161,8 @@ def _derive(tree: Tree) -> Tree:
         derived["generator"] = {"depth": min(max(crop.bit_length() - 1, 5), 8)}
     else:
         derived["generator"] = {"num_blocks": 6 if crop <= 128 else 9}
-    if tree.get("method", {}).get("kind") == "cut" and crop > LARGEST_PLAIN_CUT:
-        for section in ("generator", "discriminator"):
-            blurred = _known(section, {"antialias": True}, tree.get(section, {}))
-            derived[section] = derived.get(section, {}) | blurred
-        derived["init"] = {"kind": "xavier"}
+    if tree.get("method", {}).get("kind") == "cut":
+        derived |= _derive_cut(tree, crop, derived)
     encoder = tree.get("encoder", {}).get("kind")
     if encoder == "residual" and crop <= 128:
         derived["encoder"] = {"num_blocks": 3}
@@ -174,6 +171,17 @@ def _derive(tree: Tree) -> Tree:
             "discriminator", {"num_layers": 2}, tree.get("discriminator", {})
         )
     return merge(derived, tree)
+
+
+def _derive_cut(tree: Tree, crop: int, derived: Tree) -> Tree:
+    """Derive the published form of cut, or a plain one for small crops."""
+    if crop <= LARGEST_PLAIN_CUT:
+        return {"method": {"nce_patches": 64}}
+    blurred = {
+        section: _known(section, {"antialias": True}, tree.get(section, {}))
+        for section in ("generator", "discriminator")
+    }
+    return merge(derived, blurred, {"init": {"kind": "xavier"}})
 
 
 # Validation

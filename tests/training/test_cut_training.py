@@ -14,7 +14,9 @@ from imgtranslate.data.loader import SampleDataset
 from imgtranslate.errors import UsageError
 from imgtranslate.methods.schedule import Schedule
 from imgtranslate.model_files.checkpoint import load_tensors
+from imgtranslate.settings.config import to_tree
 from imgtranslate.settings.parsing import build_settings, nested
+from imgtranslate.settings.presets import name_of_method
 from imgtranslate.training import events
 from imgtranslate.training.train import resume, train
 
@@ -246,3 +248,27 @@ def test_initial_weights_of_a_model_leave_the_projection_new(tmp_path: Path) -> 
     lines = [line for line in told if ": new" in line or " of " in line]
     assert lines[0].startswith("generator: ")
     assert lines[1:] == ["projection: new", "discriminator: new"]
+
+
+@pytest.mark.parametrize(
+    ("crop", "published"), [(256, True), (128, True), (68, True), (64, False), (32, False)]
+)
+def test_small_crops_get_the_plain_form_unless_it_is_set(crop: int, published: bool) -> None:
+    data = {"a": "a", "b": "b", "crop_size": crop}
+    for method in ("cut", "fastcut"):
+        found = to_tree(build_settings(method=method, layers=[{"data": data}]))
+        assert found["generator"]["antialias"] is published
+        assert found["discriminator"].get("antialias") is published
+        assert found["init"]["kind"] == ("xavier" if published else "normal")
+        assert found["method"]["nce_patches"] == (256 if published else 64)
+        plain = build_settings(
+            method=method,
+            layers=[
+                {"data": data, "generator": {"antialias": False}, "init": {"kind": "normal"}},
+                {"discriminator": {"kind": "multiscale"}, "method": {"nce_patches": 100}},
+            ],
+        )
+        tree = to_tree(plain)
+        assert not tree["generator"]["antialias"]
+        assert (tree["init"]["kind"], tree["method"]["nce_patches"]) == ("normal", 100)
+        assert name_of_method(plain) == method
