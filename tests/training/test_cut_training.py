@@ -251,7 +251,7 @@ def test_initial_weights_of_a_model_leave_the_projection_new(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("crop", "published"), [(256, True), (128, True), (68, True), (64, False), (32, False)]
+    ("crop", "published"), [(256, True), (128, True), (68, True), (64, False), (48, False)]
 )
 def test_small_crops_get_the_plain_form_unless_it_is_set(crop: int, published: bool) -> None:
     data = {"a": "a", "b": "b", "crop_size": crop}
