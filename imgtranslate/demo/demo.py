@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgtranslate.demo.scenes import DemoData, write_demo_data
-from imgtranslate.errors import UsageError
+from imgtranslate.demo.scenes import DemoData, write_demo_data, writing
 from imgtranslate.images import Picture, Pixels, list_images, read_image, write_image
 from imgtranslate.images.figures import comparison
 from imgtranslate.metrics.pixels import mean_absolute_error
@@ -57,15 +56,10 @@ class DemoScores:
 
 def prepare(folder: Path, *, seed: int) -> DemoData:
     """Draw the demo's pictures into ``folder``, which is replaced."""
-    try:
+    with writing(folder):
         if folder.exists():
             shutil.rmtree(folder)
-        return write_demo_data(folder, seed=seed)
-    except OSError as error:
-        why = error.strerror or error
-        raise UsageError(
-            f"{folder}: cannot be written: {why}. Run the demo in another folder"
-        ) from error
+    return write_demo_data(folder, seed=seed)
 
 
 def commands(data: DemoData, folder: Path, *, seed: int, steps: int | None) -> list[list[str]]:

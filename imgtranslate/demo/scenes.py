@@ -16,7 +16,8 @@ truth. Every scene is a function of (seed, group, index) alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -144,16 +145,27 @@ def write_demo_data(
     data = DemoData(
         folder / "paintings", folder / "embroideries", held_out / "paintings", held_out / "truth"
     )
-    for index in range(train_count):
-        painting = render_painting(draw_scene(seed, "paintings", index))
-        _save(painting, data.paintings / f"painting-{index:04d}.png")
-        stitches = render_stitches(draw_scene(seed, "stitches", index))
-        _save(stitches, data.stitches / f"embroidery-{index:04d}.png")
-    for index in range(test_count):
-        scene, name = draw_scene(seed, "held_out", index), f"scene-{index:04d}.png"
-        _save(render_painting(scene), data.held_out / name)
-        _save(render_stitches(scene), data.truth / name)
+    with writing(folder):
+        for index in range(train_count):
+            painting = render_painting(draw_scene(seed, "paintings", index))
+            _save(painting, data.paintings / f"painting-{index:04d}.png")
+            stitches = render_stitches(draw_scene(seed, "stitches", index))
+            _save(stitches, data.stitches / f"embroidery-{index:04d}.png")
+        for index in range(test_count):
+            scene, name = draw_scene(seed, "held_out", index), f"scene-{index:04d}.png"
+            _save(render_painting(scene), data.held_out / name)
+            _save(render_stitches(scene), data.truth / name)
     return data
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Convert an ``OSError`` that occurs in the folder of the demo into a ``UsageError``."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"{folder}: cannot be written: {why}. Use another folder") from error
 
 
 class _Canvas:

@@ -13,7 +13,13 @@ from imgtranslate.demo.demo import (
     prepare,
     score,
 )
-from imgtranslate.demo.scenes import draw_scene, render_painting, render_stitches
+from imgtranslate.demo.scenes import (
+    draw_scene,
+    render_painting,
+    render_stitches,
+    write_demo_data,
+)
+from imgtranslate.errors import UsageError
 from imgtranslate.metrics.ssim import ssim
 from imgtranslate.settings.parsing import build_settings
 
@@ -107,3 +113,11 @@ def test_the_tiny_preset_steps_by_steps_unless_epochs_are_asked_for() -> None:
     asked = build_settings(preset="tiny", layers=[{"data": data, "schedule": {"epochs": 3}}])
     assert asked.schedule.constant_steps is None
     assert asked.schedule.epochs == 3
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"file/demo: cannot be written: .*\. Use another folder$"):
+        write_demo_data(tmp_path / "file" / "demo", train_count=1, test_count=0)
+    with pytest.raises(UsageError, match=r"`seed` -1: negative"):
+        write_demo_data(tmp_path, seed=-1)
