@@ -151,9 +151,9 @@ def test_a_code_that_does_nothing_is_told() -> None:
 @pytest.mark.parametrize(
     ("contrast", "remedy"),
     [
-        (20.0, "The contrastive loss, 20, outweighs the adversarial one, 1: start again with a "
+        (20.0, "The contrastive loss, 20, outweighs the adversarial one, 1. Start again with a "
          "method.lambda_nce lower than 10"),
-        (0.5, "Lower optimizer.lr, add pictures, or start again with another train.seed"),
+        (5.0, "Lower optimizer.lr, add pictures, or start again with another train.seed"),
     ],
 )  # fmt: skip
 def test_a_contrastive_loss_that_lets_the_discriminator_win_is_named(
@@ -164,9 +164,27 @@ def test_a_contrastive_loss_that_lets_the_discriminator_win_is_named(
         for step in range(50, 501, 50)
     ]
     watch = health("fastcut")
-    (line,) = [text for row in rows for text in watch.see(row).values()]
+    (line,) = [each["discriminator_won"] for row in rows if (each := watch.see(row))]
     assert line.startswith("discriminator has won: ")
     assert line.endswith(f"the generator learns little. {remedy}")
+
+
+def test_a_discriminator_that_is_winning_against_the_contrast_is_told_early() -> None:
+    """The losses are those of fastcut on the demo's pictures, and of cut there."""
+    row = {"discriminator": 0.11, "gan": 0.8, "nce": 15.0}
+    watch = health("fastcut")
+    found = [watch.see({"step": step, **row}) for step in range(50, 351, 50)]
+    assert [list(each) for each in found] == [[]] * 5 + [["contrast_outweighs"], []]
+    assert found[5]["contrast_outweighs"] == (
+        "the discriminator is winning, with 0.11 where a draw is 0.25: the contrastive loss, 15, "
+        "outweighs the adversarial one, 0.8. Start again with a method.lambda_nce lower than 10"
+    )
+    for other in (
+        {"discriminator": 0.25, "gan": 0.38, "nce": 15.0},
+        {"discriminator": 0.11, "gan": 0.4, "nce": 0.63, "nce_identity": 0.54},
+    ):
+        watch = health("cut")
+        assert not any(watch.see({"step": step, **other}) for step in range(50, 2001, 50))
 
 
 def test_one_way_lost_content_and_doing_nothing_are_told() -> None:
