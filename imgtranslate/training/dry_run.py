@@ -78,11 +78,11 @@ def measure_costs(plan: Plan, *, stop: Stop = never) -> Costs | None:
         # Smaller crops tell whether this one fits, before the system ends a process that is too
         # large. Compiling the networks for each would take minutes
         peaks: dict[int, int] = {}
-        for side in (crop // 4, crop // 2):
-            if every.compile != "on" and _is_valid(settings, side) and not stop():
+        for side in (crop // 8, crop // 4, crop // 2, crop):
+            if len(peaks) >= 2 and _peak_at(side, peaks) > limit:
+                raise _too_large(settings, peaks, limit)
+            if side < crop and every.compile != "on" and _is_valid(settings, side) and not stop():
                 peaks[side] = _peak_of_steps(settings, side, meter)
-        if len(peaks) == 2 and _peak_at(crop, peaks) > limit:
-            raise _too_large(settings, peaks, limit)
 
         # Steps with pictures
         learner = Learner(settings, device)

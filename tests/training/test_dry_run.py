@@ -128,22 +128,21 @@ def test_combinations_are_refused(
 # Memory
 
 
+@pytest.mark.parametrize("size", [32, 64])
 def test_a_crop_that_does_not_fit_is_refused_with_one_that_does(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], size: int
 ) -> None:
-    """Before a step that the system might end together with the process."""
+    """Before a step, also of a smaller crop, that the system might end with the process."""
     monkeypatch.setattr(MemoryMeter, "available", lambda _: 2_000 / dry_run.USABLE)
-    peaks = iter([500, 1_400])  # at 8 and 16 px; so 5,000 at 32 px
-    sizes = iter([8, 16])
+    peaks = {8: 500, 16: 1_400}  # so 5,000 at 32 px
 
     def peak(_: object, side: int, __: object) -> int:
-        assert side == next(sizes)
-        return next(peaks)
+        return peaks[side]
 
     monkeypatch.setattr(dry_run, "_peak_of_steps", peak)
-    assert cli.run(command(pictures, "--dry-run")) == 1
+    assert cli.run(command(pictures, "--dry-run", "--set", f"data.crop_size={size}")) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: --size 32: a step does not fit into the memory. About 16 px do, with the same "
+        f"error: --size {size}: a step does not fit into the memory. About 16 px do, with the same "
         "networks; or set train.recompute=true, or choose a smaller --batch-size or "
         "--base-channels"
     )
