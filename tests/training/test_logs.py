@@ -179,7 +179,9 @@ def test_tensorboard_reads_losses_validations_samples_and_settings(
     pictures: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorboard")
-    out = trained(pictures, tmp_path / "run", "tensorboard")
+    notices: list[str] = []
+    out = trained(pictures, tmp_path / "my run", "tensorboard", notices=notices)
+    assert notices == [f"train.log tensorboard: see it with tensorboard `logdir` '{out}'"]
     assert scalars(out) == series(out)
     assert {"loss/cycle_a", "validation/validation", "schedule/lr"} <= scalars(out).keys()
     log = read_tensorboard(out)

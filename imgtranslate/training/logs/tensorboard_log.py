@@ -1,6 +1,7 @@
 """Event files for TensorBoard, in the folder ``tensorboard`` of a run."""
 
 import os
+import shlex
 import time
 from typing import Any
 
@@ -26,7 +27,7 @@ class TensorBoardLog:
 
     def __init__(self, started: Started) -> None:
         folder = started.run / "tensorboard"
-        self.place = f"see it with tensorboard `logdir` {started.run}"
+        self.place = f"see it with tensorboard `logdir` {shlex.quote(str(started.run))}"
         # TensorBoard reads the files of a folder in the order of their names
         path = folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
         with explained(path):
