@@ -17,7 +17,7 @@ import imgtranslate
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "imgtranslate"
 PARTS = ("imgtranslate", "tests", "docs", "benchmarks", ".ci")
-IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "notebook-demo", ".ipynb_checkpoints")
 
 
 def test_the_citation_has_the_version_and_the_papers() -> None:
