@@ -233,14 +233,15 @@ def test_flat_pictures_train(method: str, values: tuple[float, float]) -> None:
     ours = small(method)
     for network in ours.networks.values():
         network.float()
-    for _ in range(4):
+    finite = list[bool]()
+    for weight in ours.networks["projection"].parameters():  # as `update` clears what is not
+        weight.register_hook(lambda gradient: finite.append(bool(gradient.isfinite().all())))
+    for _ in range(3):
         ours.step(flat_batch(values), learning_rate=1e-3)
+    assert finite
+    assert all(finite)
     assert ours.is_finite()
     assert ours.first_broken_step() is None
-    projection = ours.networks["projection"]
-    moments = ours.optimizers["generators"].state
-    for weight in projection.parameters():  # a huge gradient would stop Adam for long
-        assert moments[weight]["exp_avg_sq"].max() < 1
 
 
 def calls_of(ours: Learner) -> dict[str, list[tuple[str, int, bool]]]:
