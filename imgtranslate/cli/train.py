@@ -224,7 +224,7 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Learn to translate from pictures of one kind, A, to another, B, and back.
+    """Learn to translate pictures of one kind, A, into another, B.
 
     Without pairs (cyclegan, cut) give two folders, --a and --b. With pairs
     (pix2pix, bicyclegan) give two folders with equal file names, or --pairs. A

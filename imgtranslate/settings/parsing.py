@@ -237,10 +237,13 @@ def _explain(tree: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]) -> st
     place = faults[0]["loc"][:depth]
     messages = [str(fault["msg"]) for fault in faults if fault["loc"][:depth] == place]
     allowed = " or ".join(message.removeprefix("Input should be ") for message in messages)
+    key = place[-1]
+    given = tree[section][key]
+    value = str(given)
+    example = json.dumps(given, default=str)[:100]
+    allowed = allowed.replace("a valid array", f"a list, as in [{example}]")
     for said, plain in _PLAIN_WORDS.items():
         allowed = allowed.replace(said, plain)
-    key = place[-1]
-    value = str(tree[section][key])
     close = difflib.get_close_matches(value, re.findall(r"'([\w-]+)'", allowed), n=1)
     hint = f". Did you mean {close[0]}?" if close else ""
     return f"{section}.{key} {value[:100]}: not accepted. It should be {allowed}{hint}"
@@ -249,7 +252,6 @@ def _explain(tree: Mapping[str, Any], faults: Sequence[Mapping[str, Any]]) -> st
 _PLAIN_WORDS = {  # of pydantic
     "a valid integer": "an integer",
     "a valid boolean": "true or false",
-    "a valid array": "an array",
     "a valid ": "a ",
 }
 

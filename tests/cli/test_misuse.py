@@ -323,7 +323,8 @@ def test_a_wrong_option_leads_to_the_help(capsys: pytest.CaptureFixture[str]) ->
         ),
         ("method.lambda_l1=6", "set method.kind to pix2pix or bicyclegan"),
         ("data.flip=yes", "data.flip yes: not accepted. It should be true or false"),
-        ("schedule.milestones=5", "It should be an array"),
+        ("schedule.milestones=5", "It should be a list, as in [5]"),
+        ("train.log=csv", 'It should be a list, as in ["csv"]'),
         ("train.seed=" + "9" * 5000, "--seed 999"),
     ],
 )
