@@ -18,9 +18,10 @@ from benchmarks.step import build_batch, settings_of
 from imgtranslate.methods.learner import Learner
 
 SETTINGS = {
-    "default": [],
+    "fp32": ["train.precision=fp32"],
     "bf16": ["train.precision=bf16"],
-    "recompute": ["train.recompute=true"],
+    "bf16_recompute": ["train.precision=bf16", "train.recompute=true"],
+    "fp32_recompute": ["train.precision=fp32", "train.recompute=true"],
 }
 STEPS = 3
 
