@@ -299,7 +299,9 @@ def _judge(judge: nn.Module, real: Tensor, fake: Tensor, mode: str) -> Tensor:
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    return vectors / (vectors.square().sum(-1, keepdim=True).sqrt() + 1e-7)
+    """Divide by the length; the published form has no gradient at 0, here it is 0."""
+    length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return torch.where(length > 0, vectors / (length + 1e-7), 0.0)
 
 
 def _contrasted_layers(settings: Settings) -> tuple[list[int], list[int]]:
