@@ -225,7 +225,7 @@ def without_paths(text: str) -> str:
     for place in sorted({sys.prefix, sys.base_prefix, str(Path.cwd()), *homes}, key=len)[::-1]:
         if len(place) > 1:
             text = text.replace(place, "…")
-    text = re.sub(r"(?<![\w…/])/(?:[^\s'\":,;()/]+/)+", "…/", text)
+    text = re.sub(r"(?:…|(?<![\w…/]))/(?:[^\s'\":,;()/]+/)+", "…/", text)
     text = re.sub(r"\b[A-Za-z]:\\(?:[^\s'\":,;()\\]+\\)+", "…/", text)
     users = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME")}
     for user in users | {Path(home).name for home in homes}:
