@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures.pictures import save_picture
+from fixtures.pictures import save_sides
 
 from imgtranslate import cli
 from imgtranslate.errors import UsageError
@@ -32,11 +32,7 @@ VALUES = [0.9, 0.4, 0.6, 0.4, 0.3, 0.7]  # of the validations at steps 2, 4, 6, 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    for side in ("horses", "zebras"):
-        for seed in range(20):
-            save_picture(folder / side / f"{seed}.png", seed=seed, size=(20, 20))
-    return folder
+    return save_sides(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures.pictures import save_picture
+from fixtures.pictures import save_sides
 
 import imgtranslate
 from imgtranslate.data.loader import Batch
@@ -47,11 +47,7 @@ SELDOM_SAVED = {"train.validate_every": 100}  # at step 5, as no validation save
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    for side in ("horses", "zebras"):
-        for seed in range(20):
-            save_picture(folder / side / f"{seed}.png", seed=seed, size=(20, 20))
-    return folder
+    return save_sides(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(autouse=True)

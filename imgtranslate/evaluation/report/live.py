@@ -105,7 +105,7 @@ class Watch:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the files of a run contain at one time."""
+    """The content of the files of a run at one time."""
 
     settings: Settings
     record: dict[str, Any]
@@ -116,7 +116,7 @@ class Reading:
 
     @property
     def ended_early(self) -> bool:
-        """Whether the training ended by ``train.patience``."""
+        """Return whether the training ended by ``train.patience``."""
         return self.log.ended_early(self.settings.train.patience)
 
     def marks(self) -> Iterator[Mark]:
