@@ -129,10 +129,11 @@ def test_the_text_fits_80_columns_and_names_what_matters(
     out, err = capsys.readouterr()
     assert err == ""
     assert max(map(len, out.splitlines())) < 80
-    for word in ("imgtranslate  0.1.0", "torch ", "torchvision ", "pillow ", "OMP_NUM_THREADS=1"):
-        assert word in out
-    assert "KMP_AFFINITY=(set)" in out
-    assert "openvino (lacks openvino)" in out
+    assert "imgtranslate  0.1.0" in out
+    words = " ".join(out.split())  # lines wrap elsewhere where other extras are missing
+    for word in ("torch ", "torchvision ", "pillow ", "OMP_NUM_THREADS=1", "KMP_AFFINITY=(set)"):
+        assert word in words
+    assert "openvino (lacks openvino)" in words
 
 
 @pytest.mark.usefixtures("quick")
